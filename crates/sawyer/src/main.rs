@@ -1,0 +1,2 @@
+//! The `sawyer` binary.
+fn main() {}
