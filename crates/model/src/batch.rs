@@ -1,0 +1,601 @@
+//! Records in bulk, and how they are read, written and changed.
+
+use std::sync::Arc;
+
+use crate::ack::Ack;
+use crate::limits::{BATCH_TEXT_BYTES_MAX, RECORD_FIELDS_MAX, VALUE_BYTES_MAX};
+use crate::names::{self, NameId, Names};
+use crate::ranges::SeqRange;
+use crate::record::Record;
+use crate::source::{Covered, RecordId, SourceId, Stream};
+use crate::timestamp::Timestamp;
+use crate::value::{Elements, ListRef, ValueRef};
+
+/// Records in the order they were read, with what they share, and the parts of their sources that they account
+/// for.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    names: Names,
+    text: String,
+    fields: Vec<Field>,
+    elements: Vec<Slot>,
+    entries: Vec<Entry>,
+    streams: Vec<Arc<Stream>>,
+    covered: Vec<Covered>,
+    /// For each name, the number of the last writer that used it: finds a name said twice without searching.
+    stamps: Vec<u32>,
+    writer: u32,
+}
+
+/// A batch on its way, with the duty to acknowledge it.
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    /// The records. Shared by those who take the same transfer; whoever changes it makes it its own.
+    pub batch: Arc<Batch>,
+    /// Whom to tell what became of it.
+    pub ack: Ack,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Field {
+    name: NameId,
+    value: Slot,
+}
+
+/// A value whose text and elements lie in the batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Slot {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Timestamp(Timestamp),
+    Str { start: u32, len: u32 },
+    Json { start: u32, len: u32 },
+    List { start: u32, len: u32 },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    timestamp: Timestamp,
+    observed: Timestamp,
+    source: SourceId,
+    range: SeqRange,
+    stream: u32,
+    fields_start: u32,
+    fields_len: u32,
+}
+
+/// What is known of a record before its fields.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordHead {
+    /// When it was said.
+    pub timestamp: Timestamp,
+    /// When it was first seen.
+    pub observed: Timestamp,
+    /// What it was read from.
+    pub source: SourceId,
+    /// The part of the source that is its own. With the source it names the record; the start is unique in it.
+    pub range: SeqRange,
+}
+
+impl Slot {
+    /// The value of anything but a list; lists are not nested, so a list in a list reads as null.
+    pub(crate) fn scalar(self, text: &str) -> ValueRef<'_> {
+        let part = |start: u32, len: u32| &text[start as usize..(start + len) as usize];
+        match self {
+            Self::Null | Self::List { .. } => ValueRef::Null,
+            Self::Bool(value) => ValueRef::Bool(value),
+            Self::Int(value) => ValueRef::Int(value),
+            Self::Float(value) => ValueRef::Float(value),
+            Self::Timestamp(time) => ValueRef::Timestamp(time),
+            Self::Str { start, len } => ValueRef::Str(part(start, len)),
+            Self::Json { start, len } => ValueRef::Json(part(start, len)),
+        }
+    }
+}
+
+impl Batch {
+    /// An empty batch.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many records.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it has no records. It may still account for parts of sources; see [`Batch::covered`].
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// About how much memory its contents take, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+            + self.fields.len() * size_of::<Field>()
+            + self.elements.len() * size_of::<Slot>()
+            + self.entries.len() * size_of::<Entry>()
+    }
+
+    /// Bytes of text in it.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// The streams that its records point to.
+    #[must_use]
+    pub fn streams(&self) -> &[Arc<Stream>] {
+        &self.streams
+    }
+
+    /// Adds a stream; gives the number to pass to [`Batch::begin`]. Adding it again gives the same number.
+    pub fn add_stream(&mut self, stream: &Arc<Stream>) -> u32 {
+        let known = self
+            .streams
+            .iter()
+            .rposition(|known| Arc::ptr_eq(known, stream) || known.fingerprint() == stream.fingerprint());
+        known.unwrap_or_else(|| {
+            self.streams.push(Arc::clone(stream));
+            self.streams.len() - 1
+        }) as u32
+    }
+
+    /// The parts of sources that this batch accounts for: the lines of its records, and those that were joined
+    /// into records, filtered or counted away.
+    #[must_use]
+    pub fn covered(&self) -> &[Covered] {
+        &self.covered
+    }
+
+    /// Says that the batch accounts for this part of a source. A part that continues the last one is joined to it.
+    pub fn cover(&mut self, source: SourceId, range: SeqRange) {
+        match self.covered.last_mut() {
+            Some(last) if last.source == source && last.range.end == range.start => {
+                last.range.end = range.end
+            }
+            _ if range.is_empty() => {}
+            _ => self.covered.push(Covered { source, range }),
+        }
+    }
+
+    /// Number of the name within this batch; names that were never used may be added by it.
+    pub fn intern(&mut self, name: &str) -> NameId {
+        self.names.intern(name)
+    }
+
+    /// Number of the name, if any record may have it.
+    #[must_use]
+    pub fn find_name(&self, name: &str) -> Option<NameId> {
+        self.names.find(name)
+    }
+
+    /// The name with this number.
+    #[must_use]
+    pub fn name(&self, id: NameId) -> &str {
+        self.names.get(id)
+    }
+
+    /// How many names are numbered; [`NameId::index`] is below it.
+    #[must_use]
+    pub fn name_count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Starts a record. Its own range is covered with it. `stream` is a number from [`Batch::add_stream`].
+    ///
+    /// # Panics
+    /// If there is no stream with that number.
+    pub fn begin(&mut self, head: RecordHead, stream: u32) -> RecordWriter<'_> {
+        assert!((stream as usize) < self.streams.len(), "streams are added before records");
+        self.cover(head.source, head.range);
+        self.entries.push(Entry {
+            timestamp: head.timestamp,
+            observed: head.observed,
+            source: head.source,
+            range: head.range,
+            stream,
+            fields_start: self.fields.len() as u32,
+            fields_len: 0,
+        });
+        self.next_writer();
+        RecordWriter { at: self.entries.len() - 1, batch: self }
+    }
+
+    /// Adds a copy of a record.
+    pub fn push(&mut self, record: &Record) {
+        let stream = self.add_stream(&record.stream);
+        let mut writer = self.begin(record.head(), stream);
+        for (name, value) in &record.fields {
+            writer.field(name, value.as_ref());
+        }
+    }
+
+    /// Adds a copy of a record of another batch.
+    pub fn push_ref(&mut self, record: RecordRef<'_>) {
+        let stream = self.add_stream(record.stream());
+        let mut writer = self.begin(record.head(), stream);
+        for (name, value) in record.own_fields() {
+            writer.field(name, value);
+        }
+    }
+
+    /// The record at this place.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn get(&self, at: usize) -> RecordRef<'_> {
+        RecordRef { entry: &self.entries[at], batch: self }
+    }
+
+    /// The records, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = RecordRef<'_>> + DoubleEndedIterator {
+        self.entries.iter().map(move |entry| RecordRef { entry, batch: self })
+    }
+
+    /// To change the record at this place.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn edit(&mut self, at: usize) -> RecordEditor<'_> {
+        assert!(at < self.entries.len(), "the record exists");
+        RecordEditor { at, batch: self }
+    }
+
+    /// Takes out the records for which `keep` says no. What they covered stays covered.
+    pub fn retain(&mut self, mut keep: impl FnMut(RecordRef<'_>) -> bool) {
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.retain(|entry| keep(RecordRef { entry, batch: self }));
+        self.entries = entries;
+    }
+
+    fn next_writer(&mut self) {
+        self.writer = self.writer.wrapping_add(1);
+        if self.writer == 0 {
+            self.stamps.clear();
+            self.writer = 1;
+        }
+    }
+
+    fn store_text(&mut self, text: &str) -> (u32, u32) {
+        let text = cut(text);
+        let start = self.text.len();
+        assert!(start + text.len() <= BATCH_TEXT_BYTES_MAX, "whoever fills a batch closes it in time");
+        self.text.push_str(text);
+        (start as u32, text.len() as u32)
+    }
+
+    fn store_scalar(&mut self, value: ValueRef<'_>) -> Slot {
+        match value {
+            ValueRef::Null | ValueRef::List(_) => Slot::Null,
+            ValueRef::Bool(value) => Slot::Bool(value),
+            ValueRef::Int(value) => Slot::Int(value),
+            ValueRef::Float(value) => Slot::Float(value),
+            ValueRef::Timestamp(time) => Slot::Timestamp(time),
+            ValueRef::Str(text) => {
+                let (start, len) = self.store_text(text);
+                Slot::Str { start, len }
+            }
+            ValueRef::Json(text) => {
+                let (start, len) = self.store_text(text);
+                Slot::Json { start, len }
+            }
+        }
+    }
+
+    fn store(&mut self, value: ValueRef<'_>) -> Slot {
+        let ValueRef::List(list) = value else { return self.store_scalar(value) };
+        let start = self.elements.len() as u32;
+        for element in list.iter() {
+            let slot = self.store_scalar(element);
+            self.elements.push(slot);
+        }
+        Slot::List { start, len: list.len() as u32 }
+    }
+
+    fn value(&self, slot: Slot) -> ValueRef<'_> {
+        match slot {
+            Slot::List { start, len } => {
+                let slots = &self.elements[start as usize..(start + len) as usize];
+                ValueRef::List(ListRef(Elements::Slots { slots, text: &self.text }))
+            }
+            scalar => scalar.scalar(&self.text),
+        }
+    }
+
+    /// Adds a field to the entry whose fields end at the end of `fields`.
+    fn append(&mut self, at: usize, name: NameId, value: ValueRef<'_>) {
+        if self.stamps.len() <= name.index() {
+            self.stamps.resize(self.names.len(), 0);
+        }
+        if self.stamps[name.index()] == self.writer {
+            return self.append_again(at, name, value);
+        }
+        if self.entries[at].fields_len as usize >= RECORD_FIELDS_MAX {
+            return;
+        }
+        self.stamps[name.index()] = self.writer;
+        let value = self.store(value);
+        self.fields.push(Field { name, value });
+        self.entries[at].fields_len += 1;
+    }
+
+    /// A name said twice makes a list of all that was said.
+    fn append_again(&mut self, at: usize, name: NameId, value: ValueRef<'_>) {
+        let range = self.entries[at].fields();
+        let place = range.start
+            + self.fields[range]
+                .iter()
+                .position(|field| field.name == name)
+                .expect("the stamp says it is here");
+        let before = self.fields[place].value;
+        let start = self.elements.len() as u32;
+        match before {
+            Slot::List { start, len } => {
+                self.elements.extend_from_within(start as usize..(start + len) as usize);
+            }
+            scalar => self.elements.push(scalar),
+        }
+        if let ValueRef::List(_) = value {
+            // Its elements are appended where they belong.
+            self.store(value);
+        } else {
+            let slot = self.store_scalar(value);
+            self.elements.push(slot);
+        }
+        let len = self.elements.len() as u32 - start;
+        self.fields[place].value = Slot::List { start, len };
+    }
+}
+
+/// The longest part of a text that is within bounds.
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(VALUE_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+impl Entry {
+    fn fields(&self) -> std::ops::Range<usize> {
+        self.fields_start as usize..(self.fields_start + self.fields_len) as usize
+    }
+}
+
+/// Gives a new record its fields.
+#[derive(Debug)]
+pub struct RecordWriter<'a> {
+    batch: &'a mut Batch,
+    at: usize,
+}
+
+impl RecordWriter<'_> {
+    /// Adds a field. A name that the record has already makes a list of both values.
+    pub fn field(&mut self, name: &str, value: ValueRef<'_>) {
+        let name = self.batch.names.intern(name);
+        self.batch.append(self.at, name, value);
+    }
+
+    /// Adds a field by the number of its name.
+    pub fn field_by_id(&mut self, name: NameId, value: ValueRef<'_>) {
+        self.batch.append(self.at, name, value);
+    }
+}
+
+/// Changes a record of a batch.
+#[derive(Debug)]
+pub struct RecordEditor<'a> {
+    batch: &'a mut Batch,
+    at: usize,
+}
+
+impl RecordEditor<'_> {
+    /// The record as it stands.
+    #[must_use]
+    pub fn as_ref(&self) -> RecordRef<'_> {
+        self.batch.get(self.at)
+    }
+
+    /// Sets when it was said.
+    pub fn set_timestamp(&mut self, time: Timestamp) {
+        self.batch.entries[self.at].timestamp = time;
+    }
+
+    /// Gives a field this value, whether or not the record had it.
+    pub fn set(&mut self, name: &str, value: ValueRef<'_>) {
+        let name = self.batch.names.intern(name);
+        let value = self.batch.store(value);
+        let range = self.batch.entries[self.at].fields();
+        if let Some(field) = self.batch.fields[range].iter_mut().find(|field| field.name == name) {
+            field.value = value;
+            return;
+        }
+        self.move_to_end();
+        self.batch.fields.push(Field { name, value });
+        self.batch.entries[self.at].fields_len += 1;
+    }
+
+    /// Adds several fields at once, cheaper than [`RecordEditor::set`] one by one. A name that the record has
+    /// already makes a list of both values.
+    pub fn extend<'v>(&mut self, fields: impl IntoIterator<Item = (&'v str, ValueRef<'v>)>) {
+        self.move_to_end();
+        self.batch.next_writer();
+        let stamp = self.batch.writer;
+        self.batch.stamps.resize(self.batch.names.len(), 0);
+        for field in &self.batch.fields[self.batch.entries[self.at].fields()] {
+            self.batch.stamps[field.name.index()] = stamp;
+        }
+        for (name, value) in fields {
+            let name = self.batch.names.intern(name);
+            self.batch.append(self.at, name, value);
+        }
+    }
+
+    /// Takes a field away; says whether the record had it. Fields of its stream stay.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let Some(name) = self.batch.names.find(name) else { return false };
+        let range = self.batch.entries[self.at].fields();
+        let Some(place) = self.batch.fields[range.clone()].iter().position(|field| field.name == name) else {
+            return false;
+        };
+        self.batch.fields[range.start + place..range.end].rotate_left(1);
+        self.batch.entries[self.at].fields_len -= 1;
+        true
+    }
+
+    /// Says that something was amiss with the record ([`names::MARK`]), once for each kind.
+    pub fn mark(&mut self, mark: &'static str) {
+        let marked = self.as_ref().marks().any(|known| known == mark);
+        if !marked {
+            self.extend([(names::MARK, ValueRef::Str(mark))]);
+        }
+    }
+
+    /// Makes the record speak for another stream.
+    pub fn set_stream(&mut self, stream: &Arc<Stream>) {
+        let stream = self.batch.add_stream(stream);
+        self.batch.entries[self.at].stream = stream;
+    }
+
+    fn move_to_end(&mut self) {
+        let range = self.batch.entries[self.at].fields();
+        if range.end != self.batch.fields.len() {
+            self.batch.entries[self.at].fields_start = self.batch.fields.len() as u32;
+            self.batch.fields.extend_from_within(range);
+        }
+    }
+}
+
+/// One record of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordRef<'a> {
+    batch: &'a Batch,
+    entry: &'a Entry,
+}
+
+impl<'a> RecordRef<'a> {
+    /// When it was said.
+    #[must_use]
+    pub fn timestamp(self) -> Timestamp {
+        self.entry.timestamp
+    }
+
+    /// When it was first seen.
+    #[must_use]
+    pub fn observed(self) -> Timestamp {
+        self.entry.observed
+    }
+
+    /// What it was read from.
+    #[must_use]
+    pub fn source(self) -> SourceId {
+        self.entry.source
+    }
+
+    /// The part of its source that is its own.
+    #[must_use]
+    pub fn range(self) -> SeqRange {
+        self.entry.range
+    }
+
+    /// Its name for all time.
+    #[must_use]
+    pub fn id(self) -> RecordId {
+        RecordId { source: self.entry.source, start: self.entry.range.start }
+    }
+
+    /// What is known of it beside its fields.
+    #[must_use]
+    pub fn head(self) -> RecordHead {
+        let Entry { timestamp, observed, source, range, .. } = *self.entry;
+        RecordHead { timestamp, observed, source, range }
+    }
+
+    /// Who speaks.
+    #[must_use]
+    pub fn stream(self) -> &'a Arc<Stream> {
+        &self.batch.streams[self.entry.stream as usize]
+    }
+
+    /// Number of its stream among [`Batch::streams`].
+    #[must_use]
+    pub fn stream_index(self) -> usize {
+        self.entry.stream as usize
+    }
+
+    /// The value of a field: of `timestamp` and `observed`, else the record's own, else its stream's.
+    #[must_use]
+    pub fn get(self, name: &str) -> Option<ValueRef<'a>> {
+        match name {
+            names::TIMESTAMP => return Some(ValueRef::Timestamp(self.entry.timestamp)),
+            names::OBSERVED => return Some(ValueRef::Timestamp(self.entry.observed)),
+            _ => {}
+        }
+        let own = self.batch.names.find(name).and_then(|id| self.get_by_id(id));
+        own.or_else(|| self.stream().get(name).map(crate::value::Value::as_ref))
+    }
+
+    /// The value of one of its own fields, by the number of the name.
+    #[must_use]
+    pub fn get_by_id(self, name: NameId) -> Option<ValueRef<'a>> {
+        let fields = &self.batch.fields[self.entry.fields()];
+        fields.iter().find(|field| field.name == name).map(|field| self.batch.value(field.value))
+    }
+
+    /// The message; empty if there is none, or if it is not text.
+    #[must_use]
+    pub fn message(self) -> &'a str {
+        self.get_by_id(NameId::MESSAGE).and_then(ValueRef::as_str).unwrap_or("")
+    }
+
+    /// Its own fields, without those of its stream.
+    pub fn own_fields(self) -> impl ExactSizeIterator<Item = (&'a str, ValueRef<'a>)> {
+        self.own_fields_by_id().map(move |(name, value)| (self.batch.name(name), value))
+    }
+
+    /// Its own fields, by the numbers of their names.
+    pub fn own_fields_by_id(self) -> impl ExactSizeIterator<Item = (NameId, ValueRef<'a>)> {
+        let fields = &self.batch.fields[self.entry.fields()];
+        fields.iter().map(move |field| (field.name, self.batch.value(field.value)))
+    }
+
+    /// All its fields: its own, and those of its stream that it does not overrule. `timestamp` and `observed`
+    /// are not among them.
+    pub fn fields(self) -> impl Iterator<Item = (&'a str, ValueRef<'a>)> {
+        let of_stream = self.stream().fields().iter().filter_map(move |(name, value)| {
+            let own = self.batch.names.find(name).and_then(|id| self.get_by_id(id));
+            own.is_none().then(|| (&**name, value.as_ref()))
+        });
+        self.own_fields().chain(of_stream)
+    }
+
+    /// What was amiss with it; see [`names::MARK`].
+    pub fn marks(self) -> impl Iterator<Item = &'a str> {
+        let (one, several) = match self.get_by_id(NameId::MARK) {
+            Some(ValueRef::Str(mark)) => (Some(mark), None),
+            Some(ValueRef::List(list)) => (None, Some(list)),
+            _ => (None, None),
+        };
+        let several = several.into_iter().flat_map(ListRef::iter).filter_map(ValueRef::as_str);
+        one.into_iter().chain(several)
+    }
+
+    /// A copy on its own feet.
+    #[must_use]
+    pub fn to_record(self) -> Record {
+        let Entry { timestamp, observed, source, range, .. } = *self.entry;
+        let fields = self.own_fields().map(|(name, value)| (name.into(), value.to_value())).collect();
+        Record { timestamp, observed, source, range, stream: Arc::clone(self.stream()), fields }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! Sets of half-open ranges of sequence numbers that coalesce.
+
+use std::collections::BTreeMap;
+
+/// A half-open range of sequence numbers of one source (bytes of a file, numbers of a client): `start <= n < end`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeqRange {
+    /// First number in it.
+    pub start: u64,
+    /// First number after it.
+    pub end: u64,
+}
+
+impl SeqRange {
+    /// The range `start..end`; an `end` before `start` makes it empty.
+    #[must_use]
+    pub const fn new(start: u64, end: u64) -> Self {
+        Self { start, end: if end < start { start } else { end } }
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.start >= self.end
+    }
+
+    /// How many numbers are in it.
+    #[must_use]
+    pub const fn len(self) -> u64 {
+        self.end - self.start
+    }
+}
+
+/// A set of sequence numbers, kept as ranges that neither touch nor overlap. Normally it is one range.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RangeSet {
+    /// start → end
+    ranges: BTreeMap<u64, u64>,
+}
+
+impl RangeSet {
+    /// The empty set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a range; gives back how many numbers were not in the set before.
+    pub fn insert(&mut self, range: SeqRange) -> u64 {
+        if range.is_empty() {
+            return 0;
+        }
+        let mut merged = range;
+        let mut known = 0;
+        let first = self.ranges.range(..range.start).next_back().filter(|(_, end)| **end >= range.start);
+        let from = first.map_or(range.start, |(start, _)| *start);
+        let touched: Vec<(u64, u64)> = self.ranges.range(from..=range.end).map(|(s, e)| (*s, *e)).collect();
+        for (start, end) in touched {
+            known += end.min(range.end).saturating_sub(start.max(range.start));
+            merged.start = merged.start.min(start);
+            merged.end = merged.end.max(end);
+            self.ranges.remove(&start);
+        }
+        self.ranges.insert(merged.start, merged.end);
+        range.len() - known
+    }
+
+    /// Whether every number of `range` is in the set (true for an empty range).
+    #[must_use]
+    pub fn contains(&self, range: SeqRange) -> bool {
+        range.is_empty()
+            || self.ranges.range(..=range.start).next_back().is_some_and(|(_, end)| *end >= range.end)
+    }
+
+    /// Whether any number of `range` is in the set.
+    #[must_use]
+    pub fn intersects(&self, range: SeqRange) -> bool {
+        !range.is_empty()
+            && self.ranges.range(..range.end).next_back().is_some_and(|(_, end)| *end > range.start)
+    }
+
+    /// The first number at or after `from` that is not in the set.
+    #[must_use]
+    pub fn first_missing(&self, from: u64) -> u64 {
+        match self.ranges.range(..=from).next_back() {
+            Some((_, end)) if *end > from => *end,
+            _ => from,
+        }
+    }
+
+    /// The ranges in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = SeqRange> + '_ {
+        self.ranges.iter().map(|(start, end)| SeqRange { start: *start, end: *end })
+    }
+
+    /// How many ranges it takes to tell the set.
+    #[must_use]
+    pub fn range_count(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+}
+
+impl FromIterator<SeqRange> for RangeSet {
+    fn from_iter<T: IntoIterator<Item = SeqRange>>(ranges: T) -> Self {
+        let mut set = Self::new();
+        for range in ranges {
+            set.insert(range);
+        }
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn neighbours_coalesce() {
+        let mut set: RangeSet = [SeqRange::new(0, 10), SeqRange::new(20, 30)].into_iter().collect();
+        assert_eq!(set.insert(SeqRange::new(10, 20)), 10);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [SeqRange::new(0, 30)]);
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_set_of_numbers(ranges in prop::collection::vec((0u64..60, 0u64..12), 0..30), probe in (0u64..70, 0u64..9)) {
+            let mut set = RangeSet::new();
+            let mut naive = BTreeSet::new();
+            for (start, len) in ranges {
+                let before = naive.len();
+                naive.extend(start..start + len);
+                prop_assert_eq!(set.insert(SeqRange::new(start, start + len)) as usize, naive.len() - before);
+            }
+            let told: Vec<u64> = set.iter().flat_map(|r| r.start..r.end).collect();
+            prop_assert_eq!(told, naive.iter().copied().collect::<Vec<_>>());
+            prop_assert!(set.iter().zip(set.iter().skip(1)).all(|(a, b)| a.end < b.start));
+            let wanted = SeqRange::new(probe.0, probe.0 + probe.1);
+            prop_assert_eq!(set.contains(wanted), (wanted.start..wanted.end).all(|n| naive.contains(&n)));
+            prop_assert_eq!(set.intersects(wanted), (wanted.start..wanted.end).any(|n| naive.contains(&n)));
+            prop_assert_eq!(set.first_missing(probe.0), (probe.0..).find(|n| !naive.contains(n)).unwrap());
+        }
+    }
+}
