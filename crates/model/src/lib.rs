@@ -11,6 +11,7 @@
 
 pub mod ack;
 pub mod batch;
+pub mod error;
 pub mod level;
 pub mod limits;
 pub mod names;
@@ -22,6 +23,7 @@ pub mod value;
 
 pub use ack::{Ack, Outcome};
 pub use batch::{Batch, RecordEditor, RecordHead, RecordRef, RecordWriter, Transfer};
+pub use error::{Error, ErrorKind};
 pub use level::Level;
 pub use names::NameId;
 pub use ranges::{RangeSet, SeqRange};

@@ -1,0 +1,309 @@
+//! What can be asked of whatever holds the records: the [`Search`] trait.
+//!
+//! Owns: requests, answers and their order. Does not own: languages (`kql`), or any engine.
+//! Invariant: nothing here tells one engine from another.
+//!
+//! Calls block the thread until the answer is there, because engines are bound by CPU and disk; callers on an
+//! async runtime run them on a bounded pool of threads. Every call watches its [`Budget`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sawyer_model::{Batch, Error, ErrorKind, Record, RecordId, SourceId, Timestamp, Value};
+
+use crate::Predicate;
+
+/// Which records: those between `start` (inclusive) and `end` (exclusive) for which the predicate holds.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// The condition.
+    pub predicate: Predicate,
+    /// First point in time.
+    pub start: Timestamp,
+    /// First point in time after.
+    pub end: Timestamp,
+}
+
+/// In which order records come. The order is total: by timestamp, then source, then place in the source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Latest timestamp first.
+    #[default]
+    NewestFirst,
+    /// Earliest timestamp first.
+    OldestFirst,
+}
+
+/// A place in the total order of records; a search goes on behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The record's timestamp.
+    pub timestamp: Timestamp,
+    /// Its source.
+    pub source: SourceId,
+    /// Where it starts in its source.
+    pub start: u64,
+}
+
+/// How much a call may take, and whether anybody still waits for it. Clones share one budget.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<BudgetState>);
+
+#[derive(Debug)]
+struct BudgetState {
+    cancelled: AtomicBool,
+    deadline: Option<Instant>,
+    rows_left: AtomicU64,
+}
+
+/// What an answer cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SearchStats {
+    /// Records for which the selection held.
+    pub rows_matched: u64,
+    /// Records that were looked at.
+    pub rows_scanned: u64,
+    /// Bytes read from segments.
+    pub bytes_read: u64,
+    /// Segments that were read.
+    pub segments_read: u64,
+    /// Segments that skip data ruled out.
+    pub segments_skipped: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// The budget ran out: the answer is right as far as it goes, and there may be more.
+    pub partial: bool,
+}
+
+/// Asks for records.
+#[derive(Clone, Debug)]
+pub struct SearchRequest {
+    /// Which records.
+    pub selection: Selection,
+    /// In which order.
+    pub order: Order,
+    /// At most how many.
+    pub limit: usize,
+    /// Only those behind this place in the order.
+    pub after: Option<Position>,
+}
+
+/// Records in the order asked for.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The records.
+    pub records: Batch,
+    /// Where to go on; none if there is nothing more.
+    pub next: Option<Position>,
+    /// What it cost.
+    pub stats: SearchStats,
+}
+
+/// Asks how many records fall between neighbouring edges.
+#[derive(Clone, Debug)]
+pub struct HistogramRequest {
+    /// Which records; those outside the edges are not counted.
+    pub selection: Selection,
+    /// Ascending edges, at least two; bucket `n` reaches from edge `n` to edge `n + 1`.
+    pub edges: Vec<Timestamp>,
+    /// Counts apart for each value of this field.
+    pub by: Option<String>,
+    /// At most how many values are counted apart (the most frequent ones).
+    pub by_limit: usize,
+}
+
+/// Counts between edges.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histogram {
+    /// One number for each bucket.
+    pub counts: Vec<u64>,
+    /// Without `by` empty; else the most frequent values with their counts in each bucket, most frequent first.
+    pub by: Vec<(Value, Vec<u64>)>,
+    /// With `by`: the counts of records without the field.
+    pub missing: Vec<u64>,
+    /// With `by`: the counts of all other values.
+    pub other: Vec<u64>,
+    /// What it cost.
+    pub stats: SearchStats,
+}
+
+/// Asks for the most frequent values of a field.
+#[derive(Clone, Debug)]
+pub struct ValuesRequest {
+    /// Which records.
+    pub selection: Selection,
+    /// Which field.
+    pub field: String,
+    /// At most how many values.
+    pub limit: usize,
+    /// Only values whose text starts so, ignoring case.
+    pub prefix: Option<String>,
+}
+
+/// The most frequent values of a field, most frequent first. Each element of a list counts as a value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TopValues {
+    /// Values with the number of records that have them.
+    pub values: Vec<(Value, u64)>,
+    /// Records of the selection.
+    pub rows: u64,
+    /// Records of the selection without the field.
+    pub missing: u64,
+    /// How many different values there are.
+    pub distinct: u64,
+    /// What it cost.
+    pub stats: SearchStats,
+}
+
+/// A field that records of a selection have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldInfo {
+    /// Its name.
+    pub name: String,
+    /// The names of the types of its values ([`sawyer_model::ValueRef::type_name`]), sorted.
+    pub types: Vec<&'static str>,
+    /// How many records have it.
+    pub count: u64,
+}
+
+/// The fields of a selection, sorted by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fields {
+    /// The fields.
+    pub fields: Vec<FieldInfo>,
+    /// How many records were looked at.
+    pub rows: u64,
+    /// Only the newest records were looked at, because there are very many.
+    pub sampled: bool,
+    /// What it cost.
+    pub stats: SearchStats,
+}
+
+/// What is held altogether.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Records.
+    pub records: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Sealed segments.
+    pub segments: u64,
+    /// Earliest timestamp.
+    pub oldest: Option<Timestamp>,
+    /// Latest timestamp.
+    pub newest: Option<Timestamp>,
+}
+
+/// Called with each batch once it is durable and searchable; says whether it wants more. It is called on the
+/// thread that writes and must return at once.
+pub type Follower = Box<dyn Fn(&Arc<Batch>) -> bool + Send + Sync>;
+
+/// Whatever holds the records and answers questions about them.
+pub trait Search: Send + Sync {
+    /// The records of a selection.
+    ///
+    /// # Errors
+    /// `Invalid` for what this engine cannot do, `Closed` after cancellation, `Retry` when it is overloaded. A
+    /// damaged part of the data is left out and reported elsewhere; it is not an error here.
+    fn search(&self, request: &SearchRequest, budget: &Budget) -> Result<Page, Error>;
+
+    /// One record by its id.
+    ///
+    /// # Errors
+    /// As for [`Search::search`].
+    fn record(&self, id: RecordId, budget: &Budget) -> Result<Option<Record>, Error>;
+
+    /// How many records a selection has.
+    ///
+    /// # Errors
+    /// As for [`Search::search`].
+    fn count(&self, selection: &Selection, budget: &Budget) -> Result<(u64, SearchStats), Error>;
+
+    /// Counts over time.
+    ///
+    /// # Errors
+    /// As for [`Search::search`].
+    fn histogram(&self, request: &HistogramRequest, budget: &Budget) -> Result<Histogram, Error>;
+
+    /// The most frequent values of a field.
+    ///
+    /// # Errors
+    /// As for [`Search::search`].
+    fn values(&self, request: &ValuesRequest, budget: &Budget) -> Result<TopValues, Error>;
+
+    /// The fields of a selection.
+    ///
+    /// # Errors
+    /// As for [`Search::search`].
+    fn fields(&self, selection: &Selection, budget: &Budget) -> Result<Fields, Error>;
+
+    /// Hands every batch that becomes durable from now on to `follower`, until it wants no more.
+    fn follow(&self, follower: Follower);
+
+    /// What is held altogether.
+    fn totals(&self) -> Totals;
+}
+
+impl Position {
+    /// The place of a record.
+    #[must_use]
+    pub fn of(record: sawyer_model::RecordRef<'_>) -> Self {
+        Self { timestamp: record.timestamp(), source: record.source(), start: record.range().start }
+    }
+}
+
+impl Order {
+    /// Compares two places as this order wants them.
+    #[must_use]
+    pub fn compare(self, a: Position, b: Position) -> std::cmp::Ordering {
+        match self {
+            Self::NewestFirst => b.cmp(&a),
+            Self::OldestFirst => a.cmp(&b),
+        }
+    }
+}
+
+impl Budget {
+    /// A budget that ends at `deadline` or after looking at `rows_max` records, whichever comes first.
+    #[must_use]
+    pub fn new(deadline: Option<Instant>, rows_max: u64) -> Self {
+        Self(Arc::new(BudgetState { cancelled: false.into(), deadline, rows_left: rows_max.into() }))
+    }
+
+    /// A budget that nothing ends but [`Budget::cancel`].
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self::new(None, u64::MAX)
+    }
+
+    /// Nobody waits for the answer any more.
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks to look at `rows` more records. `Ok(false)` means that the budget is used up: answer with what there
+    /// is, and mark it partial.
+    ///
+    /// # Errors
+    /// `Closed` after [`Budget::cancel`].
+    pub fn take(&self, rows: u64) -> Result<bool, Error> {
+        if self.0.cancelled.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Closed, "the request was cancelled"));
+        }
+        let left = self.0.rows_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(rows));
+        Ok(left.is_ok() && self.0.deadline.is_none_or(|deadline| Instant::now() < deadline))
+    }
+}
+
+impl SearchStats {
+    /// Adds what another part of the same answer cost; the time is the caller's to measure.
+    pub fn add(&mut self, other: &Self) {
+        self.rows_matched += other.rows_matched;
+        self.rows_scanned += other.rows_scanned;
+        self.bytes_read += other.bytes_read;
+        self.segments_read += other.segments_read;
+        self.segments_skipped += other.segments_skipped;
+        self.partial |= other.partial;
+    }
+}
