@@ -158,7 +158,7 @@ impl Batch {
     pub fn cover(&mut self, source: SourceId, range: SeqRange) {
         match self.covered.last_mut() {
             Some(last) if last.source == source && last.range.end == range.start => {
-                last.range.end = range.end
+                last.range.end = range.end;
             }
             _ if range.is_empty() => {}
             _ => self.covered.push(Covered { source, range }),

@@ -1,0 +1,111 @@
+//! The registry of metrics, in the form that Prometheus reads.
+//!
+//! Names follow `sawyer_<subsystem>_<thing>_<unit>`; counters get `_total` from the encoder.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter as PlainCounter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge as PlainGauge;
+use prometheus_client::registry::Registry;
+
+/// A number that only grows.
+pub type Counter = PlainCounter;
+
+/// A number that goes up and down.
+pub type Gauge = PlainGauge;
+
+/// Names and values of labels.
+pub type Labels = Vec<(&'static str, String)>;
+
+/// All metrics of one process (or of one test). Clones share them.
+#[derive(Clone, Default)]
+pub struct Metrics(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    registry: Registry,
+    counters: BTreeMap<&'static str, Family<Labels, Counter>>,
+    gauges: BTreeMap<&'static str, Family<Labels, Gauge>>,
+}
+
+impl Metrics {
+    /// An empty registry.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The counter with this name (without `_total`) and these labels; made when it is first asked for.
+    #[must_use]
+    pub fn counter(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&'static str, &str)],
+    ) -> Counter {
+        let mut state = self.0.lock();
+        let State { registry, counters, .. } = &mut *state;
+        let family = counters.entry(name).or_insert_with(|| {
+            let family = Family::default();
+            registry.register(name, help, family.clone());
+            family
+        });
+        family.get_or_create(&owned(labels)).clone()
+    }
+
+    /// The gauge with this name and these labels; made when it is first asked for.
+    #[must_use]
+    pub fn gauge(&self, name: &'static str, help: &'static str, labels: &[(&'static str, &str)]) -> Gauge {
+        let mut state = self.0.lock();
+        let State { registry, gauges, .. } = &mut *state;
+        let family = gauges.entry(name).or_insert_with(|| {
+            let family = Family::default();
+            registry.register(name, help, family.clone());
+            family
+        });
+        family.get_or_create(&owned(labels)).clone()
+    }
+
+    /// The text that `/metrics` serves ([`Metrics::CONTENT_TYPE`]).
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.0.lock().registry).expect("writing into a string cannot fail");
+        text
+    }
+
+    /// The media type of [`Metrics::text`].
+    pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+}
+
+fn owned(labels: &[(&'static str, &str)]) -> Labels {
+    labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_name_and_labels_are_the_same_number() {
+        let metrics = Metrics::new();
+        metrics.counter("sawyer_test_records", "Records", &[("input", "a")]).inc_by(2);
+        metrics.counter("sawyer_test_records", "Records", &[("input", "a")]).inc();
+        metrics.gauge("sawyer_test_bytes", "Bytes", &[]).set(-4);
+        let text = metrics.text();
+        assert!(text.contains("sawyer_test_records_total{input=\"a\"} 3\n"), "{text}");
+        assert!(text.contains("sawyer_test_bytes{} -4\n"), "{text}");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+}
