@@ -1,0 +1,49 @@
+# Everything one does with this repository. `make` alone lists the targets.
+#
+# Build products, and tools that are fetched, go to a cache folder outside the checkout:
+# $XDG_CACHE_HOME/sawyer or ~/.cache/sawyer. `make clean-cache` empties it.
+
+export SAWYER_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sawyer
+export CARGO_TARGET_DIR ?= $(SAWYER_CACHE)/target
+
+# The cargo profile of `run`, `demo` and `build`: `make run PROFILE=dev` compiles faster and runs slower.
+PROFILE ?= release
+BINARY := $(CARGO_TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/sawyer
+
+# Where `run` and `demo` keep what they store, and what else is passed to `sawyer up`.
+SAWYER_DATA ?= ./data
+ARGS ?=
+
+.PHONY: help run demo build ui test test-real lint format clean-cache
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: build ## build everything and start `sawyer up` on the logs of this machine
+	@exec $(BINARY) up --data "$(SAWYER_DATA)" $(ARGS)
+
+demo: build ## the same, and write a small workload to look at
+	@exec $(BINARY) up --demo --data "$(SAWYER_DATA)" $(ARGS)
+
+build: ui ## build the binary with its user interface
+	@tools/packages cc
+	@cargo build --quiet --locked --profile $(PROFILE) --package sawyer
+
+ui: ## build the user interface, if its sources changed
+	@tools/ui build
+
+test: ## run all tests that need no root
+	@tools/test
+
+test-real: ## run the tests that change the machine: mounts, containers, services; as root
+	@tools/test --real
+
+lint: ## what CI checks before the tests: format, clippy, tidy, licences, the interface's own
+	@.ci/run lint
+
+format: ## format all sources
+	@cargo fmt --all
+	@tools/ui format
+
+clean-cache: ## remove build products and fetched tools
+	rm -rf "$(SAWYER_CACHE)"
