@@ -451,6 +451,23 @@ impl RecordEditor<'_> {
         true
     }
 
+    /// Gives a field another name without copying its value; says whether the record had it. A field that had
+    /// the new name is replaced.
+    pub fn rename(&mut self, from: &str, to: &str) -> bool {
+        let Some(from) = self.batch.names.find(from) else { return false };
+        let range = self.batch.entries[self.at].fields();
+        if !self.batch.fields[range.clone()].iter().any(|field| field.name == from) {
+            return false;
+        }
+        let new = self.batch.names.intern(to);
+        if new != from {
+            self.remove(to);
+        }
+        let field = self.batch.fields[range].iter_mut().find(|field| field.name == from);
+        field.expect("it was found above").name = new;
+        true
+    }
+
     /// Says that something was amiss with the record ([`names::MARK`]), once for each kind.
     pub fn mark(&mut self, mark: &'static str) {
         let marked = self.as_ref().marks().any(|known| known == mark);

@@ -53,6 +53,7 @@ pub struct ListRef<'a>(pub(crate) Elements<'a>);
 pub(crate) enum Elements<'a> {
     Slots { slots: &'a [Slot], text: &'a str },
     Values(&'a [Value]),
+    Refs(&'a [ValueRef<'a>]),
 }
 
 impl<'a> ListRef<'a> {
@@ -62,6 +63,7 @@ impl<'a> ListRef<'a> {
         match self.0 {
             Elements::Slots { slots, .. } => slots.len(),
             Elements::Values(values) => values.len(),
+            Elements::Refs(values) => values.len(),
         }
     }
 
@@ -77,12 +79,20 @@ impl<'a> ListRef<'a> {
         match self.0 {
             Elements::Slots { slots, text } => slots.get(at).map(|slot| slot.scalar(text)),
             Elements::Values(values) => values.get(at).map(Value::as_ref),
+            Elements::Refs(values) => values.get(at).copied(),
         }
     }
 
     /// The elements, in order.
     pub fn iter(self) -> impl Iterator<Item = ValueRef<'a>> {
         (0..self.len()).filter_map(move |at| self.get(at))
+    }
+}
+
+/// A list of these elements; a list among them reads as null once it is stored.
+impl<'a> From<&'a [ValueRef<'a>]> for ListRef<'a> {
+    fn from(values: &'a [ValueRef<'a>]) -> Self {
+        Self(Elements::Refs(values))
     }
 }
 

@@ -48,6 +48,30 @@ fn a_name_said_twice_makes_a_list() {
 }
 
 #[test]
+fn a_renamed_field_replaces_what_had_the_name() {
+    let mut batch = batch_of(&["a", "b"]);
+    batch.edit(0).extend([("k", ValueRef::Int(1)), ("_original", ValueRef::Str("old"))]);
+    assert!(batch.edit(0).rename("message", "_original"));
+    assert!(batch.edit(0).rename("k", "k"));
+    assert!(!batch.edit(0).rename("message", "x"));
+    assert!(!batch.edit(0).rename("never seen", "x"));
+    let told: Vec<_> = batch.get(0).own_fields().collect();
+    assert_eq!(told, [("_original", ValueRef::Str("a")), ("k", ValueRef::Int(1))]);
+    assert_eq!(batch.get(1).message(), "b");
+}
+
+#[test]
+fn lists_of_borrowed_values_are_stored() {
+    let mut batch = batch_of(&["a"]);
+    let values = [ValueRef::Int(1), ValueRef::Str("x")];
+    batch.edit(0).set("list", ValueRef::List(values[..].into()));
+    batch.edit(0).set("none", ValueRef::List([][..].into()));
+    let wanted = Value::List(vec![Value::Int(1), Value::from("x")]);
+    assert_eq!(batch.get(0).get("list").map(ValueRef::to_value), Some(wanted));
+    assert_eq!(batch.get(0).get("none").map(ValueRef::to_value), Some(Value::List(vec![])));
+}
+
+#[test]
 fn editing_one_record_leaves_the_others() {
     let mut batch = batch_of(&["a", "b", "c"]);
     batch.edit(1).set("level", ValueRef::Str("error"));
