@@ -52,9 +52,12 @@ impl Document {
     }
 }
 
+/// Looks up an environment variable.
+type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// Reads documents with given surroundings.
 pub struct Loader {
-    variables: Box<dyn Fn(&str) -> Option<String>>,
+    variables: Box<Variables>,
     reads_files: bool,
 }
 
@@ -70,7 +73,7 @@ impl Loader {
     }
 
     /// Takes the values of variables from a function.
-    pub fn variables(mut self, variables: impl Fn(&str) -> Option<String> + 'static) -> Loader {
+    pub fn variables(mut self, variables: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Loader {
         self.variables = Box::new(variables);
         self
     }

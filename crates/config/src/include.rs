@@ -18,10 +18,10 @@ use crate::problem::{Problem, Problems};
 use crate::setting::Setting;
 
 /// The key that names further files.
-const INCLUDE: &str = "include";
+pub(crate) const INCLUDE: &str = "include";
 
 /// Top-level keys that start so are left out: a place for anchors that are used elsewhere.
-const EXTENSION_PREFIX: &str = "x-";
+pub(crate) const EXTENSION_PREFIX: &str = "x-";
 
 /// Includes inside includes. A deeper one is refused: nobody would find a setting there.
 const DEPTH_MAX: usize = 8;

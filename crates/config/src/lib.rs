@@ -81,7 +81,7 @@
 //! # Named components
 //! `kinds!` declares the kinds of a section such as `inputs`; a `BTreeMap<String, InputSettings>` in another
 //! `settings!` reads it. Where kinds are not known at compile time, use [`read_components`].
-//! Keys common to all kinds are a second struct, read from the same map with [`read_both`].
+//! Keys common to all kinds are a second struct, read from the same map with [`With`] or [`read_both`].
 
 mod at;
 mod components;
@@ -114,7 +114,7 @@ pub use problem::{PROBLEMS_MAX, Problem, Problems};
 pub use reference::{Entry, JsonType, KindInfo, Reference, TypeInfo};
 pub use secret::Secret;
 pub use setting::{Setting, read_scalar, yaml_text};
-pub use settings::{Settings, read_both};
+pub use settings::{Settings, With, read_both};
 pub use size::{ByteSize, NotASize};
 
 #[doc(hidden)]

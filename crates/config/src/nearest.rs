@@ -37,7 +37,7 @@ pub(crate) fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>
         return String::new();
     }
     let quoted: Vec<String> = candidates.iter().map(|candidate| format!("`{candidate}`")).collect();
-    format!("; known are {}", quoted.join(", "))
+    format!("; known: {}", quoted.join(", "))
 }
 
 /// Lower case, with dashes as underscores: differences that do not count as letters.

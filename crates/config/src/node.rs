@@ -45,7 +45,7 @@ pub enum Kind {
 }
 
 /// A key of a map and its place.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Key {
     /// The key's text.
     pub text: String,
@@ -122,6 +122,12 @@ impl PartialEq for Node {
 impl PartialEq for Key {
     fn eq(&self, other: &Key) -> bool {
         self.text == other.text
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) const DEPTH_MAX: usize = 64;
 pub(crate) const WEIGHT_MAX: usize = 64 << 20;
 
 /// About what a value takes in memory besides its text, in bytes.
-const NODE_WEIGHT: usize = 64;
+const NODE_WEIGHT: usize = 96;
 
 /// Parses one file. On a syntax error there is a problem and no tree; after other problems the tree is what could
 /// be understood.
@@ -66,7 +66,19 @@ fn syntax_message(text: &str, marker: &Marker, info: &str) -> String {
     if indent.contains('\t') {
         return "expected spaces as indentation, found a tab".to_owned();
     }
-    format!("not valid YAML: {info}")
+    let explained = match info {
+        "mapping values are not allowed in this context" => {
+            "expected one value, found a second `: `; quote text that contains one, or check the indentation"
+        }
+        "illegal placement of ':' indicator" => "unexpected `:`; is a `[` or `{` before it not closed?",
+        "invalid indentation in quoted scalar" => "expected the closing quote of this text",
+        _ if info.contains("unknown anchor") => "alias refers to an anchor that is not defined before it",
+        _ if info.starts_with("unexpected character: ") => {
+            "text cannot start with this character; quote the text"
+        }
+        _ => return format!("not valid YAML: {info}"),
+    };
+    explained.to_owned()
 }
 
 /// What ends the parsing of a file: where, and why.
@@ -281,7 +293,7 @@ impl<'a> Builder<'a> {
             });
         }
         match expand::expand(text, self.values) {
-            Ok(done) if is_plain && !done.secret => Ok(plain(place, &done.text)),
+            Ok(done) if is_plain && !done.secret => Ok(filled_in(place, &done.text)),
             Ok(done) => Ok(Node { secret: done.secret, ..Node::new(place, Kind::Text(done.text)) }),
             Err(messages) => {
                 for message in messages {
@@ -351,7 +363,15 @@ impl MapItems {
     }
 }
 
-/// A plain scalar by the core schema. Only an empty text is nothing once a variable was filled in.
+/// A plain scalar in which variables were filled in: a number may come of it, but only an empty text is nothing.
+fn filled_in(place: Place, text: &str) -> Node {
+    match plain(place.clone(), text) {
+        node if node.is_null() && !text.is_empty() => Node::new(place, Kind::Text(text.to_owned())),
+        node => node,
+    }
+}
+
+/// A plain scalar by the core schema.
 fn plain(place: Place, text: &str) -> Node {
     let kind = scalar::resolve(text);
     let written = (!matches!(kind, Kind::Text(_) | Kind::Null)).then(|| text.into());

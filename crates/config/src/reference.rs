@@ -10,7 +10,7 @@ pub use markdown::markdown;
 pub use schema::{json_schema, json_schema_value};
 
 use crate::node::{Kind, Node};
-use crate::setting::yaml_text;
+use crate::setting::{yaml_key, yaml_text};
 
 /// A struct of settings, as `settings!` describes it.
 #[derive(Debug, Clone)]
@@ -75,6 +75,13 @@ pub enum TypeInfo {
         /// Each kind and its settings.
         kinds: fn() -> Vec<KindInfo>,
     },
+    /// Settings that all kinds of a component have, and the component's own beside them.
+    With {
+        /// Describes the common settings.
+        common: fn() -> Reference,
+        /// The component's own.
+        own: Box<TypeInfo>,
+    },
     /// Anything.
     Any,
 }
@@ -102,7 +109,7 @@ pub enum JsonType {
 }
 
 impl TypeInfo {
-    /// The type as users know it: `list of paths` is `list of path`, to keep it regular.
+    /// The type as users know it, such as `list of path`.
     pub fn name(&self) -> String {
         match self {
             TypeInfo::Plain { name, .. } => (*name).to_owned(),
@@ -115,6 +122,7 @@ impl TypeInfo {
             TypeInfo::Optional(value) => value.name(),
             TypeInfo::Settings { .. } => "settings".to_owned(),
             TypeInfo::Kinds { name, .. } => (*name).to_owned(),
+            TypeInfo::With { own, .. } => own.name(),
             TypeInfo::Any => "anything".to_owned(),
         }
     }
@@ -150,7 +158,7 @@ pub(crate) fn yaml_flow(node: &Node) -> String {
         Kind::Map(entries) => {
             let entries: Vec<String> = entries
                 .iter()
-                .map(|(key, value)| format!("{}: {}", yaml_text(&key.text), yaml_flow(value)))
+                .map(|(key, value)| format!("{}: {}", yaml_key(&key.text), yaml_flow(value)))
                 .collect();
             format!("{{{}}}", entries.join(", "))
         }

@@ -48,16 +48,36 @@ pub fn read_scalar<T>(
     value
 }
 
-/// Text as one line of YAML: bare where that is safe, else in double quotes.
+/// Text as one line of YAML that reads back as the same text: bare where that is safe, else in double quotes.
 pub fn yaml_text(text: &str) -> String {
+    yaml_key(&text.replace("${", "$${"))
+}
+
+/// Text as a key in YAML: as [`yaml_text`], but variables are not filled in there.
+pub(crate) fn yaml_key(text: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || "_-./%".contains(c);
     let starts_safely = text.starts_with(|c: char| c.is_ascii_alphanumeric() || "_/".contains(c));
     let is_text = matches!(scalar::resolve(text), Kind::Text(_));
     if starts_safely && is_text && text.chars().all(bare) {
-        text.to_owned()
-    } else {
-        serde_json::Value::from(text).to_string()
+        return text.to_owned();
     }
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            // What YAML does not take as it is: control characters, line separators, byte order marks.
+            c if c.is_control()
+                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}') =>
+            {
+                quoted.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 impl Setting for bool {
@@ -217,7 +237,7 @@ impl<T: Setting> Setting for BTreeMap<String, T> {
 
     fn default_text(&self) -> String {
         let entries: Vec<String> =
-            self.iter().map(|(key, value)| format!("{}: {}", yaml_text(key), value.default_text())).collect();
+            self.iter().map(|(key, value)| format!("{}: {}", yaml_key(key), value.default_text())).collect();
         format!("{{{}}}", entries.join(", "))
     }
 }

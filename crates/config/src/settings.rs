@@ -9,7 +9,7 @@ use crate::at::At;
 use crate::nearest::hint;
 use crate::node::Kind;
 use crate::problem::Problems;
-use crate::reference::Reference;
+use crate::reference::{Reference, TypeInfo};
 use crate::setting::Setting;
 
 /// A struct of settings, made by `settings!`.
@@ -24,11 +24,41 @@ pub trait Settings: Setting {
     fn read_part(at: &At<'_>, problems: &mut Problems) -> Option<Self>;
 }
 
-/// Reads two structs from one map: a key is known if either has it.
-pub fn read_both<A: Settings, B: Settings>(at: &At<'_>, problems: &mut Problems) -> Option<(A, B)> {
+/// Reads two settings from one map: a key is known if either has it. The second may be an enum made by `kinds!`.
+pub fn read_both<A: Settings, B: Setting>(at: &At<'_>, problems: &mut Problems) -> Option<(A, B)> {
     let first = A::read_part(at, problems);
     let second = B::read(&at.without(A::KEYS), problems);
     first.zip(second)
+}
+
+/// A component's settings: those that every kind has, and beside them in the same map those of its own kind.
+///
+/// `BTreeMap<String, With<OutputCommon, OutputKind>>` is a section of outputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct With<C, K> {
+    /// What every kind has.
+    pub common: C,
+    /// What only this kind has.
+    pub own: K,
+}
+
+impl<C: Settings, K: Setting> Setting for With<C, K> {
+    fn read(at: &At<'_>, problems: &mut Problems) -> Option<With<C, K>> {
+        read_both(at, problems).map(|(common, own)| With { common, own })
+    }
+
+    fn describe() -> TypeInfo {
+        TypeInfo::With { common: C::reference, own: Box::new(K::describe()) }
+    }
+
+    fn default_text(&self) -> String {
+        let (common, own) = (self.common.default_text(), self.own.default_text());
+        match (common.trim_end_matches('}'), own.trim_start_matches('{')) {
+            ("{", _) => own,
+            (_, "}") => common,
+            (common, own) => format!("{common}, {own}"),
+        }
+    }
 }
 
 /// Reads the keys of one map. For what `settings!` expands to.
@@ -93,7 +123,10 @@ impl<'a> MapReader<'a> {
             return Some(value);
         }
         let (min, max) = (range.start().default_text(), range.end().default_text());
-        problems.push(&self.at.key(key), format!("expected {min} to {max}, found {}", value.default_text()));
+        problems.push(
+            &self.at.key(key),
+            format!("expected a value from {min} to {max}, found {}", value.default_text()),
+        );
         None
     }
 }

@@ -23,7 +23,7 @@ const UNITS: [(&str, u64); 11] = [
 /// A number of bytes, written `10MiB`, `1.5 GiB`, `64KiB`, `500B` or `0`.
 ///
 /// `KiB`, `MiB` … (also `Ki`, `Mi` as in Kubernetes) are powers of 1024; `KB`, `MB` … powers of 1000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ByteSize(u64);
 
 impl ByteSize {
@@ -64,16 +64,9 @@ impl ByteSize {
 }
 
 /// The text is not a size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected {EXPECTED}")]
 pub struct NotASize;
-
-impl fmt::Display for NotASize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {EXPECTED}")
-    }
-}
-
-impl std::error::Error for NotASize {}
 
 /// How a message calls a size.
 pub(crate) const EXPECTED: &str = "a size such as \"10MiB\"";
@@ -111,6 +104,12 @@ impl fmt::Display for ByteSize {
         }
         let forms = UNITS.iter().filter_map(|(name, unit)| exact(self.0, name, *unit));
         f.write_str(&forms.min_by_key(String::len).unwrap_or_else(|| format!("{}B", self.0)))
+    }
+}
+
+impl fmt::Debug for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -73,6 +73,10 @@ impl Writer {
                     self.section(&format!("{title}.{key} (type `{kind}`)"), level + 1, &reference());
                 }
             }
+            TypeInfo::With { common, own } => {
+                self.section(&format!("{title}.{key} (every type)"), level + 1, &common());
+                self.nested(title, key, level, own);
+            }
             TypeInfo::Plain { .. } | TypeInfo::Choice { .. } | TypeInfo::Any => {}
         }
     }

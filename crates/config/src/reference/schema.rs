@@ -7,17 +7,24 @@ use serde_json::{Map, Value, json};
 use super::{JsonType, KindInfo, Reference, TypeInfo};
 use crate::components::TYPE;
 use crate::document::Document;
+use crate::include::{EXTENSION_PREFIX, INCLUDE};
 use crate::node::{Kind, Node};
+use crate::setting::Setting;
 
 /// The schema as indented text that ends with a line break.
 pub fn json_schema(reference: &Reference) -> String {
     format!("{:#}\n", json_schema_value(reference))
 }
 
-/// The schema as a value. Nested settings are under `$defs`.
+/// The schema of a whole file as a value, `include` and `x-` keys allowed. Nested settings are under `$defs`.
 pub fn json_schema_value(reference: &Reference) -> Value {
     let mut schema = Schema { definitions: Map::new() };
     let mut root = schema.settings(reference);
+    if let Some(Value::Object(properties)) = root.get_mut("properties") {
+        let include = schema.value(&Vec::<String>::describe());
+        properties.insert(INCLUDE.to_owned(), Value::Object(include));
+    }
+    root.insert("patternProperties".to_owned(), json!({ format!("^{EXTENSION_PREFIX}"): {} }));
     root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
     root.insert("title".to_owned(), json!(reference.name));
     root.insert("$defs".to_owned(), Value::Object(schema.definitions));
@@ -74,38 +81,57 @@ impl Schema {
             }
             TypeInfo::Optional(value) => json!({ "anyOf": [self.value(value), { "type": "null" }] }),
             TypeInfo::Settings { reference, .. } => {
-                json!({ "anyOf": [self.defined(&reference()), { "type": "null" }] })
+                let reference = reference();
+                let nested = self.defined(reference.id.to_owned(), |schema| schema.settings(&reference));
+                json!({ "anyOf": [nested, { "type": "null" }] })
             }
-            TypeInfo::Kinds { kinds, .. } => self.kinds(&kinds()),
+            TypeInfo::Kinds { kinds, .. } => self.kinds(&kinds(), None),
+            TypeInfo::With { common, own } => match own.as_ref() {
+                TypeInfo::Kinds { kinds, .. } => self.kinds(&kinds(), Some(&common())),
+                own => json!({ "allOf": [open(self.settings(&common())), open(self.value(own))] }),
+            },
             TypeInfo::Any => json!({}),
         })
     }
 
-    /// A component: whichever kind's settings, with `type` allowed among them.
-    fn kinds(&mut self, kinds: &[KindInfo]) -> Value {
-        let variants: Vec<Value> = kinds
-            .iter()
-            .map(|KindInfo { kind, reference }| {
-                let mut settings = self.settings(&reference());
-                if let Some(Value::Object(properties)) = settings.get_mut("properties") {
-                    properties.insert(TYPE.to_owned(), json!({ "const": kind }));
-                }
-                Value::Object(settings)
-            })
-            .collect();
+    /// A component: whichever kind's settings, with `type` and the common settings allowed among them.
+    fn kinds(&mut self, kinds: &[KindInfo], common: Option<&Reference>) -> Value {
+        let mut variants: Vec<Value> = kinds.iter().map(|kind| self.kind(kind, common)).collect();
+        // A component without any setting, named after its kind.
+        variants.push(json!({ "type": "null" }));
         json!({ "anyOf": variants })
     }
 
-    /// A reference to nested settings, defined once.
-    fn defined(&mut self, reference: &Reference) -> Value {
-        if !self.definitions.contains_key(reference.id) {
-            // Entered before its content is known, since it may contain itself.
-            self.definitions.insert(reference.id.to_owned(), Value::Null);
-            let settings = self.settings(reference);
-            self.definitions.insert(reference.id.to_owned(), Value::Object(settings));
-        }
-        json!({ "$ref": format!("#/$defs/{}", reference.id) })
+    fn kind(&mut self, kind: &KindInfo, common: Option<&Reference>) -> Value {
+        let mut reference = (kind.reference)();
+        let id = format!("{}({},{})", reference.id, common.map_or("", |common| common.id), kind.kind);
+        reference.entries.extend(common.iter().flat_map(|common| common.entries.iter().cloned()));
+        self.defined(id, |schema| {
+            let mut settings = schema.settings(&reference);
+            if let Some(Value::Object(properties)) = settings.get_mut("properties") {
+                properties.insert(TYPE.to_owned(), json!({ "const": kind.kind }));
+            }
+            settings
+        })
     }
+
+    /// A reference to settings that are defined once.
+    fn defined(&mut self, id: String, define: impl FnOnce(&mut Schema) -> Map<String, Value>) -> Value {
+        let reference = json!({ "$ref": format!("#/$defs/{id}") });
+        if !self.definitions.contains_key(&id) {
+            // Entered before its content is known, since it may contain itself.
+            self.definitions.insert(id.clone(), Value::Null);
+            let settings = define(self);
+            self.definitions.insert(id, Value::Object(settings));
+        }
+        reference
+    }
+}
+
+/// A schema that lets other keys be.
+fn open(mut schema: Map<String, Value>) -> Map<String, Value> {
+    schema.remove("additionalProperties");
+    schema
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -117,7 +143,7 @@ fn object(value: Value) -> Map<String, Value> {
 
 /// A default, written as YAML in one line, as JSON.
 fn json_of(default: &str) -> Value {
-    match Document::parse("default", &format!("value: {}", default.replace("${", "$${"))) {
+    match Document::parse("default", &format!("value: {default}")) {
         Ok(document) => document.root().get("value").map_or(Value::Null, node_json),
         Err(_) => json!(default),
     }
