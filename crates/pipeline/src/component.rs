@@ -1,0 +1,178 @@
+//! What an input, a step and an output are.
+//!
+//! Each is born in three stages: settings are read and checked into a *plan* (pure: every problem at once), the
+//! plan is opened (I/O, but nothing is started), and what was opened runs until it is told to stop.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sawyer_config::{At, Problems, Reference};
+use sawyer_disk::Disk;
+use sawyer_model::{Ack, Batch, Error, Transfer};
+use sawyer_telemetry::{Clock, Counter, Metrics};
+
+use crate::queue::{QueueClosed, QueueReceiver, QueueSender};
+use crate::stop::Stop;
+
+/// Something that runs until it is done.
+pub type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// What a component is given when it is opened.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The component's name in the configuration.
+    pub name: String,
+    /// The time.
+    pub clock: Clock,
+    /// Where it counts.
+    pub metrics: Metrics,
+    /// A folder of its own for state that must survive a restart.
+    pub state: Arc<dyn Disk>,
+    /// Where the node's file system is mounted, if it is not at `/`.
+    pub host_root: Option<PathBuf>,
+}
+
+impl Context {
+    /// Where a path of the node is to be found from here.
+    #[must_use]
+    pub fn on_host(&self, path: &Path) -> PathBuf {
+        match &self.host_root {
+            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
+            None => path.to_owned(),
+        }
+    }
+}
+
+/// An input whose settings are right.
+pub trait InputPlan: fmt::Debug + Send {
+    /// Does what I/O is needed to start; starts nothing.
+    ///
+    /// # Errors
+    /// What stands in the way, as the operator needs to hear it.
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Input>, Error>;
+}
+
+/// Where records come from.
+pub trait Input: Send {
+    /// Reads until told to stop. What was sent and is not acknowledged by then is read again after a restart.
+    fn run(self: Box<Self>, to: Outlet, stop: Stop) -> Running;
+}
+
+/// A step whose settings are right.
+pub trait StepPlan: fmt::Debug + Send {
+    /// Does what I/O is needed to start.
+    ///
+    /// # Errors
+    /// What stands in the way, as the operator needs to hear it.
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Step>, Error>;
+}
+
+/// Changes records on their way. A step may hold transfers back (to group or to aggregate); it then says when it
+/// wants to be woken, and lets go of everything at the end.
+pub trait Step: Send {
+    /// Works on a transfer and pushes what comes of it. It may block.
+    fn apply(&mut self, transfer: Transfer, out: &mut Vec<Transfer>);
+
+    /// When it wants to be woken though nothing arrives.
+    fn wake_at(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The time it asked for has come.
+    fn wake(&mut self, _out: &mut Vec<Transfer>) {}
+
+    /// Nothing more will arrive: let go of what is held back.
+    fn finish(&mut self, _out: &mut Vec<Transfer>) {}
+}
+
+/// An output whose settings are right.
+pub trait OutputPlan: fmt::Debug + Send {
+    /// Does what I/O is needed to start; starts nothing.
+    ///
+    /// # Errors
+    /// What stands in the way, as the operator needs to hear it.
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error>;
+}
+
+/// Where records go.
+pub trait Output: Send {
+    /// Takes from the queue until it is closed and empty, and acknowledges each transfer once it is durable. The
+    /// signal means that the time for draining is over: let go of what is left.
+    fn run(self: Box<Self>, from: QueueReceiver, stop: Stop) -> Running;
+}
+
+/// A kind of component: its name in the configuration, its manual, and how its settings are read and checked.
+pub struct Kind<P> {
+    /// The name users write.
+    pub name: &'static str,
+    /// Its settings, for the manual.
+    pub reference: fn() -> Reference,
+    /// Reads and checks its settings; none if there were problems.
+    pub read: ReadPlan<P>,
+}
+
+/// Reads and checks settings into a plan.
+pub type ReadPlan<P> = Box<dyn Fn(&At<'_>, &mut Problems) -> Option<P> + Send + Sync>;
+
+impl<P> fmt::Debug for Kind<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Kind").field(&self.name).finish()
+    }
+}
+
+/// The kinds of components that this program knows.
+#[derive(Debug, Default)]
+pub struct Kinds {
+    /// Inputs.
+    pub inputs: Vec<Kind<Box<dyn InputPlan>>>,
+    /// Steps.
+    pub steps: Vec<Kind<Box<dyn StepPlan>>>,
+    /// Outputs.
+    pub outputs: Vec<Kind<Box<dyn OutputPlan>>>,
+}
+
+/// Where an input puts its batches: into every pipeline that takes from it.
+#[derive(Clone, Debug)]
+pub struct Outlet {
+    pipelines: Vec<QueueSender>,
+    records: Counter,
+    bytes: Counter,
+}
+
+impl Outlet {
+    /// An outlet into these queues, counted under the input's name.
+    #[must_use]
+    pub fn new(input: &str, pipelines: Vec<QueueSender>, metrics: &Metrics) -> Self {
+        let labels = [("input", input)];
+        Self {
+            pipelines,
+            records: metrics.counter("sawyer_input_records", "Records read, by input", &labels),
+            bytes: metrics.counter(
+                "sawyer_input_text_bytes",
+                "Bytes of text in records read, by input",
+                &labels,
+            ),
+        }
+    }
+
+    /// Waits for room and passes a batch on.
+    ///
+    /// # Errors
+    /// [`QueueClosed`] if a pipeline has ended; the batch will not be acknowledged.
+    pub async fn send(&self, batch: Batch, ack: Ack) -> Result<(), QueueClosed> {
+        self.records.inc_by(batch.len() as u64);
+        self.bytes.inc_by(batch.text_bytes() as u64);
+        let batch = Arc::new(batch);
+        let Some((last, others)) = self.pipelines.split_last() else {
+            ack.durable();
+            return Ok(());
+        };
+        for queue in others {
+            queue.send(Transfer { batch: Arc::clone(&batch), ack: ack.clone() }).await?;
+        }
+        last.send(Transfer { batch, ack }).await
+    }
+}

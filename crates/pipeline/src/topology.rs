@@ -1,0 +1,10 @@
+//! Who is wired to whom: the sections `inputs`, `pipelines` and `outputs` of the configuration.
+//!
+//! Owns: reading and checking the wiring ([`plan`]), and running it ([`running`]).
+//! Does not own: the settings of any component.
+
+pub mod plan;
+pub mod running;
+
+pub use plan::{SECTIONS, TopologyPlan};
+pub use running::{Resources, Topology};

@@ -1,0 +1,231 @@
+//! Reads and checks the wiring.
+
+use std::collections::BTreeSet;
+
+use sawyer_config::{At, Problems, Setting, nearest, read_components, settings};
+
+use crate::component::{InputPlan, Kind, Kinds, OutputPlan, StepPlan};
+
+/// The sections of the configuration that make the topology.
+pub const SECTIONS: &[&str] = &["inputs", "pipelines", "outputs"];
+
+/// The steps of a pipeline that names none.
+const DEFAULT_STEPS: &[&str] = &["parse"];
+
+settings! {
+    /// One way from inputs through steps to outputs. Without the section `pipelines` there is one named `main`,
+    /// which takes from all inputs and gives to all outputs.
+    pub struct PipelineSettings {
+        /// The inputs it takes from. All of them if left out.
+        pub inputs: Option<Vec<String>>,
+        /// The outputs it gives to; each of them gets every record. All of them if left out.
+        pub outputs: Option<Vec<String>>,
+    }
+}
+
+/// A topology whose wiring and settings are right.
+#[derive(Debug, Default)]
+pub struct TopologyPlan {
+    pub(super) inputs: Vec<Named<Box<dyn InputPlan>>>,
+    pub(super) pipelines: Vec<PipelinePlan>,
+    pub(super) outputs: Vec<Named<Box<dyn OutputPlan>>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Named<P> {
+    pub(super) name: String,
+    pub(super) plan: P,
+}
+
+#[derive(Debug)]
+pub(super) struct PipelinePlan {
+    pub(super) name: String,
+    pub(super) inputs: BTreeSet<String>,
+    pub(super) steps: Vec<Named<Box<dyn StepPlan>>>,
+    pub(super) outputs: BTreeSet<String>,
+}
+
+impl TopologyPlan {
+    /// Reads the sections [`SECTIONS`] below `at`; other keys are not its business. `fallback` is read for
+    /// `inputs` and `outputs` where `at` does not have them.
+    pub fn read(at: &At<'_>, fallback: &At<'_>, kinds: &Kinds, problems: &mut Problems) -> Option<Self> {
+        let before = problems.len();
+        let section = |name: &str| at.get(name).or_else(|| fallback.get(name));
+        let inputs = section("inputs").map(|at| read_all(&at, &kinds.inputs, problems)).unwrap_or_default();
+        let outputs =
+            section("outputs").map(|at| read_all(&at, &kinds.outputs, problems)).unwrap_or_default();
+        let mut pipelines = match at.get("pipelines") {
+            Some(at) => read_pipelines(&at, kinds, &inputs, &outputs, problems),
+            None => vec![whole_way(at, kinds, problems)],
+        };
+        for pipeline in &mut pipelines {
+            pipeline.fill(&inputs.names, &outputs.names);
+        }
+        if problems.len() == before {
+            refuse_unused(
+                &inputs,
+                |name| pipelines.iter().any(|p| p.inputs.contains(name)),
+                "input",
+                problems,
+            );
+            refuse_unused(
+                &outputs,
+                |name| pipelines.iter().any(|p| p.outputs.contains(name)),
+                "output",
+                problems,
+            );
+        }
+        let whole = problems.len() == before;
+        whole.then(|| Self { inputs: inputs.plans, pipelines, outputs: outputs.plans })
+    }
+
+    /// The names of its inputs.
+    pub fn input_names(&self) -> impl Iterator<Item = &str> {
+        self.inputs.iter().map(|input| input.name.as_str())
+    }
+
+    /// The names of its outputs.
+    pub fn output_names(&self) -> impl Iterator<Item = &str> {
+        self.outputs.iter().map(|output| output.name.as_str())
+    }
+}
+
+/// The components of a section: all names, also of those with problems, so that one mistake is told once.
+struct Section<'a, P> {
+    names: Vec<String>,
+    places: Vec<At<'a>>,
+    plans: Vec<Named<P>>,
+}
+
+impl<P> Default for Section<'_, P> {
+    fn default() -> Self {
+        Self { names: Vec::new(), places: Vec::new(), plans: Vec::new() }
+    }
+}
+
+fn read_all<'a, P>(at: &At<'a>, kinds: &[Kind<P>], problems: &mut Problems) -> Section<'a, P> {
+    let known: Vec<&'static str> = kinds.iter().map(|kind| kind.name).collect();
+    let mut section = Section::default();
+    for (key, at) in at.entries() {
+        let good = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if key.text.is_empty() || !key.text.chars().all(good) {
+            problems.push(&at, "a name is made of letters, digits, `_` and `-`");
+        }
+        section.names.push(key.text.clone());
+        section.places.push(at);
+    }
+    for component in read_components(at, &known, problems) {
+        let kind = kinds.iter().find(|kind| kind.name == component.kind).expect("only known kinds are read");
+        if let Some(plan) = (kind.read)(&component.at, problems) {
+            section.plans.push(Named { name: component.name, plan });
+        }
+    }
+    section
+}
+
+fn read_pipelines<I, O>(
+    at: &At<'_>,
+    kinds: &Kinds,
+    inputs: &Section<'_, I>,
+    outputs: &Section<'_, O>,
+    problems: &mut Problems,
+) -> Vec<PipelinePlan> {
+    let mut pipelines = Vec::new();
+    for (key, at) in at.entries() {
+        let steps = match at.get("steps") {
+            Some(steps) => read_steps(&steps, kinds, problems),
+            None => default_steps(&at, kinds, problems),
+        };
+        let Some(settings) = PipelineSettings::read(&at.without(&["steps"]), problems) else { continue };
+        let takes = known(&at.key("inputs"), settings.inputs, &inputs.names, "input", problems);
+        let gives = known(&at.key("outputs"), settings.outputs, &outputs.names, "output", problems);
+        pipelines.push(PipelinePlan { name: key.text.clone(), inputs: takes, steps, outputs: gives });
+    }
+    pipelines
+}
+
+/// The names that were written, all of which must be known; nothing written stands for all and comes out empty.
+fn known(
+    at: &At<'_>,
+    written: Option<Vec<String>>,
+    names: &[String],
+    what: &str,
+    problems: &mut Problems,
+) -> BTreeSet<String> {
+    let Some(written) = written else { return BTreeSet::new() };
+    if written.is_empty() {
+        problems.push(at, format!("expected at least one {what}; leave the key out to take all"));
+    }
+    for name in written.iter().filter(|name| !names.contains(name)) {
+        let hint = nearest(name, names.iter().map(String::as_str));
+        let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        problems.push(at, format!("there is no {what} `{name}`{hint}"));
+    }
+    written.into_iter().collect()
+}
+
+fn whole_way(at: &At<'_>, kinds: &Kinds, problems: &mut Problems) -> PipelinePlan {
+    let steps = default_steps(at, kinds, problems);
+    PipelinePlan { name: "main".into(), inputs: BTreeSet::new(), steps, outputs: BTreeSet::new() }
+}
+
+fn default_steps(at: &At<'_>, kinds: &Kinds, problems: &mut Problems) -> Vec<Named<Box<dyn StepPlan>>> {
+    let nothing = sawyer_config::Node::new(at.place().clone(), sawyer_config::Kind::Null);
+    let wanted = DEFAULT_STEPS.iter().filter_map(|name| kinds.steps.iter().find(|kind| kind.name == *name));
+    wanted.filter_map(|kind| read_step(kind, &At::root(&nothing), problems)).collect()
+}
+
+/// A list of steps, each the name of a kind or a map from it to settings.
+fn read_steps(at: &At<'_>, kinds: &Kinds, problems: &mut Problems) -> Vec<Named<Box<dyn StepPlan>>> {
+    let nothing = sawyer_config::Node::new(at.place().clone(), sawyer_config::Kind::Null);
+    let mut steps = Vec::new();
+    for item in at.items() {
+        let entries = item.entries();
+        let (name, settings) = match (item.text(), entries.as_slice()) {
+            (Some(name), _) => (name, At::root(&nothing)),
+            (None, [(key, settings)]) => (key.text.as_str(), settings.clone()),
+            _ => {
+                problems.expected(&item, "a step: its name, or one name with its settings");
+                continue;
+            }
+        };
+        let Some(kind) = kinds.steps.iter().find(|kind| kind.name == name) else {
+            let hint = nearest(name, kinds.steps.iter().map(|kind| kind.name));
+            let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            problems.push(&item, format!("unknown step `{name}`{hint}"));
+            continue;
+        };
+        steps.extend(read_step(kind, &settings, problems));
+    }
+    steps
+}
+
+fn read_step(
+    kind: &Kind<Box<dyn StepPlan>>,
+    at: &At<'_>,
+    problems: &mut Problems,
+) -> Option<Named<Box<dyn StepPlan>>> {
+    Some(Named { name: kind.name.to_owned(), plan: (kind.read)(at, problems)? })
+}
+
+fn refuse_unused<P>(
+    section: &Section<'_, P>,
+    used: impl Fn(&str) -> bool,
+    what: &str,
+    problems: &mut Problems,
+) {
+    for (name, at) in section.names.iter().zip(&section.places).filter(|(name, _)| !used(name)) {
+        problems.push(at, format!("no pipeline uses the {what} `{name}`"));
+    }
+}
+
+impl PipelinePlan {
+    fn fill(&mut self, inputs: &[String], outputs: &[String]) {
+        if self.inputs.is_empty() {
+            self.inputs = inputs.iter().cloned().collect();
+        }
+        if self.outputs.is_empty() {
+            self.outputs = outputs.iter().cloned().collect();
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Opens a topology, runs it, and drains it.
+//!
+//! Stopping goes with the stream: inputs stop reading, pipelines finish what was read, outputs empty their queues.
+//! Whatever is not durable when the time for that is over is let go of unacknowledged, and read again next time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sawyer_disk::Disk;
+use sawyer_model::{Error, Transfer};
+use sawyer_telemetry::{Clock, Counter, Metrics};
+use tokio::task::JoinSet;
+
+use super::plan::{Named, PipelinePlan, TopologyPlan};
+use crate::component::{Context, Input, Outlet, Output, Running, Step};
+use crate::queue::{QueueReceiver, QueueSender, queue};
+use crate::stop::{Stop, Stopper};
+
+/// Bytes of records that wait in front of a pipeline, at most. Larger queues smooth more and hold more memory.
+const PIPELINE_QUEUE_BYTES_MAX: u64 = 8 << 20;
+
+/// Bytes of records that wait in front of an output, at most.
+const OUTPUT_QUEUE_BYTES_MAX: u64 = 16 << 20;
+
+/// What the components of a topology are given.
+#[derive(Clone, Debug)]
+pub struct Resources {
+    /// The time.
+    pub clock: Clock,
+    /// Where they count.
+    pub metrics: Metrics,
+    /// The folder below which each has a folder of its own for state.
+    pub state: Arc<dyn Disk>,
+    /// Where the node's file system is mounted, if it is not at `/`.
+    pub host_root: Option<PathBuf>,
+}
+
+/// A topology that is open and does not run yet.
+pub struct Topology {
+    inputs: Vec<Named<Box<dyn Input>>>,
+    pipelines: Vec<Pipeline>,
+    outputs: Vec<Named<Box<dyn Output>>>,
+    metrics: Metrics,
+}
+
+struct Pipeline {
+    plan: PipelinePlan,
+    steps: Vec<Box<dyn Step>>,
+}
+
+impl TopologyPlan {
+    /// Opens every component. Nothing runs yet, so a topology that cannot be opened leaves nothing behind.
+    ///
+    /// # Errors
+    /// The first component that cannot be opened, by name, and why.
+    pub fn open(self, resources: &Resources) -> Result<Topology, Error> {
+        let context = |section: &str, name: &str| Context {
+            name: name.to_owned(),
+            clock: resources.clock.clone(),
+            metrics: resources.metrics.clone(),
+            state: resources.state.sub(format!("{section}/{name}")),
+            host_root: resources.host_root.clone(),
+        };
+        let mut outputs = Vec::new();
+        for Named { name, plan } in self.outputs {
+            let plan =
+                plan.open(&context("outputs", &name)).map_err(|error| named("output", &name, error))?;
+            outputs.push(Named { name, plan });
+        }
+        let mut pipelines = Vec::new();
+        for mut plan in self.pipelines {
+            let mut steps = Vec::new();
+            for (at, step) in std::mem::take(&mut plan.steps).into_iter().enumerate() {
+                let place = format!("{}/{at}-{}", plan.name, step.name);
+                let open = step.plan.open(&context("steps", &place));
+                steps.push(open.map_err(|error| named("step", &place, error))?);
+            }
+            pipelines.push(Pipeline { plan, steps });
+        }
+        let mut inputs = Vec::new();
+        for Named { name, plan } in self.inputs {
+            let plan = plan.open(&context("inputs", &name)).map_err(|error| named("input", &name, error))?;
+            inputs.push(Named { name, plan });
+        }
+        Ok(Topology { inputs, pipelines, outputs, metrics: resources.metrics.clone() })
+    }
+}
+
+fn named(what: &str, name: &str, error: Error) -> Error {
+    Error::new(error.kind(), format!("open {what} `{name}`")).because(error)
+}
+
+impl Topology {
+    /// Runs until `stop`, then drains for at most `drain`. A component that fails is reported and takes nothing
+    /// else with it.
+    ///
+    /// # Errors
+    /// The first failure of a component, after everything has ended.
+    pub async fn run(self, stop: Stop, drain: Duration) -> Result<(), Error> {
+        let (give_up, given_up) = Stopper::new();
+        let mut tasks = JoinSet::new();
+        let mut to_outputs = Vec::new();
+        for Named { name, plan: output } in self.outputs {
+            let (sender, receiver) = queue(OUTPUT_QUEUE_BYTES_MAX);
+            spawn(&mut tasks, "output", &name, output.run(receiver, given_up.clone()));
+            to_outputs.push((name, sender));
+        }
+        let mut to_pipelines = Vec::new();
+        for Pipeline { plan, steps } in self.pipelines {
+            let (sender, receiver) = queue(PIPELINE_QUEUE_BYTES_MAX);
+            let outputs = to_outputs.iter().filter(|(name, _)| plan.outputs.contains(name));
+            let outputs =
+                outputs.map(|(name, queue)| Exit::new(name, queue.clone(), &self.metrics)).collect();
+            spawn(&mut tasks, "pipeline", &plan.name, Box::pin(run_pipeline(receiver, steps, outputs)));
+            to_pipelines.push((plan, sender));
+        }
+        drop(to_outputs);
+        for Named { name, plan: input } in self.inputs {
+            let queues = to_pipelines.iter().filter(|(plan, _)| plan.inputs.contains(&name));
+            let queues = queues.map(|(_, queue)| queue.clone()).collect();
+            let outlet = Outlet::new(&name, queues, &self.metrics);
+            spawn(&mut tasks, "input", &name, input.run(outlet, stop.clone()));
+        }
+        drop(to_pipelines);
+        join(tasks, &stop, &give_up, drain).await
+    }
+}
+
+fn spawn(tasks: &mut JoinSet<Result<(), Error>>, what: &'static str, name: &str, work: Running) {
+    let name = name.to_owned();
+    tasks.spawn(async move {
+        let result = work.await.map_err(|error| named_running(what, &name, error));
+        if let Err(error) = &result {
+            tracing::error!(component = name, "{}", error.chain());
+        }
+        result
+    });
+}
+
+fn named_running(what: &str, name: &str, error: Error) -> Error {
+    Error::new(error.kind(), format!("run {what} `{name}`")).because(error)
+}
+
+async fn join(
+    mut tasks: JoinSet<Result<(), Error>>,
+    stop: &Stop,
+    give_up: &Stopper,
+    drain: Duration,
+) -> Result<(), Error> {
+    let mut first = Ok(());
+    let mut ends = std::pin::pin!(async {
+        stop.stopped().await;
+        tokio::time::sleep(drain).await;
+        give_up.stop();
+        tokio::time::sleep(GIVE_UP_GRACE).await;
+    });
+    loop {
+        let ended = tokio::select! {
+            ended = tasks.join_next() => ended,
+            () = &mut ends => {
+                tasks.shutdown().await;
+                return first;
+            }
+        };
+        let result = match ended {
+            None => return first,
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => {
+                let error = Error::new(sawyer_model::ErrorKind::Bug, "a component panicked").because(panic);
+                tracing::error!("{}", error.chain());
+                Err(error)
+            }
+        };
+        if first.is_ok() {
+            first = result;
+        }
+    }
+}
+
+/// How long components may take to let go once the time for draining is over.
+const GIVE_UP_GRACE: Duration = Duration::from_millis(500);
+
+/// A pipeline's way into one output.
+struct Exit {
+    queue: QueueSender,
+    records: Counter,
+}
+
+impl Exit {
+    fn new(output: &str, queue: QueueSender, metrics: &Metrics) -> Self {
+        let help = "Records handed to the output, by output";
+        Self { queue, records: metrics.counter("sawyer_output_taken_records", help, &[("output", output)]) }
+    }
+}
+
+/// Steps may block (they compute, or talk to a child process), so each pipeline has a thread to itself.
+async fn run_pipeline(from: QueueReceiver, steps: Vec<Box<dyn Step>>, to: Vec<Exit>) -> Result<(), Error> {
+    let runtime = tokio::runtime::Handle::current();
+    let work = tokio::task::spawn_blocking(move || runtime.block_on(pass(from, Chain { steps }, to)));
+    work.await.map_err(|panic| Error::new(sawyer_model::ErrorKind::Bug, "a step panicked").because(panic))
+}
+
+async fn pass(mut from: QueueReceiver, mut chain: Chain, to: Vec<Exit>) {
+    loop {
+        let mut out = Vec::new();
+        let next = match chain.wake_at() {
+            Some(at) => tokio::select! {
+                biased;
+                queued = from.next() => queued.map(Some),
+                () = tokio::time::sleep_until(at.into()) => Some(None),
+            },
+            None => from.next().await.map(Some),
+        };
+        let Some(next) = next else { break };
+        match next {
+            Some(queued) => {
+                let (transfer, room) = queued.into_parts();
+                chain.apply(transfer, &mut out);
+                drop(room);
+            }
+            None => chain.wake(&mut out),
+        }
+        if hand_over(out, &to).await.is_err() {
+            return;
+        }
+    }
+    let mut out = Vec::new();
+    chain.finish(&mut out);
+    // Nobody is left to tell; what an output no longer takes stays unacknowledged.
+    let _ = hand_over(out, &to).await;
+}
+
+async fn hand_over(out: Vec<Transfer>, to: &[Exit]) -> Result<(), crate::queue::QueueClosed> {
+    for transfer in out {
+        let Some((last, others)) = to.split_last() else {
+            transfer.ack.durable();
+            continue;
+        };
+        for exit in others {
+            exit.records.inc_by(transfer.batch.len() as u64);
+            exit.queue.send(transfer.clone()).await?;
+        }
+        last.records.inc_by(transfer.batch.len() as u64);
+        last.queue.send(transfer).await?;
+    }
+    Ok(())
+}
+
+/// Steps one after the other.
+struct Chain {
+    steps: Vec<Box<dyn Step>>,
+}
+
+impl Chain {
+    fn apply(&mut self, transfer: Transfer, out: &mut Vec<Transfer>) {
+        self.apply_from(0, vec![transfer], out);
+    }
+
+    fn apply_from(&mut self, first: usize, mut transfers: Vec<Transfer>, out: &mut Vec<Transfer>) {
+        for step in &mut self.steps[first..] {
+            let mut next = Vec::with_capacity(transfers.len());
+            for transfer in transfers {
+                step.apply(transfer, &mut next);
+            }
+            transfers = next;
+        }
+        out.append(&mut transfers);
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        self.steps.iter().filter_map(|step| step.wake_at()).min()
+    }
+
+    fn wake(&mut self, out: &mut Vec<Transfer>) {
+        let now = Instant::now();
+        for at in 0..self.steps.len() {
+            if self.steps[at].wake_at().is_some_and(|due| due <= now) {
+                let mut woken = Vec::new();
+                self.steps[at].wake(&mut woken);
+                self.apply_from(at + 1, woken, out);
+            }
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<Transfer>) {
+        for at in 0..self.steps.len() {
+            let mut last = Vec::new();
+            self.steps[at].finish(&mut last);
+            self.apply_from(at + 1, last, out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+use std::sync::Mutex;
+use std::sync::mpsc;
+
+use sawyer_config::{Document, Problems, Setting, Settings, settings};
+use sawyer_model::{
+    Ack, Batch, ErrorKind, NameId, Outcome, RecordHead, SeqRange, SourceId, Stream, Timestamp, ValueRef,
+};
+
+use super::*;
+use crate::component::{InputPlan, Kind, Kinds, OutputPlan, StepPlan};
+
+settings! {
+    /// Says the numbers from one to a count.
+    pub struct NumbersSettings {
+        /// How many.
+        pub count: u64 = 3,
+    }
+    /// Collects what it gets.
+    pub struct CollectSettings {
+        /// Fails after this many transfers.
+        pub fail_after: Option<u64>,
+    }
+    /// Holds everything back to the end.
+    pub struct HoldSettings {}
+}
+
+type Seen = Arc<Mutex<Vec<String>>>;
+
+#[derive(Debug)]
+struct Numbers(u64, Arc<Mutex<Option<mpsc::Sender<Outcome>>>>);
+
+impl InputPlan for Numbers {
+    fn open(self: Box<Self>, _: &Context) -> Result<Box<dyn Input>, Error> {
+        Ok(self)
+    }
+}
+
+impl Input for Numbers {
+    fn run(self: Box<Self>, to: Outlet, stop: Stop) -> Running {
+        Box::pin(async move {
+            let told = self.1.lock().unwrap().take();
+            for n in 0..self.0 {
+                let told = told.clone();
+                let ack = Ack::new(move |outcome| {
+                    if let Some(told) = told {
+                        told.send(outcome).unwrap();
+                    }
+                });
+                if to.send(batch(n), ack).await.is_err() {
+                    return Ok(());
+                }
+            }
+            drop(told);
+            stop.stopped().await;
+            Ok(())
+        })
+    }
+}
+
+fn batch(n: u64) -> Batch {
+    let mut batch = Batch::new();
+    let stream = batch.add_stream(&Arc::new(Stream::default()));
+    let head = RecordHead {
+        timestamp: Timestamp::EPOCH,
+        observed: Timestamp::EPOCH,
+        source: SourceId(1),
+        range: SeqRange::new(n, n + 1),
+    };
+    batch.begin(head, stream).field_by_id(NameId::MESSAGE, ValueRef::Str(&n.to_string()));
+    batch
+}
+
+#[derive(Debug)]
+struct Collect(Option<u64>, Seen);
+
+impl OutputPlan for Collect {
+    fn open(self: Box<Self>, _: &Context) -> Result<Box<dyn Output>, Error> {
+        Ok(self)
+    }
+}
+
+impl Output for Collect {
+    fn run(self: Box<Self>, mut from: QueueReceiver, _: Stop) -> Running {
+        Box::pin(async move {
+            let mut left = self.0;
+            while let Some(queued) = from.next().await {
+                if left == Some(0) {
+                    return Err(Error::new(ErrorKind::Retry, "the target is gone"));
+                }
+                left = left.map(|n| n - 1);
+                let (transfer, _room) = queued.into_parts();
+                self.1.lock().unwrap().extend(transfer.batch.iter().map(|r| r.message().to_owned()));
+                transfer.ack.durable();
+            }
+            Ok(())
+        })
+    }
+}
+
+#[derive(Debug, Default)]
+struct Hold(Vec<Transfer>);
+
+impl StepPlan for Hold {
+    fn open(self: Box<Self>, _: &Context) -> Result<Box<dyn Step>, Error> {
+        Ok(self)
+    }
+}
+
+impl Step for Hold {
+    fn apply(&mut self, transfer: Transfer, _: &mut Vec<Transfer>) {
+        self.0.push(transfer);
+    }
+
+    fn finish(&mut self, out: &mut Vec<Transfer>) {
+        out.append(&mut self.0);
+    }
+}
+
+struct Bench {
+    kinds: Kinds,
+    seen: Seen,
+    outcomes: mpsc::Receiver<Outcome>,
+}
+
+fn bench() -> Bench {
+    let seen = Seen::default();
+    let (told, outcomes) = mpsc::channel();
+    let told = Arc::new(Mutex::new(Some(told)));
+    let collected = Arc::clone(&seen);
+    let kinds = Kinds {
+        inputs: vec![Kind {
+            name: "numbers",
+            reference: NumbersSettings::reference,
+            read: Box::new(move |at, problems| {
+                let settings = NumbersSettings::read(at, problems)?;
+                Some(Box::new(Numbers(settings.count, Arc::clone(&told))))
+            }),
+        }],
+        steps: vec![Kind {
+            name: "hold",
+            reference: HoldSettings::reference,
+            read: Box::new(|at, problems| {
+                HoldSettings::read(at, problems).map(|_| Box::<Hold>::default() as _)
+            }),
+        }],
+        outputs: vec![Kind {
+            name: "collect",
+            reference: CollectSettings::reference,
+            read: Box::new(move |at, problems| {
+                let settings = CollectSettings::read(at, problems)?;
+                Some(Box::new(Collect(settings.fail_after, Arc::clone(&collected))))
+            }),
+        }],
+    };
+    Bench { kinds, seen, outcomes }
+}
+
+fn plan(text: &str, kinds: &Kinds) -> Result<TopologyPlan, Problems> {
+    let document = Document::parse("sawyer.yaml", text)?;
+    let nothing = Document::parse("defaults", "")?;
+    let mut problems = Problems::new();
+    let plan = TopologyPlan::read(&document.at(), &nothing.at(), kinds, &mut problems);
+    problems.into_result(plan)
+}
+
+async fn run(text: &str, bench: &Bench, stop_after_ms: u64) -> Result<(), Error> {
+    let folder = tempfile::tempdir().unwrap();
+    let resources = Resources {
+        clock: Clock::system(),
+        metrics: Metrics::new(),
+        state: Arc::new(sawyer_disk::RealDisk::new(folder.path()).unwrap()),
+        host_root: None,
+    };
+    let topology = plan(text, &bench.kinds).unwrap().open(&resources).unwrap();
+    let (stopper, stop) = Stopper::new();
+    let stopping = async {
+        tokio::time::sleep(Duration::from_millis(stop_after_ms)).await;
+        stopper.stop();
+    };
+    let (result, ()) = tokio::join!(topology.run(stop, Duration::from_secs(2)), stopping);
+    result
+}
+
+#[tokio::test]
+async fn everything_read_is_drained_and_acknowledged() {
+    let bench = bench();
+    let text = "inputs: {numbers: {count: 50}}\noutputs: {collect: }\npipelines: {a: {steps: [hold]}}";
+    run(text, &bench, 50).await.unwrap();
+    assert_eq!(bench.seen.lock().unwrap().len(), 50);
+    let outcomes: Vec<Outcome> = bench.outcomes.try_iter().collect();
+    assert_eq!(outcomes, [Outcome::Durable; 50]);
+}
+
+#[tokio::test]
+async fn every_output_has_to_take_it() {
+    let bench = bench();
+    let text = "inputs: {numbers: {count: 2}}\noutputs: {good: {type: collect}, bad: {type: collect, fail_after: 1}}\n\
+                pipelines: {a: {steps: []}}";
+    let error = run(text, &bench, 50).await.unwrap_err();
+    assert_eq!(error.chain(), "run output `bad`: the target is gone");
+    let mut outcomes: Vec<Outcome> = bench.outcomes.try_iter().collect();
+    outcomes.sort_by_key(|outcome| *outcome == Outcome::Undelivered);
+    assert_eq!(outcomes, [Outcome::Durable, Outcome::Undelivered]);
+}
+
+fn check(text: &str) -> String {
+    plan(text, &bench().kinds).unwrap_err().to_string()
+}
+
+#[test]
+fn tells_every_mistake_in_the_wiring() {
+    let text = "
+inputs:
+  numbers:
+  more: {type: numbrs}
+  odd name: {type: numbers}
+outputs:
+  collect:
+    fail_aftr: 1
+  other: {type: collect}
+pipelines:
+  main:
+    inputs: [number]
+    steps: [hold, hodl, {hold: {}, x: 1}]
+    output: [collect]
+    outputs: [collect]
+";
+    insta::assert_snapshot!(check(text), @r"
+    sawyer.yaml:4:10: inputs.more.type: unknown type `numbrs`; did you mean `numbers`?
+    sawyer.yaml:5:3: inputs.odd name: a name is made of letters, digits, `_` and `-`
+    sawyer.yaml:8:5: outputs.collect.fail_aftr: unknown key; did you mean `fail_after`?
+    sawyer.yaml:12:5: pipelines.main.inputs: there is no input `number`; did you mean `numbers`?
+    sawyer.yaml:13:19: pipelines.main.steps[1]: unknown step `hodl`; did you mean `hold`?
+    sawyer.yaml:13:25: pipelines.main.steps[2]: expected a step: its name, or one name with its settings, found a map
+    sawyer.yaml:14:5: pipelines.main.output: unknown key; did you mean `outputs`?
+    ");
+}
+
+#[test]
+fn tells_what_nobody_uses() {
+    let text = "
+inputs: {numbers: , more: {type: numbers}}
+outputs: {collect: , other: {type: collect}}
+pipelines:
+  main: {inputs: [more], steps: [hold], outputs: [collect]}
+";
+    insta::assert_snapshot!(check(text), @r"
+    sawyer.yaml:2:10: inputs.numbers: no pipeline uses the input `numbers`
+    sawyer.yaml:3:22: outputs.other: no pipeline uses the output `other`
+    ");
+}
