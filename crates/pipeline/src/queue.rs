@@ -86,7 +86,6 @@ impl QueueReceiver {
 
 impl Queued {
     /// The transfer, and what keeps its bytes counted against the queue; drop that when the work is done.
-    #[must_use]
     pub fn into_parts(self) -> (Transfer, OwnedSemaphorePermit) {
         (self.transfer, self.room)
     }
