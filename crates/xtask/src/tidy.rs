@@ -7,6 +7,7 @@
 mod code;
 mod crates;
 mod documents;
+mod metrics;
 mod rust;
 mod text;
 
@@ -53,6 +54,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>> {
         findings.extend(text::check(file));
         if file.path.ends_with(".rs") {
             findings.extend(rust::check(file));
+            findings.extend(metrics::check(file));
         }
         if file.path.ends_with(".md") {
             findings.extend(documents::check(root, file));

@@ -206,3 +206,15 @@ fn refuses_documents_that_point_nowhere() {
         ],
     );
 }
+
+#[test]
+fn refuses_metrics_with_other_names() {
+    let code = "//! A.\nfn a() {\n    m.counter(\n        \"records\", \"x\");\n    m.gauge(\"sawyer_store_bytes\");\n    m.counter(\"sawyer_store_rows_total\");\n}\n";
+    check_tree(
+        &[("crates/low/src/a.rs", code)],
+        &[
+            "crates/low/src/a.rs:3: metric `records`: name it `sawyer_<subsystem>_<thing>_<unit>`",
+            "crates/low/src/a.rs:6: metric `sawyer_store_rows_total`: leave `_total` out: the encoder adds it to counters",
+        ],
+    );
+}
