@@ -2,13 +2,14 @@
 
 use super::{File, Finding};
 
-/// The calls of `telemetry::Metrics` that name a metric.
-const CALLS: [&str; 2] = [".counter(", ".gauge("];
+/// The methods of `telemetry::Metrics` that name a metric.
+const METHODS: [&str; 2] = ["counter", "gauge"];
 
 pub(super) fn check(file: &File) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for call in CALLS {
-        for (at, _) in file.text.match_indices(call) {
+    for method in METHODS {
+        let call = format!(".{method}(");
+        for (at, _) in file.text.match_indices(&call) {
             let Some(name) = literal(&file.text[at + call.len()..]) else { continue };
             let Some(advice) = fault(name) else { continue };
             let line = file.text[..at].matches('\n').count() + 1;
