@@ -11,13 +11,15 @@ pub struct At<'a> {
     node: &'a Node,
     place: Place,
     path: String,
+    /// Where the last key starts in the path.
+    name_start: usize,
     taken: Vec<&'static str>,
 }
 
 impl<'a> At<'a> {
     /// The top of a tree.
     pub fn root(node: &'a Node) -> At<'a> {
-        At { node, place: node.place.clone(), path: String::new(), taken: Vec::new() }
+        At { node, place: node.place.clone(), path: String::new(), name_start: 0, taken: Vec::new() }
     }
 
     /// The value.
@@ -35,9 +37,9 @@ impl<'a> At<'a> {
         &self.path
     }
 
-    /// The last key of the path: the name of a component.
+    /// The last key of the path, such as the name of a component; empty at the top and for items of a list.
     pub fn name(&self) -> &str {
-        self.path.rsplit('.').next().unwrap_or_default()
+        &self.path[self.name_start..]
     }
 
     /// A scalar as it was written; `None` for nothing, lists and maps.
@@ -48,12 +50,7 @@ impl<'a> At<'a> {
     /// The value of a key; for a key that is not there, nothing at this place under the key's path.
     /// Use it to report a problem with one setting among several.
     pub fn key(&self, key: &str) -> At<'a> {
-        self.get(key).unwrap_or_else(|| At {
-            node: Node::absent(),
-            place: self.place.clone(),
-            path: join(&self.path, key),
-            taken: Vec::new(),
-        })
+        self.get(key).unwrap_or_else(|| self.below(key, Node::absent(), self.place.clone()))
     }
 
     /// The value of a key that is there and not yet taken.
@@ -95,11 +92,18 @@ impl<'a> At<'a> {
     }
 
     fn child(&self, key: &Key, node: &'a Node) -> At<'a> {
-        At { node, place: key.place.clone(), path: join(&self.path, &key.text), taken: Vec::new() }
+        self.below(&key.text, node, key.place.clone())
+    }
+
+    fn below(&self, key: &str, node: &'a Node, place: Place) -> At<'a> {
+        let path = join(&self.path, key);
+        let name_start = path.len() - key.len();
+        At { node, place, path, name_start, taken: Vec::new() }
     }
 
     fn item(&self, index: usize, node: &'a Node) -> At<'a> {
-        At { node, place: node.place.clone(), path: format!("{}[{index}]", self.path), taken: Vec::new() }
+        let path = format!("{}[{index}]", self.path);
+        At { node, place: node.place.clone(), name_start: path.len(), path, taken: Vec::new() }
     }
 }
 

@@ -51,10 +51,8 @@ pub fn read_component<'a>(
         if let Some(kind) = find(&name) {
             return Some(Component { name, kind, at: at.clone() });
         }
-        problems.push(
-            at,
-            format!("`type` is missing, and the name is not a type{}", hint(&name, kinds.iter().copied())),
-        );
+        let why = if name.is_empty() { "" } else { ", and the name is not a type" };
+        problems.push(at, format!("`type` is missing{why}{}", hint(&name, kinds.iter().copied())));
         return None;
     };
     let Some(wanted) = typed.text() else {

@@ -89,6 +89,7 @@ mod document;
 mod expand;
 mod glob;
 mod include;
+mod macros;
 mod nearest;
 mod node;
 mod parse;

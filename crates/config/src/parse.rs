@@ -72,6 +72,7 @@ fn syntax_message(text: &str, marker: &Marker, info: &str) -> String {
         }
         "illegal placement of ':' indicator" => "unexpected `:`; is a `[` or `{` before it not closed?",
         "invalid indentation in quoted scalar" => "expected the closing quote of this text",
+        "recursion limit exceeded" => return too_deep(),
         _ if info.contains("unknown anchor") => "alias refers to an anchor that is not defined before it",
         _ if info.starts_with("unexpected character: ") => {
             "text cannot start with this character; quote the text"

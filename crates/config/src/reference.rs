@@ -151,6 +151,7 @@ impl Reference {
 /// A tree as YAML in one line.
 pub(crate) fn yaml_flow(node: &Node) -> String {
     match &node.kind {
+        _ if node.secret => "(hidden)".to_owned(),
         Kind::Null => "null".to_owned(),
         Kind::Text(text) => yaml_text(text),
         Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) => node.text().unwrap_or_default().to_owned(),

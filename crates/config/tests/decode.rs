@@ -1,5 +1,7 @@
 //! Settings read from text: text in, settings or problems out.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -318,6 +320,18 @@ agent.yaml:6:3: inputs.c: expected a map of settings, found 5
 agent.yaml:7:3: inputs.files.include: required, and missing; expected list of text
 agent.yaml:7:12: inputs.files.port: unknown key; known: `include`
 "#);
+}
+
+#[test]
+fn items_of_a_list_are_components_without_a_name() {
+    assert_eq!(read_ok::<Vec<InputSettings>>("{ type: syslog }")[0].kind(), "syslog");
+    let inputs: BTreeMap<String, InputSettings> = read_ok("a.syslog: { type: files, include: x }");
+    assert_eq!(inputs["a.syslog"].kind(), "files");
+    assert_snapshot!(check::<BTreeMap<String, Vec<InputSettings>>>("syslog: [{}, { type: x }]\n"), @r#"
+agent.yaml:1:10: syslog[0]: `type` is missing; known: `files`, `syslog`
+agent.yaml:1:16: syslog[1].type: unknown type `x`; known: `files`, `syslog`
+"#);
+    assert_snapshot!(check::<AgentSettings>("inputs: { a.syslog: {} }\n"), @"agent.yaml:1:11: inputs.a.syslog: `type` is missing, and the name is not a type; did you mean `syslog`?");
 }
 
 #[test]
