@@ -48,6 +48,7 @@ pub(super) fn check(root: &Path, files: &[File]) -> Result<Vec<Finding>> {
     let table = table(map, &mut findings);
     let packages = packages(root)?;
     check_names(map, &table, &packages, &mut findings);
+    check_entries(map, files, &mut findings);
     for package in &packages {
         let manifest = text_of(&package.manifest).unwrap_or_default();
         check_edges(&table, package, manifest, &mut findings);
@@ -114,6 +115,39 @@ fn check_names(map: &str, table: &Table, packages: &[Package], findings: &mut Ve
             findings.push(Finding::new(MAP, index + 1, advice));
         }
     }
+}
+
+/// What a section calls the entry of its crate is defined there: `Entry: ...` with the names in backticks.
+fn check_entries(map: &str, files: &[File], findings: &mut Vec<Finding>) {
+    let mut section = "";
+    for (index, line) in map.lines().enumerate() {
+        if let Some(name) = line.strip_prefix("### `") {
+            section = name.trim_end_matches('`');
+        }
+        let Some(entries) = line.strip_prefix("Entry: ") else { continue };
+        let sources = format!("crates/{section}/src/");
+        for path in entries.split('`').skip(1).step_by(2) {
+            let name = path.rsplit("::").next().unwrap_or(path).trim_end_matches('!');
+            let defined =
+                files.iter().any(|file| file.path.starts_with(&sources) && defines(&file.text, name));
+            if !defined {
+                let advice =
+                    format!("`{path}` is not defined in crates/{section}: name the entry that is there");
+                findings.push(Finding::new(MAP, index + 1, advice));
+            }
+        }
+    }
+}
+
+/// Whether the source has an item of this name.
+fn defines(source: &str, name: &str) -> bool {
+    const ITEMS: [&str; 7] = ["struct ", "enum ", "trait ", "fn ", "mod ", "type ", "macro_rules! "];
+    source.lines().any(|line| {
+        ITEMS.iter().any(|item| {
+            let after = line.split_once(item).and_then(|(_, rest)| rest.strip_prefix(name));
+            after.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        })
+    })
 }
 
 fn check_edges(table: &Table, package: &Package, manifest: &str, findings: &mut Vec<Finding>) {

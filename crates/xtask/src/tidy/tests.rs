@@ -106,6 +106,16 @@ fn refuses_rows_and_sections_without_a_crate() {
 }
 
 #[test]
+fn refuses_entries_that_are_not_there() {
+    let map = TABLE.replace("### `high`", "### `high`\n\nEntry: `Open`, `start::now`, `make!`, `Op`.");
+    let code = "//! H.\npub struct Open<T>(T);\npub fn now() {}\nmacro_rules! make { () => {} }\n";
+    check_tree(
+        &[("ARCHITECTURE.md", &map), ("crates/high/src/lib.rs", code)],
+        &["ARCHITECTURE.md:13: `Op` is not defined in crates/high: name the entry that is there"],
+    );
+}
+
+#[test]
 fn refuses_a_crate_with_lints_of_its_own() {
     let low = manifest("low", "").replace("[lints]\nworkspace = true\n", "");
     check_tree(
