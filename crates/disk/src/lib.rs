@@ -2,7 +2,7 @@
 //!
 //! Every file that Sawyer *owns* (write-ahead log, segments, catalogue, buffer, offsets, state) goes through
 //! the two traits here: [`Disk`], a directory tree, and [`File`], an append-only file in it. [`RealDisk`] is a
-//! directory of the operating system; `SimDisk` is a simulated one that loses what was not synced, tears and
+//! directory of the operating system; [`SimDisk`] is a simulated one that loses what was not synced, tears and
 //! reorders writes, fills up and fails on command, so that a crash can be tried at every operation.
 //!
 //! Owns: writing, syncing, renaming, listing and locking files; what is durable when; the kinds of errors.
@@ -34,10 +34,12 @@ mod atomic;
 mod error;
 mod path;
 mod real;
+mod sim;
 mod sub;
 
 pub use api::{DirEntry, Disk, EntryKind, File, Lock, Metadata, Space};
 pub use atomic::{TEMPORARY_SUFFIX, read_all, write_atomic};
 pub use error::{Error, ErrorKind, Result};
 pub use real::RealDisk;
+pub use sim::{EntryOrder, Fault, SimCounts, SimDisk, SimSettings};
 pub use sub::SubDisk;
