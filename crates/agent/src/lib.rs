@@ -1,1 +1,13 @@
-//! To be written.
+//! Which parts make a process of Sawyer's?
+//!
+//! Owns: the settings of the process, reading its configuration as a whole, the listener with the routes that
+//! every role has (`/healthz`, `/readyz`, `/metrics`), and running a topology under them.
+//! Does not own: which kinds of components there are (the binary hands them in), the API (`server`).
+//! Invariant: roles differ by what they are handed, not by code here.
+
+pub mod http;
+pub mod process;
+pub mod settings;
+
+pub use process::{ProcessPlan, run};
+pub use settings::ProcessSettings;

@@ -12,7 +12,7 @@ use std::time::Instant;
 use sawyer_config::{At, Problems, Reference};
 use sawyer_disk::Disk;
 use sawyer_model::{Ack, Batch, Error, Transfer};
-use sawyer_telemetry::{Clock, Counter, Metrics};
+use sawyer_telemetry::{Clock, Counter, Health, Metrics};
 
 use crate::queue::{QueueClosed, QueueReceiver, QueueSender};
 use crate::stop::Stop;
@@ -33,6 +33,8 @@ pub struct Context {
     pub state: Arc<dyn Disk>,
     /// Where the node's file system is mounted, if it is not at `/`.
     pub host_root: Option<PathBuf>,
+    /// Where it says that it is not ready, and why.
+    pub health: Health,
 }
 
 impl Context {

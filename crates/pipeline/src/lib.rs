@@ -23,4 +23,4 @@ pub use component::{
 };
 pub use queue::{QueueReceiver, QueueSender, Queued};
 pub use stop::{Stop, Stopper};
-pub use topology::{Topology, TopologyPlan};
+pub use topology::{Resources, Topology, TopologyPlan};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sawyer_disk::Disk;
 use sawyer_model::{Error, Transfer};
-use sawyer_telemetry::{Clock, Counter, Metrics};
+use sawyer_telemetry::{Clock, Counter, Health, Metrics};
 use tokio::task::JoinSet;
 
 use super::plan::{Named, PipelinePlan, TopologyPlan};
@@ -34,6 +34,8 @@ pub struct Resources {
     pub state: Arc<dyn Disk>,
     /// Where the node's file system is mounted, if it is not at `/`.
     pub host_root: Option<PathBuf>,
+    /// Where a component says that it is not ready, or failed.
+    pub health: Health,
 }
 
 /// A topology that is open and does not run yet.
@@ -42,6 +44,7 @@ pub struct Topology {
     pipelines: Vec<Pipeline>,
     outputs: Vec<Named<Box<dyn Output>>>,
     metrics: Metrics,
+    health: Health,
 }
 
 struct Pipeline {
@@ -61,6 +64,7 @@ impl TopologyPlan {
             metrics: resources.metrics.clone(),
             state: resources.state.sub(format!("{section}/{name}")),
             host_root: resources.host_root.clone(),
+            health: resources.health.clone(),
         };
         let mut outputs = Vec::new();
         for Named { name, plan } in self.outputs {
@@ -83,7 +87,13 @@ impl TopologyPlan {
             let plan = plan.open(&context("inputs", &name)).map_err(|error| named("input", &name, error))?;
             inputs.push(Named { name, plan });
         }
-        Ok(Topology { inputs, pipelines, outputs, metrics: resources.metrics.clone() })
+        Ok(Topology {
+            inputs,
+            pipelines,
+            outputs,
+            metrics: resources.metrics.clone(),
+            health: resources.health.clone(),
+        })
     }
 }
 
@@ -103,7 +113,7 @@ impl Topology {
         let mut to_outputs = Vec::new();
         for Named { name, plan: output } in self.outputs {
             let (sender, receiver) = queue(OUTPUT_QUEUE_BYTES_MAX);
-            spawn(&mut tasks, "output", &name, output.run(receiver, given_up.clone()));
+            spawn(&mut tasks, &self.health, "output", &name, output.run(receiver, given_up.clone()));
             to_outputs.push((name, sender));
         }
         let mut to_pipelines = Vec::new();
@@ -112,7 +122,13 @@ impl Topology {
             let outputs = to_outputs.iter().filter(|(name, _)| plan.outputs.contains(name));
             let outputs =
                 outputs.map(|(name, queue)| Exit::new(name, queue.clone(), &self.metrics)).collect();
-            spawn(&mut tasks, "pipeline", &plan.name, Box::pin(run_pipeline(receiver, steps, outputs)));
+            spawn(
+                &mut tasks,
+                &self.health,
+                "pipeline",
+                &plan.name,
+                Box::pin(run_pipeline(receiver, steps, outputs)),
+            );
             to_pipelines.push((plan, sender));
         }
         drop(to_outputs);
@@ -120,19 +136,27 @@ impl Topology {
             let queues = to_pipelines.iter().filter(|(plan, _)| plan.inputs.contains(&name));
             let queues = queues.map(|(_, queue)| queue.clone()).collect();
             let outlet = Outlet::new(&name, queues, &self.metrics);
-            spawn(&mut tasks, "input", &name, input.run(outlet, stop.clone()));
+            spawn(&mut tasks, &self.health, "input", &name, input.run(outlet, stop.clone()));
         }
         drop(to_pipelines);
         join(tasks, &stop, &give_up, drain).await
     }
 }
 
-fn spawn(tasks: &mut JoinSet<Result<(), Error>>, what: &'static str, name: &str, work: Running) {
+fn spawn(
+    tasks: &mut JoinSet<Result<(), Error>>,
+    health: &Health,
+    what: &'static str,
+    name: &str,
+    work: Running,
+) {
     let name = name.to_owned();
+    let health = health.clone();
     tasks.spawn(async move {
         let result = work.await.map_err(|error| named_running(what, &name, error));
         if let Err(error) = &result {
             tracing::error!(component = name, "{}", error.chain());
+            health.not_ready(format!("{what} {name}"), error.chain());
         }
         result
     });

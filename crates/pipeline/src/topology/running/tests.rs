@@ -170,6 +170,7 @@ async fn run(text: &str, bench: &Bench, stop_after_ms: u64) -> Result<(), Error>
         metrics: Metrics::new(),
         state: Arc::new(sawyer_disk::RealDisk::new(folder.path()).unwrap()),
         host_root: None,
+        health: Health::new(),
     };
     let topology = plan(text, &bench.kinds).unwrap().open(&resources).unwrap();
     let (stopper, stop) = Stopper::new();

@@ -1,0 +1,104 @@
+//! Reads the configuration of a process as a whole, and runs what it says.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use sawyer_config::{At, Document, Problems, Setting};
+use sawyer_disk::Disk;
+use sawyer_model::Error;
+use sawyer_pipeline::topology::{Resources, SECTIONS};
+use sawyer_pipeline::{Kinds, Stop, Stopper, TopologyPlan};
+use sawyer_telemetry::{Clock, Health, Metrics};
+use tokio::net::TcpListener;
+
+use crate::http;
+use crate::settings::ProcessSettings;
+
+/// A configuration that is right as a whole.
+#[derive(Debug)]
+pub struct ProcessPlan {
+    /// The process.
+    pub settings: ProcessSettings,
+    /// What is wired to what.
+    pub topology: TopologyPlan,
+}
+
+/// Reads a configuration file, or no file at all.
+///
+/// # Errors
+/// Every problem of its form, and of the files that it includes.
+pub fn document(path: Option<&Path>) -> Result<Document, Problems> {
+    match path {
+        Some(path) => Document::load(path),
+        None => Document::parse("no configuration", ""),
+    }
+}
+
+impl ProcessPlan {
+    /// Reads the process's settings and the topology below `at`. `fallback` is the YAML text of the role's own
+    /// `inputs` and `outputs`, which hold where the configuration has none. `others` are further sections at the
+    /// top, which somebody else reads.
+    pub fn read(
+        at: &At<'_>,
+        fallback: &str,
+        kinds: &Kinds,
+        others: &[&'static str],
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let fallback =
+            Document::parse("the role's defaults", fallback).expect("they are part of the program");
+        let topology = TopologyPlan::read(at, &fallback.at(), kinds, problems);
+        let settings = ProcessSettings::read(&at.without(SECTIONS).without(others), problems);
+        Some(Self { topology: topology?, settings: settings? })
+    }
+}
+
+/// What a process is given to run.
+#[derive(Debug)]
+pub struct Parts {
+    /// The time.
+    pub clock: Clock,
+    /// Where everything counts.
+    pub metrics: Metrics,
+    /// The data folder.
+    pub disk: Arc<dyn Disk>,
+    /// Where the process listens ([`http::listen`]).
+    pub listener: TcpListener,
+    /// Routes beside those that every role has.
+    pub routes: Router,
+    /// Whether it is ready.
+    pub health: Health,
+}
+
+/// Opens the topology, calls `started` once requests are answered, and runs until `stop`; then drains.
+///
+/// # Errors
+/// What stands in the way of starting, or the first failure of a part after everything has ended.
+pub async fn run(plan: ProcessPlan, parts: Parts, stop: Stop, started: impl FnOnce()) -> Result<(), Error> {
+    let resources = Resources {
+        clock: parts.clock,
+        metrics: parts.metrics.clone(),
+        state: parts.disk.sub("state"),
+        host_root: plan.settings.host_root.clone(),
+        health: parts.health.clone(),
+    };
+    let topology = plan.topology.open(&resources)?;
+    // Clients keep asking while the topology drains; the listener ends when that is done, at once.
+    let (unplug, unplugged) = Stopper::new();
+    let router = http::router(parts.health, parts.metrics).merge(parts.routes);
+    let serving = tokio::spawn(http::serve(parts.listener, router, unplugged));
+    started();
+    let ran = topology.run(stop.clone(), plan.settings.drain).await;
+    // Everything may have ended by itself (inputs that are read to their end); what was stored stays searchable.
+    stop.stopped().await;
+    unplug.stop();
+    let abort = serving.abort_handle();
+    if tokio::time::timeout(CONNECTIONS_GRACE, serving).await.is_err() {
+        abort.abort();
+    }
+    ran
+}
+
+/// How long requests under way may take at a stop; tails never end by themselves.
+const CONNECTIONS_GRACE: std::time::Duration = std::time::Duration::from_millis(300);

@@ -1,0 +1,165 @@
+//! A small workload to look at: `sawyer up --demo` writes what the pods of a web shop would.
+//!
+//! Owns: the files below the demo folder, in the kubelet's layout (`pods/<namespace>_<pod>_<uid>/<container>/0.log`,
+//! CRI lines, rotation by size). Does not own: how they are collected; they are tailed like any other files.
+//! An hour of history comes first, so that the first look has something to show; then it goes on live.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sawyer_model::Timestamp;
+use sawyer_telemetry::Clock;
+
+mod service;
+
+use service::{Line, SERVICES, Service, State};
+
+/// How far the history reaches back.
+const HISTORY: Duration = Duration::from_secs(3600);
+
+/// Steps of the simulated time; each service speaks a few times within one.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Size at which a file is rotated.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Longest piece of a line in one CRI line; a longer one is split, as container runtimes do.
+const PIECE_BYTES_MAX: usize = 16 << 10;
+
+/// The workload and its open files.
+pub struct Demo {
+    clock: Clock,
+    pods: Vec<Pod>,
+    state: State,
+    time: Timestamp,
+}
+
+struct Pod {
+    service: &'static Service,
+    name: String,
+    path: PathBuf,
+    file: File,
+    written: u64,
+}
+
+impl Demo {
+    /// Starts a workload below `folder`, which is made if need be; what an earlier one wrote stays.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn start(folder: &Path, clock: Clock) -> io::Result<Self> {
+        let now = clock.now();
+        let mut state = State::new(now.nanos().unsigned_abs());
+        let mut pods = Vec::new();
+        for service in SERVICES {
+            for _ in 0..service.replicas {
+                pods.push(Pod::create(folder, service, &mut state)?);
+            }
+        }
+        Ok(Self { clock, pods, state, time: now.saturating_sub(HISTORY) })
+    }
+
+    /// Writes everything that was said since the last call.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn catch_up(&mut self) -> io::Result<()> {
+        let now = self.clock.now();
+        while self.time < now {
+            self.tick()?;
+            self.time = self.time.saturating_add(TICK);
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> io::Result<()> {
+        self.state.turn(self.time);
+        for pod in &mut self.pods {
+            for line in (pod.service.speak)(&mut self.state, pod.service, &pod.name, self.time) {
+                let jitter = Duration::from_nanos(self.state.below(TICK.as_nanos() as u64));
+                pod.write(&line, self.time.saturating_add(jitter))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How often [`Demo::catch_up`] is worth calling.
+    pub const INTERVAL: Duration = TICK;
+}
+
+impl Pod {
+    fn create(folder: &Path, service: &'static Service, state: &mut State) -> io::Result<Self> {
+        let name = format!("{}-{}-{}", service.name, service.revision, state.suffix());
+        let uid = state.uid();
+        let path = folder.join(format!("{}_{name}_{uid}", service.namespace)).join(service.container);
+        fs::create_dir_all(&path)?;
+        let path = path.join("0.log");
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        Ok(Self { service, name, path, file, written: 0 })
+    }
+
+    fn write(&mut self, line: &Line, time: Timestamp) -> io::Result<()> {
+        let mut text = Vec::with_capacity(line.text.len() + 64);
+        for (n, row) in line.text.lines().enumerate() {
+            // Lines of one trace are microseconds apart.
+            let time = time.saturating_add(Duration::from_micros(n as u64));
+            write_row(&mut text, row, line.stream, time);
+        }
+        self.file.write_all(&text)?;
+        self.written += text.len() as u64;
+        if self.written > FILE_BYTES_MAX {
+            self.rotate(time)?;
+        }
+        Ok(())
+    }
+
+    fn rotate(&mut self, time: Timestamp) -> io::Result<()> {
+        let stamp = time.to_jiff().strftime("%Y%m%d-%H%M%S").to_string();
+        fs::rename(&self.path, self.path.with_file_name(format!("0.log.{stamp}")))?;
+        self.file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        self.written = 0;
+        Ok(())
+    }
+}
+
+fn write_row(text: &mut Vec<u8>, row: &str, stream: &str, time: Timestamp) {
+    let time = time.to_jiff();
+    let mut rest = row;
+    while rest.len() > PIECE_BYTES_MAX {
+        let mut cut = PIECE_BYTES_MAX;
+        while !rest.is_char_boundary(cut) {
+            cut -= 1;
+        }
+        text.extend_from_slice(format!("{time:.9} {stream} P {}\n", &rest[..cut]).as_bytes());
+        rest = &rest[cut..];
+    }
+    text.extend_from_slice(format!("{time:.9} {stream} F {rest}\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_an_hour_of_cri_lines_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(Timestamp::parse("2026-11-20T10:00:00Z").unwrap());
+        let mut demo = Demo::start(folder.path(), clock.clone()).unwrap();
+        demo.catch_up().unwrap();
+        let written: u64 = demo.pods.iter().map(|pod| pod.written).sum();
+        assert!(written > 1 << 20, "{written}");
+        for pod in &demo.pods {
+            let text = fs::read_to_string(&pod.path).unwrap();
+            for line in text.lines().take(100) {
+                let (time, rest) = line.split_once(' ').unwrap();
+                assert!(Timestamp::parse(time).is_ok(), "{line}");
+                assert!(rest.starts_with("stdout F ") || rest.starts_with("stderr F "), "{line}");
+            }
+        }
+        clock.advance(Duration::from_secs(10));
+        demo.catch_up().unwrap();
+        assert!(demo.pods.iter().map(|pod| pod.written).sum::<u64>() > written);
+    }
+}
