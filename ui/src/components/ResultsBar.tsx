@@ -1,0 +1,94 @@
+import type { LogRecord, Stats } from '../api/types';
+import { useMessages } from '../i18n';
+import { ndjson } from '../list/json';
+import { usePrefs } from '../state/prefs';
+import { navigate, type SearchState } from '../state/url';
+import { formatBytes, formatCount, formatMs } from '../time/format';
+import { Icon } from './Icon';
+import { IconButton } from './IconButton';
+
+export interface ResultsBarProps {
+  state: SearchState;
+  rows: readonly LogRecord[];
+  total: number | null;
+  stats: Stats | undefined;
+  histogramHidden: boolean;
+  onShowHistogram(): void;
+  sidebarHidden: boolean;
+  onShowSidebar(): void;
+}
+
+function saveRows(rows: readonly LogRecord[]): void {
+  const url = URL.createObjectURL(new Blob([ndjson(rows)], { type: 'application/x-ndjson' }));
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = `sawyer-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.ndjson`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+/** What was found, what it cost, and how it is shown. */
+export function ResultsBar(props: ResultsBarProps) {
+  const { state, rows, total, stats } = props;
+  const t = useMessages();
+  return (
+    <div className="resultsbar">
+      {props.sidebarHidden && <IconButton icon="panel" label={t.fieldsShow} onClick={props.onShowSidebar} />}
+      {props.histogramHidden && (
+        <IconButton icon="bars" label={t.histogramShow} onClick={props.onShowHistogram} />
+      )}
+      <CostLine loaded={rows.length} total={total} stats={stats} />
+      <div className="spacer" />
+      <button
+        type="button"
+        className="button is-quiet"
+        title={t.sortChange}
+        onClick={() => navigate({ order: state.order === 'asc' ? 'desc' : 'asc' })}
+      >
+        {state.order === 'asc' ? t.orderOldest : t.orderNewest}
+      </button>
+      <IconButton
+        icon="wrap"
+        label={t.wrap}
+        pressed={state.wrap}
+        onClick={() => navigate({ wrap: !state.wrap }, { replace: true })}
+      />
+      <button
+        type="button"
+        className="button is-quiet"
+        title={t.exportHint}
+        disabled={rows.length === 0}
+        onClick={() => saveRows(rows)}
+      >
+        <Icon name="download" />
+        {t.exportRows}
+      </button>
+    </div>
+  );
+}
+
+interface CostLineProps {
+  loaded: number;
+  total: number | null;
+  stats: Stats | undefined;
+}
+
+function CostLine({ loaded, total, stats }: CostLineProps) {
+  const t = useMessages();
+  const { locale } = usePrefs();
+  const count = (n: number) => formatCount(n, locale);
+  const parts: string[] = [];
+  if (total === null || total !== loaded) parts.push(t.recordsLoaded(count(loaded)));
+  if (stats?.bytes_read !== undefined) parts.push(t.costRead(formatBytes(stats.bytes_read)));
+  if (stats?.elapsed_ms !== undefined) parts.push(formatMs(stats.elapsed_ms));
+  if (stats?.segments_read !== undefined) {
+    parts.push(t.costSegments(count(stats.segments_read), count(stats.segments_skipped ?? 0)));
+  }
+  return (
+    <p className="cost" role="status">
+      {total !== null && <b>{t.recordsMatched(count(total))}</b>}
+      <span>{parts.join(' · ')}</span>
+      {stats?.partial && <span className="notice">{t.costPartial}</span>}
+    </p>
+  );
+}

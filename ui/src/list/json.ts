@@ -1,0 +1,23 @@
+/** Records as JSON text, with integers of any size written exactly. */
+import type { FieldValue, LogRecord } from '../api/types';
+
+function valueJson(value: FieldValue): string {
+  if (typeof value === 'bigint') return value.toString();
+  if (Array.isArray(value)) return `[${value.map(valueJson).join(', ')}]`;
+  return JSON.stringify(value);
+}
+
+function members(record: LogRecord): string[] {
+  return Object.entries(record)
+    .filter(([name, value]) => value !== undefined && name !== '_original' && name !== '_truncated')
+    .map(([name, value]) => `${JSON.stringify(name)}: ${valueJson(value ?? null)}`);
+}
+
+export function prettyRecord(record: LogRecord): string {
+  return `{\n  ${members(record).join(',\n  ')}\n}`;
+}
+
+/** One record a line, as the ingest endpoint takes them. */
+export function ndjson(records: readonly LogRecord[]): string {
+  return records.map((record) => `{${members(record).join(', ')}}\n`).join('');
+}
