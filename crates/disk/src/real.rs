@@ -31,7 +31,10 @@ pub struct RealDisk {
 impl RealDisk {
     /// The disk whose root is the directory `root`, which is made (durably, with those above it) if missing.
     pub fn new(root: impl Into<PathBuf>) -> Result<Self> {
-        let root = root.into();
+        let mut root = root.into();
+        if root.as_os_str().is_empty() {
+            root.push(".");
+        }
         let operation = "create directory";
         let missing: Vec<&Path> =
             root.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.is_dir()).collect();

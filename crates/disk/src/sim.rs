@@ -29,6 +29,7 @@
 
 mod content;
 mod file;
+mod pending;
 mod random;
 mod state;
 mod tree;

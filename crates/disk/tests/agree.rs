@@ -1,5 +1,7 @@
 //! The simulated disk and a real one answer alike as long as nothing fails.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may do what tests may")]
+
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::path::Path;

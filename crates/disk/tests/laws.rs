@@ -1,5 +1,7 @@
 //! What the simulated disk keeps, what it may lose, and that it catches code which relies on more.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may do what tests may")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -168,6 +170,37 @@ fn removed_file_may_come_back_until_the_directory_is_synced() {
     };
     assert!(comes_back(false));
     assert!(!comes_back(true));
+}
+
+#[test]
+fn syncing_the_last_of_several_moves_brings_them_all() {
+    for (seed, entry_order) in (0..200).zip([EntryOrder::Any, EntryOrder::PerDirectory].into_iter().cycle()) {
+        let disk = SimDisk::new(seed, SimSettings { entry_order, ..SimSettings::default() });
+        disk.create_dir_all(Path::new("d")).unwrap();
+        disk.create_dir_all(Path::new("e")).unwrap();
+        write_atomic(&disk, Path::new("a"), OLD).unwrap();
+        disk.rename(Path::new("a"), Path::new("d/b")).unwrap();
+        disk.rename(Path::new("d/b"), Path::new("e/c")).unwrap();
+        disk.sync_dir(Path::new("e")).unwrap();
+        let found = disk.power_loss();
+        let places = ["a", "d/b", "e/c"].map(|path| found.exists(Path::new(path)).unwrap());
+        assert_eq!(places, [false, false, true], "seed={seed}");
+    }
+}
+
+#[test]
+fn unsynced_move_leaves_the_file_in_one_place() {
+    let found: BTreeSet<[bool; 2]> = (0..200)
+        .map(|seed| {
+            let disk = sim(seed);
+            disk.create_dir_all(Path::new("d")).unwrap();
+            write_atomic(&disk, Path::new("a"), OLD).unwrap();
+            disk.rename(Path::new("a"), Path::new("d/b")).unwrap();
+            let found = disk.power_loss();
+            ["a", "d/b"].map(|path| found.exists(Path::new(path)).unwrap())
+        })
+        .collect();
+    assert_eq!(found, BTreeSet::from([[true, false], [false, true]]));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The disk on a directory of the operating system.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests may do what tests may")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, IoSlice, Write};
 use std::path::{Path, PathBuf};
@@ -106,7 +108,7 @@ fn errors_name_operation_and_path() {
 
 #[test]
 fn handle_is_lost_when_the_system_fails_to_sync() {
-    // This device takes no sync; anything that does not keep bytes would do.
+    // The system refuses to sync this device, which stands for a disk that fails to.
     let disk = RealDisk::new("/dev").unwrap();
     let mut file = disk.open_append(Path::new("null")).unwrap();
     assert_eq!(file.sync_data().unwrap_err().kind(), ErrorKind::Other);

@@ -51,7 +51,7 @@ impl SimFile {
         self.lost.store(true, Ordering::Release);
     }
 
-    fn append_parts<'a>(&self, parts: impl Iterator<Item = &'a [u8]> + Clone) -> Result<()> {
+    fn append_parts<'a>(&self, parts: &(impl Iterator<Item = &'a [u8]> + Clone)) -> Result<()> {
         self.check_writable("append to")?;
         let len: usize = parts.clone().map(<[u8]>::len).sum();
         let node = self.node;
@@ -82,11 +82,11 @@ impl SimFile {
 
 impl File for SimFile {
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.append_parts(std::iter::once(bytes))
+        self.append_parts(&std::iter::once(bytes))
     }
 
     fn append_vectored(&mut self, parts: &[IoSlice<'_>]) -> Result<()> {
-        self.append_parts(parts.iter().map(|part| &**part))
+        self.append_parts(&parts.iter().map(|part| &**part))
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {

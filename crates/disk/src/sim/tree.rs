@@ -1,8 +1,8 @@
 //! The names of a simulated disk: as processes see them, and as they would be found after a loss of power.
 //!
-//! Owns: directories, and the changes of names that are not durable yet.
-//! Does not own: the bytes of files (`content`).
-//! Invariant: a change becomes durable whole, and only after the earlier changes it depends on.
+//! Owns: directories, files as things with names, and the checks of every change of names.
+//! Does not own: the bytes of files (`content`), what may become durable when (`pending`).
+//! Invariant: names now are the durable ones with all pending changes applied.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -11,6 +11,7 @@ use std::path::{Component, Path};
 
 use super::EntryOrder;
 use super::content::Content;
+use super::pending::{Change, Edit, Pending};
 use super::random::Random;
 
 pub(super) type NodeId = u64;
@@ -38,27 +39,11 @@ pub(super) struct DirNode {
     durable: BTreeMap<OsString, NodeId>,
 }
 
-/// Something done to names that is not durable yet.
-#[derive(Debug, Clone)]
-struct Change {
-    /// What was made, moved or removed.
-    node: NodeId,
-    edits: Vec<Edit>,
-}
-
-#[derive(Debug, Clone)]
-struct Edit {
-    directory: NodeId,
-    name: OsString,
-    child: Option<NodeId>,
-}
-
 #[derive(Debug, Clone)]
 pub(super) struct Tree {
     nodes: BTreeMap<NodeId, Node>,
     next_node: NodeId,
-    pending: Vec<Change>,
-    order: EntryOrder,
+    pending: Pending,
 }
 
 /// Where an entry is or would be.
@@ -70,7 +55,7 @@ pub(super) struct Place<'a> {
 impl Tree {
     pub(super) fn new(order: EntryOrder) -> Self {
         let nodes = BTreeMap::from([(ROOT, Node::Dir(DirNode::default()))]);
-        Self { nodes, next_node: ROOT + 1, pending: Vec::new(), order }
+        Self { nodes, next_node: ROOT + 1, pending: Pending::new(order) }
     }
 
     pub(super) fn find(&self, path: &Path) -> Result<NodeId, ErrorKind> {
@@ -200,34 +185,16 @@ impl Tree {
     /// Makes the pending changes in this directory durable, and those that they depend on.
     pub(super) fn sync_dir(&mut self, directory: NodeId) -> Result<(), ErrorKind> {
         self.dir(directory)?;
-        let mut wanted: Vec<bool> =
-            self.pending.iter().map(|change| change.edits.iter().any(|e| e.directory == directory)).collect();
-        for later in (0..wanted.len()).rev().filter(|at| *at > 0) {
-            if wanted[later] {
-                for earlier in 0..later {
-                    wanted[earlier] |= self.depends(&self.pending[earlier], &self.pending[later]);
-                }
-            }
-        }
-        self.commit(&wanted);
+        let changes = self.pending.take_for(directory);
+        self.commit(&changes);
         self.collect_garbage();
         Ok(())
     }
 
     /// What a system may do by itself before a sync: makes none, all, or some of the pending changes durable.
     pub(super) fn write_back(&mut self, random: &mut Random) {
-        let percent = match random.below(4) {
-            0 => return,
-            1 => 100,
-            _ => 50,
-        };
-        let mut chosen: Vec<bool> = Vec::with_capacity(self.pending.len());
-        for (at, change) in self.pending.iter().enumerate() {
-            let free =
-                (0..at).all(|earlier| chosen[earlier] || !self.depends(&self.pending[earlier], change));
-            chosen.push(free && random.percent(percent));
-        }
-        self.commit(&chosen);
+        let changes = self.pending.take_some(random);
+        self.commit(&changes);
     }
 
     /// Forgets what is not durable, and whatever has no name any more.
@@ -307,37 +274,19 @@ impl Tree {
         self.pending.push(change);
     }
 
-    fn commit(&mut self, chosen: &[bool]) {
-        let mut at = 0;
-        let (durable, pending): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.pending).into_iter().partition(|_| {
-                at += 1;
-                chosen[at - 1]
-            });
-        self.pending = pending;
-        for edit in durable.iter().flat_map(|change| &change.edits) {
+    fn commit(&mut self, changes: &[Change]) {
+        for edit in changes.iter().flat_map(|change| &change.edits) {
             if let Some(Node::Dir(dir)) = self.nodes.get_mut(&edit.directory) {
                 edit.apply(&mut dir.durable);
             }
         }
     }
 
-    /// Whether `later` cannot be durable before `earlier`: they concern the same thing or the same name, or, if
-    /// directories keep their order, the same directory.
-    fn depends(&self, earlier: &Change, later: &Change) -> bool {
-        earlier.node == later.node
-            || earlier.edits.iter().any(|a| {
-                later.edits.iter().any(|b| {
-                    a.directory == b.directory && (self.order == EntryOrder::PerDirectory || a.name == b.name)
-                })
-            })
-    }
-
     /// Drops nodes that nothing can reach any more, now or after a loss of power.
     fn collect_garbage(&mut self) {
         let mut reached = BTreeSet::from([ROOT]);
         let mut open = vec![ROOT];
-        open.extend(self.pending.iter().map(|change| change.node));
+        open.extend(self.pending.nodes());
         while let Some(node) = open.pop() {
             reached.insert(node);
             if let Ok(dir) = self.dir(node) {
@@ -359,14 +308,5 @@ impl DirNode {
             Node::File(_) => None,
         };
         dir.into_iter().flat_map(|dir| dir.live.values())
-    }
-}
-
-impl Edit {
-    fn apply(&self, entries: &mut BTreeMap<OsString, NodeId>) {
-        match self.child {
-            Some(child) => entries.insert(self.name.clone(), child),
-            None => entries.remove(&self.name),
-        };
     }
 }
