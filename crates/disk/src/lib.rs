@@ -18,11 +18,11 @@
 //!
 //! | what | promise | source |
 //! |---|---|---|
-//! | appended bytes | in the page cache only: they survive the death of the process, not the loss of power. Until synced, any part may be kept, in any order of sectors, and the length may grow before the content does (zeros) | Pillai et al., "All File Systems Are Not Created Equal", OSDI '14, table 1 (append atomicity, ordering) |
+//! | appended bytes | in the page cache only: they survive the death of the process, not the loss of power. Until synced, any part may be kept, in any order of sectors, and the length may grow before the content does (zeros) | Pillai et al., "All File Systems Are Not Created Equal", OSDI '14 (atomicity and ordering differ by file system) |
 //! | `sync_data` | content and length are durable; the *name* of a new file is not | fsync(2), "Calling fsync() does not necessarily ensure that the entry in the directory containing the file has also reached disk" |
 //! | `sync_dir` | creations, renames and removals in that directory are durable | same |
-//! | `rename` over an existing file | atomic: old or new, also after a loss of power, but *when* it becomes durable, and whether before the content of the new file, is open | rename(2); OSDI '14, sections 3.2 and 4 |
-//! | order of unsynced names | none between entries that do not depend on each other | OSDI '14, table 1 (directory operations reordered on btrfs and ext2) |
+//! | `rename` over an existing file | atomic: old or new, also after a loss of power, but *when* it becomes durable, and whether before the content of the new file, is open | rename(2) for running processes; after a loss of power a promise of journaling and copy-on-write file systems, not of POSIX (OSDI '14) |
+//! | order of unsynced names | none between entries that do not depend on each other | OSDI '14: not all file systems keep the order of directory operations |
 //! | one sector (512 bytes) | bytes that were synced stay when more are appended to their sector | the promise of the drive that a sector is written whole |
 //! | failed sync | the kernel may drop the dirty pages and report success the next time, so a retry proves nothing | Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC '20; PostgreSQL's "fsyncgate" (2018) |
 //!

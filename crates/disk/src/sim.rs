@@ -81,7 +81,7 @@ impl Default for SimSettings {
 /// Which unsynced creations, renames and removals may become durable before which others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryOrder {
-    /// Any, as long as they concern neither the same name nor the same file (btrfs, ext2).
+    /// Any, as long as they concern neither the same name nor the same file. POSIX promises no more.
     Any,
     /// Those in one directory in their order; between directories any.
     PerDirectory,
