@@ -11,11 +11,11 @@ import type { LogRecord } from './types';
 export type TailStatus = 'connecting' | 'open' | 'waiting';
 
 export interface TailCallbacks {
-  onRecords(records: LogRecord[]): void;
+  onRecords: (records: LogRecord[]) => void;
   /** So many matching records were left out of the view: the rate was too high. */
-  onSkipped(count: number): void;
-  onStatus(status: TailStatus): void;
-  onError(message: string): void;
+  onSkipped: (count: number) => void;
+  onStatus: (status: TailStatus) => void;
+  onError: (message: string) => void;
 }
 
 /** Rows shown at once when the tail starts. */

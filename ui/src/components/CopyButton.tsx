@@ -6,7 +6,7 @@ import { IconButton } from './IconButton';
 
 const SHOWN_MS = 1500;
 
-export function CopyButton({ icon, label, text }: { icon: IconName; label: string; text(): string }) {
+export function CopyButton({ icon, label, text }: { icon: IconName; label: string; text: () => string }) {
   const t = useMessages();
   const [copied, setCopied] = useState(false);
   const copy = async () => {

@@ -21,10 +21,10 @@ export interface DetailsProps {
   /** What the list has of it, shown until the whole record is there. */
   listed: LogRecord | null;
   columns: readonly string[];
-  onMove(delta: number): void;
-  onClose(): void;
-  onFilter(filter: Filter): void;
-  onToggleColumn(column: string): void;
+  onMove: (delta: number) => void;
+  onClose: () => void;
+  onFilter: (filter: Filter) => void;
+  onToggleColumn: (column: string) => void;
 }
 
 /** A shared link leads to the record and to a little of what lies around it. */

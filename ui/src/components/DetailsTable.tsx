@@ -13,8 +13,8 @@ import { IconButton } from './IconButton';
 export interface DetailsTableProps {
   record: LogRecord;
   columns: readonly string[];
-  onFilter(filter: Filter): void;
-  onToggleColumn(column: string): void;
+  onFilter: (filter: Filter) => void;
+  onToggleColumn: (column: string) => void;
 }
 
 /** A record may have 79,000 fields; mounting them all freezes the page. */
@@ -68,8 +68,8 @@ interface FieldLineProps {
   name: string;
   value: FieldValue;
   isColumn: boolean;
-  onFilter(filter: Filter): void;
-  onToggleColumn(column: string): void;
+  onFilter: (filter: Filter) => void;
+  onToggleColumn: (column: string) => void;
 }
 
 /** The value a filter takes; a list is filtered by its first member. */

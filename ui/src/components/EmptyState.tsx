@@ -8,8 +8,8 @@ import { absoluteRange, type TimeRange } from '../time/range';
 export interface EmptyStateProps {
   run: Run;
   hasFilters: boolean;
-  onRange(range: TimeRange): void;
-  onClearFilters(): void;
+  onRange: (range: TimeRange) => void;
+  onClearFilters: () => void;
 }
 
 /** A jump to the newest record shows this much before it. */

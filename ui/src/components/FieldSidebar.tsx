@@ -14,9 +14,9 @@ export interface FieldSidebarProps {
   run: Run;
   answer: FieldsAnswer | undefined;
   columns: readonly string[];
-  onFilter(filter: Filter): void;
-  onToggleColumn(column: string): void;
-  onHide(): void;
+  onFilter: (filter: Filter) => void;
+  onToggleColumn: (column: string) => void;
+  onHide: () => void;
 }
 
 /** A namespace may have thousands of fields; the page never mounts them all. */
@@ -95,9 +95,9 @@ interface FieldItemProps {
   isOpen: boolean;
   isColumn: boolean;
   run: Run;
-  onOpen(): void;
-  onFilter(filter: Filter): void;
-  onToggleColumn(column: string): void;
+  onOpen: () => void;
+  onFilter: (filter: Filter) => void;
+  onToggleColumn: (column: string) => void;
 }
 
 function FieldItem({

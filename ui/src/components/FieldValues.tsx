@@ -14,7 +14,7 @@ export interface FieldValuesProps {
   field: string;
   /** How many of the records have the field. */
   share: number;
-  onFilter(filter: Filter): void;
+  onFilter: (filter: Filter) => void;
 }
 
 const VALUE_COUNT = 10;
@@ -63,7 +63,7 @@ interface ValueLineProps {
   field: string;
   top: FieldTopValue;
   share: number;
-  onFilter(filter: Filter): void;
+  onFilter: (filter: Filter) => void;
 }
 
 function ValueLine({ field, top, share, onFilter }: ValueLineProps) {

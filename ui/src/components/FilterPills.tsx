@@ -5,7 +5,7 @@ import { IconButton } from './IconButton';
 
 export interface FilterPillsProps {
   filters: readonly Filter[];
-  onChange(filters: Filter[]): void;
+  onChange: (filters: Filter[]) => void;
 }
 
 /** The active filters; a click on one turns it into its opposite. */

@@ -16,7 +16,7 @@ export function useHelp() {
   return { isOpen, open: () => setOpen(true), close: () => setOpen(false) };
 }
 
-export function Help({ onClose }: { onClose(): void }) {
+export function Help({ onClose }: { onClose: () => void }) {
   const t = useMessages();
   const keys: [string[], string][] = [
     [['/'], t.keySearch],

@@ -13,11 +13,11 @@ export interface HistogramProps {
   answer: HistogramAnswer | undefined;
   isStale: boolean;
   canUndo: boolean;
-  onBrush(startMs: number, endMs: number): void;
-  onUndo(): void;
-  onZoomOut(): void;
-  onLevel(word: string): void;
-  onHide(): void;
+  onBrush: (startMs: number, endMs: number) => void;
+  onUndo: () => void;
+  onZoomOut: () => void;
+  onLevel: (word: string) => void;
+  onHide: () => void;
 }
 
 export const Histogram = memo(function Histogram(props: HistogramProps) {

@@ -4,7 +4,7 @@ export interface IconButtonProps {
   icon: IconName;
   /** Read by screen readers and shown on hover. */
   label: string;
-  onClick(): void;
+  onClick: () => void;
   pressed?: boolean;
   disabled?: boolean;
   className?: string;

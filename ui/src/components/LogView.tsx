@@ -11,9 +11,9 @@ export interface ListView {
   withDate: boolean;
   pattern: RegExp | null;
   selected: string | null;
-  onOpen(record: LogRecord): void;
-  onSort(): void;
-  onRemoveColumn(column: string): void;
+  onOpen: (record: LogRecord) => void;
+  onSort: () => void;
+  onRemoveColumn: (column: string) => void;
 }
 
 const ROW_HEIGHT_PX = { compact: 24, comfortable: 32 } as const;
@@ -93,7 +93,7 @@ export interface LogViewProps extends ListView {
   question: string;
   isStale: boolean;
   handle: RefObject<LogList | null>;
-  onNearEnd(): void;
+  onNearEnd: () => void;
 }
 
 const ignore = () => {};

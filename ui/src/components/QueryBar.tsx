@@ -15,8 +15,8 @@ export interface QueryBarProps {
   query: string;
   run: Run;
   isRunning: boolean;
-  onRun(query: string): void;
-  onCancel(): void;
+  onRun: (query: string) => void;
+  onCancel: () => void;
 }
 
 /** Suggestions for values offered at a time. */

@@ -13,9 +13,9 @@ export interface ResultsBarProps {
   total: number | null;
   stats: Stats | undefined;
   histogramHidden: boolean;
-  onShowHistogram(): void;
+  onShowHistogram: () => void;
   sidebarHidden: boolean;
-  onShowSidebar(): void;
+  onShowSidebar: () => void;
 }
 
 function saveRows(rows: readonly LogRecord[]): void {

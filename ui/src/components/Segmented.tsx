@@ -2,7 +2,7 @@ export interface SegmentedProps<T extends string> {
   label: string;
   value: T;
   options: readonly (readonly [T, string])[];
-  onChange(value: T): void;
+  onChange: (value: T) => void;
 }
 
 /** A choice of a few: native radio buttons, drawn as one bar. */

@@ -17,7 +17,7 @@ export interface TimeCalendarProps {
   endMs: number | null;
   zone: TimeZone;
   /** From the first moment of the first day to the first moment after the last one. */
-  onPick(startMs: number, endMs: number): void;
+  onPick: (startMs: number, endMs: number) => void;
 }
 
 function dayOf(ms: number, zone: TimeZone): CalendarDate {

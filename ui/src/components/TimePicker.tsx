@@ -61,8 +61,8 @@ function describeRange(range: TimeRange, t: Messages, zone: TimeZone, locale: Lo
 export interface TimePickerProps {
   range: TimeRange;
   refreshS: number;
-  onRange(range: TimeRange): void;
-  onRefresh(seconds: number): void;
+  onRange: (range: TimeRange) => void;
+  onRefresh: (seconds: number) => void;
 }
 
 export function TimePicker({ range, refreshS, onRange, onRefresh }: TimePickerProps) {
@@ -110,7 +110,7 @@ export function TimePicker({ range, refreshS, onRange, onRefresh }: TimePickerPr
   );
 }
 
-function QuickRanges({ range, onPick }: { range: TimeRange; onPick(range: TimeRange): void }) {
+function QuickRanges({ range, onPick }: { range: TimeRange; onPick: (range: TimeRange) => void }) {
   const t = useMessages();
   const [typed, setTyped] = useState('');
   const parsed = parseQuickRange(typed);
@@ -150,7 +150,7 @@ function QuickRanges({ range, onPick }: { range: TimeRange; onPick(range: TimeRa
   );
 }
 
-function AbsoluteForm({ range, onApply }: { range: TimeRange; onApply(range: TimeRange): void }) {
+function AbsoluteForm({ range, onApply }: { range: TimeRange; onApply: (range: TimeRange) => void }) {
   const t = useMessages();
   const { timeZone } = usePrefs();
   const shown = (expression: string) => {
@@ -208,7 +208,7 @@ interface TimeInputProps {
   label: string;
   value: string;
   isBad: boolean;
-  onChange(value: string): void;
+  onChange: (value: string) => void;
 }
 
 function TimeInput({ label, value, isBad, onChange }: TimeInputProps) {

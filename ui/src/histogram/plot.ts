@@ -17,7 +17,7 @@ export interface PlotView {
   endMs: number;
   zone: TimeZone;
   locale: Locale;
-  levelLabel(level: StackLevel): string;
+  levelLabel: (level: StackLevel) => string;
   totalLabel: string;
 }
 

@@ -24,20 +24,20 @@ export interface ListLayout {
 
 export interface ListTexts {
   list: string;
-  columnName(column: string): string;
+  columnName: (column: string) => string;
   sort: string;
-  removeColumn(name: string): string;
+  removeColumn: (name: string) => string;
 }
 
 export interface ListCallbacks {
-  onOpen(record: LogRecord): void;
+  onOpen: (record: LogRecord) => void;
   /** The user nears the last row: more may be fetched. */
-  onNearEnd(): void;
+  onNearEnd: () => void;
   /** Whether the last row is in view; live tail pauses on false. */
-  onBottom(atBottom: boolean): void;
-  onSort(): void;
-  onRemoveColumn(column: string): void;
-  onColumnWidth(column: string, widthPx: number): void;
+  onBottom: (atBottom: boolean) => void;
+  onSort: () => void;
+  onRemoveColumn: (column: string) => void;
+  onColumnWidth: (column: string, widthPx: number) => void;
 }
 
 /** Rows drawn beyond the edges, so that a fast wheel finds them ready. */

@@ -11,9 +11,9 @@ import type { FieldInfo, FieldTopValue } from '../api/types';
 import { kqlField, kqlValue } from './filters';
 
 export interface CompletionSource {
-  fields(signal: AbortSignal): Promise<FieldInfo[]>;
-  values(field: string, prefix: string, signal: AbortSignal): Promise<FieldTopValue[]>;
-  formatCount(count: number): string;
+  fields: (signal: AbortSignal) => Promise<FieldInfo[]>;
+  values: (field: string, prefix: string, signal: AbortSignal) => Promise<FieldTopValue[]>;
+  formatCount: (count: number) => string;
 }
 
 /** A slow answer is worse than none while typing. */

@@ -18,9 +18,9 @@ import { kqlCompletion, type CompletionSource } from './complete';
 import { kql } from './language';
 
 export interface EditorCallbacks {
-  onRun(): void;
-  onChange(text: string): void;
-  onEscape(): void;
+  onRun: () => void;
+  onChange: (text: string) => void;
+  onEscape: () => void;
 }
 
 export interface EditorTexts {
