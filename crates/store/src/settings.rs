@@ -1,0 +1,133 @@
+//! What can be set about the store, and what was checked.
+//!
+//! Owns: [`StoreSettings`], [`StorePlan`], the store's limits that are not settings.
+//! Does not own: where the data folder is; whoever opens the store says that.
+
+use std::time::Duration;
+
+use sawyer_config::{At, ByteSize, Problems, settings};
+
+/// One day.
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Part of the disk (own data and free space together) that the store fills when no size is set.
+pub(crate) const SIZE_DEFAULT_PERCENT: u64 = 80;
+
+/// Space kept free when none is set: this part of the disk, or [`FREE_DEFAULT_BYTES_MAX`] if that is less.
+pub(crate) const FREE_DEFAULT_PERCENT: u64 = 2;
+
+/// See [`FREE_DEFAULT_PERCENT`]. Enough to write a catalogue and seal what is in memory.
+pub(crate) const FREE_DEFAULT_BYTES_MAX: u64 = 256 << 20;
+
+/// The records in memory are sealed when they take this part of the budget: the rest is for those that come
+/// while they are being sealed.
+pub(crate) const SEAL_PART_OF_MEMORY: usize = 4;
+
+settings! {
+    /// The embedded store: where records are kept, and how long.
+    pub struct StoreSettings {
+        /// How long records are kept, counted from when they were first seen (not from the time they tell), so
+        /// that old lines read today are kept their full time. Removed a day at a time, so the oldest may stay
+        /// up to a day longer.
+        #[range(Duration::from_secs(60 * 60)..=Duration::from_secs(100 * 365 * 24 * 60 * 60))]
+        pub retention: Duration = Duration::from_secs(30 * 24 * 60 * 60),
+        /// Most bytes on disk; the oldest records go first. Without it 80 % of what the disk has for the store:
+        /// its own data and the free space together.
+        #[range(ByteSize::mib(1)..=ByteSize::MAX)]
+        pub size_max: Option<ByteSize>,
+        /// Space that is kept free. With less, writes are refused and senders keep their data until there is
+        /// space again; reads go on. Without it 2 % of the disk, at most `256MiB`.
+        pub free_min: Option<ByteSize>,
+        /// Memory for records that are not sealed yet. More makes larger first segments and so less merging;
+        /// after a crash all of it is read again from the write-ahead log.
+        #[range(ByteSize::mib(1)..=ByteSize::gib(64))]
+        pub memory_max: ByteSize = ByteSize::mib(128),
+        /// Longest time until records are sealed into a segment. They are durable and can be searched before;
+        /// sealing makes them smaller and faster to search. Shorter intervals mean more merging.
+        #[range(Duration::from_millis(10)..=Duration::from_secs(24 * 60 * 60))]
+        pub seal_interval: Duration = Duration::from_secs(60),
+        /// How long a batch waits for others before all are written and synced together. Batches that come
+        /// during a sync share the next one anyway; waiting longer only saves syncs on slow disks, and adds to
+        /// the time of every acknowledgement.
+        #[range(Duration::ZERO..=Duration::from_secs(1))]
+        pub commit_delay: Duration = Duration::ZERO,
+        /// Largest segment that merging makes. Larger ones are fewer and smaller altogether; merging one takes
+        /// several times its size in memory.
+        #[range(ByteSize::kib(64)..=ByteSize::gib(4))]
+        pub merged_bytes_max: ByteSize = ByteSize::mib(32),
+        /// Threads that merge segments.
+        #[range(1..=64)]
+        pub merge_threads: usize = 1,
+        /// Threads that answer queries, all together. Without it as many as there are processors.
+        #[range(1..=1024)]
+        pub search_threads: Option<usize>,
+        /// How long after `retention` the store remembers what it took from a source that sends nothing more. A
+        /// source that is sent again after that is stored again.
+        pub source_memory: Duration = Duration::from_secs(7 * 24 * 60 * 60),
+        /// Most sources remembered; those idle longest are forgotten first. Each takes about 100 bytes.
+        #[range(100..=10_000_000)]
+        pub sources_max: usize = 200_000,
+    }
+}
+
+/// Settings that were checked.
+#[derive(Clone, Debug)]
+pub struct StorePlan {
+    pub(crate) retention: Duration,
+    pub(crate) size_max: Option<u64>,
+    pub(crate) free_min: Option<u64>,
+    pub(crate) memory_bytes_max: usize,
+    pub(crate) seal_interval: Duration,
+    pub(crate) commit_delay: Duration,
+    pub(crate) merged_bytes_max: u64,
+    pub(crate) merge_threads: usize,
+    pub(crate) search_threads: usize,
+    pub(crate) source_idle_max: Duration,
+    pub(crate) sources_max: usize,
+}
+
+impl StoreSettings {
+    /// Checks what the settings mean together.
+    pub fn check(self, at: &At<'_>, problems: &mut Problems) -> Option<StorePlan> {
+        if self.size_max.is_some_and(|size| size < self.memory_max) {
+            let least = self.memory_max;
+            problems.push(
+                &at.key("size_max"),
+                format!("expected at least `memory_max` ({least}), which the write-ahead log alone can take"),
+            );
+            return None;
+        }
+        Some(self.plan())
+    }
+
+    fn plan(self) -> StorePlan {
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        StorePlan {
+            retention: self.retention,
+            size_max: self.size_max.map(ByteSize::bytes),
+            free_min: self.free_min.map(ByteSize::bytes),
+            memory_bytes_max: self.memory_max.as_usize(),
+            seal_interval: self.seal_interval,
+            commit_delay: self.commit_delay,
+            merged_bytes_max: self.merged_bytes_max.bytes(),
+            merge_threads: self.merge_threads,
+            search_threads: self.search_threads.unwrap_or_else(processors),
+            source_idle_max: self.retention.saturating_add(self.source_memory),
+            sources_max: self.sources_max,
+        }
+    }
+}
+
+/// What the default settings mean.
+impl Default for StorePlan {
+    fn default() -> Self {
+        StoreSettings::default().plan()
+    }
+}
+
+impl StorePlan {
+    /// Bytes of records in memory at which they are sealed.
+    pub(crate) fn seal_bytes(&self) -> usize {
+        self.memory_bytes_max / SEAL_PART_OF_MEMORY
+    }
+}

@@ -1,0 +1,103 @@
+//! The write-ahead log: how batches become durable before they are sealed.
+//!
+//! Owns: names, layout and checksums of its files; writing them; telling a torn tail from damage.
+//! Does not own: how a batch is encoded (`segment`), when a file may go (`seal`).
+//! Invariant: a frame is taken only if it stands where it was written, whole: its checksums cover the number of
+//! the file and its offset, so that bytes of a log inside a log are never taken for frames.
+//!
+//! A file is written by one process only, never reopened for appending, and given up after a failed sync. The
+//! layout is in `docs/FORMATS.md`.
+
+mod frames;
+
+use std::io::IoSlice;
+use std::path::{Path, PathBuf};
+
+use sawyer_disk::{Disk, File};
+
+pub(crate) use self::frames::{Frames, read_frames};
+use self::frames::{HEADER_BYTES, file_header, frame_header};
+
+/// The directory of the log.
+pub(crate) const WAL_DIR: &str = "wal";
+
+const SUFFIX: &str = ".wal";
+
+/// Longest payload of a frame: its length is a `u32`.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = u32::MAX as usize;
+
+/// The path of the file with this number. Names sort as numbers.
+pub(crate) fn path_of(number: u64) -> PathBuf {
+    Path::new(WAL_DIR).join(format!("{number:020}{SUFFIX}"))
+}
+
+/// The number of a file by its name.
+pub(crate) fn number_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(SUFFIX)?;
+    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+/// A file of the log that is being written.
+#[derive(Debug)]
+pub(crate) struct WalFile {
+    number: u64,
+    len: u64,
+    file: Box<dyn File>,
+}
+
+impl WalFile {
+    /// Makes the file with this number, durably. What stands under its name cannot be of the log (its number
+    /// was never given out durably) and is replaced.
+    pub(crate) fn create(disk: &dyn Disk, number: u64) -> sawyer_disk::Result<Self> {
+        let path = path_of(number);
+        if disk.exists(&path)? {
+            disk.remove_file(&path)?;
+        }
+        let mut file = disk.create(&path)?;
+        let made = file
+            .append(&file_header(number))
+            .and_then(|()| file.sync_data())
+            .and_then(|()| disk.sync_dir(Path::new(WAL_DIR)));
+        if let Err(error) = made {
+            // On a full disk the leftover would hold space; the first error says more than a second would.
+            let _ = disk.remove_file(&path);
+            return Err(error);
+        }
+        Ok(Self { number, len: HEADER_BYTES as u64, file })
+    }
+
+    /// Appends a frame for each payload and makes them durable: one write, one sync.
+    ///
+    /// If the disk is full nothing was written, and the file stays good. After any other error it is open which
+    /// frames are there, and the file must be given up.
+    pub(crate) fn append(&mut self, payloads: &[Vec<u8>]) -> sawyer_disk::Result<()> {
+        let mut offset = self.len;
+        let mut headers = Vec::with_capacity(payloads.len());
+        for payload in payloads {
+            headers.push(frame_header(self.number, self.len, offset, payload));
+            offset += (HEADER_BYTES + payload.len()) as u64;
+        }
+        let parts: Vec<IoSlice<'_>> = headers
+            .iter()
+            .zip(payloads)
+            .flat_map(|(header, payload)| [IoSlice::new(header), IoSlice::new(payload)])
+            .collect();
+        self.file.append_vectored(&parts)?;
+        self.file.sync_data()?;
+        self.len = offset;
+        Ok(())
+    }
+
+    /// Its number.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! Frames of the write-ahead log as bytes, pure.
+//!
+//! Owns: the layout.
+//! Invariant: any bytes can be read; what is not a frame is told as damage or as torn.
+//!
+//! Frames that were written together are a group, and each says where its group starts. A group is synced before
+//! the next one is written, so bytes that are wrong *before* the last group were right once and are damage; in
+//! the last group they may be what a loss of power left of a write that nobody was promised.
+
+use std::ops::Range;
+
+/// Length of the header of a file, and of a frame.
+pub(super) const HEADER_BYTES: usize = 32;
+
+const FILE_MAGIC: [u8; 8] = *b"SAWYRWAL";
+const VERSION: u8 = 1;
+
+/// The bytes `F5` and `FF` are in no UTF-8 text.
+const FRAME_MAGIC: [u8; 4] = [0xf5, b'S', b'W', 0xff];
+
+/// Where the checksum of a header lies: at its end, over all before it.
+const CRC_AT: usize = HEADER_BYTES - 4;
+
+/// What a file of the log holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Frames {
+    /// The payloads, in order.
+    pub(crate) payloads: Vec<Range<usize>>,
+    /// Bytes before the last group that are no frames: something damaged them.
+    pub(crate) damaged_bytes: usize,
+    /// Bytes of the last group, or behind it, that are no frames: they were being written when the power went.
+    pub(crate) torn_bytes: usize,
+    /// Where the last frame ends.
+    pub(crate) good_len: usize,
+    /// Version, if the header is whole and of a version that this program does not know.
+    pub(crate) unknown_version: Option<u8>,
+}
+
+/// A frame that was found.
+struct Frame {
+    start: usize,
+    group_start: u64,
+    payload: Range<usize>,
+}
+
+/// The header of the file with this number.
+pub(super) fn file_header(number: u64) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    header[..8].copy_from_slice(&FILE_MAGIC);
+    header[8] = VERSION;
+    header[16..24].copy_from_slice(&number.to_le_bytes());
+    seal(header)
+}
+
+/// The header of a frame at `offset` of the file with this number, in a group that starts at `group_start`.
+pub(super) fn frame_header(number: u64, group_start: u64, offset: u64, payload: &[u8]) -> [u8; HEADER_BYTES] {
+    let len = u32::try_from(payload.len()).expect("whoever encodes a frame keeps PAYLOAD_BYTES_MAX");
+    let mut header = [0; HEADER_BYTES];
+    header[..4].copy_from_slice(&FRAME_MAGIC);
+    header[4..8].copy_from_slice(&len.to_le_bytes());
+    header[8..16].copy_from_slice(&place(number, offset));
+    header[16..24].copy_from_slice(&group_start.to_le_bytes());
+    header[24..28].copy_from_slice(&crc32c::crc32c(payload).to_le_bytes());
+    seal(header)
+}
+
+fn seal(mut header: [u8; HEADER_BYTES]) -> [u8; HEADER_BYTES] {
+    let crc = crc32c::crc32c(&header[..CRC_AT]);
+    header[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+    header
+}
+
+/// Where a frame stands, as it stands in its header: neighbouring files and offsets differ.
+fn place(number: u64, offset: u64) -> [u8; 8] {
+    (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ offset).to_le_bytes()
+}
+
+/// Reads the bytes of the file with this number. Frames behind damage are found again by their magic.
+pub(crate) fn read_frames(bytes: &[u8], number: u64) -> Frames {
+    let mut frames = Frames::default();
+    match read_file_header(bytes, number) {
+        Some(VERSION) => frames.good_len = HEADER_BYTES,
+        Some(version) => return Frames { unknown_version: Some(version), ..frames },
+        None => {}
+    }
+    let mut gaps: Vec<Range<usize>> = Vec::new();
+    let mut last_group = 0;
+    while let Some(frame) = next_frame(bytes, number, frames.good_len) {
+        if frame.start > frames.good_len {
+            gaps.push(frames.good_len..frame.start);
+        }
+        last_group = frame.group_start;
+        frames.good_len = frame.payload.end;
+        frames.payloads.push(frame.payload);
+    }
+    gaps.push(frames.good_len..bytes.len());
+    for gap in gaps {
+        let torn = frames.payloads.is_empty() || gap.start as u64 >= last_group;
+        *(if torn { &mut frames.torn_bytes } else { &mut frames.damaged_bytes }) += gap.len();
+    }
+    frames
+}
+
+/// The version in a header that is whole.
+fn read_file_header(bytes: &[u8], number: u64) -> Option<u8> {
+    let header = bytes.get(..HEADER_BYTES)?;
+    let sound = header[..8] == FILE_MAGIC && header[16..24] == number.to_le_bytes() && is_sealed(header);
+    sound.then_some(header[8])
+}
+
+fn is_sealed(header: &[u8]) -> bool {
+    header[CRC_AT..] == crc32c::crc32c(&header[..CRC_AT]).to_le_bytes()
+}
+
+/// The first whole frame at `at` or behind.
+fn next_frame(bytes: &[u8], number: u64, mut at: usize) -> Option<Frame> {
+    loop {
+        if let Some(frame) = frame_at(bytes, number, at) {
+            return Some(frame);
+        }
+        let rest = bytes.get(at + 1..)?;
+        at += 1 + memchr::memmem::find(rest, &FRAME_MAGIC)?;
+    }
+}
+
+fn frame_at(bytes: &[u8], number: u64, start: usize) -> Option<Frame> {
+    let header = bytes.get(start..start + HEADER_BYTES)?;
+    let here = header[..4] == FRAME_MAGIC && header[8..16] == place(number, start as u64);
+    if !here || !is_sealed(header) {
+        return None;
+    }
+    let len = u32::from_le_bytes(header[4..8].try_into().expect("four bytes")) as usize;
+    let group_start = u64::from_le_bytes(header[16..24].try_into().expect("eight bytes"));
+    let payload = start + HEADER_BYTES..(start + HEADER_BYTES).checked_add(len)?;
+    let crc = crc32c::crc32c(bytes.get(payload.clone())?);
+    (header[24..28] == crc.to_le_bytes()).then_some(Frame { start, group_start, payload })
+}

@@ -1,0 +1,131 @@
+use proptest::prelude::*;
+use sawyer_disk::{RealDisk, read_all};
+
+use super::*;
+
+fn file_of(number: u64, payloads: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = file_header(number).to_vec();
+    for payload in payloads {
+        let offset = bytes.len() as u64;
+        let header = frame_header(number, offset, offset, payload);
+        bytes.extend_from_slice(&header);
+        bytes.extend_from_slice(payload);
+    }
+    bytes
+}
+
+fn read(bytes: &[u8], number: u64) -> (Vec<Vec<u8>>, usize, usize) {
+    let frames = read_frames(bytes, number);
+    let payloads = frames.payloads.into_iter().map(|range| bytes[range].to_vec()).collect();
+    (payloads, frames.damaged_bytes, frames.torn_bytes)
+}
+
+#[test]
+fn what_was_appended_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = RealDisk::new(folder.path()).unwrap();
+    disk.create_dir_all(Path::new(WAL_DIR)).unwrap();
+    let mut file = WalFile::create(&disk, 7).unwrap();
+    let (first, second) = (vec![b"one".to_vec(), Vec::new()], vec![vec![0xf5; 5000]]);
+    file.append(&first).unwrap();
+    file.append(&second).unwrap();
+    let bytes = read_all(&disk, &path_of(7), 1 << 20).unwrap();
+    assert_eq!(bytes.len() as u64, file.len());
+    assert_eq!(read(&bytes, 7), ([first, second].concat(), 0, 0));
+}
+
+#[test]
+fn names_are_numbers() {
+    assert_eq!(path_of(42), Path::new("wal/00000000000000000042.wal"));
+    assert_eq!(number_of("00000000000000000042.wal"), Some(42));
+    for foreign in ["42.wal", "00000000000000000042.wal.tmp", "0000000000000000004x.wal", "lost+found"] {
+        assert_eq!(number_of(foreign), None, "{foreign}");
+    }
+}
+
+#[test]
+fn a_log_inside_a_log_is_not_taken_for_frames() {
+    let inner = file_of(1, &[b"inner".to_vec()]);
+    let mut bytes = file_of(1, &[inner, b"last".to_vec()]);
+    bytes[HEADER_BYTES * 2 - 1] ^= 1; // the header of the outer first frame
+    let (payloads, damaged, torn) = read(&bytes, 1);
+    assert_eq!((payloads, torn), (vec![b"last".to_vec()], 0));
+    assert!(damaged > HEADER_BYTES);
+}
+
+#[test]
+fn a_newer_version_is_told() {
+    let mut header = file_header(3);
+    header[8] = 2;
+    let crc = crc32c::crc32c(&header[..HEADER_BYTES - 4]);
+    header[HEADER_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(read_frames(&header, 3).unknown_version, Some(2));
+}
+
+#[test]
+fn what_is_wrong_in_the_last_group_is_torn_and_before_it_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = RealDisk::new(folder.path()).unwrap();
+    disk.create_dir_all(Path::new(WAL_DIR)).unwrap();
+    let mut file = WalFile::create(&disk, 1).unwrap();
+    file.append(&[vec![1; 10], vec![2; 10]]).unwrap();
+    let second = file.len() as usize;
+    file.append(&[vec![3; 10], vec![4; 10]]).unwrap();
+    let bytes = read_all(&disk, &path_of(1), 1 << 20).unwrap();
+    let flipped = |at: usize| {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        let (payloads, damaged, torn) = read(&bytes, 1);
+        (payloads.len(), damaged, torn)
+    };
+    assert_eq!(flipped(HEADER_BYTES), (3, HEADER_BYTES + 10, 0));
+    assert_eq!(flipped(second), (3, 0, HEADER_BYTES + 10));
+    assert_eq!(flipped(bytes.len() - 1), (3, 0, HEADER_BYTES + 10));
+}
+
+proptest! {
+    #[test]
+    fn a_torn_tail_costs_only_what_was_torn(
+        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..6),
+        cut in any::<prop::sample::Index>(),
+        zeros in 0usize..60,
+    ) {
+        let whole = file_of(5, &payloads);
+        let cut = cut.index(whole.len() + 1);
+        let mut torn = whole[..cut].to_vec();
+        torn.resize(cut + zeros, 0);
+        let (read, damaged, _) = read(&torn, 5);
+        let complete = (0..=payloads.len()).rev().find(|n| file_of(5, &payloads[..*n]).len() <= cut).unwrap_or(0);
+        // Zeros may happen to be what was cut.
+        prop_assert!(read.len() >= complete && read.len() <= payloads.len());
+        prop_assert_eq!(&read[..], &payloads[..read.len()]);
+        prop_assert_eq!(damaged, 0);
+    }
+
+    #[test]
+    fn one_flipped_bit_costs_at_most_one_frame(
+        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..6),
+        at in any::<prop::sample::Index>(),
+        bit in 0u8..8,
+    ) {
+        let mut bytes = file_of(5, &payloads);
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        let (read, damaged, torn) = read(&bytes, 5);
+        let missing = payloads.len() - read.len();
+        prop_assert!(missing <= 1);
+        prop_assert!(damaged + torn > 0, "the damage is seen");
+        let without: Vec<Vec<Vec<u8>>> = (0..payloads.len())
+            .map(|n| [&payloads[..n], &payloads[n + 1..]].concat())
+            .chain([payloads.clone()])
+            .collect();
+        prop_assert!(without.contains(&read));
+    }
+
+    #[test]
+    fn any_bytes_can_be_read(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let (payloads, damaged, torn) = read(&bytes, 1);
+        let told: usize = payloads.iter().map(|p| p.len() + HEADER_BYTES).sum();
+        prop_assert!(told + damaged + torn <= bytes.len());
+    }
+}
