@@ -1,1 +1,21 @@
-//! To be written.
+//! How do bytes of other programs become records, and back?
+//!
+//! Owns: the formats of log lines and of records as JSON.
+//! Does not own: files, sockets, clocks (arrival times are passed in), grouping and other steps (`pipeline`).
+//! Invariant: pure; no bytes whatsoever make a decoder panic or hold more than the bounds it names.
+//!
+//! The way of a container's line: [`cri`] or [`docker`] read the physical line, [`join`] makes pieces whole,
+//! [`line`] writes it into a batch, [`body`] finds what it says.
+
+pub mod body;
+pub mod cri;
+pub mod docker;
+pub mod fields;
+pub mod join;
+pub mod json;
+pub mod line;
+pub mod text;
+pub mod time;
+
+#[cfg(test)]
+mod testing;

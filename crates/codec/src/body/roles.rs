@@ -1,0 +1,241 @@
+//! Which of a line's fields is its message, level, time …
+//!
+//! Owns: the names that other programs use for the common fields, in order of preference, and their values.
+//! Does not own: what happens to the fields that are chosen or not (`apply`).
+//! Invariant: a field is chosen only if its value makes sense in its role; of several the most preferred.
+
+use sawyer_model::{Level, Timestamp, ValueRef};
+
+use crate::fields::Fields;
+use crate::time;
+
+/// What a field is for the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Message,
+    Level,
+    Time,
+    Service,
+    Env,
+    Trace,
+    Span,
+}
+
+const ROLES: usize = 7;
+
+/// The fields that fill the roles.
+#[derive(Debug, Default)]
+pub(crate) struct Chosen {
+    /// Rank and number of the field, by role.
+    best: [Option<(u8, usize)>; ROLES],
+    /// What the level's field says.
+    pub(crate) level: Option<Level>,
+    /// What the time's field says.
+    pub(crate) time: Option<Timestamp>,
+    /// A field that is the message by structlog's custom, if nothing else is.
+    pub(crate) event: Option<usize>,
+}
+
+/// The role of a field by its name, and how much the name is preferred (0 the most).
+fn role(name: &str) -> Option<(Role, u8)> {
+    use Role::{Env, Level, Message, Service, Span, Time, Trace};
+    Some(match name {
+        "message" => (Message, 0),
+        "msg" => (Message, 1),
+        "@message" => (Message, 2),
+        "log" => (Message, 3),
+        "short_message" => (Message, 4),
+        "@m" => (Message, 5),
+        "@mt" => (Message, 6),
+        "level" => (Level, 0),
+        "severity" => (Level, 1),
+        "lvl" => (Level, 2),
+        "log.level" => (Level, 3),
+        "loglevel" | "log_level" | "logLevel" => (Level, 4),
+        "levelname" | "level_name" => (Level, 5),
+        "severity_text" | "severityText" | "SeverityText" => (Level, 6),
+        "severity_number" | "severityNumber" | "SeverityNumber" => (Level, 7),
+        "@level" | "@l" => (Level, 8),
+        "error_severity" => (Level, 9),
+        "timestamp" => (Time, 0),
+        "@timestamp" => (Time, 1),
+        "time" => (Time, 2),
+        "ts" => (Time, 3),
+        "datetime" | "date_time" => (Time, 4),
+        "asctime" => (Time, 5),
+        "t" | "@t" | "t.$date" => (Time, 6),
+        "timeMillis" => (Time, 7),
+        "service" => (Service, 0),
+        "service.name" => (Service, 1),
+        "service_name" | "serviceName" => (Service, 2),
+        "dd.service" => (Service, 3),
+        "env" => (Env, 0),
+        "environment" => (Env, 1),
+        "deployment.environment" | "deployment.environment.name" => (Env, 2),
+        "dd.env" => (Env, 3),
+        "trace_id" => (Trace, 0),
+        "traceId" | "traceID" | "traceid" | "TraceId" => (Trace, 1),
+        "trace.id" => (Trace, 2),
+        "otelTraceID" => (Trace, 3),
+        "dd.trace_id" => (Trace, 4),
+        "@tr" => (Trace, 5),
+        "span_id" => (Span, 0),
+        "spanId" | "spanID" | "spanid" | "SpanId" => (Span, 1),
+        "span.id" => (Span, 2),
+        "otelSpanID" => (Span, 3),
+        "dd.span_id" => (Span, 4),
+        "@sp" => (Span, 5),
+        _ => return None,
+    })
+}
+
+impl Chosen {
+    /// Looks through the fields of a line.
+    pub(crate) fn of(fields: &Fields, observed: Timestamp) -> Self {
+        let mut chosen = Self::default();
+        let (mut event, mut gelf, mut mongo) = (None, None, None);
+        for at in 0..fields.slots() {
+            let (Some(name), Some(value)) = (fields.name(at), fields.single(at)) else { continue };
+            match (name, value) {
+                ("event", ValueRef::Str(text)) if !text.is_empty() => event = Some(at),
+                ("level", ValueRef::Int(number @ 0..=7)) => gelf = Some((at, number as u8)),
+                ("s", ValueRef::Str(letter)) => mongo = Some((at, letter)),
+                _ => {}
+            }
+            if let Some((role, rank)) = role(name) {
+                chosen.consider(role, rank, at, value, observed);
+            }
+        }
+        chosen.consider_dialects(fields, gelf, mongo);
+        let logged = chosen.level.is_some() && chosen.time.is_some();
+        chosen.event = event.filter(|_| logged && chosen.get(Role::Message).is_none());
+        chosen
+    }
+
+    /// The number of the field in this role.
+    pub(crate) fn get(&self, role: Role) -> Option<usize> {
+        self.best[role as usize].map(|(_, at)| at)
+    }
+
+    /// The role of the field with this number.
+    pub(crate) fn role_of(&self, at: usize) -> Option<Role> {
+        use Role::{Env, Level, Message, Service, Span, Time, Trace};
+        [Message, Level, Time, Service, Env, Trace, Span].into_iter().find(|role| self.get(*role) == Some(at))
+    }
+
+    fn consider(&mut self, role: Role, rank: u8, at: usize, value: ValueRef<'_>, observed: Timestamp) {
+        if self.best[role as usize].is_some_and(|(best, _)| best <= rank) {
+            return;
+        }
+        let fits = match role {
+            Role::Message => value.as_str().is_some_and(|text| !text.is_empty()),
+            Role::Level => {
+                let level = if rank == 7 { opentelemetry_level(value) } else { level_of(value) };
+                self.level = level.or(self.level);
+                level.is_some()
+            }
+            Role::Time => {
+                let time = time_of(value, observed);
+                self.time = time.or(self.time);
+                time.is_some()
+            }
+            Role::Service | Role::Env => value.as_str().is_some_and(|text| !text.is_empty()),
+            Role::Trace | Role::Span => is_id(value),
+        };
+        if fits {
+            self.best[role as usize] = Some((rank, at));
+        }
+    }
+
+    /// GELF writes syslog's numbers, MongoDB a letter; both only where the rest of the line says who writes.
+    fn consider_dialects(
+        &mut self,
+        fields: &Fields,
+        gelf: Option<(usize, u8)>,
+        mongo: Option<(usize, &str)>,
+    ) {
+        if self.level.is_some() {
+            return;
+        }
+        let named = |role: Role, name: &str| {
+            self.get(role).and_then(|at| fields.name(at)).is_some_and(|known| known == name)
+        };
+        let found = if named(Role::Message, "short_message") {
+            gelf.map(|(at, number)| (at, Level::from_syslog(number)))
+        } else if named(Role::Time, "t.$date") {
+            mongo.map(|(at, letter)| (at, level_of_text(letter)))
+        } else {
+            None
+        };
+        if let Some((at, Some(level))) = found {
+            self.level = Some(level);
+            self.best[Role::Level as usize] = Some((0, at));
+        }
+    }
+}
+
+/// A level by its name or by pino's and bunyan's number.
+fn level_of(value: ValueRef<'_>) -> Option<Level> {
+    match value {
+        ValueRef::Str(text) => level_of_text(text),
+        ValueRef::Int(number) => pino_level(number),
+        _ => None,
+    }
+}
+
+/// A level by its name, by PostgreSQL's and MongoDB's numbered debug levels, or by its letter.
+pub(crate) fn level_of_text(text: &str) -> Option<Level> {
+    let text = text.trim_ascii();
+    Level::from_name(text).or_else(|| {
+        Some(match text {
+            "T" | "V" => Level::Trace,
+            "D" => Level::Debug,
+            "I" | "N" => Level::Info,
+            "W" => Level::Warn,
+            "E" => Level::Error,
+            "F" | "C" => Level::Fatal,
+            "fail" => Level::Error,
+            _ => {
+                let number = text.strip_prefix("DEBUG").or_else(|| text.strip_prefix('D'))?;
+                return matches!(number, "1" | "2" | "3" | "4" | "5").then_some(Level::Debug);
+            }
+        })
+    })
+}
+
+fn pino_level(number: i64) -> Option<Level> {
+    Some(match number {
+        10 => Level::Trace,
+        20 => Level::Debug,
+        30 => Level::Info,
+        40 => Level::Warn,
+        50 => Level::Error,
+        60 => Level::Fatal,
+        _ => return None,
+    })
+}
+
+/// OpenTelemetry's severity numbers (logs data model, "SeverityNumber").
+fn opentelemetry_level(value: ValueRef<'_>) -> Option<Level> {
+    let ValueRef::Int(number @ 1..=24) = value else { return None };
+    Some(Level::ALL[(number as usize - 1) / 4])
+}
+
+fn time_of(value: ValueRef<'_>, observed: Timestamp) -> Option<Timestamp> {
+    match value {
+        ValueRef::Timestamp(time) => Some(time),
+        ValueRef::Str(text) => time::parse(text, observed),
+        ValueRef::Int(number) => time::from_epoch(number),
+        ValueRef::Float(number) => time::from_epoch_float(number),
+        _ => None,
+    }
+}
+
+/// A number or text that is not all zeros: tracers write those where there is no trace.
+fn is_id(value: ValueRef<'_>) -> bool {
+    match value {
+        ValueRef::Int(number) => number != 0,
+        ValueRef::Str(text) => text.bytes().any(|byte| byte != b'0'),
+        _ => false,
+    }
+}
