@@ -1,1 +1,98 @@
-//! To be written.
+//! The HTTP API and the UI: questions in, JSON out.
+//!
+//! Owns: routes, parameters and the JSON of answers; `docs/api.md` describes them. Nobody else knows these.
+//! Does not own: the listener (`agent`), what a query means (`query`), how it is answered (whatever implements
+//! [`Search`]).
+//! Invariant: every request is bounded in time, memory and number of its kind, and ends when its client leaves.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use sawyer_input::PushHub;
+use sawyer_query::search::Search;
+use sawyer_telemetry::{Clock, Metrics};
+use tokio::sync::Semaphore;
+
+mod ask;
+mod error;
+mod histogram;
+mod ingest;
+mod params;
+mod record;
+mod search;
+mod status;
+mod tail;
+mod ui;
+mod values;
+
+pub use ask::QueryLimits;
+
+/// What the API answers from. Clones share it.
+#[derive(Clone)]
+pub struct Api(Arc<State>);
+
+struct State {
+    search: Arc<dyn Search>,
+    hub: PushHub,
+    clock: Clock,
+    metrics: Metrics,
+    limits: QueryLimits,
+    running: Semaphore,
+    tails: Semaphore,
+    started: sawyer_model::Timestamp,
+    role: &'static str,
+}
+
+/// What the API is given.
+pub struct Parts {
+    /// Whom to ask.
+    pub search: Arc<dyn Search>,
+    /// Where pushed records go.
+    pub hub: PushHub,
+    /// The time.
+    pub clock: Clock,
+    /// Where it counts, and reads what others counted.
+    pub metrics: Metrics,
+    /// Bounds of queries.
+    pub limits: QueryLimits,
+    /// The name of the process's role.
+    pub role: &'static str,
+}
+
+impl Api {
+    /// An API over these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { search, hub, clock, metrics, limits, role } = parts;
+        let running = Semaphore::new(limits.concurrent_max);
+        let tails = Semaphore::new(tail::TAILS_MAX);
+        let started = clock.now();
+        Self(Arc::new(State { search, hub, clock, metrics, limits, running, tails, started, role }))
+    }
+
+    /// The routes below `/api/v1`, and the UI everywhere else.
+    pub fn routes(self) -> Router {
+        let api = Router::new()
+            .route("/search", get(search::search).post(search::search))
+            .route("/records/{id}", get(record::record))
+            .route("/count", get(search::count).post(search::count))
+            .route("/histogram", get(histogram::histogram).post(histogram::histogram))
+            .route("/fields", get(values::fields).post(values::fields))
+            .route("/values", get(values::values).post(values::values))
+            .route("/tail", get(tail::tail))
+            .route("/status", get(status::status))
+            .route("/ingest", post(ingest::ingest).layer(DefaultBodyLimit::max(ingest::BODY_BYTES_MAX)))
+            .fallback(error::no_such_route);
+        Router::new().nest("/api/v1", api).fallback(ui::serve).with_state(self)
+    }
+}
+
+impl std::ops::Deref for Api {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}

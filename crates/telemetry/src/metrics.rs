@@ -29,8 +29,21 @@ pub struct Metrics(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     registry: Registry,
-    counters: BTreeMap<&'static str, Family<Labels, Counter>>,
-    gauges: BTreeMap<&'static str, Family<Labels, Gauge>>,
+    counters: BTreeMap<&'static str, Known<Counter>>,
+    gauges: BTreeMap<&'static str, Known<Gauge>>,
+}
+
+/// A family and its members, which the family itself does not list.
+struct Known<M> {
+    family: Family<Labels, M>,
+    members: BTreeMap<Labels, M>,
+}
+
+impl<M: Clone + Default> Known<M> {
+    fn member(&mut self, labels: Labels) -> M {
+        let Self { family, members } = self;
+        members.entry(labels).or_insert_with_key(|labels| family.get_or_create(labels).clone()).clone()
+    }
 }
 
 impl Metrics {
@@ -50,12 +63,12 @@ impl Metrics {
     ) -> Counter {
         let mut state = self.0.lock();
         let State { registry, counters, .. } = &mut *state;
-        let family = counters.entry(name).or_insert_with(|| {
+        let known = counters.entry(name).or_insert_with(|| {
             let family = Family::default();
             registry.register(name, help, family.clone());
-            family
+            Known { family, members: BTreeMap::new() }
         });
-        family.get_or_create(&owned(labels)).clone()
+        known.member(owned(labels))
     }
 
     /// The gauge with this name and these labels; made when it is first asked for.
@@ -63,12 +76,22 @@ impl Metrics {
     pub fn gauge(&self, name: &'static str, help: &'static str, labels: &[(&'static str, &str)]) -> Gauge {
         let mut state = self.0.lock();
         let State { registry, gauges, .. } = &mut *state;
-        let family = gauges.entry(name).or_insert_with(|| {
+        let known = gauges.entry(name).or_insert_with(|| {
             let family = Family::default();
             registry.register(name, help, family.clone());
-            family
+            Known { family, members: BTreeMap::new() }
         });
-        family.get_or_create(&owned(labels)).clone()
+        known.member(owned(labels))
+    }
+
+    /// The numbers of all counters and gauges with this name, with their labels.
+    #[must_use]
+    pub fn numbers(&self, name: &str) -> Vec<(Labels, i64)> {
+        let state = self.0.lock();
+        let counters = state.counters.get(name).into_iter().flat_map(|known| &known.members);
+        let counters = counters.map(|(labels, counter)| (labels.clone(), counter.get().cast_signed()));
+        let gauges = state.gauges.get(name).into_iter().flat_map(|known| &known.members);
+        counters.chain(gauges.map(|(labels, gauge)| (labels.clone(), gauge.get()))).collect()
     }
 
     /// The text that `/metrics` serves ([`Metrics::CONTENT_TYPE`]).
@@ -106,6 +129,7 @@ mod tests {
         let text = metrics.text();
         assert!(text.contains("sawyer_test_records_total{input=\"a\"} 3\n"), "{text}");
         assert!(text.contains("sawyer_test_bytes{} -4\n"), "{text}");
+        assert_eq!(metrics.numbers("sawyer_test_records"), [(vec![("input", "a".to_owned())], 3)]);
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

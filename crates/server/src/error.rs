@@ -1,0 +1,77 @@
+//! Errors as answers.
+
+use axum::Json;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use sawyer_model::{Error, ErrorKind};
+use serde_json::json;
+
+/// Seconds after which a client should try again, where nothing better is known.
+const RETRY_AFTER_SECONDS: &str = "2";
+
+/// An error on its way to a client.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    kind: ErrorKind,
+    status: StatusCode,
+    message: String,
+    /// Where in the query it is, in bytes, and the query with a caret under that place.
+    place: Option<(usize, String)>,
+}
+
+impl ApiError {
+    /// A parameter is wrong.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Invalid, status: StatusCode::BAD_REQUEST, message: message.into(), place: None }
+    }
+
+    /// The query is wrong, at a place.
+    pub(crate) fn query(error: &sawyer_query::QueryError, query: &str) -> Self {
+        let place = Some((error.offset, error.caret(query)));
+        Self { place, ..Self::invalid(format!("query: {}", error.message)) }
+    }
+
+    /// The same with another status than its kind implies.
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        let status = match error.kind() {
+            ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+            ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::Conflict => StatusCode::CONFLICT,
+            ErrorKind::Retry | ErrorKind::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Corrupt | ErrorKind::Bug => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!("answer a request: {}", error.chain());
+        }
+        Self { kind: error.kind(), status, message: error.chain(), place: None }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut error = json!({"kind": self.kind.name(), "message": self.message});
+        if let Some((offset, caret)) = self.place {
+            error["offset"] = json!(offset);
+            error["caret"] = json!(caret);
+        }
+        let mut response = (self.status, Json(json!({ "error": error }))).into_response();
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            let seconds = header::HeaderValue::from_static(RETRY_AFTER_SECONDS);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+/// Below `/api/v1`, nothing but the routes is an answer.
+pub(crate) async fn no_such_route(uri: Uri) -> ApiError {
+    let message = format!("there is no {} in this API", uri.path());
+    ApiError { kind: ErrorKind::NotFound, status: StatusCode::NOT_FOUND, message, place: None }
+}

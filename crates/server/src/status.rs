@@ -1,0 +1,48 @@
+//! `/status`: what this process is, has and does.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Map, Value, json};
+
+use crate::Api;
+
+/// What is told of each input and output: name in the answer, name of the metric.
+const INPUT_NUMBERS: [(&str, &str); 4] = [
+    ("records", "sawyer_input_records"),
+    ("bytes", "sawyer_input_bytes"),
+    ("files", "sawyer_input_files"),
+    ("bytes_behind", "sawyer_input_bytes_behind"),
+];
+const OUTPUT_NUMBERS: [(&str, &str); 1] = [("records", "sawyer_output_taken_records")];
+
+pub(crate) async fn status(State(api): State<Api>) -> Json<Value> {
+    let totals = api.search.totals();
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "role": api.role,
+        "started": api.started.to_string(),
+        "uptime_seconds": api.clock.now().since(api.started).as_secs(),
+        "store": {
+            "records": totals.records,
+            "bytes": totals.bytes,
+            "segments": totals.segments,
+            "oldest": totals.oldest.map(|time| time.to_string()),
+            "newest": totals.newest.map(|time| time.to_string()),
+        },
+        "inputs": by_component(&api, "input", &INPUT_NUMBERS),
+        "outputs": by_component(&api, "output", &OUTPUT_NUMBERS),
+    }))
+}
+
+/// The numbers of each component, by its name.
+fn by_component(api: &Api, label: &str, numbers: &[(&str, &'static str)]) -> Map<String, Value> {
+    let mut components = Map::new();
+    for (name, metric) in numbers {
+        for (labels, number) in api.metrics.numbers(metric) {
+            let Some((_, component)) = labels.iter().find(|(known, _)| *known == label) else { continue };
+            let entry = components.entry(component.clone()).or_insert_with(|| json!({}));
+            entry[*name] = json!(number);
+        }
+    }
+    components
+}
