@@ -18,7 +18,7 @@ mod tests;
 use sawyer_model::Timestamp;
 
 pub use apply::{BODY_PREFIX, Rules};
-pub(crate) use apply::{assign_names, is_reserved};
+pub(crate) use apply::{assign_names, deviates, is_reserved};
 pub(crate) use roles::Chosen;
 
 use crate::fields::{FieldSink, Fields};

@@ -5,7 +5,8 @@
 //! Invariant: pure; no bytes whatsoever make a decoder panic or hold more than the bounds it names.
 //!
 //! The way of a container's line: [`cri`] or [`docker`] read the physical line, [`join`] makes pieces whole,
-//! [`line`] writes it into a batch, [`body`] finds what it says.
+//! [`line`] writes it into a batch, [`body`] finds what it says. [`json_out`] and [`ndjson_in`] are the
+//! way of records to other programs and back.
 
 pub mod body;
 pub mod cri;
@@ -13,7 +14,9 @@ pub mod docker;
 pub mod fields;
 pub mod join;
 pub mod json;
+pub mod json_out;
 pub mod line;
+pub mod ndjson_in;
 pub mod text;
 pub mod time;
 

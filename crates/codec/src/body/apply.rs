@@ -64,8 +64,7 @@ impl Parser {
             return format;
         }
         let chosen = Chosen::of(fields, observed);
-        let message = chosen.get(Role::Message).or(chosen.event).and_then(|at| fields.single(at));
-        let replaces = message.and_then(ValueRef::as_str).is_some_and(|message| message != text);
+        let replaces = chosen.message(fields).is_some_and(|message| message != text);
         if let Some(at) = chosen.get(Role::Message).filter(|_| !replaces) {
             fields.remove(at);
         }
@@ -73,9 +72,9 @@ impl Parser {
         assign_names(fields, &chosen, |name, hash| {
             is_reserved(name) || cache.bits & bit(hash) != 0 && view.stream().get(name).is_some()
         });
-        if let Some(event) = chosen.event {
-            let text = fields.single(event).and_then(ValueRef::as_str).unwrap_or("").to_owned();
-            fields.field(names::MESSAGE, ValueRef::Str(&text));
+        if chosen.message_is_copied() {
+            let message = chosen.message(fields).unwrap_or("").to_owned();
+            fields.field(names::MESSAGE, ValueRef::Str(&message));
         }
         let several = view.own_fields().len() > 1;
         settle_time(record, fields, &chosen, format, rules.own_time);
@@ -137,7 +136,7 @@ fn settle_time(
     format: Format,
     own_time: bool,
 ) {
-    let (Some(at), Some(time)) = (chosen.get(Role::Time), chosen.time) else { return };
+    let (Some(at), Some(time)) = (chosen.time_field(), chosen.time) else { return };
     let view = record.as_ref();
     let reference = if own_time { view.observed() } else { view.timestamp() };
     if own_time {
@@ -154,7 +153,8 @@ fn settle_time(
     }
 }
 
-fn deviates(time: Timestamp, reference: Timestamp) -> bool {
+/// Whether a line's own time is too far from the time it is held against.
+pub(crate) fn deviates(time: Timestamp, reference: Timestamp) -> bool {
     time.since(reference).max(reference.since(time)) > CLOCK_DEVIATION_MAX
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Chosen {
     /// What the time's field says.
     pub(crate) time: Option<Timestamp>,
     /// A field that is the message by structlog's custom, if nothing else is.
-    pub(crate) event: Option<usize>,
+    event: Option<usize>,
 }
 
 /// The role of a field by its name, and how much the name is preferred (0 the most).
@@ -115,6 +115,21 @@ impl Chosen {
     /// The number of the field in this role.
     pub(crate) fn get(&self, role: Role) -> Option<usize> {
         self.best[role as usize].map(|(_, at)| at)
+    }
+
+    /// The number of the field that tells the time.
+    pub(crate) fn time_field(&self) -> Option<usize> {
+        self.get(Role::Time)
+    }
+
+    /// The text of the message.
+    pub(crate) fn message<'f>(&self, fields: &'f Fields) -> Option<&'f str> {
+        self.get(Role::Message).or(self.event).and_then(|at| fields.single(at)?.as_str())
+    }
+
+    /// Whether the field that has the message also stays under its own name.
+    pub(crate) fn message_is_copied(&self) -> bool {
+        self.event.is_some()
     }
 
     /// The role of the field with this number.

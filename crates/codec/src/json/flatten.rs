@@ -277,7 +277,8 @@ pub(crate) fn number(text: &str, integer: bool) -> ValueRef<'_> {
         }
     }
     let Ok(value) = text.parse::<f64>() else { return ValueRef::Str(text) };
-    let exact = value.is_finite() && (!integer || value.to_string() == text);
+    // Beyond an i128 the cast saturates, and the digits differ.
+    let exact = value.is_finite() && (!integer || (value as i128).to_string() == text);
     if exact { ValueRef::Float(value) } else { ValueRef::Str(text) }
 }
 

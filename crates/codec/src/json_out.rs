@@ -1,0 +1,209 @@
+//! Writes records as JSON objects, as the HTTP API, outputs, `exec` programs and the command line have them.
+//!
+//! Owns: the form of a record in JSON (docs/api.md): one flat object, dotted paths as keys.
+//! Does not own: which records, and what stands between them.
+//! Invariant: valid JSON on one line, whatever the record holds. `ndjson_in` reads it back.
+
+use std::io::Write;
+
+use sawyer_model::{RecordId, RecordRef, Timestamp, ValueRef, names};
+
+use crate::json::find_special;
+use crate::time::write_rfc3339;
+
+#[cfg(test)]
+mod tests;
+
+/// The key of a record's name.
+pub const ID: &str = "_id";
+/// The key of the list of fields whose text was cut.
+pub const TRUNCATED: &str = "_truncated";
+
+/// How a record is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Cut text values to this many bytes; cut fields are named in `_truncated`.
+    pub text_bytes_max: Option<usize>,
+    /// Leave `_original` and `_original_base64` out.
+    pub without_original: bool,
+}
+
+/// Appends the record as one JSON object, without a newline.
+pub fn write(record: RecordRef<'_>, options: &Options, out: &mut Vec<u8>) {
+    let mut writer = Writer { options, out, truncated: Vec::new() };
+    writer.out.extend_from_slice(b"{\"_id\":\"");
+    write_id(record.id(), writer.out);
+    writer.out.extend_from_slice(b"\",\"timestamp\":");
+    writer.time(record.timestamp());
+    writer.out.extend_from_slice(b",\"observed\":");
+    writer.time(record.observed());
+    for (name, value) in record.fields() {
+        writer.field(name, value);
+    }
+    writer.finish();
+}
+
+/// Appends a value as JSON: a timestamp as a string, a float that is not finite as null.
+pub fn write_value(value: ValueRef<'_>, out: &mut Vec<u8>) {
+    Writer { options: &Options::default(), out, truncated: Vec::new() }.value(value);
+}
+
+/// Appends a text as a JSON string.
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    loop {
+        let place = find_special(rest);
+        out.extend_from_slice(&rest[..place]);
+        let Some(&special) = rest.get(place) else { break };
+        match special {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            other => {
+                out.extend_from_slice(b"\\u00");
+                out.extend_from_slice(&[hex_digit(other >> 4), hex_digit(other & 15)]);
+            }
+        }
+        rest = &rest[place + 1..];
+    }
+    out.push(b'"');
+}
+
+struct Writer<'o, 'r> {
+    options: &'o Options,
+    out: &'o mut Vec<u8>,
+    truncated: Vec<&'r str>,
+}
+
+impl<'r> Writer<'_, 'r> {
+    fn field(&mut self, name: &'r str, value: ValueRef<'_>) {
+        if self.options.without_original && matches!(name, names::ORIGINAL | names::ORIGINAL_BASE64) {
+            return;
+        }
+        self.out.push(b',');
+        write_string(name, self.out);
+        self.out.push(b':');
+        if self.value(value) {
+            self.truncated.push(name);
+        }
+    }
+
+    /// Writes a value; says whether something was cut.
+    fn value(&mut self, value: ValueRef<'_>) -> bool {
+        match value {
+            ValueRef::Null => self.out.extend_from_slice(b"null"),
+            ValueRef::Bool(true) => self.out.extend_from_slice(b"true"),
+            ValueRef::Bool(false) => self.out.extend_from_slice(b"false"),
+            ValueRef::Int(number) => write_int(number, self.out),
+            ValueRef::Float(number) => write_float(number, self.out),
+            ValueRef::Timestamp(time) => self.time(time),
+            ValueRef::Str(text) => return self.text(text),
+            ValueRef::Json(text) if self.options.text_bytes_max.is_some_and(|max| text.len() > max) => {
+                return self.text(text);
+            }
+            ValueRef::Json(text) => write_raw(text, self.out),
+            ValueRef::List(list) => {
+                let (mut cut, mut first) = (false, true);
+                self.out.push(b'[');
+                for value in list.iter() {
+                    if !std::mem::take(&mut first) {
+                        self.out.push(b',');
+                    }
+                    cut |= self.value(value);
+                }
+                self.out.push(b']');
+                return cut;
+            }
+        }
+        false
+    }
+
+    fn text(&mut self, text: &str) -> bool {
+        let max = self.options.text_bytes_max.unwrap_or(usize::MAX);
+        if text.len() <= max {
+            write_string(text, self.out);
+            return false;
+        }
+        let mut end = max;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        write_string(&text[..end], self.out);
+        true
+    }
+
+    fn time(&mut self, time: Timestamp) {
+        self.out.push(b'"');
+        write_rfc3339(time, self.out);
+        self.out.push(b'"');
+    }
+
+    fn finish(self) {
+        if !self.truncated.is_empty() {
+            self.out.extend_from_slice(b",\"_truncated\":[");
+            for (at, name) in self.truncated.iter().enumerate() {
+                if at > 0 {
+                    self.out.push(b',');
+                }
+                write_string(name, self.out);
+            }
+            self.out.push(b']');
+        }
+        self.out.push(b'}');
+    }
+}
+
+/// JSON as it was written, on one line: line ends in it are white space, because strings escape theirs.
+fn write_raw(text: &str, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(text.as_bytes());
+    for byte in out[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
+        *byte = b' ';
+    }
+}
+
+fn write_int(number: i64, out: &mut Vec<u8>) {
+    const DIGITS_MAX: usize = 20;
+    let mut digits = [0; DIGITS_MAX];
+    let mut at = DIGITS_MAX;
+    let mut rest = number.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// The shortest digits that read back as the same float, always with a point or an exponent.
+fn write_float(number: f64, out: &mut Vec<u8>) {
+    if number.is_finite() {
+        write!(out, "{number:?}").expect("writing to memory does not fail");
+    } else {
+        out.extend_from_slice(b"null");
+    }
+}
+
+fn write_id(id: RecordId, out: &mut Vec<u8>) {
+    for byte in id.source.0.to_be_bytes() {
+        out.extend_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
+    }
+    out.push(b'-');
+    let digits = (64 - id.start.leading_zeros()).div_ceil(4).max(1);
+    for at in (0..digits).rev() {
+        out.push(hex_digit((id.start >> (at * 4)) as u8 & 15));
+    }
+}
+
+fn hex_digit(value: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(value & 15)]
+}
