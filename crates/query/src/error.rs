@@ -11,14 +11,14 @@ use unicode_segmentation::UnicodeSegmentation;
 /// A query that cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct Error {
+pub struct QueryError {
     /// Where, in bytes from the start of the text.
     pub offset: usize,
     /// What was expected, and what was found instead.
     pub message: String,
 }
 
-impl Error {
+impl QueryError {
     /// An error at this byte of the text.
     #[must_use]
     pub fn new(offset: usize, message: impl Into<String>) -> Self {
@@ -62,9 +62,9 @@ mod tests {
 
     #[test]
     fn the_caret_stands_under_the_place() {
-        assert_eq!(Error::new(6, "").caret("level:"), "level:\n      ^");
-        assert_eq!(Error::new(6, "").caret("a:b\nc::d\ne"), "c::d\n  ^");
-        assert_eq!(Error::new(7, "").caret("결제:)"), "결제:)\n     ^");
-        assert_eq!(Error::new(99, "").caret(""), "\n^");
+        assert_eq!(QueryError::new(6, "").caret("level:"), "level:\n      ^");
+        assert_eq!(QueryError::new(6, "").caret("a:b\nc::d\ne"), "c::d\n  ^");
+        assert_eq!(QueryError::new(7, "").caret("결제:)"), "결제:)\n     ^");
+        assert_eq!(QueryError::new(99, "").caret(""), "\n^");
     }
 }

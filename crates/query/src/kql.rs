@@ -11,15 +11,20 @@
 //! Invariant: no text makes it panic or recurse deeper than [`DEPTH_MAX`].
 
 mod ast;
+mod compile;
 
 mod escape;
 mod parse;
 mod scan;
 
 pub use ast::{Ast, Literal, LiteralValue, RangeOp, WildcardText};
+pub use compile::{compile, compile_ast};
 
 pub use escape::{escape, quote};
 pub use parse::parse;
+
+/// Under which circumstances a query is compiled.
+pub use crate::Context as CompileOptions;
 
 /// Longest query in bytes. A longer one is refused, so that a dashboard cannot keep a server busy parsing.
 pub const QUERY_BYTES_MAX: usize = 256 << 10;

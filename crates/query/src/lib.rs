@@ -1,5 +1,37 @@
 //! What does a query mean?
-#![allow(missing_docs, reason = "in the making")]
+//!
+//! A text in some language becomes a [`Predicate`], the one tree that drop rules, routes, live tails, searches, alerts
+//! and dashboards share. The pieces, from the text to the answer:
+//!
+//! * [`kql`]: the language of the search bar. Other languages become the same tree.
+//! * [`Predicate`]: the tree; [`Predicate::matches`] is its meaning on one record.
+//! * [`FieldPattern`], [`FieldKind`], [`field`]: which fields a name means, and how their values are compared.
+//! * [`FieldTest`]: what is asked of one value.
+//! * [`tokens`]: the words of a text, as Lucene's StandardAnalyzer cuts them.
+//! * [`index_tokens`], [`Predicate::may_match`], [`Predicate::time_bounds`]: what a store keeps and asks to skip what
+//!   cannot match.
+//! * [`time`]: times and intervals as people write them.
+//! * [`search`]: what can be asked of whatever holds the records.
+//!
+//! Owns: meaning. Does not own: storage, I/O, clocks; `now` is given.
+//! Invariant: the meaning of a query is the same wherever it is evaluated.
+
 mod error;
+pub mod field;
+mod fold;
 pub mod kql;
-pub use error::Error;
+mod nested;
+mod number;
+mod predicate;
+mod required;
+pub mod search;
+mod test;
+pub mod time;
+pub mod tokens;
+mod words;
+
+pub use error::QueryError;
+pub use field::{FieldKind, FieldPattern};
+pub use predicate::{FieldSource, Predicate, TimeBounds, says_something};
+pub use required::index_tokens;
+pub use test::{ContainsTest, Context, FieldTest, RangeTest, RegexTest, WildcardTest, WordsTest};

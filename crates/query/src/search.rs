@@ -291,7 +291,10 @@ impl Budget {
         if self.0.cancelled.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Closed, "the request was cancelled"));
         }
-        let left = self.0.rows_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(rows));
+        let left = self
+            .0
+            .rows_left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(rows));
         Ok(left.is_ok() && self.0.deadline.is_none_or(|deadline| Instant::now() < deadline))
     }
 }

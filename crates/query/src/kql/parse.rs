@@ -8,7 +8,7 @@
 use super::ast::{Ast, Literal, LiteralValue, RangeOp, WildcardText};
 use super::scan::{Scanner, is_space, is_special};
 use super::{DEPTH_MAX, QUERY_BYTES_MAX};
-use crate::Error;
+use crate::QueryError;
 
 /// Most bytes of the query that an error repeats.
 const SNIPPET_BYTES_MAX: usize = 32;
@@ -17,15 +17,16 @@ const SNIPPET_BYTES_MAX: usize = 32;
 ///
 /// # Errors
 /// The first place where the text cannot go on as it does, and what could stand there.
-pub fn parse(text: &str) -> Result<Ast, Error> {
+pub fn parse(text: &str) -> Result<Ast, QueryError> {
     if text.len() > QUERY_BYTES_MAX {
         let message = format!("a query has at most {QUERY_BYTES_MAX} bytes, this one has {}", text.len());
-        return Err(Error::new(text.floor_char_boundary(QUERY_BYTES_MAX), message));
+        return Err(QueryError::new(text.floor_char_boundary(QUERY_BYTES_MAX), message));
     }
     let mut parser = Parser { scanner: Scanner::new(text), depth: 0, closing: Vec::new() };
     parser.scanner.skip_space();
     if parser.scanner.rest().is_empty() {
-        let star = || Literal { value: LiteralValue::Wildcard(WildcardText(vec![String::new(); 2])), offset: 0 };
+        let star =
+            || Literal { value: LiteralValue::Wildcard(WildcardText(vec![String::new(); 2])), offset: 0 };
         return Ok(Ast::Is { field: star(), value: star() });
     }
     let ast = parser.or_query()?;
@@ -40,7 +41,7 @@ struct Parser<'a> {
     closing: Vec<char>,
 }
 
-type Parsed = Result<Ast, Error>;
+type Parsed = Result<Ast, QueryError>;
 
 impl Parser<'_> {
     fn or_query(&mut self) -> Parsed {
@@ -142,7 +143,7 @@ impl Parser<'_> {
     fn enclosed(&mut self, close: char, inner: impl FnOnce(&mut Self) -> Parsed) -> Parsed {
         if self.depth == DEPTH_MAX {
             let message = format!("a query nests at most {DEPTH_MAX} deep");
-            return Err(Error::new(self.scanner.at, message));
+            return Err(QueryError::new(self.scanner.at, message));
         }
         self.depth += 1;
         self.closing.push(close);
@@ -175,30 +176,31 @@ impl Parser<'_> {
     }
 
     /// The error where a value, or a field's name, has to stand and does not.
-    fn expected(&self, what: &str) -> Error {
+    fn expected(&self, what: &str) -> QueryError {
         let at = self.scanner.at;
         if self.scanner.peek() == Some('"') {
-            return Error::new(at, "this quote is never closed: expected another `\"`");
+            return QueryError::new(at, "this quote is never closed: expected another `\"`");
         }
         if self.scanner.at_not() {
-            let message = if what == "a value" && self.scanner.text[..at].trim_end_matches(is_space).ends_with(':')
+            let message = if what == "a value"
+                && self.scanner.text[..at].trim_end_matches(is_space).ends_with(':')
             {
                 "expected a value, found `not`: write `not field: value`, `field: (not value)`, or quote it"
             } else {
                 "expected a field name or a value, found `not`: one `not` cannot follow another"
             };
-            return Error::new(at, message);
+            return QueryError::new(at, message);
         }
-        Error::new(at, format!("expected {what}{}, found {}", self.after(), self.found()))
+        QueryError::new(at, format!("expected {what}{}, found {}", self.after(), self.found()))
     }
 
     /// The error where one expression is complete and something else follows.
-    fn cannot_go_on(&self) -> Error {
+    fn cannot_go_on(&self) -> QueryError {
         let at = self.scanner.at;
         let expected = match self.closing.last() {
             Some(close) => format!("`and`, `or` or `{close}`"),
             None if self.scanner.rest().starts_with([')', '}']) => {
-                return Error::new(at, format!("{} closes nothing: nothing is open here", self.found()));
+                return QueryError::new(at, format!("{} closes nothing: nothing is open here", self.found()));
             }
             None => "`and`, `or` or the end".to_owned(),
         };
@@ -206,23 +208,28 @@ impl Parser<'_> {
             Some(':') => "; a colon inside a value needs quotes around the value, or a backslash: `\\:`",
             Some('"') => "; a quote inside a value needs a backslash: `\\\"`",
             Some('(') if self.follows_keyword() => "; a keyword needs a space before the parenthesis",
-            Some('\\') => "; a backslash stands before `\\():<>\"*{}`, `t`, `r`, `n`, `uXXXX` or a keyword only",
+            Some('\\') => {
+                "; a backslash stands before `\\():<>\"*{}`, `t`, `r`, `n`, `uXXXX` or a keyword only"
+            }
             _ => "",
         };
-        Error::new(at, format!("expected {expected}{}, found {}{hint}", self.after(), self.found()))
+        QueryError::new(at, format!("expected {expected}{}, found {}{hint}", self.after(), self.found()))
     }
 
     fn follows_keyword(&self) -> bool {
         let before = self.scanner.text[..self.scanner.at].to_ascii_lowercase();
         ["and", "or", "not"].into_iter().any(|word| {
-            before.strip_suffix(word).is_some_and(|rest| rest.is_empty() || rest.ends_with([' ', '\t', '(', ')']))
+            before
+                .strip_suffix(word)
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with([' ', '\t', '(', ')']))
         })
     }
 
     /// The last word before this place, for an error.
     fn after(&self) -> String {
         let before = self.scanner.text[..self.scanner.at].trim_end_matches(is_space);
-        let word = before.rfind(is_space).map_or(before, |space| before[space..].trim_start_matches(is_space));
+        let word =
+            before.rfind(is_space).map_or(before, |space| before[space..].trim_start_matches(is_space));
         if word.is_empty() {
             return String::new();
         }

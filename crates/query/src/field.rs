@@ -1,0 +1,257 @@
+//! Which fields a name in a query means.
+//!
+//! Owns: the table of aliases ([`ALIASES`]), patterns of names ([`FieldPattern`]), and how the values of a field are
+//! compared by its name ([`FieldKind`]). Does not own: the common names (`sawyer_model::names`), values (`test`).
+//! Invariant: an alias means the common field or a real field of that name, whichever a record has.
+
+use sawyer_model::names;
+
+/// What other worlds call the common fields: alias, common name. An alias means the common field or the real field
+/// that has the alias for a name.
+pub const ALIASES: &[(&str, &str)] = &[
+    ("@timestamp", names::TIMESTAMP),
+    ("_time", names::TIMESTAMP),
+    ("event.created", names::OBSERVED),
+    ("event.ingested", names::OBSERVED),
+    ("observed_timestamp", names::OBSERVED),
+    ("log", names::MESSAGE),
+    ("msg", names::MESSAGE),
+    ("_msg", names::MESSAGE),
+    ("line", names::MESSAGE),
+    ("log.level", names::LEVEL),
+    ("severity", names::LEVEL),
+    ("severity_text", names::LEVEL),
+    ("SeverityText", names::LEVEL),
+    ("detected_level", names::LEVEL),
+    ("k8s.cluster.name", names::CLUSTER),
+    ("kubernetes.cluster", names::CLUSTER),
+    ("orchestrator.cluster.name", names::CLUSTER),
+    ("k8s.node.name", names::NODE),
+    ("kubernetes.host", names::NODE),
+    ("kubernetes.node.name", names::NODE),
+    ("kubernetes.node_name", names::NODE),
+    ("node_name", names::NODE),
+    ("k8s.namespace.name", names::NAMESPACE),
+    ("kubernetes.namespace", names::NAMESPACE),
+    ("kubernetes.namespace.name", names::NAMESPACE),
+    ("kubernetes.namespace_name", names::NAMESPACE),
+    ("orchestrator.namespace", names::NAMESPACE),
+    ("namespace_name", names::NAMESPACE),
+    ("k8s.pod.name", names::POD),
+    ("kubernetes.pod.name", names::POD),
+    ("kubernetes.pod_name", names::POD),
+    ("pod_name", names::POD),
+    ("k8s.pod.uid", names::POD_UID),
+    ("kubernetes.pod.uid", names::POD_UID),
+    ("kubernetes.pod_id", names::POD_UID),
+    ("k8s.container.name", names::CONTAINER),
+    ("kubernetes.container.name", names::CONTAINER),
+    ("kubernetes.container_name", names::CONTAINER),
+    ("container.name", names::CONTAINER),
+    ("container_name", names::CONTAINER),
+    ("container.image.name", names::IMAGE),
+    ("kubernetes.container_image", names::IMAGE),
+    ("kubernetes.container.image", names::IMAGE),
+    ("k8s.deployment.name", names::WORKLOAD),
+    ("kubernetes.deployment.name", names::WORKLOAD),
+    ("service.name", names::SERVICE),
+    ("service_name", names::SERVICE),
+    ("ServiceName", names::SERVICE),
+    ("deployment.environment", names::ENV),
+    ("deployment.environment.name", names::ENV),
+    ("service.environment", names::ENV),
+    ("log.iostream", names::STREAM),
+    ("log.file.path", names::SOURCE),
+    ("filename", names::SOURCE),
+    ("trace.id", names::TRACE_ID),
+    ("traceId", names::TRACE_ID),
+    ("traceid", names::TRACE_ID),
+    ("TraceId", names::TRACE_ID),
+    ("span.id", names::SPAN_ID),
+    ("spanId", names::SPAN_ID),
+    ("spanid", names::SPAN_ID),
+    ("SpanId", names::SPAN_ID),
+];
+
+/// Fields of these names, and paths that end in them (`error.message`), hold text: they are searched by words.
+pub const TEXT_NAMES: &[&str] = &[
+    "message",
+    "msg",
+    "log",
+    "_msg",
+    "_original",
+    "body",
+    "stack",
+    "stack_trace",
+    "stacktrace",
+    "traceback",
+    "exception",
+];
+
+/// A string longer than this, in bytes, is text whatever the field is called (Elasticsearch's usual `ignore_above`).
+pub const PLAIN_BYTES_MAX: usize = 256;
+
+/// How the values of a field are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FieldKind {
+    /// Strings by their words.
+    Text,
+    /// Strings as a whole, if they are no longer than [`PLAIN_BYTES_MAX`]; else as [`FieldKind::Text`].
+    Plain,
+    /// As [`FieldKind::Plain`], and names of severities by what they mean.
+    Level,
+}
+
+/// The names that a part of a query is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldPattern(Shape);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Shape {
+    /// The common name first, if the name written is an alias; then the name written.
+    Names(Vec<Box<str>>),
+    /// The pieces between stars.
+    Wildcard(Vec<Box<str>>),
+}
+
+/// The common name for an alias.
+#[must_use]
+pub fn common_name(alias: &str) -> Option<&'static str> {
+    ALIASES.iter().find(|(known, _)| *known == alias).map(|(_, common)| *common)
+}
+
+impl FieldKind {
+    /// Of the field with this name.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        if common_name(name).unwrap_or(name) == names::LEVEL { Self::Level } else { Self::of_bare(name) }
+    }
+
+    /// Of the field with this name where a bare word is looked for: `fine` is a word then, and no severity.
+    #[must_use]
+    pub fn of_bare(name: &str) -> Self {
+        let last = name.rsplit('.').next().unwrap_or(name);
+        if TEXT_NAMES.contains(&last) { Self::Text } else { Self::Plain }
+    }
+}
+
+impl FieldPattern {
+    /// The field with this name, or, if it is an alias, the common field or the one with this name.
+    #[must_use]
+    pub fn name(name: &str) -> Self {
+        let common = common_name(name);
+        Self(Shape::Names(common.into_iter().chain([name]).map(Into::into).collect()))
+    }
+
+    /// The field with this name and no other.
+    #[must_use]
+    pub fn exactly(name: &str) -> Self {
+        Self(Shape::Names(vec![name.into()]))
+    }
+
+    /// All fields whose names have these pieces with anything between them; at least two pieces.
+    #[must_use]
+    pub fn wildcard<T: Into<Box<str>>>(pieces: impl IntoIterator<Item = T>) -> Self {
+        Self(Shape::Wildcard(pieces.into_iter().map(Into::into).collect()))
+    }
+
+    /// The names, where they are known. Of an alias the common name is first.
+    #[must_use]
+    pub fn names(&self) -> Option<&[Box<str>]> {
+        match &self.0 {
+            Shape::Names(names) => Some(names),
+            Shape::Wildcard(_) => None,
+        }
+    }
+
+    /// Whether it means the field with this name. Names that start with `_` are meant only by name, or by a pattern
+    /// that starts so too.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        match &self.0 {
+            Shape::Names(names) => names.iter().any(|known| **known == *name),
+            Shape::Wildcard(pieces) => {
+                let hidden = name.starts_with('_') && !pieces[0].starts_with('_');
+                !hidden && (wildcard_matches(pieces, name) || dotted_alias_matches(pieces, name))
+            }
+        }
+    }
+
+    /// Whether a field with this name makes it exist: it itself, or a part of an object of that name.
+    #[must_use]
+    pub fn matches_or_contains(&self, name: &str) -> bool {
+        let contains = |known: &str| name.strip_prefix(known).is_some_and(|rest| rest.starts_with('.'));
+        self.matches(name) || self.names().is_some_and(|names| names.iter().any(|known| contains(known)))
+    }
+
+    /// Whether a field that it means may be compared as a severity.
+    #[must_use]
+    pub(crate) fn may_be_level(&self) -> bool {
+        self.names().is_none_or(|names| names.iter().any(|name| FieldKind::of(name) == FieldKind::Level))
+    }
+}
+
+/// `k8s.*` means `namespace` too, because `k8s.namespace.name` is an alias of it.
+fn dotted_alias_matches(pieces: &[Box<str>], name: &str) -> bool {
+    let dotted = pieces.iter().any(|piece| piece.contains('.'));
+    dotted && ALIASES.iter().any(|(alias, common)| *common == name && wildcard_matches(pieces, alias))
+}
+
+fn wildcard_matches(pieces: &[Box<str>], name: &str) -> bool {
+    let Some((first, rest)) = pieces.split_first() else { return false };
+    let Some((last, middle)) = rest.split_last() else { return **first == *name };
+    let Some(mut rest) = name.strip_prefix(&**first).and_then(|rest| rest.strip_suffix(&**last)) else {
+        return false;
+    };
+    for piece in middle {
+        match rest.find(&**piece) {
+            Some(at) => rest = &rest[at + piece.len()..],
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_means_either() {
+        let pattern = FieldPattern::name("kubernetes.pod.name");
+        assert!(
+            pattern.matches("pod")
+                && pattern.matches("kubernetes.pod.name")
+                && !pattern.matches("k8s.pod.name")
+        );
+        assert!(!FieldPattern::name("pod").matches("kubernetes.pod.name"));
+    }
+
+    #[test]
+    fn no_common_name_is_an_alias() {
+        for (alias, common) in ALIASES {
+            assert!(common_name(common).is_none(), "{common}");
+            assert_ne!(alias, common);
+            assert_eq!(ALIASES.iter().filter(|(other, _)| other == alias).count(), 1, "{alias}");
+        }
+    }
+
+    #[test]
+    fn wildcards_stand_for_any_part_of_a_name() {
+        let matches = |pattern: &str, name| FieldPattern::wildcard(pattern.split('*')).matches(name);
+        assert!(matches("http.*", "http.status") && matches("*", "a") && matches("*.a", "b.a"));
+        assert!(
+            !matches("http.*", "https.status") && !matches("a*a", "a") && !matches("HTTP.*", "http.status")
+        );
+        assert!(!matches("*", "_original") && matches("_*", "_original"));
+        assert!(matches("k8s.*", "namespace") && !matches("m*", "level") && !matches("s*", "level"));
+    }
+
+    #[test]
+    fn text_is_known_by_the_last_part_of_its_name() {
+        assert_eq!(FieldKind::of("error.message"), FieldKind::Text);
+        assert_eq!(FieldKind::of("log.level"), FieldKind::Level);
+        assert_eq!(FieldKind::of("http.status"), FieldKind::Plain);
+        assert_eq!(FieldKind::of_bare("level"), FieldKind::Plain);
+    }
+}

@@ -1,0 +1,332 @@
+//! What is asked of one value.
+//!
+//! Owns: [`FieldTest`] and how it holds for each type of value. Does not own: which fields are asked (`field`), how
+//! the answers combine (`predicate`).
+//! Invariant: evaluation allocates nothing and depends on nothing but the test, the kind of the field and the value,
+//! so that an engine may evaluate once for each distinct value.
+
+mod operand;
+mod render;
+
+use regex::{Regex, RegexBuilder};
+use sawyer_model::{Level, Timestamp, ValueRef};
+
+use crate::field::FieldKind;
+use crate::fold::{Glob, Needle, fold};
+use crate::kql::{RangeOp, WildcardText};
+use crate::number::Number;
+use crate::required::{Required, is_text};
+use crate::words::{WordGlobs, Words};
+
+pub use operand::Context;
+use operand::Operand;
+use render::Rendered;
+
+/// Memory that a compiled regular expression may take, in bytes. A larger one is refused, so that a query cannot
+/// take the server's memory.
+const REGEX_BYTES_MAX: usize = 1 << 20;
+/// Memory of a regular expression's cache while it is evaluated, in bytes; beyond it evaluation gets slower.
+const REGEX_CACHE_BYTES_MAX: usize = 2 << 20;
+
+/// What is asked of a value. A list satisfies it when one of its elements does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FieldTest {
+    /// Text has any of these words; other strings are equal but for case; numbers, booleans, severities and times
+    /// are what the text says.
+    Words(WordsTest),
+    /// As [`FieldTest::Words`], but text has all the words in this order.
+    Phrase(WordsTest),
+    /// The value, as a string, is exactly this.
+    Exact(Box<str>),
+    /// Text has a word of this form; other values, as strings, are of this form as a whole, ignoring case.
+    Wildcard(WildcardTest),
+    /// The value lies on this side of another.
+    Range(RangeTest),
+    /// The value, as a string, has a part that matches.
+    Regex(RegexTest),
+    /// The value, as a string, has this part.
+    Contains(ContainsTest),
+}
+
+/// See [`FieldTest::Words`] and [`FieldTest::Phrase`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct WordsTest {
+    operand: Operand,
+    words: Words,
+    required: Required,
+}
+
+/// See [`FieldTest::Wildcard`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct WildcardTest {
+    whole: Glob,
+    words: WordGlobs,
+}
+
+/// See [`FieldTest::Range`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct RangeTest {
+    op: RangeOp,
+    operand: Operand,
+}
+
+/// See [`FieldTest::Regex`].
+#[derive(Clone, Debug)]
+pub struct RegexTest(Regex);
+
+/// See [`FieldTest::Contains`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainsTest {
+    part: Box<str>,
+    /// Prepared for ignoring case, if that is asked.
+    folded: Option<Needle>,
+}
+
+impl FieldTest {
+    /// [`FieldTest::Words`] of this value.
+    #[must_use]
+    pub fn words(value: &str, context: &Context) -> Self {
+        Self::Words(WordsTest::new(value, Words::any_of(value), context))
+    }
+
+    /// [`FieldTest::Phrase`] of this value.
+    #[must_use]
+    pub fn phrase(value: &str, context: &Context) -> Self {
+        Self::Phrase(WordsTest::new(value, Words::phrase(value), context))
+    }
+
+    /// [`FieldTest::Exact`] of this value.
+    #[must_use]
+    pub fn exact(value: &str) -> Self {
+        Self::Exact(value.into())
+    }
+
+    /// [`FieldTest::Wildcard`] of this pattern.
+    #[must_use]
+    pub fn wildcard(pattern: &WildcardText) -> Self {
+        let folded: Vec<String> = pattern.0.iter().map(|piece| fold(piece).into_owned()).collect();
+        Self::Wildcard(WildcardTest { whole: Glob::new(&folded), words: WordGlobs::new(&folded) })
+    }
+
+    /// [`FieldTest::Range`] with this operand.
+    #[must_use]
+    pub fn range(op: RangeOp, value: &str, context: &Context) -> Self {
+        Self::Range(RangeTest { op, operand: Operand::new(value, context) })
+    }
+
+    /// [`FieldTest::Regex`] of this pattern, not anchored, minding case unless it says `(?i)`.
+    ///
+    /// # Errors
+    /// If the pattern is wrong or too large.
+    pub fn regex(pattern: &str) -> Result<Self, regex::Error> {
+        let mut builder = RegexBuilder::new(pattern);
+        let regex = builder.size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_CACHE_BYTES_MAX).build()?;
+        Ok(Self::Regex(RegexTest(regex)))
+    }
+
+    /// [`FieldTest::Contains`] of this part.
+    #[must_use]
+    pub fn contains(part: &str, ignore_case: bool) -> Self {
+        let folded = ignore_case.then(|| Needle::new(&fold(part)));
+        Self::Contains(ContainsTest { part: part.into(), folded })
+    }
+
+    /// Whether a value of a field of this kind satisfies it. See [`FieldKind::of`], and for bare words
+    /// [`FieldKind::of_bare`].
+    #[must_use]
+    pub fn matches(&self, kind: FieldKind, value: ValueRef<'_>) -> bool {
+        if let ValueRef::List(list) = value {
+            return list.iter().any(|element| self.matches(kind, element));
+        }
+        match self {
+            Self::Words(test) | Self::Phrase(test) => test.matches(kind, value),
+            Self::Exact(text) => Rendered::of(value).is_some_and(|value| value.as_str() == &**text),
+            Self::Wildcard(test) => test.matches(kind, value),
+            Self::Range(test) => test.matches(kind, value),
+            Self::Regex(test) => Rendered::of(value).is_some_and(|value| test.0.is_match(value.as_str())),
+            Self::Contains(test) => Rendered::of(value).is_some_and(|value| test.matches(value.as_str())),
+        }
+    }
+
+    /// The first and last point in time between which a timestamp that satisfies it must lie; the first is after the
+    /// last if none does.
+    #[must_use]
+    pub fn time_bounds(&self) -> (Timestamp, Timestamp) {
+        let all = (Timestamp::MIN, Timestamp::MAX);
+        let none = (Timestamp::MAX, Timestamp::MIN);
+        match self {
+            Self::Words(test) | Self::Phrase(test) => test.operand.instant.unwrap_or(none),
+            Self::Range(test) => match test.operand.instant {
+                None => none,
+                Some((first, last)) => match test.op {
+                    RangeOp::Gte => (first, all.1),
+                    RangeOp::Lte => (all.0, last),
+                    RangeOp::Gt if last == all.1 => none,
+                    RangeOp::Gt => (Timestamp::from_nanos(last.nanos() + 1), all.1),
+                    RangeOp::Lt if first == all.0 => none,
+                    RangeOp::Lt => (all.0, Timestamp::from_nanos(first.nanos() - 1)),
+                },
+            },
+            Self::Exact(_) | Self::Wildcard(_) | Self::Regex(_) | Self::Contains(_) => all,
+        }
+    }
+
+    /// What the token index of a part must have, if the field is not compared as a severity.
+    pub(crate) fn required(&self) -> Required {
+        match self {
+            Self::Words(test) | Self::Phrase(test) => test.required.clone(),
+            Self::Exact(_) | Self::Wildcard(_) | Self::Range(_) | Self::Regex(_) | Self::Contains(_) => {
+                Required::Nothing
+            }
+        }
+    }
+
+    /// Whether it may hold for a severity that is spelled otherwise.
+    pub(crate) fn names_level(&self) -> bool {
+        matches!(self, Self::Words(test) | Self::Phrase(test) if test.operand.level.is_some())
+    }
+
+    /// Whether a field that holds nothing but timestamps can satisfy it.
+    pub(crate) fn is_about_time(&self) -> bool {
+        match self {
+            Self::Words(test) | Self::Phrase(test) => test.operand.instant.is_some(),
+            Self::Range(test) => test.operand.instant.is_some(),
+            _ => true,
+        }
+    }
+}
+
+impl WordsTest {
+    fn new(value: &str, words: Words, context: &Context) -> Self {
+        let operand = Operand::new(value, context);
+        let number = operand.number.map(|number| Required::token(&number.canonical()));
+        let time = operand.instant.map(|_| Required::timestamp());
+        let whole = [Required::token(&operand.folded), words.required()];
+        let required = Required::some(whole.into_iter().chain(number).chain(time));
+        Self { operand, words, required }
+    }
+
+    /// The value as it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.operand.text
+    }
+
+    fn matches(&self, kind: FieldKind, value: ValueRef<'_>) -> bool {
+        match value {
+            ValueRef::Str(text) if is_text(kind, text) => self.words.matches(text),
+            ValueRef::Str(text) => {
+                self.operand.equals(text) || (kind == FieldKind::Level && self.is_level(text))
+            }
+            ValueRef::Int(int) => self.operand.is_number(Number::Int(int)),
+            ValueRef::Float(float) => self.operand.is_number(Number::Float(float)),
+            ValueRef::Bool(value) => self.operand.equals(if value { "true" } else { "false" }),
+            ValueRef::Null => &*self.operand.folded == "null",
+            ValueRef::Timestamp(time) => {
+                self.operand.instant.is_some_and(|(first, last)| first <= time && time <= last)
+            }
+            ValueRef::List(_) | ValueRef::Json(_) => false,
+        }
+    }
+
+    fn is_level(&self, text: &str) -> bool {
+        self.operand.level.is_some_and(|level| Level::from_name(text) == Some(level))
+    }
+}
+
+impl WildcardTest {
+    fn matches(&self, kind: FieldKind, value: ValueRef<'_>) -> bool {
+        match value {
+            ValueRef::Str(text) if kind == FieldKind::Text => self.words.matches(text),
+            ValueRef::Str(text) if is_text(kind, text) => {
+                self.whole.matches(text) || self.words.matches(text)
+            }
+            _ => Rendered::of(value).is_some_and(|value| self.whole.matches(value.as_str())),
+        }
+    }
+}
+
+impl RangeTest {
+    fn matches(&self, kind: FieldKind, value: ValueRef<'_>) -> bool {
+        match value {
+            ValueRef::Str(text) => self.matches_text(kind, text),
+            ValueRef::Int(int) => self.matches_number(Number::Int(int)),
+            ValueRef::Float(float) => self.matches_number(Number::Float(float)),
+            ValueRef::Timestamp(time) => self.matches_time(time),
+            ValueRef::Bool(_) | ValueRef::Null | ValueRef::List(_) | ValueRef::Json(_) => false,
+        }
+    }
+
+    fn matches_number(&self, number: Number) -> bool {
+        self.operand
+            .number
+            .and_then(|operand| number.compare(operand))
+            .is_some_and(|order| self.op.holds(order))
+    }
+
+    fn matches_time(&self, time: Timestamp) -> bool {
+        self.operand.instant.is_some_and(|(first, last)| match self.op {
+            RangeOp::Gt => time > last,
+            RangeOp::Gte => time >= first,
+            RangeOp::Lt => time < first,
+            RangeOp::Lte => time <= last,
+        })
+    }
+
+    /// Severities by severity, numbers by number, times by time, and what is left letter by letter.
+    fn matches_text(&self, kind: FieldKind, text: &str) -> bool {
+        if kind == FieldKind::Level
+            && let Some(operand) = self.operand.level
+            && let Some(level) = Level::from_name(text)
+        {
+            return self.op.holds(level.cmp(&operand));
+        }
+        if self.operand.number.is_some() {
+            return Number::parse(text).is_some_and(|number| self.matches_number(number));
+        }
+        if self.operand.instant.is_some() {
+            if let Some(time) = operand::written_time(text) {
+                return self.matches_time(time);
+            }
+            if self.operand.is_relative_time() {
+                return false;
+            }
+        }
+        self.op.holds(text.cmp(&self.operand.text))
+    }
+}
+
+impl RegexTest {
+    /// The pattern as it was written.
+    #[must_use]
+    pub fn pattern(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl PartialEq for RegexTest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl ContainsTest {
+    /// The part that is looked for.
+    #[must_use]
+    pub fn part(&self) -> &str {
+        &self.part
+    }
+
+    /// Whether case is ignored.
+    #[must_use]
+    pub fn ignores_case(&self) -> bool {
+        self.folded.is_some()
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        match &self.folded {
+            Some(needle) => needle.is_in(text),
+            None => memchr::memmem::find(text.as_bytes(), self.part.as_bytes()).is_some(),
+        }
+    }
+}

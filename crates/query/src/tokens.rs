@@ -1,0 +1,239 @@
+//! Words: how text is cut into tokens.
+//!
+//! Tokens are those of Lucene's StandardAnalyzer without stop words (Elasticsearch's `standard`): the words of Unicode
+//! Standard Annex #29 that hold a letter, a digit or an emoji, at most [`TOKEN_UNITS_MAX`] long, in lower case.
+//!
+//! Owns: [`Tokens`], [`tokens`], and which scripts are also found inside a token ([`is_found_inside`]).
+//! Does not own: what a query asks of the tokens (`needle`), lower case (`fold`).
+//! Invariant: a token never holds ASCII white space, and tokens of a text cut at ASCII white space are the tokens of
+//! the text. Searching relies on it: it looks at the part around a candidate only.
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::fold::fold_char;
+
+/// Longest token in UTF-16 units, as in Lucene; the rest of a longer word is a token of its own.
+pub const TOKEN_UNITS_MAX: usize = 255;
+
+/// Hands out the tokens of a text in order, in lower case.
+pub fn tokens(text: &str, mut take: impl FnMut(&str)) {
+    let mut lower = String::new();
+    for token in Tokens::new(text) {
+        if token.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
+            take(token);
+        } else {
+            lower.clear();
+            lower.extend(token.chars().map(fold_char));
+            take(&lower);
+        }
+    }
+}
+
+/// The tokens of a text in order, as they are written.
+#[derive(Clone, Debug)]
+pub struct Tokens<'a> {
+    text: &'a str,
+    at: usize,
+    /// Where the part between ASCII white space ends that is being read, and whether it is all ASCII.
+    part_end: usize,
+    part_is_ascii: bool,
+}
+
+impl<'a> Tokens<'a> {
+    /// Of this text.
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
+        Self { text, at: 0, part_end: 0, part_is_ascii: true }
+    }
+
+    /// Where the last token ended, in bytes.
+    pub(crate) fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// Moves to the next part; says whether there is one.
+    fn enter_part(&mut self) -> bool {
+        let bytes = &self.text.as_bytes()[self.at..];
+        let skipped = bytes.iter().take_while(|b| b.is_ascii_whitespace()).count();
+        let part = &bytes[skipped..];
+        let length = part.iter().position(u8::is_ascii_whitespace).unwrap_or(part.len());
+        self.at += skipped;
+        self.part_end = self.at + length;
+        self.part_is_ascii = part[..length].is_ascii();
+        length > 0
+    }
+
+    fn next_ascii(&mut self) -> Option<&'a str> {
+        let start = self.at;
+        let part = &self.text.as_bytes()[..self.part_end];
+        self.at = ascii_word_end(part, start);
+        if self.at - start > TOKEN_UNITS_MAX {
+            self.at = ascii_word_end(&part[..start + TOKEN_UNITS_MAX], start);
+        }
+        let word = &self.text[start..self.at];
+        word.bytes().any(|b| b.is_ascii_alphanumeric()).then_some(word)
+    }
+
+    fn next_unicode(&mut self) -> Option<&'a str> {
+        let mut word = first_word(&self.text[self.at..self.part_end]);
+        if word.len() > TOKEN_UNITS_MAX {
+            let mut units = 0;
+            let cut = word.char_indices().find(|(_, c)| {
+                units += c.len_utf16();
+                units > TOKEN_UNITS_MAX
+            });
+            word = cut.map_or(word, |(at, _)| first_word(&word[..at]));
+        }
+        self.at += word.len();
+        is_token(word).then_some(word)
+    }
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        loop {
+            if self.at >= self.part_end && !self.enter_part() {
+                return None;
+            }
+            let word = if self.part_is_ascii { self.next_ascii() } else { self.next_unicode() };
+            if word.is_some() {
+                return word;
+            }
+        }
+    }
+}
+
+fn first_word(text: &str) -> &str {
+    text.split_word_bounds().next().unwrap_or("")
+}
+
+/// Whether what lies between two word boundaries is a token.
+fn is_token(word: &str) -> bool {
+    word.chars().any(|c| is_word_char(c) && !is_mark(c))
+}
+
+fn is_word_char(c: char) -> bool {
+    c.is_alphanumeric() || matches!(u32::from(c), 0x1F300..=0x1FAFF | 0x2600..=0x27BF)
+}
+
+/// Whether the character is a mark that belongs to the one before it: no boundary lies between it and a space.
+fn is_mark(c: char) -> bool {
+    if u32::from(c) < 0x300 || is_found_inside(c) {
+        return false;
+    }
+    let mut bytes = [b' '; 5];
+    let length = c.encode_utf8(&mut bytes[1..]).len();
+    let spaced = str::from_utf8(&bytes[..=length]).expect("a space and an encoded character");
+    first_word(spaced).len() > 1
+}
+
+/// Whether words of this character's script are also found inside a token: Korean, because endings stick to its
+/// words; Chinese, Japanese, Thai, Lao, Khmer and Burmese, because nothing stands between their words.
+#[must_use]
+pub fn is_found_inside(c: char) -> bool {
+    matches!(u32::from(c),
+        0x0E00..=0x0EFF | 0x1000..=0x11FF | 0x1780..=0x17FF
+        | 0x2E80..=0x2FDF | 0x3005..=0x3007 | 0x3021..=0x30FF | 0x3130..=0x318F | 0x31F0..=0x31FF
+        | 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xA960..=0xA97F | 0xAC00..=0xD7FF | 0xF900..=0xFAFF
+        | 0xFF66..=0xFF9F | 0x2_0000..=0x3_FFFF)
+}
+
+/// Word break classes of ASCII.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Letter,
+    Digit,
+    /// `_`
+    Joiner,
+    /// Inside words: `:`
+    InWord,
+    /// Inside numbers: `,` and `;`
+    InNumber,
+    /// Inside both: `.` and `'`
+    InBoth,
+    Other,
+}
+
+const fn class(byte: u8) -> Class {
+    match byte {
+        b'a'..=b'z' | b'A'..=b'Z' => Class::Letter,
+        b'0'..=b'9' => Class::Digit,
+        b'_' => Class::Joiner,
+        b':' => Class::InWord,
+        b',' | b';' => Class::InNumber,
+        b'.' | b'\'' => Class::InBoth,
+        // Not ASCII: left to the full algorithm.
+        128.. => Class::Letter,
+        _ => Class::Other,
+    }
+}
+
+/// Where the word ends that starts at this byte: rules WB5 to WB13b of Annex #29 for ASCII.
+fn ascii_word_end(text: &[u8], start: usize) -> usize {
+    use Class::{Digit, InBoth, InNumber, InWord, Joiner, Letter, Other};
+    let at = |place: usize| text.get(place).map_or(Other, |byte| class(*byte));
+    let mut end = start + 1;
+    let mut last = at(start);
+    loop {
+        let next = at(end);
+        let joined = match (last, next) {
+            (Letter | Digit | Joiner, Letter | Digit | Joiner) => 1,
+            (Letter, InWord | InBoth) if at(end + 1) == Letter => 2,
+            (Digit, InNumber | InBoth) if at(end + 1) == Digit => 2,
+            _ => return end.min(text.len()),
+        };
+        end += joined;
+        last = at(end - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(text: &str) -> String {
+        let mut all = Vec::new();
+        tokens(text, |token| all.push(token.to_owned()));
+        all.join("|")
+    }
+
+    #[test]
+    fn cuts_where_unicode_says() {
+        assert_eq!(
+            check("user-api order_8123 v1.2.3, a:b 1:2 don't ___"),
+            "user|api|order_8123|v1.2.3|a:b|1|2|don't"
+        );
+        assert_eq!(check("결제가 실패했다: 支付 エラー"), "결제가|실패했다|支|付|エラー");
+    }
+
+    #[test]
+    fn a_long_word_is_cut_as_lucene_cuts_it() {
+        let long = "x".repeat(TOKEN_UNITS_MAX - 1) + ".y";
+        assert_eq!(check(&long), format!("{}|y", "x".repeat(TOKEN_UNITS_MAX - 1)));
+        let long = "é".repeat(TOKEN_UNITS_MAX + 5);
+        assert_eq!(check(&long), format!("{}|{}", "é".repeat(TOKEN_UNITS_MAX), "é".repeat(5)));
+    }
+
+    proptest! {
+        #[test]
+        fn the_fast_path_cuts_as_the_full_algorithm(text in "[aZ09_:,;.'\" \\-]{0,24}") {
+            let slow: Vec<&str> =
+                text.split_word_bounds().filter(|word| word.chars().any(char::is_alphanumeric)).collect();
+            prop_assert_eq!(Tokens::new(&text).collect::<Vec<_>>(), slow);
+        }
+
+        #[test]
+        fn parts_can_be_read_apart(text in "([aZ0_:.é결支ア\u{301}\u{200D}👩 \t\n\"]|\\PC){0,24}") {
+            let whole: Vec<&str> = Tokens::new(&text).collect();
+            let parts: Vec<&str> =
+                text.split(|c: char| c.is_ascii_whitespace()).flat_map(Tokens::new).collect();
+            let slow: Vec<&str> = text.split_word_bounds().filter(|word| is_token(word)).collect();
+            prop_assert_eq!(&whole, &parts);
+            prop_assert_eq!(&whole, &slow);
+        }
+    }
+}
