@@ -149,7 +149,9 @@ fn group(inside: &[u8], seen: &mut Seen) -> Step {
 fn bare(text: &[u8], after: &[u8], at: usize, seen: &mut Seen) -> Step {
     let name = text.split(|byte| *byte == b':').next().unwrap_or(text);
     let colon = name.len() < text.len();
-    if let Some(level) = upper_level(name) {
+    // PostgreSQL's word for what it wants kept.
+    let found = if text == b"LOG:" && seen.time { Some(Level::Info) } else { upper_level(name) };
+    if let Some(level) = found {
         return if seen.names == 0 || seen.time { Step::Level(level) } else { Step::Stop };
     }
     let placed = at == 0 || seen.time && seen.names == 0;
