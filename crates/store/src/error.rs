@@ -10,6 +10,10 @@ pub(crate) type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
+    #[error("the data folder cannot be written")]
+    Unwritable { source: sawyer_disk::Error },
+    #[error("another process has the data folder open")]
+    Locked { source: sawyer_disk::Error },
     #[error("{action}")]
     Disk { action: &'static str, source: sawyer_disk::Error },
     #[error(
@@ -47,8 +51,8 @@ impl StoreError {
 
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Disk { source, .. } if source.is_read_only() => ErrorKind::Invalid,
-            Self::Disk { source, .. } if source.is_locked() => ErrorKind::Conflict,
+            Self::Unwritable { .. } => ErrorKind::Invalid,
+            Self::Locked { .. } => ErrorKind::Conflict,
             Self::Disk { .. } | Self::Full { .. } | Self::Behind { .. } | Self::Busy { .. } => ErrorKind::Retry,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Newer { .. } | Self::TooLarge { .. } => ErrorKind::Invalid,
@@ -64,7 +68,9 @@ impl From<StoreError> for Error {
             StoreError::Disk { source, .. } if source.is_full() => {
                 Self::new(kind, "disk is full, writes are refused until there is space").because(source)
             }
-            StoreError::Disk { source, .. } => Self::new(kind, message).because(source),
+            StoreError::Disk { source, .. }
+            | StoreError::Unwritable { source }
+            | StoreError::Locked { source } => Self::new(kind, message).because(source),
             _ => Self::new(kind, message),
         }
     }

@@ -32,6 +32,15 @@ pub(crate) struct Trial<'a> {
     changed: BTreeMap<SourceId, RangeSet>,
 }
 
+/// What is known of a batch that was tried.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// The places of the records that are committed already, ascending.
+    pub(crate) duplicates: Vec<usize>,
+    /// Whether the batch has anything that is not committed: a record, or a part of a source.
+    pub(crate) news: bool,
+}
+
 impl Sources {
     /// Adds a source as it was read from somewhere.
     pub(crate) fn put(&mut self, id: SourceId, source: Source) {
@@ -102,19 +111,20 @@ impl Sources {
 }
 
 impl Trial<'_> {
-    /// Takes a batch: gives the places of the records that are committed already. A record is a duplicate if all
-    /// of its own range is; one with an empty range never is, because nothing tells it from others.
-    pub(crate) fn take(&mut self, batch: &Batch) -> Vec<usize> {
+    /// Takes a batch. A record is a duplicate if all of its own range is committed; one with an empty range never
+    /// is, because nothing tells it from others.
+    pub(crate) fn take(&mut self, batch: &Batch) -> Taken {
         let mut duplicates = Vec::new();
         for (at, record) in batch.iter().enumerate() {
             if !self.insert(record.source(), record.range()) {
                 duplicates.push(at);
             }
         }
+        let mut news = duplicates.len() < batch.len();
         for covered in batch.covered() {
-            self.insert(covered.source, covered.range);
+            news |= self.insert(covered.source, covered.range);
         }
-        duplicates
+        Taken { duplicates, news }
     }
 
     /// What changed.
@@ -170,7 +180,7 @@ mod tests {
 
     fn take(sources: &mut Sources, batch: &Batch) -> Vec<usize> {
         let mut trial = sources.try_out();
-        let duplicates = trial.take(batch);
+        let duplicates = trial.take(batch).duplicates;
         let changed = trial.into_changed();
         sources.keep(changed, Timestamp::EPOCH);
         duplicates
@@ -195,13 +205,15 @@ mod tests {
         let mut sources = Sources::default();
         take(&mut sources, &batch_of(&[], &[(0, 50)]));
         assert_eq!(take(&mut sources, &batch_of(&[(10, 20), (50, 60)], &[])), [0]);
+        assert!(!sources.try_out().take(&batch_of(&[(5, 9)], &[(55, 60)])).news);
+        assert!(sources.try_out().take(&batch_of(&[(5, 9)], &[(55, 61)])).news);
     }
 
     #[test]
     fn what_is_tried_and_dropped_changes_nothing() {
         let sources = Sources::default();
         sources.try_out().take(&batch_of(&[(0, 10)], &[]));
-        assert_eq!(sources.try_out().take(&batch_of(&[(0, 10)], &[])), [0usize; 0]);
+        assert_eq!(sources.try_out().take(&batch_of(&[(0, 10)], &[])).duplicates, [0usize; 0]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use sawyer_disk::{Disk, File};
 
-pub(crate) use self::frames::{Frames, read_frames};
+pub(crate) use self::frames::read_frames;
 use self::frames::{HEADER_BYTES, file_header, frame_header};
 
 /// The directory of the log.

@@ -5,7 +5,7 @@
 use sawyer_model::{RangeSet, SeqRange, SourceId, Timestamp};
 
 use super::{Catalogue, SegmentEntry};
-use crate::sources::{Source, Sources};
+use crate::sources::Source;
 
 const MAGIC: [u8; 8] = *b"SAWYRCAT";
 const VERSION: u8 = 1;
@@ -162,14 +162,4 @@ impl Reader<'_> {
         }
         Some((SourceId(u128::from(high) << 64 | u128::from(low)), Source { ranges, last }))
     }
-}
-
-/// For golden files and damage: the content as it would be read.
-#[cfg(test)]
-pub(super) fn sources_of(sources: impl IntoIterator<Item = (SourceId, Source)>) -> Sources {
-    let mut all = Sources::default();
-    for (id, source) in sources {
-        all.put(id, source);
-    }
-    all
 }

@@ -23,15 +23,15 @@ fn sample() -> Catalogue {
         observed_max: time(1_700_000_002),
         stray,
     };
+    let mut sources = Sources::default();
+    sources.put(SourceId(1), source(1_700_000_002, &[(0, 4096)]));
+    sources.put(SourceId(u128::MAX - 1), source(-1, &[(0, 10), (20, u64::MAX)]));
     Catalogue {
         generation: 9,
         wal_first: 4,
         segment_next: 12,
         segments: vec![entry(3, false), entry(11, true)],
-        sources: bytes::sources_of([
-            (SourceId(1), source(1_700_000_002, &[(0, 4096)])),
-            (SourceId(u128::MAX - 1), source(-1, &[(0, 10), (20, u64::MAX)])),
-        ]),
+        sources,
     }
 }
 

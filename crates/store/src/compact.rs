@@ -1,0 +1,180 @@
+//! Merges segments, removes those that retention chose, and puts damaged ones aside.
+//!
+//! Owns: carrying the choices out. Does not own: the choices (`merge`, `retention`).
+//! Invariant: the segments that go and those that replace them change in one step of the catalogue.
+
+use std::sync::Arc;
+
+use sawyer_model::{Batch, Error, ErrorKind};
+
+use crate::catalogue::Catalogue;
+use crate::engine::Engine;
+use crate::error::{Result, StoreError};
+use crate::keeper::{Keeper, segment_path};
+use crate::problems::{Problem, quarantine};
+use crate::retention::Reason;
+use crate::seal::discard;
+use crate::sealed::Sealed;
+use crate::{merge, retention, wal};
+
+/// What a merge came to.
+enum Merged {
+    Segment(Sealed),
+    /// An input cannot be read, or the store is closing.
+    Nothing,
+}
+
+impl Engine {
+    /// Does the merge that is due first; says whether there was one.
+    pub(crate) fn merge_one(&self) -> Result<bool> {
+        let Some(inputs) = self.claim_inputs() else { return Ok(false) };
+        let merged = self.merge(&inputs);
+        self.merging.lock().retain(|id| !inputs.iter().any(|input| input.entry.id == *id));
+        merged
+    }
+
+    /// Chooses what to merge and marks it, so that no other thread does.
+    fn claim_inputs(&self) -> Option<Vec<Arc<Sealed>>> {
+        let mut merging = self.merging.lock();
+        let segments = self.live.read().segments.clone();
+        let entries: Vec<_> = segments.iter().map(|segment| segment.entry).collect();
+        let busy = |id: u64| {
+            merging.contains(&id) || segments.iter().any(|s| s.entry.id == id && s.is_damaged())
+        };
+        let chosen = merge::choose(&entries, self.plan.merged_bytes_max, self.clock.now(), busy)?;
+        merging.extend(&chosen);
+        Some(segments.into_iter().filter(|segment| chosen.contains(&segment.entry.id)).collect())
+    }
+
+    fn merge(&self, inputs: &[Arc<Sealed>]) -> Result<bool> {
+        let Merged::Segment(merged) = self.write_merged(inputs)? else { return Ok(false) };
+        let merged = Arc::new(merged);
+        self.sync_segments(std::slice::from_ref(&merged))?;
+        let mut keeper = self.keeper.lock();
+        if !inputs.iter().all(|input| keeper.catalogue().find(input.entry.id).is_some()) {
+            // Retention or damage took one of them meanwhile.
+            discard(&mut keeper, &[merged]);
+            return Ok(true);
+        }
+        let changed = keeper.change(&*self.disk, |catalogue| {
+            for input in inputs {
+                catalogue.remove(input.entry.id);
+            }
+            catalogue.segments.push(merged.entry);
+        });
+        changed.inspect_err(|_| discard(&mut keeper, &[Arc::clone(&merged)]))?;
+        let mut live = self.live.write();
+        for input in inputs {
+            live.remove(input.entry.id);
+        }
+        self.counters.merged.inc();
+        self.counters.merged_bytes.inc_by(merged.entry.bytes);
+        live.add(merged);
+        drop(live);
+        discard(&mut keeper, inputs);
+        keeper.clean_up(&*self.disk, self.clock.now());
+        Ok(true)
+    }
+
+    fn write_merged(&self, inputs: &[Arc<Sealed>]) -> Result<Merged> {
+        let mut batches: Vec<Arc<Batch>> = Vec::new();
+        for input in inputs {
+            if self.is_stopping() {
+                return Ok(Merged::Nothing);
+            }
+            match input.segment.read_all() {
+                Ok(read) => batches.extend(read.into_iter().map(Arc::new)),
+                Err(error) => {
+                    self.note_unreadable(input, &error);
+                    return Ok(Merged::Nothing);
+                }
+            }
+        }
+        self.write_segment(&batches).map(Merged::Segment)
+    }
+
+    /// Notes that a segment cannot be read. A damaged one is left out from now on, and put aside soon.
+    pub(crate) fn note_unreadable(&self, segment: &Sealed, error: &Error) {
+        if error.kind() == ErrorKind::Corrupt {
+            if segment.note_damage() {
+                self.suspects.lock().push((segment.entry.id, error.chain()));
+                self.work.wake();
+            }
+        } else if self.refusals.pass(self.clock.now()).is_some() {
+            let path = segment_path(segment.entry.id);
+            tracing::error!(error = error.chain(), path = %path.display(), "read a segment");
+        }
+    }
+
+    /// Puts segments aside that turned out to be damaged.
+    pub(crate) fn put_aside_damaged(&self) -> Result<()> {
+        loop {
+            let suspect = self.suspects.lock().pop();
+            let Some((id, why)) = suspect else { return Ok(()) };
+            let mut keeper = self.keeper.lock();
+            if keeper.catalogue().find(id).is_none() {
+                continue;
+            }
+            let (path, now) = (segment_path(id), self.clock.now());
+            let target = quarantine(&*self.disk, &path, &why, now);
+            self.counters.quarantined.inc();
+            self.problems.add(Problem {
+                at: now,
+                path: path.display().to_string(),
+                message: why,
+                quarantined: target.ok().map(|target| target.display().to_string()),
+            });
+            self.live.write().remove(id);
+            keeper.change(&*self.disk, |catalogue| {
+                catalogue.remove(id);
+            })?;
+        }
+    }
+
+    /// Removes what is too old or too much.
+    pub(crate) fn retain(&self) -> Result<()> {
+        let space = self.disk.space().ok();
+        let logs = self.disk.read_dir(std::path::Path::new(wal::WAL_DIR)).unwrap_or_default();
+        let wal_bytes = logs.iter().map(|entry| entry.len).sum();
+        let now = self.clock.now();
+        let mut keeper = self.keeper.lock();
+        let chosen = retention::choose(&self.plan, &keeper.catalogue().segments, wal_bytes, space, now);
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        let gone = |id: u64| chosen.iter().any(|(chosen, _)| *chosen == id);
+        let entries: Vec<_> = keeper.catalogue().segments.iter().filter(|s| gone(s.id)).copied().collect();
+        let ids: Vec<u64> = entries.iter().map(|entry| entry.id).collect();
+        self.drop_segments(&mut keeper, &ids)?;
+        let records: u64 = entries.iter().map(|entry| entry.rows).sum();
+        self.counters.expired.inc_by(entries.len() as u64);
+        self.counters.expired_records.inc_by(records);
+        let by_size = chosen.iter().filter(|(_, reason)| *reason == Reason::Size).count();
+        tracing::info!(segments = entries.len(), by_size, records, "retention removed segments");
+        Ok(())
+    }
+
+    fn drop_segments(&self, keeper: &mut Keeper, ids: &[u64]) -> Result<()> {
+        let change = |catalogue: &mut Catalogue| catalogue.segments.retain(|entry| !ids.contains(&entry.id));
+        let first = keeper.change(&*self.disk, change);
+        let full = first.as_ref().err().is_some_and(StoreError::is_full);
+        if !full {
+            first?;
+        }
+        self.live.write().segments.retain(|segment| !ids.contains(&segment.entry.id));
+        for id in ids {
+            if full {
+                // Not even the catalogue can be written, so room is made first. A crash in between leaves a
+                // catalogue that names a missing segment; that is reported when the store is opened.
+                keeper.remove_now(&*self.disk, &segment_path(*id));
+            } else {
+                keeper.discard(segment_path(*id));
+            }
+        }
+        if full {
+            keeper.change(&*self.disk, change)?;
+        }
+        keeper.clean_up(&*self.disk, self.clock.now());
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! What the store counts about itself.
+//!
+//! Owns: the names of its metrics.
+
+use sawyer_telemetry::{Counter, Gauge, Metrics};
+
+/// The store's metrics.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) records: Counter,
+    pub(crate) duplicates: Counter,
+    pub(crate) commits: Counter,
+    pub(crate) wal_bytes: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) sealed: Counter,
+    pub(crate) sealed_bytes: Counter,
+    pub(crate) merged: Counter,
+    pub(crate) merged_bytes: Counter,
+    pub(crate) expired: Counter,
+    pub(crate) expired_records: Counter,
+    pub(crate) quarantined: Counter,
+    pub(crate) full: Gauge,
+    pub(crate) segments: Gauge,
+    pub(crate) segment_bytes: Gauge,
+    pub(crate) segment_records: Gauge,
+    pub(crate) memory_bytes: Gauge,
+    pub(crate) sources: Gauge,
+}
+
+impl Counters {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let counter = |name, help| metrics.counter(name, help, &[]);
+        let gauge = |name, help| metrics.gauge(name, help, &[]);
+        Self {
+            records: counter("sawyer_store_records", "Records stored."),
+            duplicates: counter("sawyer_store_duplicates", "Records left out because they were stored before."),
+            commits: counter("sawyer_store_commits", "Writes to the write-ahead log, each synced."),
+            wal_bytes: counter("sawyer_store_wal_written_bytes", "Bytes written to the write-ahead log."),
+            refused: counter("sawyer_store_refused_groups", "Groups of batches sent back to their senders."),
+            sealed: counter("sawyer_store_sealed_segments", "Segments made from records in memory."),
+            sealed_bytes: counter("sawyer_store_sealed_bytes", "Bytes of segments made from records in memory."),
+            merged: counter("sawyer_store_merges", "Merges of segments."),
+            merged_bytes: counter("sawyer_store_merged_bytes", "Bytes of segments made by merging."),
+            expired: counter("sawyer_store_expired_segments", "Segments removed by retention."),
+            expired_records: counter("sawyer_store_expired_records", "Records removed by retention."),
+            quarantined: counter("sawyer_store_quarantined_files", "Damaged files put aside."),
+            full: gauge("sawyer_store_disk_full", "1 while writes are refused because the disk is full."),
+            segments: gauge("sawyer_store_segments", "Segments."),
+            segment_bytes: gauge("sawyer_store_segments_bytes", "Bytes of all segments."),
+            segment_records: gauge("sawyer_store_segments_records", "Records in all segments."),
+            memory_bytes: gauge("sawyer_store_memory_bytes", "Bytes of records in memory, not sealed yet."),
+            sources: gauge("sawyer_store_sources", "Sources whose committed ranges are remembered."),
+        }
+    }
+}

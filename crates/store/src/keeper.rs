@@ -1,0 +1,123 @@
+//! Keeps the catalogue: every change of what is stored goes through here.
+//!
+//! Owns: the catalogue in force, numbers of segments, files that are not in it any more.
+//! Does not own: why something changes (`seal`, `compact`, `retention`).
+//! Invariant: a file is removed only after the catalogue that does not name it is durable, and a change that
+//! failed removes nothing, because it is open which catalogue a restart would find.
+
+use std::path::{Path, PathBuf};
+
+use sawyer_disk::Disk;
+use sawyer_model::Timestamp;
+
+use crate::catalogue::{Catalogue, save};
+use crate::error::Result;
+use crate::problems::quarantine;
+use crate::wal;
+
+/// The directory of segments.
+pub(crate) const SEGMENT_DIR: &str = "segments";
+
+const SUFFIX: &str = ".seg";
+
+/// The path of the segment with this number.
+pub(crate) fn segment_path(id: u64) -> PathBuf {
+    Path::new(SEGMENT_DIR).join(format!("{id:020}{SUFFIX}"))
+}
+
+/// The number of a segment by the name of its file.
+pub(crate) fn segment_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(SUFFIX)?;
+    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+/// The catalogue in force.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    catalogue: Catalogue,
+    segment_next: u64,
+    /// Files that nothing names any more.
+    superfluous: Vec<PathBuf>,
+    /// Files of the log that are damaged: they are put aside when their time comes, not removed.
+    damaged_logs: Vec<u64>,
+}
+
+impl Keeper {
+    pub(crate) fn new(catalogue: Catalogue, segment_next: u64) -> Self {
+        Self { catalogue, segment_next, superfluous: Vec::new(), damaged_logs: Vec::new() }
+    }
+
+    /// The catalogue in force.
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// A number for a new segment.
+    pub(crate) fn next_segment(&mut self) -> u64 {
+        self.segment_next += 1;
+        self.segment_next - 1
+    }
+
+    /// Puts a changed catalogue in force, durably.
+    pub(crate) fn change(&mut self, disk: &dyn Disk, change: impl FnOnce(&mut Catalogue)) -> Result<()> {
+        let mut next = self.catalogue.clone();
+        change(&mut next);
+        next.generation += 1;
+        next.segment_next = self.segment_next;
+        save(disk, &next)?;
+        self.catalogue = next;
+        Ok(())
+    }
+
+    /// Says that nothing will name this file once the next change is in force.
+    pub(crate) fn discard(&mut self, path: PathBuf) {
+        self.superfluous.push(path);
+    }
+
+    /// Says which files of the log are damaged.
+    pub(crate) fn note_damaged_logs(&mut self, numbers: Vec<u64>) {
+        self.damaged_logs = numbers;
+    }
+
+    /// Removes a file that may still be named.
+    pub(crate) fn remove_now(&mut self, disk: &dyn Disk, path: &Path) {
+        remove(disk, path);
+    }
+
+    /// Removes files that are not named any more: discarded ones, and logs that are sealed. Call it right after
+    /// a change that succeeded. What cannot be removed now is removed when the store is opened again.
+    pub(crate) fn clean_up(&mut self, disk: &dyn Disk, now: Timestamp) {
+        for path in std::mem::take(&mut self.superfluous) {
+            remove(disk, &path);
+        }
+        let logs = match disk.read_dir(Path::new(wal::WAL_DIR)) {
+            Ok(entries) => entries,
+            Err(error) => {
+                tracing::warn!(%error, "look for sealed files of the write-ahead log");
+                return;
+            }
+        };
+        for number in logs.iter().filter_map(|entry| wal::number_of(&entry.name)) {
+            if number >= self.catalogue.wal_first {
+                continue;
+            }
+            let path = wal::path_of(number);
+            if self.damaged_logs.contains(&number) {
+                if let Err(error) = quarantine(disk, &path, "some of its frames are damaged", now) {
+                    tracing::warn!(%error, "put a damaged file of the write-ahead log aside");
+                }
+            } else {
+                remove(disk, &path);
+            }
+        }
+    }
+}
+
+fn remove(disk: &dyn Disk, path: &Path) {
+    match disk.remove_file(path) {
+        Err(error) if !error.is_not_found() => {
+            tracing::warn!(%error, path = %path.display(), "remove a file that is not needed any more");
+        }
+        _ => {}
+    }
+}

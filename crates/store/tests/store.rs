@@ -1,0 +1,6 @@
+//! The store through its public interface, on the simulated and on a real disk.
+
+#[path = "store/common.rs"]
+mod common;
+#[path = "store/power.rs"]
+mod power;

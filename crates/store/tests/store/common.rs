@@ -1,0 +1,82 @@
+//! What the tests share: records to store, and a store to put them in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sawyer_config::{Document, Problems, Setting};
+use sawyer_disk::SimDisk;
+use sawyer_model::{Batch, Error, Record, SeqRange, SourceId, Stream, Timestamp, Value};
+use sawyer_store::{Store, StorePlan, StoreSettings};
+use sawyer_telemetry::{Clock, Metrics};
+
+/// Numbers that follow from a seed (SplitMix64).
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
+
+/// A plan from YAML.
+pub(crate) fn plan_of(yaml: &str) -> StorePlan {
+    let document = Document::parse("sawyer.yaml", yaml).expect("it is YAML");
+    let mut problems = Problems::new();
+    let at = document.at();
+    let plan = StoreSettings::read(&at, &mut problems).and_then(|settings| settings.check(&at, &mut problems));
+    problems.into_result(plan).expect("it is a plan")
+}
+
+/// Little memory and short intervals, so that everything happens soon.
+pub(crate) fn plan() -> StorePlan {
+    plan_of("memory_max: 1MiB\nseal_interval: 5s\nmerged_bytes_max: 64KiB\nfree_min: 0\nsearch_threads: 1\n")
+}
+
+pub(crate) fn clock() -> Clock {
+    Clock::manual(Timestamp::parse("2026-11-20T09:57:18Z").expect("a time"))
+}
+
+pub(crate) fn open(disk: &SimDisk, plan: &StorePlan, clock: &Clock) -> Result<Store, Error> {
+    Store::open_manual(Arc::new(disk.clone()), plan.clone(), clock.clone(), &Metrics::new())
+}
+
+/// A record of `source` seen now, which tells a time of now or a little, sometimes much, before.
+pub(crate) fn record(clock: &Clock, dice: &mut Dice, source: u128, start: u64, end: u64) -> Record {
+    let late = match dice.below(20) {
+        0 => Duration::from_secs(dice.below(400 * 86_400)),
+        1 => Duration::from_secs(dice.below(86_400)),
+        _ => Duration::from_millis(dice.below(5_000)),
+    };
+    let level = ["info", "info", "info", "warn", "error"][dice.below(5) as usize];
+    let pod = format!("cart-{}", dice.below(3));
+    Record {
+        timestamp: clock.now().saturating_sub(late),
+        observed: clock.now(),
+        source: SourceId(source),
+        range: SeqRange::new(start, end),
+        stream: Arc::new(Stream::new([("namespace", Value::from("shop")), ("pod", Value::from(pod))])),
+        fields: vec![
+            ("message".into(), Value::from(format!("request {start} took {} ms", dice.below(100)))),
+            ("level".into(), Value::from(level)),
+            ("http.status".into(), Value::Int(200 + dice.below(4) as i64 * 100)),
+        ],
+    }
+}
+
+pub(crate) fn batch_of(records: &[Record]) -> Batch {
+    records.iter().collect()
+}
+
+/// All records, in no order.
+pub(crate) fn records(store: &Store) -> Vec<Record> {
+    store.all_records()
+}

@@ -1,0 +1,113 @@
+//! Loss of power at any operation of the whole write path, on the simulated disk.
+
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::common::{Dice, batch_of, clock, open, plan, record, records};
+use sawyer_disk::{SimDisk, SimSettings};
+use sawyer_model::{Batch, Record, RecordId};
+use sawyer_store::{Store, StorePlan};
+use sawyer_telemetry::Clock;
+
+/// What was promised, and what was at least tried.
+#[derive(Default)]
+struct Ledger {
+    acknowledged: BTreeMap<RecordId, Record>,
+    tried: BTreeMap<RecordId, Record>,
+    next: BTreeMap<u128, u64>,
+    last: Vec<Record>,
+}
+
+fn id(record: &Record) -> RecordId {
+    RecordId { source: record.source, start: record.range.start }
+}
+
+impl Ledger {
+    /// Some records that were not sent before, or a batch again as after a refusal.
+    fn batch(&mut self, dice: &mut Dice, clock: &Clock) -> Vec<Record> {
+        if !self.last.is_empty() && dice.below(4) == 0 {
+            return self.last.clone();
+        }
+        let source = u128::from(dice.below(3));
+        let next = self.next.entry(source).or_default();
+        let records: Vec<Record> = (0..=dice.below(6))
+            .map(|_| {
+                let start = *next;
+                *next += 1 + dice.below(20);
+                record(clock, dice, source, start, *next)
+            })
+            .collect();
+        self.tried.extend(records.iter().map(|record| (id(record), record.clone())));
+        self.last.clone_from(&records);
+        records
+    }
+
+    /// Each acknowledged record is there once, as it was sent; others are there at most once.
+    fn check(&self, store: &Store, told: &str) {
+        let mut seen = BTreeSet::new();
+        for record in records(store) {
+            assert!(seen.insert(id(&record)), "twice: {record:?} {told}");
+            assert_eq!(Some(&record), self.tried.get(&id(&record)), "never sent {told}");
+        }
+        for record in self.acknowledged.values() {
+            assert!(seen.contains(&id(record)), "lost: {record:?} {told}");
+        }
+    }
+}
+
+fn work(store: &Store, ledger: &mut Ledger, dice: &mut Dice, clock: &Clock, disk: &SimDisk) {
+    for _ in 0..40 {
+        if !disk.has_power() {
+            return;
+        }
+        clock.advance(Duration::from_millis(dice.below(2000)));
+        match dice.below(8) {
+            0 => drop(store.seal_now()),
+            1 | 2 => drop(store.run_once()),
+            _ => {
+                let records = ledger.batch(dice, clock);
+                let batch: Arc<Batch> = Arc::new(batch_of(&records));
+                if store.append(batch).is_ok() {
+                    ledger.acknowledged.extend(records.iter().map(|record| (id(record), record.clone())));
+                }
+            }
+        }
+    }
+}
+
+fn lose_power_again_and_again(seed: u64, plan: &StorePlan) {
+    let mut dice = Dice::new(seed);
+    let mut disk = SimDisk::new(seed, SimSettings::default());
+    let mut ledger = Ledger::default();
+    let clock = clock();
+    for round in 0..4 {
+        let told = format!("seed={seed} round={round}");
+        disk.cut_power_at(1 + dice.below(120));
+        // It may go while the store is being opened, too.
+        if let Ok(store) = open(&disk, plan, &clock) {
+            if disk.has_power() {
+                ledger.check(&store, &told);
+            }
+            work(&store, &mut ledger, &mut dice, &clock, &disk);
+        } else {
+            assert!(!disk.has_power(), "only a loss of power keeps it from opening {told}");
+        }
+        disk = disk.power_loss();
+    }
+    let store = open(&disk, plan, &clock).expect("opens after a loss of power");
+    let told = format!("seed={seed} at the end");
+    ledger.check(&store, &told);
+    assert_eq!(store.problems(), [], "{told}");
+    assert_eq!(store.verify().problems, [], "{told}");
+    store.seal_now().expect("goes on");
+    ledger.check(&store, &told);
+}
+
+#[test]
+fn what_was_acknowledged_is_there_once_after_any_loss_of_power() {
+    for seed in 0..400 {
+        lose_power_again_and_again(seed, &plan());
+    }
+}
