@@ -60,15 +60,14 @@ export function EmptyState({ run, hasFilters, onRange, onClearFilters }: EmptySt
   );
 }
 
-/** An error in place of rows: the query's own with its caret, or the server's. */
+/** An error in place of rows; a query at fault is shown under the query instead. */
 export function Failure({ error, onRetry }: { error: Error; onRetry?: () => void }) {
   const t = useMessages();
-  const invalid = error instanceof ApiError && error.isInvalid;
   return (
     <div className="empty is-error" role="alert" data-kind="error">
-      <h2>{invalid ? t.errorQueryTitle : t.errorTitle}</h2>
+      <h2>{t.errorTitle}</h2>
       <p>{error instanceof ApiError ? error.message : t.errorNetwork}</p>
-      {!invalid && onRetry && (
+      {onRetry && (
         <button type="button" className="button" onClick={onRetry}>
           {t.retry}
         </button>

@@ -6,6 +6,7 @@ import type { LogList } from '../list/log-list';
 import { usePrefs } from '../state/prefs';
 import { formatCount } from '../time/format';
 import { Icon } from './Icon';
+import { ShowSidebar, WrapToggle } from './ResultsBar';
 import { useLogList, type ListView } from './LogView';
 
 export interface LiveViewProps extends ListView {
@@ -38,10 +39,11 @@ export const LiveView = memo(function LiveView(props: LiveViewProps) {
   const [isFollowing, setFollowing] = useState(true);
 
   const resume = () => {
+    const waiting = held.current;
+    held.current = [];
     following.current = true;
     setFollowing(true);
-    handle.current?.append(held.current, ROWS_MAX, true);
-    held.current = [];
+    handle.current?.append(waiting, ROWS_MAX, true);
     setShown((now) => ({ ...now, waiting: 0, count: handle.current?.length ?? 0 }));
   };
   useLogList(host, handle, props, {
@@ -81,13 +83,18 @@ export const LiveView = memo(function LiveView(props: LiveViewProps) {
   };
   return (
     <>
-      <div className="live-status" role="status">
-        <span
-          className={`live-dot is-${shown.status === 'open' && !isFollowing ? 'paused' : shown.status}`}
-        />
-        {states[shown.status]} · {t.recordsLoaded(count(shown.count))}
-        {shown.skipped > 0 && <span className="notice">{t.liveSkipped(count(shown.skipped))}</span>}
-        {shown.error && <span className="notice is-error">{shown.error}</span>}
+      <div className="resultsbar">
+        <ShowSidebar />
+        <p className="live-status" role="status">
+          <span
+            className={`live-dot is-${shown.status === 'open' && !isFollowing ? 'paused' : shown.status}`}
+          />
+          {states[shown.status]} · {t.recordsLoaded(count(shown.count))}
+          {shown.skipped > 0 && <span className="notice">{t.liveSkipped(count(shown.skipped))}</span>}
+          {shown.error && <span className="notice is-error">{shown.error}</span>}
+        </p>
+        <div className="spacer" />
+        <WrapToggle wrap={props.wrap} />
       </div>
       <div className="live-room">
         <div ref={host} />

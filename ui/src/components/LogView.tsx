@@ -109,5 +109,10 @@ export const LogView = memo(function LogView(props: LogViewProps) {
     handle.current?.setRows(rows, shown.current === question);
     shown.current = question;
   }, [handle, rows, question, isStale]);
-  return <div className={isStale ? 'is-stale' : ''} ref={host} />;
+  // The list sets classes of its own on its element, so React sets none there.
+  return (
+    <div className={isStale ? 'is-stale' : undefined}>
+      <div ref={host} />
+    </div>
+  );
 });

@@ -1,7 +1,7 @@
 import type { LogRecord, Stats } from '../api/types';
 import { useMessages } from '../i18n';
 import { ndjson } from '../list/json';
-import { usePrefs } from '../state/prefs';
+import { setPrefs, usePrefs } from '../state/prefs';
 import { navigate, type SearchState } from '../state/url';
 import { formatBytes, formatCount, formatMs } from '../time/format';
 import { Icon } from './Icon';
@@ -12,10 +12,6 @@ export interface ResultsBarProps {
   rows: readonly LogRecord[];
   total: number | null;
   stats: Stats | undefined;
-  histogramHidden: boolean;
-  onShowHistogram: () => void;
-  sidebarHidden: boolean;
-  onShowSidebar: () => void;
 }
 
 function saveRows(rows: readonly LogRecord[]): void {
@@ -33,10 +29,8 @@ export function ResultsBar(props: ResultsBarProps) {
   const t = useMessages();
   return (
     <div className="resultsbar">
-      {props.sidebarHidden && <IconButton icon="panel" label={t.fieldsShow} onClick={props.onShowSidebar} />}
-      {props.histogramHidden && (
-        <IconButton icon="bars" label={t.histogramShow} onClick={props.onShowHistogram} />
-      )}
+      <ShowSidebar />
+      <ShowHistogram />
       <CostLine loaded={rows.length} total={total} stats={stats} />
       <div className="spacer" />
       <button
@@ -47,12 +41,7 @@ export function ResultsBar(props: ResultsBarProps) {
       >
         {state.order === 'asc' ? t.orderOldest : t.orderNewest}
       </button>
-      <IconButton
-        icon="wrap"
-        label={t.wrap}
-        pressed={state.wrap}
-        onClick={() => navigate({ wrap: !state.wrap }, { replace: true })}
-      />
+      <WrapToggle wrap={state.wrap} />
       <button
         type="button"
         className="button is-quiet"
@@ -67,6 +56,24 @@ export function ResultsBar(props: ResultsBarProps) {
   );
 }
 
+export function ShowSidebar() {
+  const t = useMessages();
+  if (usePrefs().sidebar) return null;
+  return <IconButton icon="panel" label={t.fieldsShow} onClick={() => setPrefs({ sidebar: true })} />;
+}
+
+function ShowHistogram() {
+  const t = useMessages();
+  if (usePrefs().histogram) return null;
+  return <IconButton icon="bars" label={t.histogramShow} onClick={() => setPrefs({ histogram: true })} />;
+}
+
+export function WrapToggle({ wrap }: { wrap: boolean }) {
+  const t = useMessages();
+  const toggle = () => navigate({ wrap: !wrap }, { replace: true });
+  return <IconButton icon="wrap" label={t.wrap} pressed={wrap} onClick={toggle} />;
+}
+
 interface CostLineProps {
   loaded: number;
   total: number | null;
@@ -78,16 +85,18 @@ function CostLine({ loaded, total, stats }: CostLineProps) {
   const { locale } = usePrefs();
   const count = (n: number) => formatCount(n, locale);
   const parts: string[] = [];
+  const details: string[] = [];
   if (total === null || total !== loaded) parts.push(t.recordsLoaded(count(loaded)));
   if (stats?.bytes_read !== undefined) parts.push(t.costRead(formatBytes(stats.bytes_read)));
   if (stats?.elapsed_ms !== undefined) parts.push(formatMs(stats.elapsed_ms));
   if (stats?.segments_read !== undefined) {
-    parts.push(t.costSegments(count(stats.segments_read), count(stats.segments_skipped ?? 0)));
+    details.push(t.costSegments(count(stats.segments_read), count(stats.segments_skipped ?? 0)));
   }
   return (
     <p className="cost" role="status">
       {total !== null && <b>{t.recordsMatched(count(total))}</b>}
       <span>{parts.join(' · ')}</span>
+      {details.length > 0 && <span className="cost-detail">{details.join(' · ')}</span>}
       {stats?.partial && <span className="notice">{t.costPartial}</span>}
     </p>
   );

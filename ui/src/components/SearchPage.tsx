@@ -69,7 +69,7 @@ export function SearchPage() {
     pattern,
     selected: state.record,
     onOpen: open,
-    onSort: changeOrder,
+    onSort: state.live ? ignore : changeOrder,
     onRemoveColumn: toggleColumn,
   };
   const total = prefs.histogram && bars.data && !bars.isPlaceholderData ? sumOf(bars.data.buckets) : null;
@@ -118,7 +118,7 @@ export function SearchPage() {
           />
         )}
         <section className="results" aria-label={t.rows}>
-          {prefs.histogram && !state.live && (
+          {prefs.histogram && !state.live && !queryError && (
             <Histogram
               run={run}
               answer={bars.data}
@@ -131,20 +131,15 @@ export function SearchPage() {
               onHide={hideHistogram}
             />
           )}
-          <ResultsBar
-            state={state}
-            rows={rows}
-            total={total}
-            stats={state.live ? undefined : rowsQuery.data?.pages[0]?.stats}
-            histogramHidden={!prefs.histogram && !state.live}
-            onShowHistogram={() => setPrefs({ histogram: true })}
-            sidebarHidden={!prefs.sidebar}
-            onShowSidebar={() => setPrefs({ sidebar: true })}
-          />
+          {!state.live && (
+            <ResultsBar state={state} rows={rows} total={total} stats={rowsQuery.data?.pages[0]?.stats} />
+          )}
           <div className="listroom">
             {rowsQuery.isFetching && <div className="progress" role="progressbar" aria-label={t.loading} />}
             {state.live ? (
               <LiveView {...view} query={run.scope.query} handle={list} />
+            ) : queryError ? (
+              <p className="empty">{t.errorQueryTitle}</p>
             ) : error && !rowsQuery.isFetchNextPageError ? (
               <Failure error={error} onRetry={rerun} />
             ) : rowsReady && rows.length === 0 ? (
@@ -190,6 +185,9 @@ export function SearchPage() {
     </main>
   );
 }
+
+/** The live view has one order: the newest below. */
+const ignore = () => {};
 
 const changeOrder = () => {
   const current = new URLSearchParams(location.search).get('order');

@@ -93,7 +93,6 @@ export const en = {
   orderNewest: 'Newest first',
   orderOldest: 'Oldest first',
   wrap: 'Wrap lines',
-  view: 'View',
   density: 'Row height',
   densityCompact: 'Compact',
   densityComfortable: 'Comfortable',
@@ -138,7 +137,7 @@ export const en = {
 
   language: 'Language',
   theme: 'Theme',
-  themeSystem: 'As the system',
+  themeSystem: 'System',
   themeLight: 'Light',
   themeDark: 'Dark',
   settings: 'Display settings',

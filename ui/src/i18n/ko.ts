@@ -92,7 +92,6 @@ export const ko: Messages = {
   orderNewest: '최신순',
   orderOldest: '오래된순',
   wrap: '줄 바꿈',
-  view: '보기',
   density: '행 높이',
   densityCompact: '좁게',
   densityComfortable: '넓게',
@@ -136,7 +135,7 @@ export const ko: Messages = {
 
   language: '언어',
   theme: '테마',
-  themeSystem: '시스템 설정',
+  themeSystem: '시스템',
   themeLight: '밝게',
   themeDark: '어둡게',
   settings: '화면 설정',

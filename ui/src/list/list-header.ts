@@ -12,6 +12,9 @@ const WIDTHS_PX: Readonly<Record<string, number>> = {
 const WIDTH_PX_DEFAULT = 150;
 const WIDTH_PX_MIN = 56;
 const MESSAGE_PX_MIN = 360;
+/** On a telephone the message should begin on the first screen. */
+const NARROW_PX = 700;
+const NARROW_WIDTH_PX_MAX = 110;
 /** `23:59:59.999` and `11-20 23:59:59.999` in the list's type. */
 const TIME_CH = 14;
 const TIME_CH_WITH_DATE = 20;
@@ -60,7 +63,10 @@ export class ListHeader {
   }
 
   private width(column: string): number {
-    return this.layout?.widths[column] ?? WIDTHS_PX[column] ?? WIDTH_PX_DEFAULT;
+    const chosen = this.layout?.widths[column];
+    if (chosen !== undefined) return chosen;
+    const width = WIDTHS_PX[column] ?? WIDTH_PX_DEFAULT;
+    return window.innerWidth < NARROW_PX ? Math.min(width, NARROW_WIDTH_PX_MAX) : width;
   }
 
   private timeCell(layout: ListLayout): HTMLElement {

@@ -155,11 +155,14 @@ export class LogList {
     this.freshFrom = this.rows.length - added.length;
     if (dropped) this.heights.reset(this.rows.length, this.layout.rowHeightPx);
     else this.heights.resize(this.rows.length);
-    this.refill();
+    for (const row of this.mounted.values()) row.record = null;
+    // Not drawn before scrolling: rows that come in below must not count as scrolling away.
     if (follow) this.scrollToBottom();
+    else this.draw();
   }
 
   scrollToBottom(): void {
+    this.body.style.height = `${this.heights.top(this.rows.length)}px`;
     this.root.scrollTop = this.root.scrollHeight;
     this.draw();
     // Wrapped rows are known exactly only after they were drawn.

@@ -104,11 +104,13 @@ function keywordOptions(before: string): Completion[] {
 }
 
 function valueOptions(values: FieldTopValue[], source: CompletionSource): Completion[] {
-  return values.flatMap(({ value, count }) => {
+  return values.flatMap(({ value, count }, i) => {
     if (value === null || Array.isArray(value)) return [];
     const text = String(value);
     const bare = typeof value !== 'string' || (VALUE_BARE.test(text) && !/^(and|or|not)$/i.test(text));
     const apply = bare ? text : kqlValue(text);
-    return [{ label: text, apply: `${apply} `, detail: source.formatCount(count), type: 'constant' }];
+    return [
+      { label: text, apply: `${apply} `, detail: source.formatCount(count), type: 'constant', boost: -i },
+    ];
   });
 }

@@ -8,7 +8,8 @@ import {
   closeBrackets,
   closeBracketsKeymap,
   completionKeymap,
-  completionStatus,
+  selectedCompletion,
+  closeCompletion,
 } from '@codemirror/autocomplete';
 import { defaultKeymap, history, historyKeymap, insertNewline } from '@codemirror/commands';
 import { bracketMatching } from '@codemirror/language';
@@ -47,18 +48,19 @@ export function createEditor(
   initialTexts: EditorTexts,
 ): EditorView {
   const run = (view: EditorView) => {
-    if (completionStatus(view.state) === 'active') return false;
+    if (selectedCompletion(view.state)) return false;
+    closeCompletion(view);
     callbacks.onRun();
     return true;
   };
   const runKeys = Prec.high(
     keymap.of([
+      { key: 'Enter', run },
       { key: 'Mod-Enter', run },
       { key: 'Shift-Enter', run: insertNewline },
     ]),
   );
-  const enter = keymap.of([
-    { key: 'Enter', run },
+  const escape = keymap.of([
     {
       key: 'Escape',
       run: () => {
@@ -84,10 +86,11 @@ export function createEditor(
           selectOnOpen: false,
         }),
         keymap.of([...closeBracketsKeymap, ...completionKeymap]),
-        enter,
+        escape,
         keymap.of([...historyKeymap, ...defaultKeymap]),
         kql(),
         EditorView.lineWrapping,
+        replaceSelection,
         EditorView.cspNonce.of(cspNonce()),
         EditorView.updateListener.of((update) => {
           if (update.docChanged) callbacks.onChange(update.state.doc.toString());
@@ -97,6 +100,23 @@ export function createEditor(
     }),
   });
 }
+
+/**
+ * Typing over a selection. Left to the browser, it copies the colours of what it replaces as inline
+ * styles, which the content policy refuses.
+ */
+const replaceSelection = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    const { from, to, empty } = view.state.selection.main;
+    const text = event.data;
+    if (event.inputType !== 'insertText' || empty || !text || view.composing) return false;
+    const insert = () => view.state.update(view.state.replaceSelection(text), { userEvent: 'input.type' });
+    const handlers = view.state.facet(EditorView.inputHandler);
+    if (!handlers.some((handle) => handle(view, from, to, text, insert))) view.dispatch(insert());
+    event.preventDefault();
+    return true;
+  },
+});
 
 export function setEditorText(view: EditorView, text: string): void {
   if (view.state.doc.toString() === text) return;

@@ -135,7 +135,9 @@ export function parseQuickRange(text: string): TimeRange | null {
   const match = SHORT.exec(typed);
   if (!match) return null;
   const word = match[2] ?? '';
-  const unit = UNIT_WORDS.find(([pattern]) => pattern.test(word) || pattern.test(word.toLowerCase()))?.[1];
+  // `1M` is a month and `1m` a minute, but `5 MIN` are minutes too.
+  const unitOf = (text: string) => UNIT_WORDS.find(([pattern]) => pattern.test(text))?.[1];
+  const unit = unitOf(word) ?? unitOf(word.toLowerCase());
   return unit && Number(match[1]) > 0 ? { from: `now-${Number(match[1])}${unit}`, to: 'now' } : null;
 }
 
