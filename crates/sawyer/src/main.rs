@@ -1,2 +1,51 @@
-//! The `sawyer` binary.
-fn main() {}
+//! The `sawyer` binary: one program, several roles, and the client for them.
+//!
+//! Owns: the command line. Does not own: anything that a role or an answer consists of.
+
+mod args;
+#[cfg(feature = "client")]
+mod client;
+#[cfg(feature = "server")]
+mod demo;
+mod roles;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match args.command {
+        #[cfg(feature = "server")]
+        Command::Up { common, demo } => roles::run(roles::Role::Up { demo }, &common),
+        #[cfg(feature = "server")]
+        Command::Server { common } => roles::run(roles::Role::Server, &common),
+        #[cfg(feature = "server")]
+        Command::Gateway { common } => roles::run(roles::Role::Gateway, &common),
+        Command::Agent { common } => roles::run(roles::Role::Agent, &common),
+        Command::Check { role, config } => roles::check(role, &config),
+        Command::Reference => roles::reference(),
+        #[cfg(feature = "client")]
+        Command::Query(query) => client::run(client::query(query)),
+        #[cfg(feature = "client")]
+        Command::Logs(logs) => client::run(client::logs(logs)),
+        #[cfg(feature = "client")]
+        Command::Tail(tail) => client::run(client::tail(tail)),
+        #[cfg(feature = "client")]
+        Command::Context { action } => client::contexts::run(action),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is where a command says what went wrong")]
+fn report(error: &anyhow::Error) {
+    eprintln!("sawyer: {error:#}");
+}

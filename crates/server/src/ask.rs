@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use sawyer_codec::json_out;
 use sawyer_model::{Error, Timestamp};
 use sawyer_query::kql;
 use sawyer_query::search::{Budget, SearchStats, Selection};
@@ -88,6 +89,13 @@ impl Api {
     }
 }
 
+/// A value as it stands in records.
+pub(crate) fn value_json(value: &sawyer_model::Value) -> serde_json::Value {
+    let mut text = Vec::new();
+    json_out::write_value(value.as_ref(), &mut text);
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
 /// The `stats` of an answer.
 pub(crate) fn stats_json(stats: &SearchStats) -> serde_json::Value {
     json!({
@@ -99,4 +107,13 @@ pub(crate) fn stats_json(stats: &SearchStats) -> serde_json::Value {
         "elapsed_ms": (stats.elapsed.as_secs_f64() * 1e6).round() / 1e3,
         "partial": stats.partial,
     })
+}
+
+/// `/range`: what `start` and `end` are at this moment.
+pub(crate) async fn range(
+    axum::extract::State(api): axum::extract::State<Api>,
+    params: Params,
+) -> Result<axum::Json<serde_json::Value>, ApiError> {
+    let selection = api.selection(&params)?;
+    Ok(axum::Json(json!({"start": selection.start.to_string(), "end": selection.end.to_string()})))
 }

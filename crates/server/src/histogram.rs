@@ -7,13 +7,12 @@ use axum::extract::State;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, Unit, Zoned};
-use sawyer_codec::json_out;
 use sawyer_model::{Timestamp, Value};
 use sawyer_query::search::{Histogram, HistogramRequest};
 use serde_json::{Map, json};
 
 use crate::Api;
-use crate::ask::stats_json;
+use crate::ask::{stats_json, value_json};
 use crate::error::ApiError;
 use crate::params::Params;
 
@@ -125,7 +124,7 @@ fn bucket(answer: &Histogram, by: bool, start: Timestamp, at: usize) -> serde_js
 fn key(value: &Value) -> String {
     match value.as_str() {
         Some(text) => text.to_owned(),
-        None => json_out::to_json(value.as_ref()).to_string(),
+        None => value_json(value).to_string(),
     }
 }
 

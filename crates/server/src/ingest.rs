@@ -1,19 +1,23 @@
 //! `/ingest`: records that applications push, as NDJSON.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use flate2::read::MultiGzDecoder;
-use sawyer_codec::ndjson_in;
-use sawyer_input::PushedBatch;
-use sawyer_model::{Error, ErrorKind, Outcome};
+use sawyer_codec::ndjson_in::{NdjsonHead, NdjsonReader, Sender};
+use sawyer_input::PushHub;
+use sawyer_model::{
+    Batch, Error, ErrorKind, Outcome, SeqRange, SourceId, Stream, Timestamp, Value as ModelValue, names,
+};
+use sawyer_telemetry::Clock;
 use serde_json::{Value, json};
 
-use crate::Api;
 use crate::error::ApiError;
+use crate::random;
 
 /// Longest body, before and after decompression.
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 20;
@@ -21,45 +25,67 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 << 20;
 /// A client that repeats a request under the same key repeats nothing in the store.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
+/// What the route needs.
+#[derive(Clone)]
+pub(crate) struct Receiver {
+    pub(crate) hub: PushHub,
+    pub(crate) clock: Clock,
+}
+
 pub(crate) async fn ingest(
-    State(api): State<Api>,
+    State(receiver): State<Receiver>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let body = decompress(&headers, body)?;
-    let observed = api.clock.now();
-    let key = headers.get(IDEMPOTENCY_KEY).map(header::HeaderValue::as_bytes);
-    let mut pushed = match key {
-        Some(key) => PushedBatch::with_key(key),
-        None => PushedBatch::new(),
-    };
-    let mut items = Vec::new();
-    let mut accepted = 0;
-    for (at, line) in body.split(|byte| *byte == b'\n').enumerate() {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        let number = at as u64 + 1;
-        match ndjson_in::read(line, &pushed.head(number, observed), pushed.batch_mut()) {
-            Ok(()) => {
-                accepted += 1;
-                items.push(json!({"line": number, "status": "stored"}));
-            }
-            Err(error) => {
-                items.push(json!({"line": number, "status": "rejected", "error": error.to_string()}));
-            }
-        }
-    }
-    if accepted > 0 {
-        let outcome = api.hub.push(pushed).await?;
-        if outcome == Outcome::Undelivered {
-            let stopping = Error::new(ErrorKind::Retry, "the records could not be made durable; send them again");
-            return Err(stopping.into());
-        }
+    let Taken { batch, items, accepted } = take(&body, source(&headers)?, receiver.clock.now());
+    if accepted > 0 && receiver.hub.push(batch).await? == Outcome::Undelivered {
+        let error = Error::new(ErrorKind::Retry, "the records could not be made durable; send them again");
+        return Err(error.into());
     }
     let rejected = items.len() - accepted;
     Ok(Json(json!({"accepted": accepted, "rejected": rejected, "items": items})))
+}
+
+/// What came of a body.
+struct Taken {
+    batch: Batch,
+    items: Vec<Value>,
+    accepted: usize,
+}
+
+fn take(body: &[u8], source: SourceId, observed: Timestamp) -> Taken {
+    let mut taken = Taken { batch: Batch::new(), items: Vec::new(), accepted: 0 };
+    let stream = taken.batch.add_stream(&Arc::new(Stream::new([(names::SOURCE, ModelValue::from("api"))])));
+    let mut reader = NdjsonReader::default();
+    for (at, line) in body.split(|byte| *byte == b'\n').enumerate() {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let at = at as u64;
+        let range = SeqRange::new(at, at + 1);
+        let head = NdjsonHead { source, range, observed, stream, sender: Sender::Client };
+        let item = match reader.read(line, &head, &mut taken.batch) {
+            Ok(()) => {
+                taken.accepted += 1;
+                json!({"line": at + 1, "status": "stored"})
+            }
+            Err(error) => json!({"line": at + 1, "status": "rejected", "error": error.to_string()}),
+        };
+        taken.items.push(item);
+    }
+    taken
+}
+
+/// Lines are numbered within a request, or within what a client says is the same request.
+fn source(headers: &HeaderMap) -> Result<SourceId, ApiError> {
+    if let Some(key) = headers.get(IDEMPOTENCY_KEY) {
+        return Ok(SourceId::of(&[b"ingest", key.as_bytes()]));
+    }
+    let random = random::bytes().map_err(|error| {
+        ApiError::from(Error::new(ErrorKind::Bug, "read random numbers").because(error))
+    })?;
+    Ok(SourceId(u128::from_le_bytes(random)))
 }
 
 fn decompress(headers: &HeaderMap, body: Bytes) -> Result<Bytes, ApiError> {

@@ -20,6 +20,7 @@ mod error;
 mod histogram;
 mod ingest;
 mod params;
+mod random;
 mod record;
 mod search;
 mod status;
@@ -35,12 +36,11 @@ pub struct Api(Arc<State>);
 
 struct State {
     search: Arc<dyn Search>,
-    hub: PushHub,
     clock: Clock,
     metrics: Metrics,
     limits: QueryLimits,
     running: Semaphore,
-    tails: Semaphore,
+    tails: Arc<Semaphore>,
     started: sawyer_model::Timestamp,
     role: &'static str,
 }
@@ -49,8 +49,6 @@ struct State {
 pub struct Parts {
     /// Whom to ask.
     pub search: Arc<dyn Search>,
-    /// Where pushed records go.
-    pub hub: PushHub,
     /// The time.
     pub clock: Clock,
     /// Where it counts, and reads what others counted.
@@ -65,15 +63,15 @@ impl Api {
     /// An API over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { search, hub, clock, metrics, limits, role } = parts;
+        let Parts { search, clock, metrics, limits, role } = parts;
         let running = Semaphore::new(limits.concurrent_max);
-        let tails = Semaphore::new(tail::TAILS_MAX);
+        let tails = Arc::new(Semaphore::new(tail::TAILS_MAX));
         let started = clock.now();
-        Self(Arc::new(State { search, hub, clock, metrics, limits, running, tails, started, role }))
+        Self(Arc::new(State { search, clock, metrics, limits, running, tails, started, role }))
     }
 
-    /// The routes below `/api/v1`, and the UI everywhere else.
-    pub fn routes(self) -> Router {
+    /// The routes of questions below `/api/v1`, those of `others` beside them, and the UI everywhere else.
+    pub fn routes(self, others: Router) -> Router {
         let api = Router::new()
             .route("/search", get(search::search).post(search::search))
             .route("/records/{id}", get(record::record))
@@ -81,12 +79,24 @@ impl Api {
             .route("/histogram", get(histogram::histogram).post(histogram::histogram))
             .route("/fields", get(values::fields).post(values::fields))
             .route("/values", get(values::values).post(values::values))
+            .route("/range", get(ask::range).post(ask::range))
             .route("/tail", get(tail::tail))
-            .route("/status", get(status::status))
-            .route("/ingest", post(ingest::ingest).layer(DefaultBodyLimit::max(ingest::BODY_BYTES_MAX)))
-            .fallback(error::no_such_route);
-        Router::new().nest("/api/v1", api).fallback(ui::serve).with_state(self)
+            .route("/status", get(status::status));
+        let api = api.with_state(self).merge(others);
+        Router::new().nest("/api/v1", api.fallback(error::no_such_route)).fallback(ui::serve)
     }
+}
+
+/// The route that takes pushed records, relative to `/api/v1`.
+pub fn ingest_routes(hub: PushHub, clock: Clock) -> Router {
+    let limit = DefaultBodyLimit::max(ingest::BODY_BYTES_MAX);
+    let receiver = ingest::Receiver { hub, clock };
+    Router::new().route("/ingest", post(ingest::ingest).layer(limit)).with_state(receiver)
+}
+
+/// The routes of a process that takes records and answers no questions.
+pub fn receiver_routes(hub: PushHub, clock: Clock) -> Router {
+    Router::new().nest("/api/v1", ingest_routes(hub, clock).fallback(error::no_such_route))
 }
 
 impl std::ops::Deref for Api {

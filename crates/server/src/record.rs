@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::IntoResponse;
-use sawyer_codec::json_out::{self, RenderOptions};
+use sawyer_codec::json_out;
 use sawyer_model::{Batch, Error, ErrorKind, RecordId};
 
 use crate::Api;
@@ -20,7 +20,7 @@ pub(crate) async fn record(
     })?;
     let batch: Batch = [&record].into_iter().collect();
     let mut body = br#"{"record":"#.to_vec();
-    json_out::render(batch.get(0), &RenderOptions::default(), &mut body);
+    json_out::write(batch.get(0), &json_out::Options::default(), &mut body);
     body.push(b'}');
     Ok(([(header::CONTENT_TYPE, "application/json")], body))
 }

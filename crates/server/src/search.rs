@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use sawyer_codec::json_out::{self, RenderOptions};
+use sawyer_codec::json_out;
 use sawyer_model::{SourceId, Timestamp};
 use sawyer_query::search::{Order, Page, Position, SearchRequest};
 use serde_json::json;
@@ -38,12 +38,12 @@ pub(crate) async fn search(State(api): State<Api>, params: Params) -> Result<imp
 }
 
 /// How records are to be written.
-pub(crate) fn render_options(params: &Params) -> Result<RenderOptions, ApiError> {
+pub(crate) fn render_options(params: &Params) -> Result<json_out::Options, ApiError> {
     let whole = usize::MAX;
     let truncate = params.number("truncate", whole, (16, whole))?;
-    Ok(RenderOptions {
-        truncate_bytes: (truncate != whole).then_some(truncate),
-        original: params.flag("original", true)?,
+    Ok(json_out::Options {
+        text_bytes_max: (truncate != whole).then_some(truncate),
+        without_original: !params.flag("original", true)?,
     })
 }
 
@@ -55,14 +55,14 @@ fn order(params: &Params) -> Result<Order, ApiError> {
     }
 }
 
-fn render(page: &Page, options: &RenderOptions) -> Vec<u8> {
+fn render(page: &Page, options: &json_out::Options) -> Vec<u8> {
     let mut body = br#"{"records":["#.to_vec();
     let mut next = page.next;
     for (at, record) in page.records.iter().enumerate() {
         if at > 0 {
             body.push(b',');
         }
-        json_out::render(record, options, &mut body);
+        json_out::write(record, options, &mut body);
         if body.len() > ANSWER_BYTES_MAX && at + 1 < page.records.len() {
             next = Some(Position::of(record));
             break;

@@ -10,10 +10,10 @@ use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures_util::Stream;
 use futures_util::stream;
-use sawyer_codec::json_out::{self, RenderOptions};
+use sawyer_codec::json_out;
 use sawyer_model::{Batch, Error, ErrorKind, RecordRef};
 use sawyer_query::Predicate;
-use tokio::sync::{SemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
 use crate::Api;
@@ -35,9 +35,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 struct Tail {
     /// Keeps the number of tails bounded; given back when the client leaves.
-    _place: SemaphorePermit<'static>,
+    _place: OwnedSemaphorePermit,
     predicate: Predicate,
-    options: RenderOptions,
+    options: json_out::Options,
     batches: mpsc::Receiver<Arc<Batch>>,
     passed_over: Arc<AtomicU64>,
     ready: std::collections::VecDeque<Event>,
@@ -52,7 +52,7 @@ pub(crate) async fn tail(
     let predicate = api.predicate(&params, api.clock.now())?;
     let options = render_options(&params)?;
     let busy = || Error::new(ErrorKind::Retry, format!("{TAILS_MAX} live views are open already"));
-    let place = api.place_for_tail().ok_or_else(busy)?;
+    let place = Arc::clone(&api.tails).try_acquire_owned().map_err(|_| busy())?;
     let (sender, batches) = mpsc::channel(BATCHES_WAITING_MAX);
     let passed_over = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&passed_over);
@@ -108,9 +108,9 @@ impl Tail {
     }
 }
 
-fn event(record: RecordRef<'_>, options: &RenderOptions) -> Event {
+fn event(record: RecordRef<'_>, options: &json_out::Options) -> Event {
     let mut data = Vec::new();
-    json_out::render(record, options, &mut data);
+    json_out::write(record, options, &mut data);
     Event::default().event("record").data(String::from_utf8(data).unwrap_or_default())
 }
 

@@ -1,12 +1,12 @@
 //! The UI's files, and its page for every other path.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use sawyer_web_ui::Asset;
+
+use crate::random;
 
 /// Where a proxy serves Sawyer below a path of its own, it says so in this header.
 const PREFIX_HEADER: &str = "x-forwarded-prefix";
@@ -89,10 +89,8 @@ fn page(headers: &HeaderMap) -> Response {
 
 /// 128 random bits in hex, from the system.
 fn nonce() -> Option<String> {
-    let mut bytes = [0; 16];
-    File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes)).ok()?;
     let mut text = String::new();
-    for byte in bytes {
+    for byte in random::bytes().ok()? {
         let _ = write!(text, "{byte:02x}");
     }
     Some(text)

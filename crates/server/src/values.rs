@@ -2,12 +2,11 @@
 
 use axum::Json;
 use axum::extract::State;
-use sawyer_codec::json_out;
 use sawyer_query::search::ValuesRequest;
 use serde_json::{Value, json};
 
 use crate::Api;
-use crate::ask::stats_json;
+use crate::ask::{stats_json, value_json};
 use crate::error::ApiError;
 use crate::params::Params;
 
@@ -39,7 +38,7 @@ pub(crate) async fn values(State(api): State<Api>, params: Params) -> Result<Jso
     let field = field.to_owned();
     let answer = api.answer(move |api, budget| api.search.values(&request, budget)).await?;
     let values = answer.values.iter().map(|(value, count)| {
-        json!({"value": json_out::to_json(value.as_ref()), "count": count})
+        json!({"value": value_json(value), "count": count})
     });
     Ok(Json(json!({
         "field": field,

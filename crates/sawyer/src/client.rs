@@ -1,0 +1,233 @@
+//! The commands that ask a server.
+//!
+//! Owns: what is asked and in which order, and how it is printed. Does not own: what answers mean; it asks over
+//! HTTP like everybody else.
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde_json::Value;
+
+pub(crate) mod contexts;
+mod http;
+mod logs;
+mod print;
+
+pub(crate) use logs::{LogsArgs, logs};
+
+use http::Server;
+use print::{Printer, Style};
+
+/// Records that one request asks for when there may be many.
+const PAGE_RECORDS: usize = 1000;
+
+/// Whom to ask and how to print.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// The server's address, such as http://127.0.0.1:7280.
+    #[arg(long, env = "SAWYER_SERVER", global = true)]
+    server: Option<String>,
+    /// The name of a server, from `sawyer context`.
+    #[arg(long, env = "SAWYER_CONTEXT", global = true)]
+    context: Option<String>,
+    /// How to print: text on a terminal and JSON lines elsewhere, unless told.
+    #[arg(long, short, value_enum)]
+    output: Option<Format>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+    /// The line as it was written.
+    Raw,
+}
+
+/// Which time.
+#[derive(Debug, Args)]
+pub(crate) struct Span {
+    /// How far back, such as 15m, 1h or 7d.
+    #[arg(long, default_value = "1h", conflicts_with = "start")]
+    since: String,
+    /// From when: RFC 3339, epoch, or relative such as now-1d/d.
+    #[arg(long)]
+    start: Option<String>,
+    /// Until when.
+    #[arg(long, default_value = "now")]
+    end: String,
+}
+
+/// `sawyer query`
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    /// What to look for, in KQL: 'level: error and namespace: shop'.
+    #[arg(default_value = "")]
+    query: String,
+    #[command(flatten)]
+    span: Span,
+    /// At most how many records, the newest ones; 0 for all.
+    #[arg(long, short = 'n', default_value_t = 100)]
+    limit: usize,
+    /// Print the newest record first; the newest is last otherwise.
+    #[arg(long)]
+    newest_first: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// `sawyer tail`
+#[derive(Debug, Args)]
+pub(crate) struct TailArgs {
+    /// What to look for, in KQL.
+    #[arg(default_value = "")]
+    query: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Runs a command of the client.
+pub(crate) fn run(command: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start")?;
+    match runtime.block_on(command) {
+        // Whoever reads the output has seen enough.
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        done => done,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(pipe))
+}
+
+impl Common {
+    fn server(&self) -> Result<Server> {
+        Server::new(&contexts::resolve(self.server.as_deref(), self.context.as_deref())?)
+    }
+
+    fn printer(&self, prose: Style) -> Printer<io::StdoutLock<'static>> {
+        let terminal = io::stdout().is_terminal();
+        let style = match (self.output, terminal) {
+            (Some(Format::Json), _) | (None, false) => Style::Json,
+            (Some(Format::Raw), _) => Style::Raw { prefix: None },
+            (Some(Format::Text), _) | (None, true) => prose,
+        };
+        let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Printer::new(io::stdout().lock(), style, color)
+    }
+}
+
+impl Span {
+    fn start(&self) -> Result<String> {
+        let Some(start) = &self.start else {
+            if !self.since.chars().next().is_some_and(|c| c.is_ascii_digit()) {
+                bail!("--since: expected a length such as 15m, 1h or 7d, found `{}`", self.since);
+            }
+            return Ok(format!("now-{}", self.since));
+        };
+        Ok(start.clone())
+    }
+}
+
+/// `sawyer query`
+pub(crate) async fn query(args: QueryArgs) -> Result<()> {
+    let server = args.common.server()?;
+    let mut printer = args.common.printer(Style::Text);
+    let (start, limit) = (args.span.start()?, if args.limit == 0 { usize::MAX } else { args.limit });
+    let selection =
+        Selection { query: args.query, start, end: args.span.end, newest_first: true };
+    if args.newest_first {
+        return selection.each(&server, limit, |record| printer.print(&record)).await;
+    }
+    if limit == usize::MAX {
+        // Everything is asked for in the order in which it is printed, so nothing has to be held.
+        let selection = Selection { newest_first: false, ..selection };
+        return selection.each(&server, limit, |record| printer.print(&record)).await;
+    }
+    for record in selection.newest(&server, limit).await? {
+        printer.print(&record)?;
+    }
+    printer.flush()
+}
+
+/// `sawyer tail`
+pub(crate) async fn tail(args: TailArgs) -> Result<()> {
+    let server = args.common.server()?;
+    let mut printer = args.common.printer(Style::Text);
+    let mut live = server.tail(&args.query).await?;
+    while let Some(event) = live.next().await? {
+        print_live(&mut printer, &event)?;
+    }
+    bail!("the server has ended the live view")
+}
+
+#[expect(clippy::print_stderr, reason = "a notice must not mix with the records on standard output")]
+fn print_live(printer: &mut Printer<impl Write>, event: &http::Live) -> Result<()> {
+    match event {
+        http::Live::Record(record) => {
+            printer.print(record)?;
+            printer.flush()?;
+        }
+        http::Live::Skipped(count) => eprintln!("sawyer: {count} records were not shown: too many at once"),
+    }
+    Ok(())
+}
+
+/// What is searched.
+#[derive(Clone, Debug)]
+struct Selection {
+    query: String,
+    start: String,
+    end: String,
+    newest_first: bool,
+}
+
+impl Selection {
+    /// Hands over up to `limit` records, page by page.
+    async fn each(
+        &self,
+        server: &Server,
+        limit: usize,
+        mut take: impl FnMut(Value) -> Result<()>,
+    ) -> Result<()> {
+        let (mut left, mut cursor) = (limit, None);
+        // The first page fixes what `now` means for the ones after it.
+        let (start, end) = server.instants(&self.start, &self.end).await?;
+        while left > 0 {
+            let order = if self.newest_first { "desc" } else { "asc" };
+            let page_limit = left.min(PAGE_RECORDS).to_string();
+            let mut params = vec![
+                ("query", self.query.as_str()),
+                ("start", &start),
+                ("end", &end),
+                ("order", order),
+                ("limit", &page_limit),
+            ];
+            params.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+            let mut page = server.get("search", &params).await?;
+            let Value::Array(records) = page["records"].take() else { bail!("the server's answer has no records") };
+            left -= records.len().min(left);
+            records.into_iter().try_for_each(&mut take)?;
+            match page["cursor"].take() {
+                Value::String(next) => cursor = Some(next),
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest records, the newest last.
+    async fn newest(&self, server: &Server, limit: usize) -> Result<Vec<Value>> {
+        let mut records = Vec::new();
+        let newest = Self { newest_first: true, ..self.clone() };
+        newest.each(server, limit, |record| {
+            records.push(record);
+            Ok(())
+        }).await?;
+        records.reverse();
+        Ok(records)
+    }
+}

@@ -1,0 +1,343 @@
+//! From a role's name to a running process: which kinds it knows, what it does by default, what it opens.
+//!
+//! Owns: the differences between roles; there are none elsewhere.
+//! Invariant: everything that can be refused is refused before anything runs.
+
+#[cfg(feature = "server")]
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use sawyer_agent::process::{self, Parts};
+use sawyer_agent::{ProcessPlan, http};
+use sawyer_config::{At, Document, Problems};
+use sawyer_disk::{Disk, RealDisk};
+use sawyer_input::PushHub;
+use sawyer_pipeline::{Kinds, Stop, Stopper};
+use sawyer_telemetry::{Clock, Health, Metrics, logs};
+
+use crate::args::{Common, RoleName};
+
+mod manual;
+#[cfg(feature = "server")]
+mod storing;
+
+pub(crate) use manual::reference;
+
+/// Folder of the data folder that nobody but the process uses.
+const LOCK_FILE: &str = "sawyer.lock";
+
+/// What a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Everything in one process.
+    #[cfg(feature = "server")]
+    Up {
+        /// With a workload to look at.
+        demo: bool,
+    },
+    /// Collects and passes on.
+    Agent,
+    /// Receives and passes on.
+    #[cfg(feature = "server")]
+    Gateway,
+    /// Receives, stores, searches, shows.
+    #[cfg(feature = "server")]
+    Server,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            #[cfg(feature = "server")]
+            Self::Up { .. } => "up",
+            Self::Agent => "agent",
+            #[cfg(feature = "server")]
+            Self::Gateway => "gateway",
+            #[cfg(feature = "server")]
+            Self::Server => "server",
+        }
+    }
+
+    /// Whether it has the embedded store, and with it the API of questions and the UI.
+    fn stores(self) -> bool {
+        match self {
+            #[cfg(feature = "server")]
+            Self::Up { .. } | Self::Server => true,
+            #[cfg(feature = "server")]
+            Self::Gateway => false,
+            Self::Agent => false,
+        }
+    }
+
+    /// The inputs and outputs that hold where the configuration has none.
+    fn defaults(self, data: &Path) -> String {
+        const COLLECT: &str = include_str!("roles/defaults-collect.yaml");
+        const RECEIVE: &str = "  ingest: {type: push}\n";
+        const STORE: &str = "outputs:\n  store:\n";
+        match self {
+            #[cfg(feature = "server")]
+            Self::Up { demo } => {
+                let demo = demo.then(|| demo_input(data)).unwrap_or_default();
+                format!("{COLLECT}{RECEIVE}{demo}{STORE}")
+            }
+            Self::Agent => {
+                let _ = data;
+                COLLECT.to_owned()
+            }
+            #[cfg(feature = "server")]
+            Self::Gateway => format!("inputs:\n{RECEIVE}"),
+            #[cfg(feature = "server")]
+            Self::Server => format!("inputs:\n{RECEIVE}{STORE}"),
+        }
+    }
+}
+
+#[cfg(feature = "server")]
+fn demo_input(data: &Path) -> String {
+    let folder = std::path::absolute(demo_folder(data)).unwrap_or_else(|_| demo_folder(data));
+    let folder = sawyer_config::yaml_text(&folder.to_string_lossy());
+    format!("  demo: {{type: containers, pods: {folder}, links: null, docker: null, on_host: false}}\n")
+}
+
+#[cfg(feature = "server")]
+fn demo_folder(data: &Path) -> PathBuf {
+    data.join("demo/pods")
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            #[cfg(feature = "server")]
+            RoleName::Up => Self::Up { demo: false },
+            RoleName::Agent => Self::Agent,
+            #[cfg(feature = "server")]
+            RoleName::Gateway => Self::Gateway,
+            #[cfg(feature = "server")]
+            RoleName::Server => Self::Server,
+        }
+    }
+}
+
+/// What a configuration says for a role, all of it checked.
+struct RolePlan {
+    process: ProcessPlan,
+    #[cfg(feature = "server")]
+    store: Option<sawyer_store::StorePlan>,
+}
+
+/// What components of different kinds share.
+#[derive(Clone, Default)]
+struct Shared {
+    hub: PushHub,
+    #[cfg(feature = "server")]
+    store: sawyer_output::StoreHandle,
+}
+
+/// The sections at the top of a configuration that are neither the process's nor the topology's.
+const SECTIONS: &[&str] = &["store"];
+
+fn kinds(role: Role, shared: &Shared) -> Kinds {
+    #[cfg(feature = "server")]
+    let outputs = sawyer_output::kinds(role.stores().then(|| shared.store.clone()));
+    #[cfg(not(feature = "server"))]
+    let outputs = sawyer_output::kinds();
+    let _ = role;
+    Kinds { inputs: sawyer_input::kinds(&shared.hub), steps: sawyer_pipeline::steps::kinds(), outputs }
+}
+
+fn plan(role: Role, at: &At<'_>, data: &Path, shared: &Shared) -> Result<RolePlan, Problems> {
+    let mut problems = Problems::new();
+    let defaults = role.defaults(data);
+    let process = ProcessPlan::read(at, &defaults, &kinds(role, shared), SECTIONS, &mut problems);
+    if process.as_ref().is_some_and(|plan| plan.topology.output_names().next().is_none()) {
+        problems.push(at, format!("outputs: a {} needs at least one, to pass records on to", role.name()));
+    }
+    #[cfg(feature = "server")]
+    let store = storing::plan(role, at, &mut problems);
+    let plan = process.map(|process| RolePlan {
+        process,
+        #[cfg(feature = "server")]
+        store,
+    });
+    problems.into_result(plan)
+}
+
+/// `sawyer check`
+pub(crate) fn check(role: RoleName, config: &Path) -> Result<()> {
+    let role = Role::from(role);
+    let document = process::document(Some(config)).map_err(|problems| refuse(&problems))?;
+    let checked = plan(role, &document.at(), Path::new("data"), &Shared::default());
+    let checked = checked.map_err(|problems| refuse(&problems))?;
+    let inputs: Vec<&str> = checked.process.topology.input_names().collect();
+    let outputs: Vec<&str> = checked.process.topology.output_names().collect();
+    say(&format!(
+        "{}: good for `sawyer {}`: inputs {}; outputs {}",
+        config.display(),
+        role.name(),
+        inputs.join(", "),
+        outputs.join(", ")
+    ));
+    Ok(())
+}
+
+fn refuse(problems: &Problems) -> anyhow::Error {
+    let count = problems.len();
+    let noun = if count == 1 { "problem" } else { "problems" };
+    anyhow!("the configuration has {count} {noun}\n{problems}")
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of a command")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Runs a role until a signal tells it to stop.
+pub(crate) fn run(role: Role, common: &Common) -> Result<()> {
+    let document = process::document(common.config.as_deref()).map_err(|problems| refuse(&problems))?;
+    let shared = Shared::default();
+    let mut plan = read_with_overrides(role, common, &document, &shared)?;
+    overrule(&mut plan.process.settings, common);
+    logs::start(&plan.process.settings.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start")?;
+    let done = runtime.block_on(start(role, plan, shared));
+    // A thread that is stuck in a system call must not keep a stopped process alive.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    done
+}
+
+fn read_with_overrides(role: Role, common: &Common, document: &Document, shared: &Shared) -> Result<RolePlan> {
+    let data = common.data.clone().or_else(|| {
+        let configured = document.at().get("data")?.text().map(PathBuf::from);
+        configured
+    });
+    let data = data.unwrap_or_else(|| sawyer_agent::ProcessSettings::default().data);
+    plan(role, &document.at(), &data, shared).map_err(|problems| refuse(&problems))
+}
+
+fn overrule(settings: &mut sawyer_agent::ProcessSettings, common: &Common) {
+    let Common { config: _, data, listen, host_root, log } = common;
+    if let Some(data) = data {
+        settings.data.clone_from(data);
+    }
+    if let Some(listen) = listen {
+        settings.listen = *listen;
+    }
+    if let Some(host_root) = host_root {
+        settings.host_root = Some(host_root.clone());
+    }
+    if let Some(log) = log {
+        settings.log.clone_from(log);
+    }
+}
+
+async fn start(role: Role, plan: RolePlan, shared: Shared) -> Result<()> {
+    let settings = plan.process.settings.clone();
+    let listener = http::listen(settings.listen).await.map_err(told)?;
+    let address = listener.local_addr().context("learn the address")?;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&settings.data).with_context(|| data_advice(&settings.data))?);
+    let lock = disk.lock(Path::new(LOCK_FILE)).with_context(|| data_advice(&settings.data))?;
+    let (clock, metrics, health) = (Clock::system(), Metrics::new(), Health::new());
+    #[cfg(feature = "server")]
+    let storing = storing::open(role, plan.store, &disk, &clock, &metrics, &shared)?;
+    #[cfg(feature = "server")]
+    let routes = storing::routes(role, storing.as_ref(), &clock, &metrics, &shared);
+    #[cfg(not(feature = "server"))]
+    let routes = axum::Router::new();
+    let (stopper, stop) = Stopper::new();
+    let signals = tokio::spawn(stop_on_signal(stopper));
+    #[cfg(feature = "server")]
+    let demo = start_demo(role, &settings.data, &clock, &stop);
+    let parts = Parts { clock, metrics, disk, listener, routes, health };
+    let ran = process::run(plan.process, parts, stop, || greet(role, address, &settings.data)).await;
+    #[cfg(feature = "server")]
+    {
+        demo.abort();
+        if let Some(store) = storing {
+            tokio::task::spawn_blocking(move || store.close()).await.context("close the store")?;
+        }
+    }
+    signals.abort();
+    drop((lock, shared));
+    ran.map_err(told)
+}
+
+fn data_advice(data: &Path) -> String {
+    format!("use the data folder {}; choose another with --data", data.display())
+}
+
+fn told(error: sawyer_model::Error) -> anyhow::Error {
+    anyhow!(error)
+}
+
+/// Gives the signal at Ctrl-C or SIGTERM; a second one ends the process at once.
+async fn stop_on_signal(stopper: Stopper) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping: passing on what was read");
+    stopper.stop();
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    bail_now()
+}
+
+/// Nothing is lost: what is not acknowledged is read again.
+fn bail_now() -> ! {
+    std::process::exit(130)
+}
+
+#[cfg(feature = "server")]
+#[expect(clippy::print_stderr, reason = "the first thing a newcomer reads")]
+fn greet(role: Role, address: std::net::SocketAddr, data: &Path) {
+    tracing::info!(%address, data = %data.display(), role = role.name(), "ready");
+    if !role.stores() || !std::io::stderr().is_terminal() {
+        return;
+    }
+    eprintln!("\n  Sawyer is running.\n");
+    eprintln!("  Look:    http://{address}");
+    eprintln!("  Ask:     sawyer query 'level: error' --since 1h");
+    eprintln!("  API:     curl 'http://{address}/api/v1/search?query=level:error&limit=10'");
+    eprintln!("  Data:    {}", data.display());
+    eprintln!("  Stop:    Ctrl-C\n");
+}
+
+#[cfg(not(feature = "server"))]
+fn greet(role: Role, address: std::net::SocketAddr, data: &Path) {
+    tracing::info!(%address, data = %data.display(), role = role.name(), "ready");
+}
+
+/// Writes the demo's workload until it is told to stop.
+#[cfg(feature = "server")]
+fn start_demo(role: Role, data: &Path, clock: &Clock, stop: &Stop) -> tokio::task::JoinHandle<()> {
+    let (folder, clock, stop) = (demo_folder(data), clock.clone(), stop.clone());
+    let wanted = role == (Role::Up { demo: true });
+    tokio::spawn(async move {
+        if !wanted {
+            return;
+        }
+        if let Err(error) = write_demo(&folder, clock, &stop).await {
+            tracing::error!("write the demo's workload: {error}");
+        }
+    })
+}
+
+#[cfg(feature = "server")]
+async fn write_demo(folder: &Path, clock: Clock, stop: &Stop) -> std::io::Result<()> {
+    use crate::demo::Demo;
+    let folder = folder.to_owned();
+    let mut demo = tokio::task::spawn_blocking(move || Demo::start(&folder, clock)).await??;
+    let mut ticks = tokio::time::interval(Demo::INTERVAL);
+    while !stop.is_stopped() {
+        ticks.tick().await;
+        demo = tokio::task::spawn_blocking(move || demo.catch_up().map(|()| demo)).await??;
+    }
+    Ok(())
+}

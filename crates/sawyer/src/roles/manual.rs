@@ -1,0 +1,77 @@
+//! The configuration reference, from the settings' own words.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use sawyer_config::{Reference, Settings, reference};
+use sawyer_pipeline::Kind;
+use sawyer_pipeline::topology::PipelineSettings;
+
+use super::{Role, Shared, kinds, say};
+
+const HEAD: &str = "# Configuration reference
+
+<!-- Made by `cargo xtask docs` from the settings' doc comments. Do not edit. -->
+
+A configuration is one YAML file, `sawyer.yaml`, and the files that it includes: `include: conf.d/*.yaml`. `${NAME}` stands
+for a variable of the environment, `${NAME:-default}` for one with a default, `${file:/path}` for the content of a file.
+`sawyer check --config sawyer.yaml` reports every problem with its place.
+
+```yaml
+data: /var/lib/sawyer
+inputs:
+  containers:                  # a component is named; its type may be left out where the name says it
+  audit: {type: files, include: [/var/log/audit/audit.log]}
+pipelines:
+  main:
+    inputs: [containers, audit]
+    steps:
+      - parse
+      - drop: {when: 'level: debug'}
+    outputs: [store]
+outputs:
+  store:
+store:
+  retention: 14d
+```
+";
+
+/// `sawyer reference`
+pub(crate) fn reference() -> Result<()> {
+    say(text().trim_end());
+    Ok(())
+}
+
+fn text() -> String {
+    let kinds = kinds(widest_role(), &Shared::default());
+    let mut text = HEAD.to_owned();
+    section(&mut text, "The process", 2, &sawyer_agent::ProcessSettings::reference());
+    #[cfg(feature = "server")]
+    section(&mut text, "`store`", 2, &sawyer_store::StoreSettings::reference());
+    section(&mut text, "`pipelines`", 2, &PipelineSettings::reference());
+    text.push_str("\n`steps` is a list: the name of a step, or a map from its name to its settings. Left out, it is `[parse]`.\n");
+    all(&mut text, "Inputs", &kinds.inputs);
+    all(&mut text, "Steps", &kinds.steps);
+    all(&mut text, "Outputs", &kinds.outputs);
+    text
+}
+
+fn widest_role() -> Role {
+    #[cfg(feature = "server")]
+    return Role::Server;
+    #[cfg(not(feature = "server"))]
+    Role::Agent
+}
+
+fn all<P>(text: &mut String, title: &str, kinds: &[Kind<P>]) {
+    let _ = write!(text, "\n## {title}\n");
+    for kind in kinds {
+        section(text, &format!("`{}`", kind.name), 3, &(kind.reference)());
+    }
+}
+
+fn section(text: &mut String, title: &str, level: usize, about: &Reference) {
+    text.push('\n');
+    text.push_str(reference::markdown(title, level, about).trim_end());
+    text.push('\n');
+}

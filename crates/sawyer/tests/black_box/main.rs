@@ -1,0 +1,10 @@
+//! The real binary, from outside: files in, answers over HTTP and on standard output.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a panic is how a test fails")]
+#![allow(missing_docs, reason = "tests are told by their names")]
+
+mod cli;
+mod cri;
+mod harness;
+mod pods;
+mod schema;
+mod trouble;

@@ -1,0 +1,279 @@
+//! What goes wrong in a real life: each gets a clear message or a marked record, and nothing else suffers.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::{self, Sawyer, pause, run, text};
+
+fn container(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(format!("host/var/log/pods/shop_{name}_8e4a5afb-0ab6-44a9-aff5-be71699ac8b8/app"));
+    fs::create_dir_all(&path).unwrap();
+    path.join("0.log")
+}
+
+fn healthy_neighbour(folder: &Path) {
+    let rows: String = (0..10).map(|n| format!("2026-11-20T10:00:0{n}Z stdout F fine {n}\n")).collect();
+    fs::write(container(folder, "fine"), rows).unwrap();
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_str().unwrap().ends_with(ending) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn push(sawyer: &Sawyer, from: u32, to: u32) {
+    let body: String = (from..to).map(|n| format!("{{\"message\":\"pushed {n}\",\"n\":{n}}}\n")).collect();
+    let (status, answer) = sawyer.post("/api/v1/ingest", body.as_bytes());
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[test]
+fn odd_lines_are_kept_and_marked() {
+    let folder = tempfile::tempdir().unwrap();
+    healthy_neighbour(folder.path());
+    let mut odd = b"2026-11-20T10:00:00Z stdout F bad \xff\xfe utf-8\n".to_vec();
+    odd.extend_from_slice(b"2026-11-20T10:00:01Z stdout F a \0 nul\n");
+    odd.extend_from_slice(b"this is no CRI line at all\n");
+    odd.extend_from_slice(b"2016-11-20T10:00:02Z stdout F ten years ago\n");
+    odd.extend_from_slice(b"2036-11-20T10:00:02Z stdout F in ten years\n");
+    odd.extend_from_slice(b"2026-11-20T10:00:03Z stdout F HEAD ");
+    odd.extend_from_slice(&vec![b'x'; 20 << 20]);
+    odd.extend_from_slice(b" TAIL\n2026-11-20T10:00:04Z stdout F after\n");
+    fs::write(container(folder.path(), "odd"), odd).unwrap();
+    let mut sawyer = Sawyer::up(folder.path());
+    sawyer.wait_for_count("pod: odd", 7);
+    assert_eq!(sawyer.count("pod: fine"), 10);
+    let one = |query: &str| {
+        let mut found = sawyer.all(query);
+        assert_eq!(found.len(), 1, "{query}");
+        found.remove(0)
+    };
+    let marked = |record: &Value, mark: &str| record["sawyer.mark"].to_string().contains(mark);
+    let utf8 = one("pod: odd and sawyer.mark: invalid_utf8");
+    assert_eq!(utf8["message"], "bad \u{fffd}\u{fffd} utf-8");
+    assert_eq!(utf8["_original_base64"], "YmFkIP/+IHV0Zi04");
+    assert_eq!(one("pod: odd and message: nul")["message"], "a \0 nul");
+    assert!(marked(&one("message: \"no CRI line\""), "malformed"));
+    assert!(marked(&one("message: \"in ten years\""), "clock"));
+    assert_eq!(one("message: \"ten years ago\"")["timestamp"], "2016-11-20T10:00:02Z");
+    let long = one("pod: odd and message: HEAD and message: TAIL");
+    assert!(marked(&long, "cut"), "{:?}", long["sawyer.mark"]);
+    assert_eq!(long["sawyer.length"], (20 << 20) + 10);
+    assert!(long["message"].as_str().unwrap().len() < 2 << 20);
+    assert_eq!(one("pod: odd and message: after")["message"], "after");
+}
+
+#[test]
+fn a_torn_write_ahead_log_costs_only_what_was_not_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let sawyer = Sawyer::up(folder.path());
+    push(&sawyer, 0, 100);
+    sawyer.kill();
+    let logs = files(&folder.path().join("data/store"), ".wal");
+    let last = logs.last().expect("a write-ahead log");
+    OpenOptions::new().append(true).open(last).unwrap().write_all(&[0x17; 333]).unwrap();
+    let mut sawyer = Sawyer::up(folder.path());
+    assert_eq!(sawyer.count("message: pushed"), 100);
+    push(&sawyer, 100, 110);
+    assert_eq!(sawyer.count("message: pushed"), 110);
+    assert!(sawyer.log().contains("333"), "the torn bytes are told:\n{}", sawyer.log());
+}
+
+#[test]
+fn a_flipped_bit_in_a_segment_is_named_and_the_rest_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    // Each start and stop seals what was pushed.
+    for n in 0..3 {
+        let sawyer = Sawyer::up(folder.path());
+        push(&sawyer, n * 100, n * 100 + 100);
+        sawyer.stop();
+    }
+    let segments = files(&folder.path().join("data/store"), ".seg");
+    assert!(!segments.is_empty());
+    let victim = &segments[0];
+    let mut file = OpenOptions::new().read(true).write(true).open(victim).unwrap();
+    let middle = file.metadata().unwrap().len() / 2;
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(middle)).unwrap();
+    file.read_exact(&mut byte).unwrap();
+    file.seek(SeekFrom::Start(middle)).unwrap();
+    file.write_all(&[byte[0] ^ 0x10]).unwrap();
+    drop(file);
+    let mut sawyer = Sawyer::up(folder.path());
+    let found = sawyer.all("message: pushed");
+    push(&sawyer, 300, 400);
+    assert_eq!(sawyer.all("message: pushed and n >= 300").len(), 100);
+    let name = victim.file_name().unwrap().to_str().unwrap();
+    assert!(found.len() == 300 || sawyer.log().contains(name), "{} records, and the log says:\n{}", found.len(), sawyer.log());
+    assert!(segments.len() == 1 || found.len() >= 200, "other segments are served: {}", found.len());
+}
+
+#[test]
+fn a_port_in_use_is_told_with_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Sawyer::up(folder.path());
+    let other = folder.path().join("other");
+    let args = ["server", "--listen", &first.address.to_string(), "--data", other.to_str().unwrap()];
+    let output = run(&args);
+    assert!(!output.status.success());
+    let said = text(&output.stderr);
+    assert!(said.contains(&first.address.to_string()) && said.contains("--listen"), "{said}");
+}
+
+#[test]
+fn a_data_folder_in_use_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Sawyer::up(folder.path());
+    let data = folder.path().join("data");
+    let output = run(&["server", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
+    assert!(!output.status.success());
+    let said = text(&output.stderr);
+    assert!(said.contains(&first.pid().to_string()) && said.contains("--data"), "{said}");
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_written_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    if root {
+        // Root may write anywhere but below a file.
+        fs::remove_dir(&data).unwrap();
+        fs::write(&data, "a file").unwrap();
+    } else {
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o500)).unwrap();
+    }
+    let output = run(&["up", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
+    assert!(!output.status.success());
+    let said = text(&output.stderr);
+    assert!(said.contains(data.to_str().unwrap()) && said.contains("--data"), "{said}");
+}
+
+#[test]
+fn every_mistake_in_a_configuration_is_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("sawyer.yaml");
+    let yaml = "inputs:\n  containers: {line_maxx: 1MiB}\noutputs:\n  store:\n  copy: {type: fil, path: x}\nlisten: here\nretention: 1d\n";
+    fs::write(&config, yaml).unwrap();
+    let output = run(&["check", "--config", config.to_str().unwrap()]);
+    assert!(!output.status.success());
+    let said = text(&output.stderr);
+    for place in [":2:16: inputs.containers.line_maxx: unknown key; did you mean `line_max`?", ":5:", ":6:", ":7:"] {
+        assert!(said.contains(&format!("sawyer.yaml{place}")), "{place} in\n{said}");
+    }
+    assert!(!run(&["up", "--config", config.to_str().unwrap()]).status.success());
+    fs::write(&config, "store: {retention: 1d}\n").unwrap();
+    assert!(run(&["check", "--config", config.to_str().unwrap()]).status.success());
+}
+
+#[test]
+fn a_wrong_query_shows_its_place_and_costs_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let sawyer = Sawyer::up(folder.path());
+    push(&sawyer, 0, 10);
+    let (status, answer) = sawyer.get("/api/v1/search", &[("query", "level: (error or")]);
+    assert_eq!(status, 400, "{answer}");
+    assert_eq!(answer["error"]["kind"], "invalid");
+    assert!(answer["error"]["caret"].as_str().unwrap().contains("\n"), "{answer}");
+    for (path, params) in [
+        ("/api/v1/search", ("limit", "100000")),
+        ("/api/v1/search", ("order", "up")),
+        ("/api/v1/search", ("cursor", "nonsense")),
+        ("/api/v1/search", ("start", "yesterday-ish")),
+        ("/api/v1/histogram", ("interval", "1 fortnight")),
+        ("/api/v1/histogram", ("time_zone", "Mars/Base")),
+        ("/api/v1/values", ("limit", "5")),
+    ] {
+        let (status, answer) = sawyer.get(path, &[params]);
+        assert_eq!(status, 400, "{path} {params:?}: {answer}");
+        assert!(!answer["error"]["message"].as_str().unwrap().is_empty());
+    }
+    assert_eq!(sawyer.get("/api/v1/records/xyz", &[]).0, 400);
+    assert_eq!(sawyer.get("/api/v1/records/000000000000000000000000000000ab-1", &[]).0, 404);
+    assert_eq!(sawyer.get("/api/v1/nothing", &[]).0, 404);
+    assert_eq!(sawyer.count("message: pushed"), 10);
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_recovers() {
+    if !sawyer_testkit::may_use_root("a tmpfs of its own") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let mount = Mount::tmpfs(&data, "64m");
+    let config = folder.path().join("sawyer.yaml");
+    fs::write(&config, "store: {free_min: 4MiB, memory_max: 8MiB, size_max: 1GiB}\n").unwrap();
+    let (data, config) = (data.to_str().unwrap(), config.to_str().unwrap());
+    let host = folder.path().join("host");
+    fs::create_dir(&host).unwrap();
+    let args = ["--data", data, "--config", config, "--host-root", host.to_str().unwrap()];
+    let mut sawyer = Sawyer::start("up", &args);
+    push(&sawyer, 0, 100);
+    let ballast = Path::new(data).join("ballast");
+    let mut file = fs::File::create(&ballast).unwrap();
+    while file.write_all(&[0; 1 << 16]).is_ok() {}
+    // The kubelet's files keep what cannot be stored; a container's line waits in its file.
+    fs::write(container(folder.path(), "waits"), "2026-11-20T10:00:00Z stdout F patience\n").unwrap();
+    sawyer.wait_for_log("disk is full");
+    assert_eq!(sawyer.count("message: pushed"), 100, "reads go on");
+    assert_eq!(sawyer.request("GET", "/readyz", &[], b"").0, 503);
+    assert_eq!(sawyer.request("GET", "/healthz", &[], b"").0, 200);
+    drop(file);
+    fs::remove_file(&ballast).unwrap();
+    sawyer.wait_for_count("message: patience", 1);
+    push(&sawyer, 100, 200);
+    assert_eq!(sawyer.count("message: pushed"), 200);
+    while sawyer.request("GET", "/readyz", &[], b"").0 != 200 {
+        pause();
+    }
+    drop(sawyer);
+    drop(mount);
+}
+
+struct Mount(PathBuf);
+
+impl Mount {
+    fn tmpfs(at: &Path, size: &str) -> Self {
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).status();
+        assert!(mounted.unwrap().success());
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg(&self.0).status());
+    }
+}
+
+#[test]
+fn an_oversized_body_is_refused_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let sawyer = Sawyer::up(folder.path());
+    let line = format!("{{\"message\":\"{}\"}}\n", "x".repeat(1 << 20));
+    let body = line.repeat(65);
+    let (status, _) = sawyer.request("POST", "/api/v1/ingest", &[], body.as_bytes());
+    assert_eq!(status, 413);
+    assert_eq!(sawyer.count("*"), 0);
+    let _ = harness::FAR;
+}
