@@ -13,6 +13,7 @@ pub mod cri;
 pub mod docker;
 pub mod fields;
 pub mod join;
+pub mod journal;
 pub mod json;
 pub mod json_out;
 pub mod line;

@@ -71,7 +71,7 @@ fn after_syslog_header(head: &[u8]) -> Option<&[u8]> {
     let (_, length) = time::prefix(text, Timestamp::EPOCH)?;
     let mut parts = text.get(length..)?.strip_prefix(' ')?.splitn(3, ' ');
     let (host, tag, rest) = (parts.next()?, parts.next()?, parts.next()?);
-    (!host.is_empty() && tag.ends_with(':')).then(|| rest.as_bytes())
+    (!host.is_empty() && tag.ends_with(':')).then_some(rest.as_bytes())
 }
 
 /// The level that the first words tell, if only what may stand before a level stands before it.
@@ -188,7 +188,8 @@ fn letter(text: &[u8], after: &[u8], seen: &Seen) -> Option<Level> {
             _ => None,
         };
     }
-    if !after.starts_with(b" | ") && !(seen.numbers == 2 && seen.names == 0) {
+    let of_android = seen.numbers == 2 && seen.names == 0;
+    if !of_android && !after.starts_with(b" | ") {
         return None;
     }
     match letter {
