@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use crate::ack::Ack;
 use crate::limits::{BATCH_TEXT_BYTES_MAX, RECORD_FIELDS_MAX, VALUE_BYTES_MAX};
 use crate::names::{self, NameId, Names};
@@ -21,11 +23,16 @@ pub struct Batch {
     elements: Vec<Slot>,
     entries: Vec<Entry>,
     streams: Vec<Arc<Stream>>,
+    /// Numbers of the streams by fingerprint, where there are more than [`STREAMS_SEARCHED_MAX`].
+    stream_numbers: HashMap<u128, u32>,
     covered: Vec<Covered>,
     /// For each name, the number of the last writer that used it: finds a name said twice without searching.
     stamps: Vec<u32>,
     writer: u32,
 }
+
+/// Streams that are searched one by one; more are looked up.
+const STREAMS_SEARCHED_MAX: usize = 16;
 
 /// A batch on its way, with the duty to acknowledge it.
 #[derive(Clone, Debug)]
@@ -137,14 +144,22 @@ impl Batch {
 
     /// Adds a stream; gives the number to pass to [`Batch::begin`]. Adding it again gives the same number.
     pub fn add_stream(&mut self, stream: &Arc<Stream>) -> u32 {
-        let known = self
-            .streams
-            .iter()
-            .rposition(|known| Arc::ptr_eq(known, stream) || known.fingerprint() == stream.fingerprint());
-        known.unwrap_or_else(|| {
-            self.streams.push(Arc::clone(stream));
-            self.streams.len() - 1
-        }) as u32
+        let fingerprint = stream.fingerprint();
+        if self.streams.len() <= STREAMS_SEARCHED_MAX {
+            let known = self.streams.iter().rposition(|known| known.fingerprint() == fingerprint);
+            if let Some(known) = known {
+                return known as u32;
+            }
+        } else {
+            for (at, known) in self.streams.iter().enumerate().skip(self.stream_numbers.len()) {
+                self.stream_numbers.insert(known.fingerprint(), at as u32);
+            }
+            if let Some(known) = self.stream_numbers.get(&fingerprint) {
+                return *known;
+            }
+        }
+        self.streams.push(Arc::clone(stream));
+        self.streams.len() as u32 - 1
     }
 
     /// The parts of sources that this batch accounts for: the lines of its records, and those that were joined
@@ -163,6 +178,12 @@ impl Batch {
             _ if range.is_empty() => {}
             _ => self.covered.push(Covered { source, range }),
         }
+    }
+
+    /// Puts these in place of all parts that the batch accounts for: for those who read a batch from bytes, where
+    /// records alone do not tell them.
+    pub fn set_covered(&mut self, covered: Vec<Covered>) {
+        self.covered = covered;
     }
 
     /// Number of the name within this batch; names that were never used may be added by it.

@@ -1,1 +1,36 @@
-//! To be written.
+//! How do records lie on disk and on the wire between Sawyers?
+//!
+//! Owns: the segment (records by column, in blocks, for keeping and searching) and the batch frame (records one
+//! after another, for the write-ahead log and the native protocol). Their bytes are told in `docs/FORMATS.md`.
+//! Does not own: files and directories (`disk`, `store`), what a query means (`query`).
+//! Invariant: any bytes that are read give records or an error, never a panic, and never more memory than bounds
+//! that are constants here allow.
+//!
+//! [`encode()`] makes a segment of batches. [`Segment::open`] reads its footer; a block's directory, the heads of its
+//! columns and the frames of their texts are read when they are needed, so that the work follows the question.
+
+mod bits;
+mod bytes;
+mod column;
+mod encode;
+mod error;
+mod filter;
+mod frame;
+mod heads;
+mod ints;
+mod layout;
+mod names;
+mod segment;
+mod source;
+mod text;
+mod value;
+mod zip;
+
+pub use bits::Rows;
+pub use encode::{EncodeSettings, Encoded, encode};
+#[doc(hidden)]
+pub use frame::decode_batch_unverified;
+pub use frame::{BatchCompression, decode_batch, encode_batch, encode_batch_with};
+pub use layout::{BLOCK_ROWS_MAX, BlockInfo, Stats, Summary};
+pub use segment::{BlockField, Segment};
+pub use source::ReadAt;

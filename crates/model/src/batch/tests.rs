@@ -153,3 +153,17 @@ proptest! {
             batch.iter().map(RecordRef::to_record).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn many_streams_keep_their_numbers() {
+    let streams: Vec<Arc<Stream>> =
+        (0..100).map(|n| Arc::new(Stream::new([("pod", Value::from(n))]))).collect();
+    let mut batch = Batch::new();
+    for _ in 0..2 {
+        for (number, stream) in (0..).zip(&streams) {
+            assert_eq!(batch.add_stream(stream), number);
+        }
+    }
+    let equal = Arc::new(Stream::new([("pod", Value::from(7))]));
+    assert_eq!(batch.add_stream(&equal), 7);
+}

@@ -1,0 +1,252 @@
+//! Numbers of a few bits each, one after another, and sets of rows.
+//!
+//! Owns: bit packing (value `n` of width `w` lies at bits `n * w ..`, lowest bit first), [`Rows`].
+//! Invariant: nothing is read behind the end of the packed bytes, whatever width and place are asked for.
+
+use crate::error::{Damage, Decoded};
+
+/// How many bytes `count` numbers of `width` bits take.
+pub(crate) const fn packed_bytes(count: usize, width: u32) -> usize {
+    (count * width as usize).div_ceil(8)
+}
+
+/// How many bits it takes to tell numbers up to `max`.
+pub(crate) const fn width_of(max: u64) -> u32 {
+    u64::BITS - max.leading_zeros()
+}
+
+/// Appends numbers that fit into `width` bits.
+pub(crate) fn pack(out: &mut Vec<u8>, values: impl Iterator<Item = u64>, width: u32) {
+    let mut waiting = 0u128;
+    let mut waiting_bits = 0;
+    for value in values {
+        debug_assert!(width == 64 || value >> width == 0, "the width was chosen for the values");
+        waiting |= u128::from(value) << waiting_bits;
+        waiting_bits += width;
+        if waiting_bits >= 64 {
+            out.extend_from_slice(&(waiting as u64).to_le_bytes());
+            waiting >>= 64;
+            waiting_bits -= 64;
+        }
+    }
+    let rest = waiting_bits.div_ceil(8) as usize;
+    out.extend_from_slice(&(waiting as u64).to_le_bytes()[..rest]);
+}
+
+/// The number at this place.
+pub(crate) fn unpack_one(bytes: &[u8], width: u32, at: usize) -> u64 {
+    let bit = at * width as usize;
+    let (byte, shift) = (bit / 8, bit % 8);
+    let mask = if width == 64 { u64::MAX } else { (1 << width) - 1 };
+    if width <= 56
+        && let Some(window) = bytes.get(byte..byte + 8)
+    {
+        let window = u64::from_le_bytes(window.try_into().expect("eight bytes were taken"));
+        return (window >> shift) & mask;
+    }
+    let mut window = [0; 16];
+    let rest = bytes.get(byte..).unwrap_or_default();
+    let len = rest.len().min(16);
+    window[..len].copy_from_slice(&rest[..len]);
+    (u128::from_le_bytes(window) >> shift) as u64 & mask
+}
+
+/// A set of rows of one block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl Rows {
+    /// None of `len` rows.
+    #[must_use]
+    pub fn none(len: usize) -> Self {
+        Self { words: vec![0; len.div_ceil(64)], len }
+    }
+
+    /// All of `len` rows.
+    #[must_use]
+    pub fn all(len: usize) -> Self {
+        let mut rows = Self { words: vec![u64::MAX; len.div_ceil(64)], len };
+        rows.clear_tail();
+        rows
+    }
+
+    /// How many rows the block has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no row is in the set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
+    }
+
+    /// How many rows are in the set.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Whether this row is in the set.
+    #[must_use]
+    pub fn contains(&self, row: usize) -> bool {
+        row < self.len && self.words[row / 64] >> (row % 64) & 1 == 1
+    }
+
+    /// Puts a row in.
+    ///
+    /// # Panics
+    /// If the block has no such row.
+    pub fn insert(&mut self, row: usize) {
+        assert!(row < self.len, "the block has this row");
+        self.words[row / 64] |= 1 << (row % 64);
+    }
+
+    /// Puts neighbouring rows in.
+    ///
+    /// # Panics
+    /// If the block does not have them.
+    pub fn insert_range(&mut self, range: std::ops::Range<usize>) {
+        assert!(range.end <= self.len, "the block has these rows");
+        for row in range {
+            self.words[row / 64] |= 1 << (row % 64);
+        }
+    }
+
+    /// Takes a row out.
+    pub fn remove(&mut self, row: usize) {
+        if row < self.len {
+            self.words[row / 64] &= !(1 << (row % 64));
+        }
+    }
+
+    /// Keeps what is in `other` too.
+    pub fn intersect(&mut self, other: &Self) {
+        debug_assert_eq!(self.len, other.len, "sets of the same block");
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= other;
+        }
+    }
+
+    /// Adds what is in `other`.
+    pub fn unite(&mut self, other: &Self) {
+        debug_assert_eq!(self.len, other.len, "sets of the same block");
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word |= other;
+        }
+    }
+
+    /// Takes out what is in `other`.
+    pub fn subtract(&mut self, other: &Self) {
+        debug_assert_eq!(self.len, other.len, "sets of the same block");
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= !other;
+        }
+    }
+
+    /// The rows in it, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.words.iter().enumerate().flat_map(|(at, word)| Ones(*word).map(move |bit| at * 64 + bit))
+    }
+
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// The bytes of the set, eight rows each, lowest bit first.
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        let bytes = self.words.iter().flat_map(|word| word.to_le_bytes());
+        out.extend(bytes.take(self.len.div_ceil(8)));
+    }
+
+    /// From the bytes of [`Rows::put`].
+    pub(crate) fn parse(bytes: &[u8], len: usize) -> Decoded<Self> {
+        if bytes.len() != len.div_ceil(8) {
+            return Err(Damage::expected("a bit for each row"));
+        }
+        let word = |chunk: &[u8]| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            u64::from_le_bytes(word)
+        };
+        let mut rows = Self { words: bytes.chunks(8).map(word).collect(), len };
+        rows.clear_tail();
+        Ok(rows)
+    }
+
+    fn clear_tail(&mut self) {
+        if let Some(last) = self.words.last_mut()
+            && !self.len.is_multiple_of(64)
+        {
+            *last &= (1 << (self.len % 64)) - 1;
+        }
+    }
+}
+
+impl FromIterator<bool> for Rows {
+    fn from_iter<T: IntoIterator<Item = bool>>(bits: T) -> Self {
+        let mut rows = Self { words: Vec::new(), len: 0 };
+        for bit in bits {
+            if rows.len.is_multiple_of(64) {
+                rows.words.push(0);
+            }
+            rows.words[rows.len / 64] |= u64::from(bit) << (rows.len % 64);
+            rows.len += 1;
+        }
+        rows
+    }
+}
+
+/// The places of the bits that are set.
+struct Ones(u64);
+
+impl Iterator for Ones {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let bit = self.0.trailing_zeros() as usize;
+        self.0 &= self.0 - 1;
+        Some(bit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn packed_numbers_read_back(width in 0u32..=64, raw in prop::collection::vec(any::<u64>(), 0..200)) {
+            let values: Vec<u64> = raw.iter().map(|v| if width == 0 { 0 } else { v >> (64 - width) }).collect();
+            let mut bytes = Vec::new();
+            pack(&mut bytes, values.iter().copied(), width);
+            prop_assert_eq!(bytes.len(), packed_bytes(values.len(), width));
+            for (at, value) in values.iter().enumerate() {
+                prop_assert_eq!(unpack_one(&bytes, width, at), *value);
+            }
+            unpack_one(&bytes, width, values.len() + 100);
+        }
+
+        #[test]
+        fn rows_are_sets(bits in prop::collection::vec(any::<bool>(), 0..200)) {
+            let rows: Rows = bits.iter().copied().collect();
+            prop_assert_eq!(rows.count(), bits.iter().filter(|bit| **bit).count());
+            prop_assert!(rows.iter().all(|row| bits[row]));
+            let mut bytes = Vec::new();
+            rows.put(&mut bytes);
+            prop_assert_eq!(Rows::parse(&bytes, bits.len()), Ok(rows.clone()));
+            let mut rest = Rows::all(bits.len());
+            rest.subtract(&rows);
+            prop_assert_eq!(rest.count() + rows.count(), bits.len());
+        }
+    }
+}

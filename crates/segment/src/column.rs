@@ -1,0 +1,55 @@
+//! The values that one field has in the rows of one block.
+//!
+//! Owns: which rows have the field, of which type each value is, and a sub-column for each type.
+//! Does not own: how integers (`ints`) and texts (`text`) are kept; where the column lies (`layout`).
+//! Invariant: a field may hold any mixture of types; every value reads back exactly, floats to the bit.
+//!
+//! A column has a head, which is read as a whole, and bulky data (text in frames), of which only the frames that
+//! are asked for are read.
+
+mod build;
+mod presence;
+mod values;
+
+use crate::bytes::Reader;
+use crate::error::Decoded;
+
+pub(crate) use self::build::ColumnBuilder;
+pub(crate) use self::presence::Presence;
+pub(crate) use self::values::{Cursor, Values};
+
+/// Most list elements that one column of a block can have. A line of the greatest length has a quarter of it.
+pub(crate) const ELEMENTS_MAX: usize = 1 << 26;
+
+/// The types of values. The number of a type is its bit in the mask of a column.
+pub(crate) mod kind {
+    pub(crate) const NULL: u8 = 0;
+    pub(crate) const BOOL: u8 = 1;
+    pub(crate) const INT: u8 = 2;
+    pub(crate) const FLOAT: u8 = 3;
+    pub(crate) const TIMESTAMP: u8 = 4;
+    pub(crate) const STR: u8 = 5;
+    pub(crate) const JSON: u8 = 6;
+    pub(crate) const LIST: u8 = 7;
+    pub(crate) const COUNT: u8 = 8;
+}
+
+/// A column whose head was read.
+#[derive(Debug)]
+pub(crate) struct Column {
+    pub(crate) head: Vec<u8>,
+    pub(crate) presence: Presence,
+    pub(crate) values: Values,
+}
+
+impl Column {
+    /// Reads the head of a column of a block of `rows` rows.
+    pub(crate) fn parse(head: Vec<u8>, rows: usize) -> Decoded<Self> {
+        let mut reader = Reader::new(&head);
+        let presence = Presence::parse(&mut reader, rows)?;
+        let mut data_offset = 0;
+        let values = Values::parse(&mut reader, presence.count(), &mut data_offset, true)?;
+        reader.end()?;
+        Ok(Self { presence, values, head })
+    }
+}

@@ -1,0 +1,172 @@
+//! Gathering and writing the values of one field.
+//!
+//! Owns: [`ColumnBuilder`], and the least and greatest number among the values.
+//! Invariant: what was written is forgotten, and its memory is kept for the next block.
+
+use sawyer_model::ValueRef;
+
+use super::{Presence, kind};
+use crate::bytes::Put;
+use crate::ints;
+use crate::layout::Stats;
+use crate::text::{self, Texts};
+
+/// How floats are kept. Others can come.
+pub(super) const FLOATS_PLAIN: u8 = 0;
+
+/// Values on their way into a column.
+#[derive(Debug, Default)]
+pub(crate) struct ColumnBuilder {
+    rows: Vec<u32>,
+    values: ValuesBuilder,
+}
+
+#[derive(Debug, Default)]
+struct ValuesBuilder {
+    kinds: Vec<u8>,
+    mask: u8,
+    bools: Vec<bool>,
+    ints: Vec<i64>,
+    floats: Vec<f64>,
+    times: Vec<i64>,
+    strs: Texts,
+    jsons: Texts,
+    list_lens: Vec<i64>,
+    elements: Option<Box<ValuesBuilder>>,
+}
+
+impl ColumnBuilder {
+    /// Adds the value of a row; rows come in order.
+    pub(crate) fn push(&mut self, row: u32, value: ValueRef<'_>) {
+        self.rows.push(row);
+        self.values.push(value);
+    }
+
+    /// Whether no row has the field.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// How many rows have the field.
+    pub(crate) fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The types of its values, a bit for each.
+    pub(crate) fn mask(&self) -> u8 {
+        self.values.mask
+    }
+
+    /// The least and greatest numbers.
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.values.add_stats(&mut stats);
+        stats
+    }
+
+    /// Calls with each string among the values and elements.
+    pub(crate) fn for_each_str<'a>(&'a self, mut call: impl FnMut(&'a str)) {
+        let elements = self.values.elements.iter().flat_map(|elements| elements.strs.iter());
+        self.values.strs.iter().chain(elements).for_each(&mut call);
+    }
+
+    /// Writes the column of a block of `rows` rows, and forgets it.
+    pub(crate) fn finish(&mut self, rows: usize, head: &mut Vec<u8>, data: &mut Vec<u8>) {
+        Presence::put(head, &self.rows, rows);
+        self.values.put(head, data);
+        self.rows.clear();
+        self.values.clear();
+    }
+}
+
+impl ValuesBuilder {
+    fn push(&mut self, value: ValueRef<'_>) {
+        let kind = match value {
+            ValueRef::Null => kind::NULL,
+            ValueRef::Bool(value) => {
+                self.bools.push(value);
+                kind::BOOL
+            }
+            ValueRef::Int(value) => {
+                self.ints.push(value);
+                kind::INT
+            }
+            ValueRef::Float(value) => {
+                self.floats.push(value);
+                kind::FLOAT
+            }
+            ValueRef::Timestamp(time) => {
+                self.times.push(time.nanos());
+                kind::TIMESTAMP
+            }
+            ValueRef::Str(text) => {
+                self.strs.push(text);
+                kind::STR
+            }
+            ValueRef::Json(text) => {
+                self.jsons.push(text);
+                kind::JSON
+            }
+            ValueRef::List(list) => {
+                self.list_lens.push(list.len() as i64);
+                let elements = self.elements.get_or_insert_default();
+                for element in list.iter() {
+                    elements.push(element);
+                }
+                kind::LIST
+            }
+        };
+        self.kinds.push(kind);
+        self.mask |= 1 << kind;
+    }
+
+    fn add_stats(&self, stats: &mut Stats) {
+        self.ints.iter().for_each(|value| stats.add_int(*value));
+        self.times.iter().for_each(|time| stats.add_time(*time));
+        self.floats.iter().for_each(|value| stats.add_float(*value));
+        if let Some(elements) = &self.elements {
+            elements.add_stats(stats);
+        }
+    }
+
+    fn put(&self, head: &mut Vec<u8>, data: &mut Vec<u8>) {
+        head.put_u8(self.mask);
+        if self.mask.count_ones() > 1 {
+            let kinds: Vec<i64> = self.kinds.iter().map(|kind| i64::from(*kind)).collect();
+            ints::encode(head, &kinds);
+        }
+        for kind in (0..kind::COUNT).filter(|kind| self.mask >> kind & 1 == 1) {
+            match kind {
+                kind::BOOL => self.bools.iter().copied().collect::<crate::bits::Rows>().put(head),
+                kind::INT => ints::encode(head, &self.ints),
+                kind::FLOAT => {
+                    head.put_u8(FLOATS_PLAIN);
+                    self.floats.iter().for_each(|value| head.put_u64(value.to_bits()));
+                }
+                kind::TIMESTAMP => ints::encode(head, &self.times),
+                kind::STR => text::encode(&self.strs, head, data),
+                kind::JSON => text::encode(&self.jsons, head, data),
+                kind::LIST => {
+                    ints::encode(head, &self.list_lens);
+                    self.elements.as_ref().expect("there are lists").put(head, data);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        self.kinds.clear();
+        self.mask = 0;
+        self.bools.clear();
+        self.ints.clear();
+        self.floats.clear();
+        self.times.clear();
+        self.strs.clear();
+        self.jsons.clear();
+        self.list_lens.clear();
+        if let Some(elements) = &mut self.elements {
+            elements.clear();
+        }
+    }
+}

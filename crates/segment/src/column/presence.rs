@@ -1,0 +1,140 @@
+//! Which rows have a field.
+//!
+//! Owns: the three ways of keeping it: all rows, a bit for each row, the numbers of a few rows.
+//! Invariant: the numbers of rows ascend and are rows of the block.
+
+use crate::bits::Rows;
+use crate::bytes::{Put, Reader};
+use crate::error::{Damage, Decoded};
+
+const ALL: u8 = 0;
+const BITMAP: u8 = 1;
+const FEW: u8 = 2;
+
+/// Which rows have a field, and the how-manieth of them each is.
+#[derive(Debug)]
+pub(crate) enum Presence {
+    All {
+        rows: usize,
+    },
+    /// `before[n]` is how many rows before row `64 * n` have it.
+    Bitmap {
+        rows: Rows,
+        before: Vec<u32>,
+        count: usize,
+    },
+    Few(Vec<u32>),
+}
+
+impl Presence {
+    /// Appends `present`, ascending numbers of rows of a block of `rows` rows.
+    pub(crate) fn put(out: &mut Vec<u8>, present: &[u32], rows: usize) {
+        if present.len() == rows {
+            out.put_u8(ALL);
+        } else if present.len() < rows / FEW_PART {
+            out.put_u8(FEW);
+            out.put_varint(present.len() as u64);
+            let mut next = 0;
+            for row in present {
+                out.put_varint(u64::from(row - next));
+                next = row + 1;
+            }
+        } else {
+            out.put_u8(BITMAP);
+            let mut bits = Rows::none(rows);
+            present.iter().for_each(|row| bits.insert(*row as usize));
+            bits.put(out);
+        }
+    }
+
+    pub(crate) fn parse(reader: &mut Reader<'_>, rows: usize) -> Decoded<Self> {
+        match reader.u8()? {
+            ALL => Ok(Self::All { rows }),
+            BITMAP => {
+                let bits = Rows::parse(reader.take(rows.div_ceil(8))?, rows)?;
+                Ok(Self::of(bits))
+            }
+            FEW => {
+                let count = reader.count()?;
+                let mut present = Vec::with_capacity(count);
+                let mut next = 0;
+                for _ in 0..count {
+                    let row = next + reader.at_most(rows, "a row of the block")?;
+                    if row >= rows {
+                        return Err(Damage::expected("a row of the block"));
+                    }
+                    present.push(row as u32);
+                    next = row + 1;
+                }
+                Ok(Self::Few(present))
+            }
+            other => Err(Damage::unknown("form of presence", other)),
+        }
+    }
+
+    fn of(rows: Rows) -> Self {
+        let mut before = Vec::with_capacity(rows.len() / 64 + 1);
+        let mut count = 0;
+        for word in rows.words() {
+            before.push(count);
+            count += word.count_ones();
+        }
+        Self::Bitmap { rows, before, count: count as usize }
+    }
+
+    /// How many rows have it.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::All { rows } => *rows,
+            Self::Bitmap { count, .. } => *count,
+            Self::Few(rows) => rows.len(),
+        }
+    }
+
+    /// The how-manieth row with the field this row is, if it is one.
+    pub(crate) fn rank(&self, row: usize) -> Option<usize> {
+        match self {
+            Self::All { rows } => (row < *rows).then_some(row),
+            Self::Bitmap { rows, before, .. } => rows.contains(row).then(|| {
+                let below = rows.words()[row / 64] & ((1 << (row % 64)) - 1);
+                (before[row / 64] + below.count_ones()) as usize
+            }),
+            Self::Few(rows) => rows.binary_search(&(row as u32)).ok(),
+        }
+    }
+
+    /// Calls for each of `wanted` that has the field with the row and its rank, ascending.
+    pub(crate) fn for_each(&self, wanted: &Rows, mut call: impl FnMut(usize, usize)) {
+        match self {
+            Self::Few(rows) => {
+                for (rank, row) in rows.iter().enumerate().filter(|(_, row)| wanted.contains(**row as usize))
+                {
+                    call(*row as usize, rank);
+                }
+            }
+            _ => {
+                for row in wanted.iter() {
+                    if let Some(rank) = self.rank(row) {
+                        call(row, rank);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The rows that have it.
+    pub(crate) fn rows(&self, len: usize) -> Rows {
+        match self {
+            Self::All { .. } => Rows::all(len),
+            Self::Bitmap { rows, .. } => rows.clone(),
+            Self::Few(few) => {
+                let mut rows = Rows::none(len);
+                few.iter().for_each(|row| rows.insert(*row as usize));
+                rows
+            }
+        }
+    }
+}
+
+/// Numbers of rows take less than a bit for each row when fewer than this part of the rows have the field.
+const FEW_PART: usize = 16;

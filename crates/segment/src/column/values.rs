@@ -1,0 +1,223 @@
+//! Reading the values of one field.
+//!
+//! Owns: [`Values`], and what was read of them last ([`Cursor`]).
+//! Invariant: the counts of all sub-columns follow from the number of values and their types, so that no count
+//! that was read alone decides how much is allocated.
+
+use std::ops::Range;
+
+use sawyer_model::{Timestamp, Value, ValueRef};
+
+use super::build::FLOATS_PLAIN;
+use super::{ELEMENTS_MAX, kind};
+use crate::bits::Rows;
+use crate::bytes::Reader;
+use crate::error::{Damage, Decoded, Result};
+use crate::ints::{Ints, IntsCursor};
+use crate::source::Data;
+use crate::text::{Text, TextCursor};
+
+/// Values, by type.
+#[derive(Debug)]
+pub(crate) struct Values {
+    count: usize,
+    mask: u8,
+    /// For each value its type and its place among those of its type, if there are several types.
+    mixed: Option<(Vec<u8>, Vec<u32>)>,
+    bools: Option<Rows>,
+    ints: Option<Ints>,
+    floats: Range<usize>,
+    times: Option<Ints>,
+    strs: Option<Text>,
+    jsons: Option<Text>,
+    lists: Option<Lists>,
+}
+
+#[derive(Debug)]
+struct Lists {
+    ends: Vec<u32>,
+    elements: Box<Values>,
+}
+
+/// What was read last. Values are read cheapest in order.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    ints: IntsCursor,
+    times: IntsCursor,
+    strs: TextCursor,
+    jsons: TextCursor,
+    elements: Option<Box<Cursor>>,
+    list: Value,
+}
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self {
+            ints: IntsCursor::default(),
+            times: IntsCursor::default(),
+            strs: TextCursor::default(),
+            jsons: TextCursor::default(),
+            elements: None,
+            list: Value::Null,
+        }
+    }
+}
+
+impl Values {
+    /// Reads the heads of the sub-columns of `count` values. Elements of lists cannot be lists.
+    pub(crate) fn parse(
+        reader: &mut Reader<'_>,
+        count: usize,
+        data_offset: &mut u64,
+        may_be_lists: bool,
+    ) -> Decoded<Self> {
+        let mask = reader.u8()?;
+        if (mask == 0) != (count == 0) || (!may_be_lists && mask >> kind::LIST == 1) {
+            return Err(Damage::expected("the types of the values"));
+        }
+        let mut counts = [0; kind::COUNT as usize];
+        let mut mixed = None;
+        if mask.count_ones() > 1 {
+            mixed = Some(parse_kinds(reader, count, mask, &mut counts)?);
+        } else if mask != 0 {
+            counts[mask.trailing_zeros() as usize] = count;
+        }
+        let has = |kind: u8| (mask >> kind & 1 == 1).then_some(counts[usize::from(kind)]);
+        let mut values = Self {
+            count,
+            mask,
+            mixed,
+            bools: None,
+            ints: None,
+            floats: 0..0,
+            times: None,
+            strs: None,
+            jsons: None,
+            lists: None,
+        };
+        if let Some(count) = has(kind::BOOL) {
+            values.bools = Some(Rows::parse(reader.take(count.div_ceil(8))?, count)?);
+        }
+        if let Some(count) = has(kind::INT) {
+            values.ints = Some(Ints::parse(reader, count)?);
+        }
+        if let Some(count) = has(kind::FLOAT) {
+            let encoding = reader.u8()?;
+            if encoding != FLOATS_PLAIN {
+                return Err(Damage::unknown("encoding of floats", encoding));
+            }
+            values.floats = reader.skip(count * size_of::<f64>())?;
+        }
+        if let Some(count) = has(kind::TIMESTAMP) {
+            values.times = Some(Ints::parse(reader, count)?);
+        }
+        if let Some(count) = has(kind::STR) {
+            values.strs = Some(Text::parse(reader, count, data_offset)?);
+        }
+        if let Some(count) = has(kind::JSON) {
+            values.jsons = Some(Text::parse(reader, count, data_offset)?);
+        }
+        if let Some(count) = has(kind::LIST) {
+            values.lists = Some(Lists::parse(reader, count, data_offset)?);
+        }
+        Ok(values)
+    }
+
+    /// How many values.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The types of the values, a bit for each.
+    pub(crate) fn mask(&self) -> u8 {
+        self.mask
+    }
+
+    /// The type of the value at this place, and its place among those of its type.
+    pub(crate) fn kind_of(&self, at: usize) -> (u8, usize) {
+        match &self.mixed {
+            Some((kinds, places)) => (kinds[at], places[at] as usize),
+            None => (self.mask.trailing_zeros() as u8, at),
+        }
+    }
+
+    /// The value at this place. `head` holds the bytes the column was parsed from.
+    pub(crate) fn get<'a>(
+        &'a self,
+        head: &[u8],
+        at: usize,
+        data: Data<'_>,
+        cursor: &'a mut Cursor,
+    ) -> Result<ValueRef<'a>> {
+        assert!(at < self.count, "the column has this value");
+        let (kind, at) = self.kind_of(at);
+        let missing = "the types say so";
+        Ok(match kind {
+            kind::BOOL => ValueRef::Bool(self.bools.as_ref().expect(missing).contains(at)),
+            kind::INT => ValueRef::Int(self.ints.as_ref().expect(missing).get(head, at, &mut cursor.ints)),
+            kind::FLOAT => ValueRef::Float(self.float(head, at)),
+            kind::TIMESTAMP => {
+                let nanos = self.times.as_ref().expect(missing).get(head, at, &mut cursor.times);
+                ValueRef::Timestamp(Timestamp::from_nanos(nanos))
+            }
+            kind::STR => {
+                ValueRef::Str(self.strs.as_ref().expect(missing).get(head, at, data, &mut cursor.strs)?)
+            }
+            kind::JSON => {
+                ValueRef::Json(self.jsons.as_ref().expect(missing).get(head, at, data, &mut cursor.jsons)?)
+            }
+            kind::LIST => {
+                let lists = self.lists.as_ref().expect(missing);
+                let elements = cursor.elements.get_or_insert_default();
+                cursor.list = Value::List(lists.read(head, at, data, elements)?);
+                cursor.list.as_ref()
+            }
+            _ => ValueRef::Null,
+        })
+    }
+
+    fn float(&self, head: &[u8], at: usize) -> f64 {
+        let start = self.floats.start + at * size_of::<f64>();
+        let bytes = head[start..start + size_of::<f64>()].try_into().expect("eight bytes were taken");
+        f64::from_bits(u64::from_le_bytes(bytes))
+    }
+}
+
+/// Reads the type of each value, and finds its place among those of its type.
+fn parse_kinds(
+    reader: &mut Reader<'_>,
+    count: usize,
+    mask: u8,
+    counts: &mut [usize; kind::COUNT as usize],
+) -> Decoded<(Vec<u8>, Vec<u32>)> {
+    let mut kinds = Vec::with_capacity(count);
+    let mut places = Vec::with_capacity(count);
+    for kind in Ints::parse_and_decode(reader, count)? {
+        let known = u8::try_from(kind).ok().filter(|kind| *kind < kind::COUNT && mask >> kind & 1 == 1);
+        let kind = known.ok_or(Damage::expected("a type that the column has"))?;
+        kinds.push(kind);
+        places.push(counts[usize::from(kind)] as u32);
+        counts[usize::from(kind)] += 1;
+    }
+    Ok((kinds, places))
+}
+
+impl Lists {
+    fn parse(reader: &mut Reader<'_>, count: usize, data_offset: &mut u64) -> Decoded<Self> {
+        let mut ends = Vec::with_capacity(count);
+        let mut end = 0usize;
+        for len in Ints::parse_and_decode(reader, count)? {
+            let len = usize::try_from(len).ok().filter(|len| *len <= ELEMENTS_MAX - end);
+            end += len.ok_or(Damage::expected("lists within bounds"))?;
+            ends.push(end as u32);
+        }
+        let elements = Box::new(Values::parse(reader, end, data_offset, false)?);
+        Ok(Self { ends, elements })
+    }
+
+    fn read(&self, head: &[u8], at: usize, data: Data<'_>, cursor: &mut Cursor) -> Result<Vec<Value>> {
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        let places = start as usize..self.ends[at] as usize;
+        places.map(|at| Ok(self.elements.get(head, at, data, cursor)?.to_value())).collect()
+    }
+}

@@ -1,0 +1,152 @@
+//! One block of a segment that is being made.
+//!
+//! Owns: gathering the values of rows by column, and writing the block.
+//! Does not own: the directory's place; it is written when the numbers of all names are known.
+//! Invariant: columns lie in the order of their names.
+
+use std::ops::Range;
+
+use sawyer_model::{RecordHead, Timestamp, ValueRef};
+
+use super::{ROW_BYTES, raw_bytes};
+use crate::bytes::checksum;
+use crate::column::ColumnBuilder;
+use crate::filter::FilterBuilder;
+use crate::heads::HeadsBuilder;
+use crate::layout::{BlockInfo, ColumnEntry, Directory, PartEntry, part};
+use crate::names::NameTable;
+use crate::source::Stored;
+
+/// A block that is being made.
+#[derive(Default)]
+pub(super) struct BlockBuilder {
+    heads: HeadsBuilder,
+    /// By the number of the name.
+    columns: Vec<ColumnBuilder>,
+    /// The columns that have values.
+    touched: Vec<u32>,
+    filter: FilterBuilder,
+    raw_bytes: u64,
+    timestamps: Option<(Timestamp, Timestamp)>,
+    observed: Option<(Timestamp, Timestamp)>,
+}
+
+impl BlockBuilder {
+    pub(super) fn rows(&self) -> usize {
+        self.heads.len()
+    }
+
+    pub(super) fn raw_bytes(&self) -> u64 {
+        self.raw_bytes
+    }
+
+    /// Starts a row; its fields follow.
+    pub(super) fn begin(&mut self, head: RecordHead, stream: u32, source: u32) {
+        self.heads.push(head, stream, source);
+        self.raw_bytes += ROW_BYTES;
+        for (bounds, time) in [(&mut self.timestamps, head.timestamp), (&mut self.observed, head.observed)] {
+            let (first, last) = bounds.get_or_insert((time, time));
+            *first = (*first).min(time);
+            *last = (*last).max(time);
+        }
+    }
+
+    /// Adds a field to the row that was started last.
+    pub(super) fn field(&mut self, name: u32, value: ValueRef<'_>) {
+        let at = name as usize;
+        if self.columns.len() <= at {
+            self.columns.resize_with(at + 1, ColumnBuilder::default);
+        }
+        if self.columns[at].is_empty() {
+            self.touched.push(name);
+        }
+        self.columns[at].push(self.heads.len() as u32 - 1, value);
+        self.raw_bytes += raw_bytes(value);
+    }
+
+    /// Writes the block, and is empty again.
+    pub(super) fn finish(
+        &mut self,
+        names: &NameTable,
+        filter_bits_per_token: usize,
+        out: &mut Vec<u8>,
+    ) -> (BlockInfo, Directory) {
+        let start = out.len();
+        let mut directory = Directory::default();
+        self.touched.sort_unstable_by(|a, b| names.get(*a).cmp(names.get(*b)));
+        self.put_columns(names, &mut directory, filter_bits_per_token > 0, out);
+        let streams = self.heads.streams();
+        let mut part = |kind: u8, put: &mut dyn FnMut(&mut Vec<u8>)| {
+            let from = out.len();
+            put(out);
+            let checksum = checksum(&out[from..]);
+            directory.parts.push(PartEntry { kind, range: within(start, from, out.len()), checksum });
+        };
+        part(part::STREAMS, &mut |out| self.heads.put_streams(out));
+        part(part::TIMESTAMPS, &mut |out| self.heads.put_timestamps(out));
+        part(part::OBSERVED, &mut |out| self.heads.put_observed(out));
+        part(part::SOURCES, &mut |out| self.heads.put_sources(out));
+        part(part::RANGES, &mut |out| self.heads.put_ranges(out));
+        if filter_bits_per_token > 0 {
+            part(part::FILTER, &mut |out| self.filter.finish(filter_bits_per_token, out));
+        }
+        let times = |bounds: Option<(Timestamp, Timestamp)>| {
+            let (first, last) = bounds.expect("a block has a row");
+            first..=last
+        };
+        let info = BlockInfo {
+            rows: self.heads.len(),
+            raw_bytes: self.raw_bytes,
+            timestamps: times(self.timestamps.take()),
+            observed: times(self.observed.take()),
+            streams,
+            offset: start as u64,
+            bytes: (out.len() - start) as u64,
+            directory: Stored { offset: 0, len: 0, checksum: 0 },
+        };
+        self.heads.clear();
+        self.touched.clear();
+        self.raw_bytes = 0;
+        (info, directory)
+    }
+
+    fn put_columns(
+        &mut self,
+        names: &NameTable,
+        directory: &mut Directory,
+        with_tokens: bool,
+        out: &mut Vec<u8>,
+    ) {
+        let (start, rows) = (out.len(), self.heads.len());
+        let mut heads = Vec::new();
+        let mut head_ranges = Vec::with_capacity(self.touched.len());
+        for name in &self.touched {
+            let column = &mut self.columns[*name as usize];
+            if with_tokens {
+                self.filter.add_column(names.get(*name), column);
+            }
+            let (mask, count, stats) = (column.mask(), column.count(), column.stats());
+            let (data_start, head_start) = (out.len(), heads.len());
+            column.finish(rows, &mut heads, out);
+            head_ranges.push(head_start..heads.len());
+            directory.columns.push(ColumnEntry {
+                name: *name,
+                mask,
+                count,
+                stats,
+                data: within(start, data_start, out.len()),
+                head: 0..0,
+                head_checksum: checksum(&heads[head_start..]),
+            });
+        }
+        let heads_start = out.len();
+        out.extend_from_slice(&heads);
+        for (column, range) in directory.columns.iter_mut().zip(head_ranges) {
+            column.head = within(start, heads_start + range.start, heads_start + range.end);
+        }
+    }
+}
+
+fn within(block: usize, start: usize, end: usize) -> Range<u64> {
+    (start - block) as u64..(end - block) as u64
+}

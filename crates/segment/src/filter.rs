@@ -1,0 +1,102 @@
+//! Which tokens a block may have: a split-block Bloom filter.
+//!
+//! Owns: [`FilterBuilder`], asking a filter in a segment. Each token sets eight bits in one bucket of 32 bytes;
+//! buckets lie in pages with a checksum each, so that asking reads one page.
+//! Does not own: what the tokens are (`sawyer_query::index_tokens`).
+//! Invariant: a token that was put in is always found. After Putze, Sanders, Singler, "Cache-, Hash- and
+//! Space-Efficient Bloom Filters" (2007), in the form that Parquet has.
+
+use hashbrown::HashSet;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::bytes::{Put, checksum};
+use crate::column::ColumnBuilder;
+use crate::error::{Damage, Decoded, Result};
+use crate::source::Data;
+
+const BUCKET_BYTES: usize = 32;
+/// Buckets of a page: asking for a token reads and checks this much.
+const PAGE_BUCKETS: usize = 32;
+const PAGE_BYTES: usize = PAGE_BUCKETS * BUCKET_BYTES;
+const CHECKSUM_BYTES: usize = 4;
+
+/// Odd numbers that choose one bit in each word of a bucket (as Parquet has them).
+const SALTS: [u32; 8] =
+    [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
+
+/// The tokens of a block.
+#[derive(Debug, Default)]
+pub(crate) struct FilterBuilder {
+    hashes: HashSet<u64>,
+}
+
+impl FilterBuilder {
+    /// Adds what the values of a column give.
+    pub(crate) fn add_column(&mut self, _name: &str, column: &ColumnBuilder) {
+        column.for_each_str(|text| {
+            self.hashes.insert(xxh3_64(text.as_bytes()));
+        });
+    }
+
+    /// Appends the filter, and is empty again.
+    pub(crate) fn finish(&mut self, bits_per_token: usize, out: &mut Vec<u8>) {
+        let buckets = (self.hashes.len() * bits_per_token).div_ceil(BUCKET_BYTES * 8).max(1);
+        let mut words = vec![[0u32; 8]; buckets];
+        for hash in self.hashes.drain() {
+            for (word, bit) in words[bucket_of(hash, buckets)].iter_mut().zip(bits_of(hash)) {
+                *word |= bit;
+            }
+        }
+        for page in words.chunks(PAGE_BUCKETS) {
+            let start = out.len();
+            page.iter().flatten().for_each(|word| out.put_u32(*word));
+            let checksum = checksum(&out[start..]);
+            out.put_u32(checksum);
+        }
+    }
+}
+
+/// Whether a block with this filter may have a token.
+pub(crate) fn may_have(filter: Data<'_>, bytes: u64, token: &str) -> Result<bool> {
+    let buckets = buckets_in(bytes);
+    if buckets == 0 {
+        return Ok(true);
+    }
+    let hash = xxh3_64(token.as_bytes());
+    let bucket = bucket_of(hash, buckets);
+    let page = bucket / PAGE_BUCKETS;
+    let page_len = PAGE_BYTES.min((buckets - page * PAGE_BUCKETS) * BUCKET_BYTES);
+    let page_start = (page * (PAGE_BYTES + CHECKSUM_BYTES)) as u64;
+    let stored = filter.page(page_start, page_len as u64)?;
+    let words = stored[bucket % PAGE_BUCKETS * BUCKET_BYTES..].chunks_exact(4);
+    let word = |chunk: &[u8]| u32::from_le_bytes(chunk.try_into().expect("four bytes were taken"));
+    Ok(words.map(word).zip(bits_of(hash)).all(|(word, bit)| word & bit == bit))
+}
+
+/// How many buckets a filter of so many bytes has.
+fn buckets_in(bytes: u64) -> usize {
+    let page = (PAGE_BYTES + CHECKSUM_BYTES) as u64;
+    let rest = (bytes % page).saturating_sub(CHECKSUM_BYTES as u64);
+    (bytes / page) as usize * PAGE_BUCKETS + rest as usize / BUCKET_BYTES
+}
+
+fn bucket_of(hash: u64, buckets: usize) -> usize {
+    (((hash >> 32) * buckets as u64) >> 32) as usize
+}
+
+fn bits_of(hash: u64) -> impl Iterator<Item = u32> {
+    SALTS.into_iter().map(move |salt| 1 << ((hash as u32).wrapping_mul(salt) >> 27))
+}
+
+/// Checks that the bytes are those of a filter.
+pub(crate) fn verify(bytes: &[u8]) -> Decoded<()> {
+    for page in bytes.chunks(PAGE_BYTES + CHECKSUM_BYTES) {
+        let words =
+            page.len().checked_sub(CHECKSUM_BYTES).ok_or(Damage::expected("pages with a checksum"))?;
+        let stored = u32::from_le_bytes(page[words..].try_into().expect("four bytes were left"));
+        if words % BUCKET_BYTES != 0 || stored != checksum(&page[..words]) {
+            return Err(Damage::expected("pages with their checksums"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! A whole batch as bytes: what the write-ahead log keeps and what Sawyers send each other.
+//!
+//! Owns: [`encode_batch`], [`decode_batch`]: records one after another, their texts together at the end, so that
+//! both take little more than copying.
+//! Does not own: how frames follow each other in a file (`store`) or a connection.
+//! Invariant: the batch that comes out has the same records in the same order, with their fields in the same
+//! order, and accounts for the same parts of sources.
+
+mod decode;
+mod encode;
+
+pub use self::decode::decode_batch;
+#[doc(hidden)]
+pub use self::decode::decode_batch_unverified;
+pub use self::encode::{BatchCompression, encode_batch, encode_batch_with};
+
+/// First bytes of a frame; the version follows, then the checksum of the rest.
+const MAGIC: &[u8; 7] = b"SAWYBAT";
+const VERSION: u8 = 1;
+/// Bytes of magic, version and checksum.
+const HEADER_BYTES: usize = 12;
+
+const PLAIN: u8 = 0;
+const ZSTD: u8 = 1;
+
+/// Largest body of a frame, decompressed: texts of a full batch, and as much again for everything else.
+const BODY_BYTES_MAX: usize = 2 * sawyer_model::limits::BATCH_TEXT_BYTES_MAX;

@@ -1,0 +1,216 @@
+//! Writing a batch.
+//!
+//! Owns: the bytes of a frame. Invariant: only names, streams and sources that are used are written.
+
+use hashbrown::HashMap;
+use sawyer_model::{Batch, RecordRef, SourceId, ValueRef};
+
+use super::{HEADER_BYTES, MAGIC, PLAIN, VERSION, ZSTD};
+use crate::bytes::{Put, checksum};
+use crate::column::kind;
+use crate::value::put_stream;
+
+/// How a frame is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BatchCompression {
+    /// As it is: for a disk that is faster than compressing.
+    #[default]
+    Plain,
+    /// By zstd, level 1: for a network.
+    Zstd,
+}
+
+/// Not yet numbered.
+const UNKNOWN: u32 = u32::MAX;
+
+/// The bytes of a batch, uncompressed.
+#[must_use]
+pub fn encode_batch(batch: &Batch) -> Vec<u8> {
+    encode_batch_with(batch, BatchCompression::Plain)
+}
+
+/// The bytes of a batch.
+#[must_use]
+pub fn encode_batch_with(batch: &Batch, compression: BatchCompression) -> Vec<u8> {
+    let mut encoder = Encoder::new(batch);
+    for record in batch.iter() {
+        encoder.put_record(record);
+    }
+    encoder.finish(compression)
+}
+
+struct Encoder<'a> {
+    batch: &'a Batch,
+    /// For each name of the batch its number in the frame.
+    name_numbers: Vec<u32>,
+    names: Vec<&'a str>,
+    stream_numbers: Vec<u32>,
+    streams: Vec<usize>,
+    source_numbers: HashMap<SourceId, u32>,
+    sources: Vec<SourceId>,
+    last_source: Option<(SourceId, u32)>,
+    rows: Vec<u8>,
+    text: Vec<u8>,
+}
+
+impl<'a> Encoder<'a> {
+    fn new(batch: &'a Batch) -> Self {
+        /// A guess at the bytes of a record without its texts.
+        const ROW_BYTES: usize = 64;
+        Self {
+            batch,
+            name_numbers: vec![UNKNOWN; batch.name_count()],
+            names: Vec::new(),
+            stream_numbers: vec![UNKNOWN; batch.streams().len()],
+            streams: Vec::new(),
+            source_numbers: HashMap::new(),
+            sources: Vec::new(),
+            last_source: None,
+            rows: Vec::with_capacity(batch.len() * ROW_BYTES),
+            text: Vec::with_capacity(batch.text_bytes()),
+        }
+    }
+
+    fn put_record(&mut self, record: RecordRef<'a>) {
+        let (timestamp, observed) = (record.timestamp().nanos(), record.observed().nanos());
+        self.rows.put_i64(timestamp);
+        self.rows.put_varint(zigzag(observed.wrapping_sub(timestamp)));
+        let source = self.source(record.source());
+        self.rows.put_varint(u64::from(source));
+        let range = record.range();
+        self.rows.put_varint(range.start);
+        self.rows.put_varint(range.end.wrapping_sub(range.start));
+        let stream = self.stream(record.stream_index());
+        self.rows.put_varint(u64::from(stream));
+        let fields = record.own_fields_by_id();
+        self.rows.put_varint(fields.len() as u64);
+        for (name, value) in fields {
+            let number = self.name(name);
+            self.rows.put_varint(u64::from(number));
+            self.put_value(value);
+        }
+    }
+
+    fn put_value(&mut self, value: ValueRef<'_>) {
+        let rows = &mut self.rows;
+        match value {
+            ValueRef::Null => rows.put_u8(kind::NULL),
+            ValueRef::Bool(value) => rows.extend_from_slice(&[kind::BOOL, u8::from(value)]),
+            ValueRef::Int(value) => {
+                rows.put_u8(kind::INT);
+                rows.put_varint(zigzag(value));
+            }
+            ValueRef::Float(value) => {
+                rows.put_u8(kind::FLOAT);
+                rows.put_u64(value.to_bits());
+            }
+            ValueRef::Timestamp(time) => {
+                rows.put_u8(kind::TIMESTAMP);
+                rows.put_i64(time.nanos());
+            }
+            ValueRef::Str(text) => self.put_text(kind::STR, text),
+            ValueRef::Json(text) => self.put_text(kind::JSON, text),
+            ValueRef::List(list) => {
+                rows.put_u8(kind::LIST);
+                rows.put_varint(list.len() as u64);
+                list.iter().for_each(|element| self.put_value(element));
+            }
+        }
+    }
+
+    fn put_text(&mut self, kind: u8, text: &str) {
+        self.rows.put_u8(kind);
+        self.rows.put_varint(text.len() as u64);
+        self.text.extend_from_slice(text.as_bytes());
+    }
+
+    fn name(&mut self, name: sawyer_model::NameId) -> u32 {
+        let number = &mut self.name_numbers[name.index()];
+        if *number == UNKNOWN {
+            *number = self.names.len() as u32;
+            self.names.push(self.batch.name(name));
+        }
+        *number
+    }
+
+    fn stream(&mut self, stream: usize) -> u32 {
+        let number = &mut self.stream_numbers[stream];
+        if *number == UNKNOWN {
+            *number = self.streams.len() as u32;
+            self.streams.push(stream);
+        }
+        *number
+    }
+
+    fn source(&mut self, source: SourceId) -> u32 {
+        if let Some((last, number)) = self.last_source
+            && last == source
+        {
+            return number;
+        }
+        let sources = &mut self.sources;
+        let number = *self.source_numbers.entry(source).or_insert_with(|| {
+            sources.push(source);
+            sources.len() as u32 - 1
+        });
+        self.last_source = Some((source, number));
+        number
+    }
+
+    fn finish(mut self, compression: BatchCompression) -> Vec<u8> {
+        let mut covered = Vec::new();
+        covered.put_varint(self.batch.covered().len() as u64);
+        for part in self.batch.covered() {
+            let source = self.source(part.source);
+            covered.put_varint(u64::from(source));
+            covered.put_varint(part.range.start);
+            covered.put_varint(part.range.end.wrapping_sub(part.range.start));
+        }
+        let mut body = Vec::with_capacity(self.rows.len() + self.text.len() + covered.len() + HEADER_BYTES);
+        body.extend_from_slice(MAGIC);
+        body.put_u8(VERSION);
+        body.put_u32(0);
+        body.put_u8(PLAIN);
+        self.put_body(&covered, &mut body);
+        if compression == BatchCompression::Zstd
+            && let Some(smaller) = compressed(&body[HEADER_BYTES + 1..])
+        {
+            body.truncate(HEADER_BYTES);
+            body.extend_from_slice(&smaller);
+        }
+        let checksum = checksum(&body[HEADER_BYTES..]);
+        body[HEADER_BYTES - size_of::<u32>()..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
+        body
+    }
+
+    fn put_body(&self, covered: &[u8], out: &mut Vec<u8>) {
+        out.put_varint(self.names.len() as u64);
+        self.names.iter().for_each(|name| out.put_text(name));
+        out.put_varint(self.streams.len() as u64);
+        for stream in &self.streams {
+            put_stream(out, &self.batch.streams()[*stream]);
+        }
+        out.put_varint(self.sources.len() as u64);
+        self.sources.iter().for_each(|source| out.put_u128(source.0));
+        out.extend_from_slice(covered);
+        out.put_varint(self.text.len() as u64);
+        out.put_varint(self.batch.len() as u64);
+        out.extend_from_slice(&self.rows);
+        out.extend_from_slice(&self.text);
+    }
+}
+
+/// The part of a frame behind its header, if compressing makes it shorter.
+fn compressed(body: &[u8]) -> Option<Vec<u8>> {
+    const LEVEL: i32 = 1;
+    let smaller = zstd::bulk::compress(body, LEVEL).ok().filter(|smaller| smaller.len() < body.len())?;
+    let mut out = vec![ZSTD];
+    out.put_varint(body.len() as u64);
+    out.extend_from_slice(&smaller);
+    Some(out)
+}
+
+/// Small numbers of either sign become small numbers.
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}

@@ -1,0 +1,216 @@
+//! What is known of the rows of a block before their fields: stream, times, source and range.
+//!
+//! Owns: these parts of a block, gathered ([`HeadsBuilder`]) and read.
+//! Invariant: each part can be read without the others, but for times of arrival, which are kept as differences
+//! from the timestamps.
+
+use sawyer_model::{SeqRange, Timestamp};
+
+use crate::bytes::{Put, Reader};
+use crate::error::{Damage, Decoded};
+use crate::ints;
+use crate::ints::Ints;
+
+/// Ranges follow each other but for a few rows.
+const RANGES_JUMPS: u8 = 0;
+/// Each range has a start of its own.
+const RANGES_STARTS: u8 = 1;
+
+/// With more jumps than one in so many rows, starts are packed as integers.
+const ROWS_PER_JUMP_MIN: usize = 3;
+
+/// The heads of the rows of a block that is being made.
+#[derive(Debug, Default)]
+pub(crate) struct HeadsBuilder {
+    /// Stream, and how many rows in a row are of it.
+    runs: Vec<(u32, u32)>,
+    timestamps: Vec<i64>,
+    delays: Vec<i64>,
+    sources: Vec<i64>,
+    ranges: Vec<SeqRange>,
+}
+
+/// Which streams the rows of a block are of.
+#[derive(Debug)]
+pub(crate) struct StreamRuns {
+    /// Stream, and the row behind its last one.
+    runs: Vec<(u32, u32)>,
+}
+
+impl HeadsBuilder {
+    /// Adds a row of a record; streams come in order.
+    pub(crate) fn push(&mut self, head: sawyer_model::RecordHead, stream: u32, source: u32) {
+        match self.runs.last_mut() {
+            Some((last, rows)) if *last == stream => *rows += 1,
+            _ => self.runs.push((stream, 1)),
+        }
+        let timestamp = head.timestamp.nanos();
+        self.timestamps.push(timestamp);
+        self.delays.push(head.observed.nanos().wrapping_sub(timestamp));
+        self.sources.push(i64::from(source));
+        self.ranges.push(head.range);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    /// The first and last stream.
+    pub(crate) fn streams(&self) -> std::ops::RangeInclusive<usize> {
+        let stream = |run: Option<&(u32, u32)>| run.map_or(0, |(stream, _)| *stream as usize);
+        stream(self.runs.first())..=stream(self.runs.last())
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.runs.clear();
+        self.timestamps.clear();
+        self.delays.clear();
+        self.sources.clear();
+        self.ranges.clear();
+    }
+
+    pub(crate) fn put_streams(&self, out: &mut Vec<u8>) {
+        out.put_varint(self.runs.len() as u64);
+        let mut last = 0;
+        for (stream, rows) in &self.runs {
+            out.put_varint(u64::from(stream - last));
+            out.put_varint(u64::from(*rows));
+            last = *stream;
+        }
+    }
+
+    pub(crate) fn put_timestamps(&self, out: &mut Vec<u8>) {
+        ints::encode(out, &self.timestamps);
+    }
+
+    pub(crate) fn put_observed(&self, out: &mut Vec<u8>) {
+        ints::encode(out, &self.delays);
+    }
+
+    pub(crate) fn put_sources(&self, out: &mut Vec<u8>) {
+        ints::encode(out, &self.sources);
+    }
+
+    pub(crate) fn put_ranges(&self, out: &mut Vec<u8>) {
+        let lens: Vec<i64> = self.ranges.iter().map(|r| r.end.wrapping_sub(r.start) as i64).collect();
+        let mut next = None;
+        let mut jumps = Vec::new();
+        for (row, range) in self.ranges.iter().enumerate() {
+            if next != Some(range.start) {
+                jumps.push((row as u64, range.start));
+            }
+            next = Some(range.end);
+        }
+        if jumps.len() * ROWS_PER_JUMP_MIN > self.ranges.len() + ROWS_PER_JUMP_MIN {
+            out.put_u8(RANGES_STARTS);
+            ints::encode(out, &lens);
+            let starts: Vec<i64> = self.ranges.iter().map(|range| range.start as i64).collect();
+            ints::encode(out, &starts);
+            return;
+        }
+        out.put_u8(RANGES_JUMPS);
+        ints::encode(out, &lens);
+        out.put_varint(jumps.len() as u64);
+        let mut last = 0;
+        for (row, start) in jumps {
+            out.put_varint(row - last);
+            out.put_varint(start);
+            last = row;
+        }
+    }
+}
+
+impl StreamRuns {
+    pub(crate) fn parse(bytes: &[u8], rows: usize, stream_count: usize) -> Decoded<Self> {
+        let mut reader = Reader::new(bytes);
+        let mut runs = Vec::new();
+        let (mut stream, mut end) = (0, 0);
+        for _ in 0..reader.count()? {
+            stream += reader.at_most(stream_count, "a stream of the segment")?;
+            end += reader.at_most(rows - end, "no more rows than the block has")?;
+            if stream >= stream_count {
+                return Err(Damage::expected("a stream of the segment"));
+            }
+            runs.push((stream as u32, end as u32));
+        }
+        if end != rows {
+            return Err(Damage::expected("a stream for each row"));
+        }
+        reader.end()?;
+        Ok(Self { runs })
+    }
+
+    /// The stream of a row.
+    pub(crate) fn stream_of(&self, row: usize) -> usize {
+        let at = self.runs.partition_point(|(_, end)| *end as usize <= row);
+        self.runs[at].0 as usize
+    }
+
+    /// Each stream with its rows, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> + '_ {
+        let starts = std::iter::once(0).chain(self.runs.iter().map(|(_, end)| *end as usize));
+        self.runs.iter().zip(starts).map(|((stream, end), start)| (*stream as usize, start..*end as usize))
+    }
+}
+
+/// Reads the timestamps of `rows` rows.
+pub(crate) fn parse_timestamps(bytes: &[u8], rows: usize) -> Decoded<Vec<Timestamp>> {
+    Ok(parse_ints(bytes, rows)?.into_iter().map(Timestamp::from_nanos).collect())
+}
+
+/// Reads the times of arrival of rows with these timestamps.
+pub(crate) fn parse_observed(bytes: &[u8], timestamps: &[Timestamp]) -> Decoded<Vec<Timestamp>> {
+    let delays = parse_ints(bytes, timestamps.len())?;
+    let observed = |(time, delay): (&Timestamp, i64)| Timestamp::from_nanos(time.nanos().wrapping_add(delay));
+    Ok(timestamps.iter().zip(delays).map(observed).collect())
+}
+
+/// Reads the numbers of the sources of `rows` rows.
+pub(crate) fn parse_sources(bytes: &[u8], rows: usize, source_count: usize) -> Decoded<Vec<u32>> {
+    let source = |number: i64| {
+        let known = usize::try_from(number).is_ok_and(|number| number < source_count);
+        if known { Ok(number as u32) } else { Err(Damage::expected("a source of the segment")) }
+    };
+    parse_ints(bytes, rows)?.into_iter().map(source).collect()
+}
+
+/// Reads the ranges of `rows` rows.
+pub(crate) fn parse_ranges(bytes: &[u8], rows: usize) -> Decoded<Vec<SeqRange>> {
+    let mut reader = Reader::new(bytes);
+    let mode = reader.u8()?;
+    let lens = Ints::parse_and_decode(&mut reader, rows)?;
+    let range = |start: u64, len: i64| SeqRange { start, end: start.wrapping_add(len as u64) };
+    let mut ranges = Vec::with_capacity(rows);
+    match mode {
+        RANGES_STARTS => {
+            let starts = Ints::parse_and_decode(&mut reader, rows)?;
+            ranges.extend(starts.into_iter().zip(lens).map(|(start, len)| range(start as u64, len)));
+        }
+        RANGES_JUMPS => {
+            let mut next = 0;
+            let mut jump = 0;
+            for _ in 0..reader.count()? {
+                jump += reader.at_most(rows - jump, "a row of the block")?;
+                for len in &lens[ranges.len()..jump.max(ranges.len())] {
+                    ranges.push(range(next, *len));
+                    next = next.wrapping_add(*len as u64);
+                }
+                next = reader.varint()?;
+            }
+            for len in &lens[ranges.len()..] {
+                ranges.push(range(next, *len));
+                next = next.wrapping_add(*len as u64);
+            }
+        }
+        other => return Err(Damage::unknown("form of ranges", other)),
+    }
+    reader.end()?;
+    Ok(ranges)
+}
+
+fn parse_ints(bytes: &[u8], count: usize) -> Decoded<Vec<i64>> {
+    let mut reader = Reader::new(bytes);
+    let values = Ints::parse_and_decode(&mut reader, count)?;
+    reader.end()?;
+    Ok(values)
+}

@@ -1,0 +1,257 @@
+//! Columns of 64-bit integers: frames of 1024, each constant, packed above its least value, or packed as
+//! differences.
+//!
+//! Owns: this encoding, which also carries timestamps, lengths and the codes of dictionaries.
+//! Does not own: what the numbers mean.
+//! Invariant: any numbers read back exactly; arithmetic wraps, so differences may exceed 63 bits.
+
+use std::ops::Range;
+
+use crate::bits::{pack, packed_bytes, unpack_one, width_of};
+use crate::bytes::{Put, Reader};
+use crate::error::{Damage, Decoded};
+
+/// Numbers in one frame. Reading one number decodes at most this many.
+pub(crate) const FRAME_ROWS: usize = 1024;
+
+const CONSTANT: u8 = 0;
+const PACKED: u8 = 1;
+const DELTA: u8 = 2;
+
+/// Numbers of which all in a column may be multiples; times in whole milliseconds or seconds are common.
+const SCALES: [i64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
+
+/// Appends a column.
+pub(crate) fn encode(out: &mut Vec<u8>, values: &[i64]) {
+    let scale = scale_of(values);
+    out.put_u8(scale as u8);
+    let mut frame = Vec::with_capacity(FRAME_ROWS);
+    for chunk in values.chunks(FRAME_ROWS) {
+        frame.clear();
+        frame.extend(chunk.iter().map(|value| value / SCALES[scale]));
+        encode_frame(out, &frame);
+    }
+}
+
+/// The index of the largest scale that divides all values.
+fn scale_of(values: &[i64]) -> usize {
+    let mut scale = SCALES.len() - 1;
+    for value in values {
+        while value % SCALES[scale] != 0 {
+            scale -= 1;
+        }
+        if scale == 0 {
+            break;
+        }
+    }
+    scale
+}
+
+fn encode_frame(out: &mut Vec<u8>, values: &[i64]) {
+    let (least, most) = bounds(values.iter().copied());
+    if least == most {
+        out.put_u8(CONSTANT);
+        out.put_i64(least);
+        return;
+    }
+    let width = width_of(most.wrapping_sub(least) as u64);
+    let deltas = || values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
+    let (least_delta, most_delta) = bounds(deltas());
+    let delta_width = width_of(most_delta.wrapping_sub(least_delta) as u64);
+    if delta_width + DELTA_GAIN_BITS_MIN <= width {
+        out.put_u8(DELTA);
+        out.put_u8(delta_width as u8);
+        out.put_i64(values[0]);
+        out.put_i64(least_delta);
+        pack(out, deltas().map(|delta| delta.wrapping_sub(least_delta) as u64), delta_width);
+    } else {
+        out.put_u8(PACKED);
+        out.put_u8(width as u8);
+        out.put_i64(least);
+        pack(out, values.iter().map(|value| value.wrapping_sub(least) as u64), width);
+    }
+}
+
+/// Differences have to save this many bits a number, because reading one of them means adding up the frame.
+const DELTA_GAIN_BITS_MIN: u32 = 2;
+
+fn bounds(values: impl Iterator<Item = i64>) -> (i64, i64) {
+    values.fold((i64::MAX, i64::MIN), |(least, most), value| (least.min(value), most.max(value)))
+}
+
+/// A column that was found to be well-formed; the numbers stay in the bytes it was parsed from.
+#[derive(Clone, Debug)]
+pub(crate) struct Ints {
+    scale: i64,
+    count: usize,
+    frames: Box<[Frame]>,
+}
+
+#[derive(Clone, Debug)]
+struct Frame {
+    mode: u8,
+    width: u32,
+    first: i64,
+    least: i64,
+    packed: Range<usize>,
+}
+
+/// The frame that was read last.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct IntsCursor {
+    frame: Option<usize>,
+    values: Vec<i64>,
+}
+
+impl Ints {
+    /// Reads where the frames of `count` numbers lie.
+    pub(crate) fn parse(reader: &mut Reader<'_>, count: usize) -> Decoded<Self> {
+        let scale = reader.u8()?;
+        let scale = *SCALES.get(usize::from(scale)).ok_or(Damage::unknown("scale of integers", scale))?;
+        let frame_count = count.div_ceil(FRAME_ROWS);
+        if frame_count > reader.left() {
+            return Err(Damage::expected("more frames of integers"));
+        }
+        let frames = (0..frame_count).map(|at| Frame::parse(reader, FRAME_ROWS.min(count - at * FRAME_ROWS)));
+        Ok(Self { scale, count, frames: frames.collect::<Decoded<_>>()? })
+    }
+
+    /// Reads `count` numbers at once.
+    pub(crate) fn parse_and_decode(reader: &mut Reader<'_>, count: usize) -> Decoded<Vec<i64>> {
+        let ints = Self::parse(reader, count)?;
+        Ok(ints.decode(reader.bytes()))
+    }
+
+    /// How many numbers.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// All numbers. `bytes` are those it was parsed from.
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Vec<i64> {
+        let mut values = Vec::with_capacity(self.count);
+        for frame in 0..self.frames.len() {
+            self.decode_frame(bytes, frame, &mut values);
+        }
+        values
+    }
+
+    /// The number at this place. `bytes` are those it was parsed from.
+    pub(crate) fn get(&self, bytes: &[u8], at: usize, cursor: &mut IntsCursor) -> i64 {
+        assert!(at < self.count, "the column has this number");
+        let number = at / FRAME_ROWS;
+        let frame = &self.frames[number];
+        match frame.mode {
+            CONSTANT => frame.first.wrapping_mul(self.scale),
+            PACKED => {
+                let above = unpack_one(&bytes[frame.packed.clone()], frame.width, at % FRAME_ROWS);
+                frame.least.wrapping_add(above as i64).wrapping_mul(self.scale)
+            }
+            _ => {
+                if cursor.frame != Some(number) {
+                    cursor.values.clear();
+                    self.decode_frame(bytes, number, &mut cursor.values);
+                    cursor.frame = Some(number);
+                }
+                cursor.values[at % FRAME_ROWS]
+            }
+        }
+    }
+
+    fn decode_frame(&self, bytes: &[u8], number: usize, out: &mut Vec<i64>) {
+        let count = FRAME_ROWS.min(self.count - number * FRAME_ROWS);
+        let Frame { mode, width, first, least, ref packed } = self.frames[number];
+        let (packed, scale) = (&bytes[packed.clone()], self.scale);
+        match mode {
+            CONSTANT => out.extend(std::iter::repeat_n(first.wrapping_mul(scale), count)),
+            PACKED => out.extend(
+                (0..count)
+                    .map(|at| least.wrapping_add(unpack_one(packed, width, at) as i64).wrapping_mul(scale)),
+            ),
+            _ => {
+                let mut value = first;
+                out.push(value.wrapping_mul(scale));
+                out.extend((0..count - 1).map(|at| {
+                    value = value.wrapping_add(least).wrapping_add(unpack_one(packed, width, at) as i64);
+                    value.wrapping_mul(scale)
+                }));
+            }
+        }
+    }
+}
+
+impl Frame {
+    fn parse(reader: &mut Reader<'_>, count: usize) -> Decoded<Self> {
+        let mode = reader.u8()?;
+        if mode == CONSTANT {
+            let first = reader.i64()?;
+            return Ok(Self { mode, width: 0, first, least: 0, packed: 0..0 });
+        }
+        if mode != PACKED && mode != DELTA {
+            return Err(Damage::unknown("frame of integers", mode));
+        }
+        let width = u32::from(reader.u8()?);
+        if width > u64::BITS {
+            return Err(Damage::expected("integers of at most 64 bits"));
+        }
+        let first = if mode == DELTA { reader.i64()? } else { 0 };
+        let least = reader.i64()?;
+        let packed_count = if mode == DELTA { count - 1 } else { count };
+        let packed = reader.skip(packed_bytes(packed_count, width))?;
+        Ok(Self { mode, width, first, least, packed })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn round_trip(values: &[i64]) {
+        let mut bytes = vec![0xaa; 3];
+        encode(&mut bytes, values);
+        bytes.push(0x55);
+        let mut reader = Reader::new(&bytes);
+        reader.take(3).unwrap();
+        let ints = Ints::parse(&mut reader, values.len()).unwrap();
+        assert_eq!(reader.left(), 1);
+        assert_eq!(ints.decode(&bytes), values);
+        let mut cursor = IntsCursor::default();
+        for (at, value) in values.iter().enumerate().step_by(7) {
+            assert_eq!(ints.get(&bytes, at, &mut cursor), *value);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_integers_read_back(values in prop::collection::vec(any::<i64>(), 0..3000)) {
+            round_trip(&values);
+        }
+
+        #[test]
+        fn times_read_back(
+            start: i64, scale in prop::sample::select(SCALES.to_vec()),
+            steps in prop::collection::vec(-5i64..100_000, 0..3000),
+        ) {
+            let times = steps.iter().scan(start / scale, |time, step| { *time = time.wrapping_add(*step); Some(*time) });
+            let times: Vec<i64> = times.map(|time| time.wrapping_mul(scale)).collect();
+            round_trip(&times);
+        }
+    }
+
+    #[test]
+    fn extremes_read_back() {
+        round_trip(&[]);
+        round_trip(&[i64::MIN, i64::MAX, 0, -1, i64::MIN]);
+        round_trip(&[i64::MIN; 5]);
+    }
+
+    #[test]
+    fn regular_times_take_a_few_bits() {
+        let times: Vec<i64> = (0..1024).map(|n| 1_700_000_000_000_000_000 + n * 1_000_000).collect();
+        let mut bytes = Vec::new();
+        encode(&mut bytes, &times);
+        assert!(bytes.len() < 32, "{}", bytes.len());
+    }
+}

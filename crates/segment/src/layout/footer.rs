@@ -1,0 +1,206 @@
+//! The footer of a segment: what all its blocks share, and where they lie.
+//!
+//! Owns: [`Footer`] and the tail behind it, which says where it starts.
+//! Invariant: names ascend, sources ascend, blocks lie one behind another within the segment.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use sawyer_model::limits::{BATCH_TEXT_BYTES_MAX, NAME_BYTES_MAX};
+use sawyer_model::{SourceId, Stream, Timestamp};
+
+use super::{BLOCK_ROWS_MAX, BlockInfo, HEADER_BYTES, MAGIC, Summary, VERSION};
+use crate::bytes::{Put, Reader, checksum};
+use crate::error::{Damage, Decoded};
+use crate::source::Stored;
+use crate::value::{parse_stream, put_stream};
+use crate::zip;
+
+/// Bytes of the tail: length and checksum of the footer, magic, version.
+pub(crate) const TAIL_BYTES: usize = 8 + 4 + HEADER_BYTES;
+
+/// Largest footer, decompressed. It holds the names, streams and sources of one segment; a million of each take
+/// less.
+const FOOTER_BYTES_MAX: usize = 1 << 30;
+
+/// Most raw bytes of a block: the largest batch of one record fits.
+const BLOCK_RAW_BYTES_MAX: u64 = 4 * BATCH_TEXT_BYTES_MAX as u64;
+
+/// What a footer says.
+#[derive(Debug, Default)]
+pub(crate) struct Footer {
+    /// Names of fields, ascending.
+    pub(crate) names: Vec<Box<str>>,
+    pub(crate) streams: Vec<Arc<Stream>>,
+    /// Ascending.
+    pub(crate) sources: Vec<SourceId>,
+    /// For each source the blocks that have records of it.
+    pub(crate) source_blocks: Vec<RangeInclusive<u32>>,
+    pub(crate) blocks: Vec<BlockInfo>,
+}
+
+impl Footer {
+    /// The bytes of a footer, as they are stored.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut plain = Vec::new();
+        plain.put_varint(self.names.len() as u64);
+        self.names.iter().for_each(|name| plain.put_text(name));
+        plain.put_varint(self.streams.len() as u64);
+        self.streams.iter().for_each(|stream| put_stream(&mut plain, stream));
+        plain.put_varint(self.sources.len() as u64);
+        for (source, blocks) in self.sources.iter().zip(&self.source_blocks) {
+            plain.put_u128(source.0);
+            plain.put_varint(u64::from(*blocks.start()));
+            plain.put_varint(u64::from(blocks.end() - blocks.start()));
+        }
+        plain.put_varint(self.blocks.len() as u64);
+        self.blocks.iter().for_each(|block| put_block(&mut plain, block));
+        let mut stored = Vec::with_capacity(plain.len() / 2);
+        stored.put_varint(plain.len() as u64);
+        zip::put_zipped(&mut stored, &plain);
+        stored
+    }
+
+    /// Reads a footer of a segment whose blocks and directories take `body_bytes` bytes, header included.
+    pub(crate) fn decode(stored: &[u8], body_bytes: u64) -> Decoded<Self> {
+        let mut reader = Reader::new(stored);
+        let len = reader.at_most(FOOTER_BYTES_MAX, "a footer within bounds")?;
+        let plain = zip::unzip(&mut reader, len)?;
+        let mut reader = Reader::new(&plain);
+        let mut footer = Self { names: parse_names(&mut reader)?, ..Self::default() };
+        for _ in 0..reader.count()? {
+            footer.streams.push(parse_stream(&mut reader)?);
+        }
+        for _ in 0..reader.count()? {
+            let source = SourceId(reader.u128()?);
+            if footer.sources.last().is_some_and(|last| *last >= source) {
+                return Err(Damage::expected("ascending sources"));
+            }
+            footer.sources.push(source);
+            let first = reader.at_most(u32::MAX as usize, "the number of a block")? as u32;
+            let more = reader.at_most((u32::MAX - first) as usize, "the number of a block")? as u32;
+            footer.source_blocks.push(first..=first + more);
+        }
+        let mut offset = HEADER_BYTES as u64;
+        for _ in 0..reader.count()? {
+            footer.blocks.push(parse_block(&mut reader, &mut offset, body_bytes, footer.streams.len())?);
+        }
+        reader.end()?;
+        if footer.source_blocks.iter().any(|blocks| *blocks.end() as usize >= footer.blocks.len()) {
+            return Err(Damage::expected("the number of a block"));
+        }
+        Ok(footer)
+    }
+
+    /// What is known of the segment of `bytes` bytes as a whole.
+    pub(crate) fn summary(&self, bytes: u64) -> Summary {
+        let span = |of: fn(&BlockInfo) -> &RangeInclusive<Timestamp>| {
+            let first = self.blocks.iter().map(|block| *of(block).start()).min()?;
+            let last = self.blocks.iter().map(|block| *of(block).end()).max()?;
+            Some(first..=last)
+        };
+        Summary {
+            rows: self.blocks.iter().map(|block| block.rows as u64).sum(),
+            raw_bytes: self.blocks.iter().map(|block| block.raw_bytes).sum(),
+            bytes,
+            timestamps: span(|block| &block.timestamps),
+            observed: span(|block| &block.observed),
+            blocks: self.blocks.len(),
+        }
+    }
+
+    /// The number of a name.
+    pub(crate) fn find_name(&self, name: &str) -> Option<u32> {
+        self.names.binary_search_by(|known| (**known).cmp(name)).ok().map(|at| at as u32)
+    }
+}
+
+fn parse_names(reader: &mut Reader<'_>) -> Decoded<Vec<Box<str>>> {
+    let mut names: Vec<Box<str>> = Vec::new();
+    for _ in 0..reader.count()? {
+        let name = reader.text(NAME_BYTES_MAX)?;
+        if names.last().is_some_and(|last| **last >= *name) {
+            return Err(Damage::expected("ascending names"));
+        }
+        names.push(name.into());
+    }
+    Ok(names)
+}
+
+fn put_block(out: &mut Vec<u8>, block: &BlockInfo) {
+    out.put_varint(block.bytes);
+    out.put_varint(block.rows as u64);
+    out.put_varint(block.raw_bytes);
+    for times in [&block.timestamps, &block.observed] {
+        out.put_i64(times.start().nanos());
+        out.put_i64(times.end().nanos());
+    }
+    out.put_varint(*block.streams.start() as u64);
+    out.put_varint((block.streams.end() - block.streams.start()) as u64);
+    out.put_u64(block.directory.offset);
+    out.put_varint(block.directory.len);
+    out.put_u32(block.directory.checksum);
+}
+
+fn parse_block(
+    reader: &mut Reader<'_>,
+    offset: &mut u64,
+    body_bytes: u64,
+    stream_count: usize,
+) -> Decoded<BlockInfo> {
+    let within = |start: u64, len: u64| start.checked_add(len).is_some_and(|end| end <= body_bytes);
+    let bytes = reader.varint()?;
+    if !within(*offset, bytes) {
+        return Err(Damage::expected("blocks within the segment"));
+    }
+    let start = *offset;
+    *offset += bytes;
+    let rows = reader.at_most(BLOCK_ROWS_MAX, "a block of rows within bounds")?;
+    let raw_bytes = reader.varint()?;
+    if rows == 0 || raw_bytes > BLOCK_RAW_BYTES_MAX {
+        return Err(Damage::expected("a block within bounds"));
+    }
+    let mut times = || Ok(Timestamp::from_nanos(reader.i64()?)..=Timestamp::from_nanos(reader.i64()?));
+    let (timestamps, observed) = (times()?, times()?);
+    let first = reader.at_most(stream_count, "a stream of the segment")?;
+    let last = first + reader.at_most(stream_count, "a stream of the segment")?;
+    if last >= stream_count {
+        return Err(Damage::expected("a stream of the segment"));
+    }
+    let directory = Stored { offset: reader.u64()?, len: reader.varint()?, checksum: reader.u32()? };
+    if !within(directory.offset, directory.len) {
+        return Err(Damage::expected("directories within the segment"));
+    }
+    Ok(BlockInfo {
+        rows,
+        raw_bytes,
+        timestamps,
+        observed,
+        streams: first..=last,
+        offset: start,
+        bytes,
+        directory,
+    })
+}
+
+/// Appends the tail of a segment that ends with this footer.
+pub(crate) fn put_tail(out: &mut Vec<u8>, footer: &[u8]) {
+    out.put_u64(footer.len() as u64);
+    out.put_u32(checksum(footer));
+    out.extend_from_slice(MAGIC);
+    out.put_u8(VERSION);
+}
+
+/// Reads the tail of a segment of `len` bytes: where its footer lies.
+pub(crate) fn parse_tail(tail: &[u8], len: u64) -> Decoded<Stored> {
+    let mut reader = Reader::new(tail);
+    let footer_len = reader.u64()?;
+    let checksum = reader.u32()?;
+    if reader.take(MAGIC.len())? != MAGIC {
+        return Err(Damage::expected("the end of a segment"));
+    }
+    let before = len.checked_sub(TAIL_BYTES as u64 + HEADER_BYTES as u64);
+    let offset = before.and_then(|before| before.checked_sub(footer_len));
+    let offset = offset.ok_or(Damage::expected("a footer within the segment"))? + HEADER_BYTES as u64;
+    Ok(Stored { offset, len: footer_len, checksum })
+}

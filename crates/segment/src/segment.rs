@@ -1,0 +1,231 @@
+//! A segment that is open for reading.
+//!
+//! Owns: [`Segment`]; its footer and the directories of blocks that were asked for stay in memory.
+//! Does not own: caches of anything larger; the pages of files are the system's.
+//! Invariant: everything that is read is compared with its checksum before it is used.
+
+mod fetch;
+mod parts;
+mod verify;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use sawyer_model::{Batch, Error, Record, RecordId, SourceId, Stream, Timestamp};
+
+use crate::bits::Rows;
+use crate::column::kind;
+use crate::error::{Place, Result, SegmentError};
+use crate::heads;
+use crate::layout::{
+    BlockInfo, Directory, Footer, HEADER_BYTES, MAGIC, Summary, TAIL_BYTES, VERSION, parse_tail, part,
+};
+use crate::source::{Bytes, ReadAt};
+
+/// A segment that is open for reading, by as many threads as like.
+pub struct Segment {
+    bytes: Bytes,
+    footer: Footer,
+    summary: Summary,
+    directories: Box<[OnceLock<Arc<Directory>>]>,
+}
+
+/// A field that a block has, apart from those of its streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockField<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The names of the types of its values ([`sawyer_model::ValueRef::type_name`]), sorted.
+    pub types: Vec<&'static str>,
+    /// How many rows have it.
+    pub count: usize,
+}
+
+impl Segment {
+    /// Opens a segment: reads its header, tail and footer.
+    ///
+    /// # Errors
+    /// `Corrupt` if it is not a segment or damaged, `Invalid` if a newer version made it, `Retry` if it cannot be
+    /// read.
+    pub fn open(source: Arc<dyn ReadAt>) -> Result<Self, Error> {
+        Ok(Self::open_with(Bytes { source, verify: true })?)
+    }
+
+    /// Opens a segment whose checksums are not compared: for tests of what lies behind them.
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    #[doc(hidden)]
+    pub fn open_unverified(source: Arc<dyn ReadAt>) -> Result<Self, Error> {
+        Ok(Self::open_with(Bytes { source, verify: false })?)
+    }
+
+    fn open_with(bytes: Bytes) -> Result<Self> {
+        let len = bytes.source.len();
+        let header = bytes.read(0, HEADER_BYTES as u64, Place::of("header"))?;
+        check_magic(&header)?;
+        let tail_start = len.saturating_sub(TAIL_BYTES as u64);
+        let tail = bytes.read(tail_start, TAIL_BYTES as u64, Place::of("tail"))?;
+        let place = Place::of("tail").at(tail_start);
+        let stored = parse_tail(&tail, len).map_err(place.damaged())?;
+        let place = Place::of("footer");
+        let footer = Footer::decode(&bytes.read_checked(stored, place)?, stored.offset);
+        let footer = footer.map_err(place.at(stored.offset).damaged())?;
+        let directories = footer.blocks.iter().map(|_| OnceLock::new()).collect();
+        Ok(Self { bytes, summary: footer.summary(len), footer, directories })
+    }
+
+    /// What is known of it as a whole.
+    #[must_use]
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// How many records it has.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.summary.rows
+    }
+
+    /// Its blocks, in order.
+    #[must_use]
+    pub fn blocks(&self) -> &[BlockInfo] {
+        &self.footer.blocks
+    }
+
+    /// The streams of its records.
+    #[must_use]
+    pub fn streams(&self) -> &[Arc<Stream>] {
+        &self.footer.streams
+    }
+
+    /// The sources of its records, ascending.
+    #[must_use]
+    pub fn sources(&self) -> &[SourceId] {
+        &self.footer.sources
+    }
+
+    /// The names of all own fields of its records, ascending.
+    pub fn field_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.footer.names.iter().map(|name| &**name)
+    }
+
+    /// The own fields of the records of a block, by name.
+    ///
+    /// # Errors
+    /// `Corrupt` if the block is damaged, `Retry` if it cannot be read.
+    ///
+    /// # Panics
+    /// As everywhere here, if there is no block with this number.
+    pub fn fields(&self, block: usize) -> Result<Vec<BlockField<'_>>, Error> {
+        let directory = self.directory(block)?;
+        let field = |column: &crate::layout::ColumnEntry| BlockField {
+            name: self.name(column.name),
+            types: type_names(column.mask),
+            count: column.count,
+        };
+        Ok(directory.columns.iter().map(field).collect())
+    }
+
+    /// The timestamps of the rows of a block. Rows are ordered by stream, and by time within a stream.
+    ///
+    /// # Errors
+    /// As [`Segment::fields`].
+    pub fn timestamps(&self, block: usize) -> Result<Vec<Timestamp>, Error> {
+        Ok(self.read_timestamps(block)?)
+    }
+
+    /// The times of arrival of the rows of a block.
+    ///
+    /// # Errors
+    /// As [`Segment::fields`].
+    pub fn observed(&self, block: usize) -> Result<Vec<Timestamp>, Error> {
+        let timestamps = self.read_timestamps(block)?;
+        Ok(self.read_part(block, part::OBSERVED, |bytes| heads::parse_observed(bytes, &timestamps))?)
+    }
+
+    /// Where a record lies: the number of the block, and the row.
+    ///
+    /// # Errors
+    /// As [`Segment::fields`].
+    pub fn find(&self, id: RecordId) -> Result<Option<(usize, usize)>, Error> {
+        let Ok(source) = self.footer.sources.binary_search(&id.source) else { return Ok(None) };
+        for block in self.footer.source_blocks[source].clone() {
+            let block = block as usize;
+            let sources = self.read_sources(block)?;
+            if !sources.contains(&(source as u32)) {
+                continue;
+            }
+            let ranges = self.read_ranges(block)?;
+            let found = |(at, range): (&u32, &sawyer_model::SeqRange)| {
+                *at as usize == source && range.start == id.start
+            };
+            if let Some(row) = sources.iter().zip(&ranges).position(found) {
+                return Ok(Some((block, row)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// One record.
+    ///
+    /// # Errors
+    /// As [`Segment::fields`].
+    ///
+    /// # Panics
+    /// If the block does not have this row.
+    pub fn record(&self, block: usize, row: usize) -> Result<Record, Error> {
+        let mut rows = Rows::none(self.footer.blocks[block].rows);
+        rows.insert(row);
+        let mut batch = Batch::new();
+        self.fetch(block, &rows, &mut batch)?;
+        Ok(batch.get(0).to_record())
+    }
+
+    /// All records of a block, in the order of its rows. The fields of a record come in the order of their names.
+    ///
+    /// # Errors
+    /// As [`Segment::fields`].
+    pub fn decode_block(&self, block: usize) -> Result<Batch, Error> {
+        let mut batch = Batch::new();
+        self.fetch(block, &Rows::all(self.footer.blocks[block].rows), &mut batch)?;
+        Ok(batch)
+    }
+
+    fn name(&self, number: u32) -> &str {
+        &self.footer.names[number as usize]
+    }
+}
+
+fn check_magic(header: &[u8]) -> Result<()> {
+    let damaged = Place::of("header").damaged();
+    if header[..MAGIC.len()] != *MAGIC {
+        return Err(damaged(crate::error::Damage::expected("a segment")));
+    }
+    match header[MAGIC.len()] {
+        VERSION => Ok(()),
+        newer if newer > VERSION => Err(SegmentError::Newer("segment", newer)),
+        _ => Err(damaged(crate::error::Damage::expected("a version"))),
+    }
+}
+
+/// The names of the types in a mask, sorted.
+fn type_names(mask: u8) -> Vec<&'static str> {
+    const NAMES: [(u8, &str); kind::COUNT as usize] = [
+        (kind::BOOL, "boolean"),
+        (kind::FLOAT, "float"),
+        (kind::INT, "integer"),
+        (kind::LIST, "list"),
+        (kind::NULL, "null"),
+        (kind::JSON, "objects"),
+        (kind::STR, "string"),
+        (kind::TIMESTAMP, "timestamp"),
+    ];
+    NAMES.iter().filter(|(kind, _)| mask >> kind & 1 == 1).map(|(_, name)| *name).collect()
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment").field("summary", &self.summary).finish_non_exhaustive()
+    }
+}

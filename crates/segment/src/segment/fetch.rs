@@ -1,0 +1,183 @@
+//! Making records of rows.
+//!
+//! Owns: [`Segment::fetch`]. Invariant: what is made of a block is no larger than the block said when it was
+//! written, so that damaged counts cannot fill the memory.
+
+use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
+use sawyer_model::{Batch, Error, NameId, RecordHead, SeqRange, Timestamp};
+
+use super::Segment;
+use super::parts::Window;
+use crate::bits::Rows;
+use crate::column::{Column, Cursor};
+use crate::encode::{ROW_BYTES, raw_bytes};
+use crate::error::{Damage, Place, Result, SegmentError};
+use crate::heads::{self, StreamRuns};
+use crate::layout::{ColumnEntry, part};
+
+/// A column of which rows are wanted.
+struct Wanted<'a> {
+    entry: &'a ColumnEntry,
+    column: Column,
+    name: NameId,
+    cursor: Cursor,
+}
+
+/// For each wanted row the columns it has (as places in a list) and the ranks of its values in them.
+struct Cells {
+    /// Where the cells of each row end.
+    ends: Vec<usize>,
+    cells: Vec<(u32, u32)>,
+}
+
+/// What rows are before their fields.
+struct Heads {
+    streams: StreamRuns,
+    timestamps: Vec<Timestamp>,
+    observed: Vec<Timestamp>,
+    sources: Vec<u32>,
+    ranges: Vec<SeqRange>,
+}
+
+impl Segment {
+    /// Adds records of these rows to a batch, in the order of the rows. After an error the batch may have some of
+    /// them.
+    ///
+    /// # Errors
+    /// `Corrupt` if the block is damaged, `Retry` if it cannot be read, `Invalid` if the batch cannot hold them.
+    ///
+    /// # Panics
+    /// If there is no block with this number, or `rows` is not a set of its rows.
+    pub fn fetch(&self, block: usize, rows: &Rows, out: &mut Batch) -> Result<(), Error> {
+        let info = &self.footer.blocks[block];
+        assert_eq!(rows.len(), info.rows, "a set of rows of this block");
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let heads = self.heads(block)?;
+        let mut columns = Vec::new();
+        let cells = self.cells(block, rows, out, &mut columns)?;
+        Ok(self.push_rows(block, rows, &heads, &mut columns, &cells, out)?)
+    }
+
+    fn heads(&self, block: usize) -> Result<Heads> {
+        let timestamps = self.read_timestamps(block)?;
+        Ok(Heads {
+            streams: self.read_streams(block)?,
+            observed: self
+                .read_part(block, part::OBSERVED, |bytes| heads::parse_observed(bytes, &timestamps))?,
+            sources: self.read_sources(block)?,
+            ranges: self.read_ranges(block)?,
+            timestamps,
+        })
+    }
+
+    /// Reads the heads of the columns that any of the rows has.
+    fn cells<'a>(
+        &'a self,
+        block: usize,
+        rows: &Rows,
+        out: &mut Batch,
+        columns: &mut Vec<Wanted<'a>>,
+    ) -> Result<Cells> {
+        let mut window = Window::default();
+        let mut slots = vec![0u32; rows.len()];
+        for (slot, row) in rows.iter().enumerate() {
+            slots[row] = slot as u32;
+        }
+        let mut found: Vec<(u32, u32, u32)> = Vec::new();
+        for entry in &self.directory(block)?.columns {
+            let column = self.read_column(block, entry, &mut window)?;
+            let before = found.len();
+            let number = columns.len() as u32;
+            column.presence.for_each(rows, |row, rank| found.push((slots[row], number, rank as u32)));
+            if found.len() > before {
+                let name = out.intern(self.name(entry.name));
+                columns.push(Wanted { entry, column, name, cursor: Cursor::default() });
+            }
+        }
+        Ok(Cells::of(&found, rows.count()))
+    }
+
+    fn push_rows(
+        &self,
+        block: usize,
+        rows: &Rows,
+        heads: &Heads,
+        columns: &mut [Wanted<'_>],
+        cells: &Cells,
+        out: &mut Batch,
+    ) -> Result<()> {
+        let place = Place::in_block("block", block);
+        let raw_bytes_max = self.footer.blocks[block].raw_bytes;
+        let room = (BATCH_TEXT_BYTES_MAX - out.text_bytes()) as u64;
+        let mut raw = 0;
+        let mut last_stream = None;
+        for (slot, row) in rows.iter().enumerate() {
+            let stream = heads.streams.stream_of(row);
+            let stream = match last_stream {
+                Some((known, number)) if known == stream => number,
+                _ => out.add_stream(&self.footer.streams[stream]),
+            };
+            last_stream = Some((heads.streams.stream_of(row), stream));
+            let mut writer = out.begin(heads.of(row, &self.footer.sources), stream);
+            raw += ROW_BYTES;
+            for (column, rank) in cells.of_row(slot) {
+                let Wanted { entry, column, name, cursor } = &mut columns[*column as usize];
+                let data = self.data(block, entry);
+                let value = column.values.get(&column.head, *rank as usize, data, cursor)?;
+                raw += raw_bytes(value);
+                if raw > raw_bytes_max {
+                    return Err(place.damaged()(Damage::expected(
+                        "no more bytes than the block was made of",
+                    )));
+                }
+                if raw > room {
+                    return Err(SegmentError::Invalid("a batch cannot hold these records"));
+                }
+                writer.field_by_id(*name, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Heads {
+    fn of(&self, row: usize, sources: &[sawyer_model::SourceId]) -> RecordHead {
+        RecordHead {
+            timestamp: self.timestamps[row],
+            observed: self.observed[row],
+            source: sources[self.sources[row] as usize],
+            range: self.ranges[row],
+        }
+    }
+}
+
+impl Cells {
+    /// Sorts what was found by column into rows.
+    fn of(found: &[(u32, u32, u32)], row_count: usize) -> Self {
+        let mut ends = vec![0usize; row_count];
+        for (slot, _, _) in found {
+            ends[*slot as usize] += 1;
+        }
+        let mut end = 0;
+        for row_end in &mut ends {
+            // For now where the row starts; filling moves it to where it ends.
+            let count = *row_end;
+            *row_end = end;
+            end += count;
+        }
+        let mut cells = vec![(0, 0); found.len()];
+        for (slot, column, rank) in found {
+            let at = &mut ends[*slot as usize];
+            cells[*at] = (*column, *rank);
+            *at += 1;
+        }
+        Self { ends, cells }
+    }
+
+    fn of_row(&self, slot: usize) -> &[(u32, u32)] {
+        let start = if slot == 0 { 0 } else { self.ends[slot - 1] };
+        &self.cells[start..self.ends[slot]]
+    }
+}

@@ -1,0 +1,146 @@
+//! Reading the parts of blocks.
+//!
+//! Owns: which bytes are read for a part, and the place that an error names.
+//! Invariant: the head of a column is read together with its small neighbours, so that a block of thousands of
+//! small columns takes few reads.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use sawyer_model::{SeqRange, Timestamp};
+
+use super::Segment;
+use crate::bytes::Reader;
+use crate::column::Column;
+use crate::error::{Damage, Decoded, Place, Result};
+use crate::heads::{self, StreamRuns};
+use crate::layout::{ColumnEntry, Directory, part};
+use crate::source::{Data, Stored};
+
+/// Heads of neighbouring columns are read together up to this many bytes.
+const WINDOW_BYTES: u64 = 64 << 10;
+
+/// Bytes of a block that were read ahead.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Segment {
+    /// The directory of a block.
+    pub(super) fn directory(&self, block: usize) -> Result<&Directory> {
+        if let Some(directory) = self.directories[block].get() {
+            return Ok(directory);
+        }
+        let info = &self.footer.blocks[block];
+        let place = Place::in_block("directory", block);
+        let bytes = self.bytes.read_checked(info.directory, place)?;
+        let directory =
+            Directory::parse(&mut Reader::new(&bytes), info.bytes, info.rows, self.footer.names.len());
+        let directory = directory.map_err(place.at(info.directory.offset).damaged())?;
+        Ok(self.directories[block].get_or_init(|| Arc::new(directory)))
+    }
+
+    /// Reads a part of a block.
+    pub(super) fn read_part<T>(
+        &self,
+        block: usize,
+        kind: u8,
+        parse: impl FnOnce(&[u8]) -> Decoded<T>,
+    ) -> Result<T> {
+        let place = Place::in_block(part_name(kind), block);
+        let missing = || place.damaged()(Damage::expected("the part to be there"));
+        let entry = self.directory(block)?.part(kind).ok_or_else(missing)?;
+        let stored = self.stored(block, &entry.range, entry.checksum);
+        let bytes = self.bytes.read_checked(stored, place)?;
+        parse(&bytes).map_err(place.at(stored.offset).damaged())
+    }
+
+    pub(super) fn read_timestamps(&self, block: usize) -> Result<Vec<Timestamp>> {
+        let rows = self.footer.blocks[block].rows;
+        self.read_part(block, part::TIMESTAMPS, |bytes| heads::parse_timestamps(bytes, rows))
+    }
+
+    pub(super) fn read_streams(&self, block: usize) -> Result<StreamRuns> {
+        let (rows, streams) = (self.footer.blocks[block].rows, self.footer.streams.len());
+        self.read_part(block, part::STREAMS, |bytes| StreamRuns::parse(bytes, rows, streams))
+    }
+
+    /// The numbers of the sources of the rows.
+    pub(super) fn read_sources(&self, block: usize) -> Result<Vec<u32>> {
+        let (rows, sources) = (self.footer.blocks[block].rows, self.footer.sources.len());
+        self.read_part(block, part::SOURCES, |bytes| heads::parse_sources(bytes, rows, sources))
+    }
+
+    pub(super) fn read_ranges(&self, block: usize) -> Result<Vec<SeqRange>> {
+        let rows = self.footer.blocks[block].rows;
+        self.read_part(block, part::RANGES, |bytes| heads::parse_ranges(bytes, rows))
+    }
+
+    /// Reads the head of a column. Columns are cheapest in order, with one window.
+    pub(super) fn read_column(
+        &self,
+        block: usize,
+        entry: &ColumnEntry,
+        window: &mut Window,
+    ) -> Result<Column> {
+        let info = &self.footer.blocks[block];
+        let place = Place::in_block("head of column", block).column(entry.name);
+        let len = entry.head.end - entry.head.start;
+        let head = if len >= WINDOW_BYTES {
+            self.bytes.read_checked(self.stored(block, &entry.head, entry.head_checksum), place)?
+        } else {
+            if !window.has(&entry.head) {
+                let end = info.bytes.min(entry.head.start + WINDOW_BYTES);
+                let bytes = self.bytes.read(info.offset + entry.head.start, end - entry.head.start, place)?;
+                *window = Window { start: entry.head.start, bytes };
+            }
+            let head = window.get(&entry.head).to_vec();
+            self.bytes.check(&head, entry.head_checksum, place.at(info.offset + entry.head.start))?;
+            head
+        };
+        let column =
+            Column::parse(head, info.rows).map_err(place.at(info.offset + entry.head.start).damaged())?;
+        if column.presence.count() != entry.count || column.values.mask() != entry.mask {
+            return Err(place.damaged()(Damage::expected("what the directory says")));
+        }
+        Ok(column)
+    }
+
+    /// The bulky bytes of a column.
+    pub(super) fn data(&self, block: usize, entry: &ColumnEntry) -> Data<'_> {
+        Data {
+            bytes: &self.bytes,
+            offset: self.footer.blocks[block].offset + entry.data.start,
+            place: Place::in_block("column", block).column(entry.name),
+        }
+    }
+
+    pub(super) fn stored(&self, block: usize, range: &Range<u64>, checksum: u32) -> Stored {
+        let offset = self.footer.blocks[block].offset + range.start;
+        Stored { offset, len: range.end - range.start, checksum }
+    }
+}
+
+impl Window {
+    fn has(&self, range: &Range<u64>) -> bool {
+        range.start >= self.start && range.end <= self.start + self.bytes.len() as u64
+    }
+
+    fn get(&self, range: &Range<u64>) -> &[u8] {
+        &self.bytes[(range.start - self.start) as usize..(range.end - self.start) as usize]
+    }
+}
+
+fn part_name(kind: u8) -> &'static str {
+    match kind {
+        part::STREAMS => "streams",
+        part::TIMESTAMPS => "timestamps",
+        part::OBSERVED => "times of arrival",
+        part::SOURCES => "sources",
+        part::RANGES => "ranges",
+        part::FILTER => "filter",
+        _ => "part",
+    }
+}

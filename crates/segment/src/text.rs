@@ -1,0 +1,213 @@
+//! Columns of text: constant, dictionary, fixed-width hexadecimal or UUID, or compressed frames.
+//!
+//! Owns: these encodings and the choice between them; the same for strings and for JSON kept whole.
+//! Does not own: which rows have a text (`column`).
+//! Invariant: any text reads back exactly; a text that is not the canonical writing of 16 bytes is never kept as
+//! 16 bytes.
+
+mod encode;
+mod frame;
+
+use crate::bits::packed_bytes;
+use crate::bytes::Reader;
+use crate::error::{Damage, Decoded, Result};
+use crate::ints::{Ints, IntsCursor};
+use crate::source::Data;
+
+pub(crate) use self::encode::encode;
+pub(crate) use self::frame::{TextFrame, Texts};
+
+const CONSTANT: u8 = 0;
+const DICTIONARY: u8 = 1;
+const FRAMES: u8 = 2;
+const HEX: u8 = 3;
+const UUID: u8 = 4;
+
+/// Longest hexadecimal text that is kept as bytes, in bytes: SHA-256.
+const HEX_BYTES_MAX: usize = 32;
+/// Shortest one, in bytes: below, compression does as well.
+const HEX_BYTES_MIN: usize = 8;
+const UUID_BYTES: usize = 16;
+const UUID_DIGITS: usize = 36;
+/// Where the hyphens of a UUID are.
+const UUID_HYPHENS: [usize; 4] = [8, 13, 18, 23];
+
+/// Rows in a frame of fixed-width bytes.
+const FIXED_FRAME_ROWS: usize = 1024;
+/// Rows in a frame of compressed text: fetching one row decompresses as many.
+const FRAME_ROWS_MAX: usize = 1024;
+/// Text at which a frame is closed; it may end with one longer value.
+const FRAME_BYTES_MAX: usize = 128 << 10;
+
+/// A column that was found to be well-formed.
+#[derive(Debug)]
+pub(crate) struct Text {
+    count: usize,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Constant(Box<str>),
+    Dictionary { entries: TextFrame, codes: Ints },
+    Frames(Box<[Frame]>),
+    Fixed { uuid: bool, width: usize, offset: u64, checksums: Box<[u32]> },
+}
+
+#[derive(Debug)]
+struct Frame {
+    rows_end: usize,
+    rows: usize,
+    offset: u64,
+    len: u64,
+    checksum: u32,
+}
+
+/// What was read last.
+#[derive(Debug, Default)]
+pub(crate) struct TextCursor {
+    codes: IntsCursor,
+    frame: Option<usize>,
+    texts: TextFrame,
+    fixed: Vec<u8>,
+    digits: String,
+}
+
+impl Text {
+    /// Reads the head of a column of `count` texts. `data_offset` is where its bulky bytes start, and is moved
+    /// behind them.
+    pub(crate) fn parse(reader: &mut Reader<'_>, count: usize, data_offset: &mut u64) -> Decoded<Self> {
+        let kind = match reader.u8()? {
+            CONSTANT => Kind::Constant(reader.text(sawyer_model::limits::VALUE_BYTES_MAX)?.into()),
+            DICTIONARY => Self::parse_dictionary(reader, count)?,
+            FRAMES => Self::parse_frames(reader, count, data_offset)?,
+            HEX => {
+                let width = usize::from(reader.u8()?);
+                if !(HEX_BYTES_MIN..=HEX_BYTES_MAX).contains(&width) {
+                    return Err(Damage::expected("hexadecimal texts within bounds"));
+                }
+                Self::parse_fixed(reader, count, false, width, data_offset)?
+            }
+            UUID => Self::parse_fixed(reader, count, true, UUID_BYTES, data_offset)?,
+            other => return Err(Damage::unknown("encoding of text", other)),
+        };
+        Ok(Self { count, kind })
+    }
+
+    fn parse_dictionary(reader: &mut Reader<'_>, count: usize) -> Decoded<Kind> {
+        let entry_count = reader.at_most(count, "no more entries than rows")?;
+        let len = reader.count()?;
+        let entries = TextFrame::parse(reader.take(len)?, entry_count)?;
+        let codes = Ints::parse(reader, count)?;
+        Ok(Kind::Dictionary { entries, codes })
+    }
+
+    fn parse_frames(reader: &mut Reader<'_>, count: usize, data_offset: &mut u64) -> Decoded<Kind> {
+        let mut frames = Vec::with_capacity(reader.clone().count()?);
+        let mut rows_end = 0;
+        for _ in 0..reader.count()? {
+            let rows = reader.at_most(count - rows_end, "frames of no more than all rows")?;
+            let len = reader.varint()?;
+            rows_end += rows;
+            frames.push(Frame { rows_end, rows, offset: *data_offset, len, checksum: reader.u32()? });
+            *data_offset =
+                data_offset.checked_add(len).ok_or(Damage::expected("frames within the segment"))?;
+        }
+        if rows_end != count {
+            return Err(Damage::expected("a frame for each row"));
+        }
+        Ok(Kind::Frames(frames.into()))
+    }
+
+    fn parse_fixed(
+        reader: &mut Reader<'_>,
+        count: usize,
+        uuid: bool,
+        width: usize,
+        data_offset: &mut u64,
+    ) -> Decoded<Kind> {
+        let frame_count = count.div_ceil(FIXED_FRAME_ROWS);
+        if frame_count > reader.left() / size_of::<u32>() {
+            return Err(Damage::expected("a checksum for each frame"));
+        }
+        let checksums = (0..frame_count).map(|_| reader.u32()).collect::<Decoded<_>>()?;
+        let offset = *data_offset;
+        *data_offset = offset
+            .checked_add(packed_bytes(count, width as u32 * u8::BITS) as u64)
+            .ok_or(Damage::expected("frames within the segment"))?;
+        Ok(Kind::Fixed { uuid, width, offset, checksums })
+    }
+
+    /// The text at this place. `head` holds the bytes it was parsed from.
+    pub(crate) fn get<'a>(
+        &'a self,
+        head: &[u8],
+        at: usize,
+        data: Data<'_>,
+        cursor: &'a mut TextCursor,
+    ) -> Result<&'a str> {
+        assert!(at < self.count, "the column has this text");
+        match &self.kind {
+            Kind::Constant(text) => Ok(text),
+            Kind::Dictionary { entries, codes } => {
+                let code = codes.get(head, at, &mut cursor.codes);
+                let entry = usize::try_from(code).ok().and_then(|code| entries.get(code));
+                entry.ok_or(Damage::expected("the code of an entry")).map_err(data.place.damaged())
+            }
+            Kind::Frames(frames) => {
+                let number = frames.partition_point(|frame| frame.rows_end <= at);
+                let frame = &frames[number];
+                if cursor.frame != Some(number) {
+                    cursor.frame = None;
+                    cursor.texts = frame.read(data)?;
+                    cursor.frame = Some(number);
+                }
+                let at = at - (frame.rows_end - frame.rows);
+                Ok(cursor.texts.get(at).expect("the frame has as many texts as rows"))
+            }
+            Kind::Fixed { uuid, width, .. } => {
+                let number = at / FIXED_FRAME_ROWS;
+                if cursor.frame != Some(number) {
+                    cursor.frame = None;
+                    cursor.fixed = self.fixed_frame(number, data)?;
+                    cursor.frame = Some(number);
+                }
+                let start = at % FIXED_FRAME_ROWS * width;
+                cursor.digits.clear();
+                put_digits(&mut cursor.digits, &cursor.fixed[start..start + width], *uuid);
+                Ok(&cursor.digits)
+            }
+        }
+    }
+
+    fn fixed_frame(&self, number: usize, data: Data<'_>) -> Result<Vec<u8>> {
+        let Kind::Fixed { width, offset, checksums, .. } = &self.kind else {
+            unreachable!("called for fixed-width columns only")
+        };
+        let start = number * FIXED_FRAME_ROWS;
+        let rows = FIXED_FRAME_ROWS.min(self.count - start);
+        data.frame(offset + (start * width) as u64, (rows * width) as u64, checksums[number])
+    }
+}
+
+impl Frame {
+    fn read(&self, data: Data<'_>) -> Result<TextFrame> {
+        let bytes = data.frame(self.offset, self.len, self.checksum)?;
+        TextFrame::parse(&bytes, self.rows).map_err(data.place.damaged())
+    }
+}
+
+/// The texts that these bytes stand for: lower-case digits, and hyphens if it is a UUID.
+fn put_digits(out: &mut String, bytes: &[u8], uuid: bool) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        if uuid && UUID_HYPHENS.contains(&out.len()) {
+            out.push('-');
+        }
+        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        out.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! Choosing how texts are kept, and writing them so.
+//!
+//! Owns: the choice.
+//! Invariant: the choice depends on nothing but the texts, so that equal records make equal bytes.
+
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{
+    CONSTANT, DICTIONARY, FIXED_FRAME_ROWS, FRAME_BYTES_MAX, FRAME_ROWS_MAX, FRAMES, HEX, HEX_BYTES_MAX,
+    HEX_BYTES_MIN, Texts, UUID, UUID_BYTES, UUID_DIGITS, UUID_HYPHENS,
+};
+use crate::bytes::{Put, checksum};
+use crate::ints;
+
+/// Entries of the largest dictionary: more make its decoding dearer than it saves.
+const DICTIONARY_ENTRIES_MAX: usize = 16 << 10;
+/// After so many texts it is looked whether a dictionary is still likely.
+const DICTIONARY_TRIAL_ROWS: usize = 2048;
+
+/// Writes texts; what is small goes to `head`, what is bulky to `data`.
+pub(crate) fn encode(texts: &Texts, head: &mut Vec<u8>, data: &mut Vec<u8>) {
+    if let Some(dictionary) = Dictionary::of(texts) {
+        return dictionary.put(texts, head);
+    }
+    if let Some((uuid, width)) = fixed_width(texts) {
+        return put_fixed(texts, uuid, width, head, data);
+    }
+    put_frames(texts, head, data);
+}
+
+struct Dictionary {
+    /// For each entry, a text that has it.
+    entries: Vec<usize>,
+    codes: Vec<i64>,
+}
+
+impl Dictionary {
+    /// A dictionary, if it is worth it.
+    fn of(texts: &Texts) -> Option<Self> {
+        let entries_max = DICTIONARY_ENTRIES_MAX.min(texts.len().div_ceil(2));
+        let mut table: HashTable<u32> = HashTable::new();
+        let mut found = Self { entries: Vec::new(), codes: Vec::with_capacity(texts.len()) };
+        let mut entry_bytes = 0;
+        let hash = |text: &str| xxh3_64(text.as_bytes());
+        for (at, text) in texts.iter().enumerate() {
+            let entries = &mut found.entries;
+            let known = table.find(hash(text), |code| texts.get(entries[*code as usize]) == text);
+            let code = known.copied().unwrap_or_else(|| {
+                let code = entries.len() as u32;
+                entries.push(at);
+                entry_bytes += text.len();
+                table.insert_unique(hash(text), code, |code| hash(texts.get(entries[*code as usize])));
+                code
+            });
+            found.codes.push(i64::from(code));
+            let hopeless = at == DICTIONARY_TRIAL_ROWS && found.entries.len() * 5 > at * 4;
+            if hopeless || found.entries.len() > entries_max {
+                return None;
+            }
+        }
+        let worth_it = found.entries.len() == 1 || entry_bytes * 2 <= texts.bytes();
+        (worth_it && !found.entries.is_empty()).then_some(found)
+    }
+
+    fn put(&self, texts: &Texts, head: &mut Vec<u8>) {
+        if let [only] = self.entries[..] {
+            head.put_u8(CONSTANT);
+            head.put_text(texts.get(only));
+            return;
+        }
+        let mut entries = Texts::default();
+        for at in &self.entries {
+            entries.push(texts.get(*at));
+        }
+        let mut frame = Vec::new();
+        entries.put_frame(&mut frame, 0..entries.len());
+        head.put_u8(DICTIONARY);
+        head.put_varint(entries.len() as u64);
+        head.put_varint(frame.len() as u64);
+        head.extend_from_slice(&frame);
+        ints::encode(head, &self.codes);
+    }
+}
+
+/// The width in bytes, if all texts are hexadecimal digits of one length, or UUIDs.
+fn fixed_width(texts: &Texts) -> Option<(bool, usize)> {
+    let len = texts.iter().next()?.len();
+    let digits = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if (HEX_BYTES_MIN * 2..=HEX_BYTES_MAX * 2).contains(&len)
+        && len.is_multiple_of(2)
+        && texts.iter().all(|text| text.len() == len && digits(text))
+    {
+        return Some((false, len / 2));
+    }
+    let uuid = |text: &str| {
+        text.len() == UUID_DIGITS
+            && text.bytes().enumerate().all(|(at, byte)| {
+                if UUID_HYPHENS.contains(&at) {
+                    byte == b'-'
+                } else {
+                    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+                }
+            })
+    };
+    texts.iter().all(uuid).then_some((true, UUID_BYTES))
+}
+
+fn put_fixed(texts: &Texts, uuid: bool, width: usize, head: &mut Vec<u8>, data: &mut Vec<u8>) {
+    let start = data.len();
+    for text in texts.iter() {
+        put_digits_as_bytes(text, data);
+    }
+    if uuid {
+        head.put_u8(UUID);
+    } else {
+        head.put_u8(HEX);
+        head.put_u8(width as u8);
+    }
+    for frame in data[start..].chunks(FIXED_FRAME_ROWS * width) {
+        head.put_u32(checksum(frame));
+    }
+}
+
+fn put_digits_as_bytes(text: &str, out: &mut Vec<u8>) {
+    let mut high = None;
+    for byte in text.bytes().filter(|byte| *byte != b'-') {
+        let digit = if byte <= b'9' { byte - b'0' } else { byte - b'a' + 10 };
+        match high.take() {
+            None => high = Some(digit << 4),
+            Some(high) => out.push(high | digit),
+        }
+    }
+}
+
+fn put_frames(texts: &Texts, head: &mut Vec<u8>, data: &mut Vec<u8>) {
+    let frames = frame_ranges(texts);
+    head.put_u8(FRAMES);
+    head.put_varint(frames.len() as u64);
+    for rows in frames {
+        let start = data.len();
+        head.put_varint(rows.len() as u64);
+        texts.put_frame(data, rows);
+        head.put_varint((data.len() - start) as u64);
+        head.put_u32(checksum(&data[start..]));
+    }
+}
+
+fn frame_ranges(texts: &Texts) -> Vec<std::ops::Range<usize>> {
+    let mut frames = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (at, text) in texts.iter().enumerate() {
+        bytes += text.len();
+        if at + 1 - start >= FRAME_ROWS_MAX || bytes >= FRAME_BYTES_MAX {
+            frames.push(start..at + 1);
+            (start, bytes) = (at + 1, 0);
+        }
+    }
+    if start < texts.len() {
+        frames.push(start..texts.len());
+    }
+    frames
+}

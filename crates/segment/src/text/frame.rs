@@ -1,0 +1,110 @@
+//! Several texts in one piece.
+//!
+//! Owns: [`Texts`], being gathered, and [`TextFrame`], as read; the bytes of a frame (lengths, then the texts
+//! together, compressed).
+//! Invariant: lengths are checked against the bounds of a value before anything is decompressed.
+
+use sawyer_model::limits::VALUE_BYTES_MAX;
+
+use super::FRAME_BYTES_MAX;
+use crate::bytes::Reader;
+use crate::error::{Damage, Decoded};
+use crate::ints::{self, Ints};
+use crate::zip;
+
+/// Most text in one frame: it is closed at [`FRAME_BYTES_MAX`], by a value that may be as long as any. A
+/// dictionary can hold as much as a block has.
+const TEXT_BYTES_MAX: usize = sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
+
+const _: () = assert!(FRAME_BYTES_MAX + VALUE_BYTES_MAX < TEXT_BYTES_MAX, "every frame can be read");
+
+/// Texts on their way into a column.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Texts {
+    text: String,
+    ends: Vec<usize>,
+}
+
+/// Texts that were read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TextFrame {
+    text: String,
+    ends: Vec<u32>,
+}
+
+impl Texts {
+    pub(crate) fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The length of all texts together.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    pub(crate) fn get(&self, at: usize) -> &str {
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.text[start..self.ends[at]]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|at| self.get(at))
+    }
+
+    /// Appends the bytes of a frame of these texts.
+    pub(crate) fn put_frame(&self, out: &mut Vec<u8>, range: std::ops::Range<usize>) {
+        let start = if range.start == 0 { 0 } else { self.ends[range.start - 1] };
+        let end = if range.end == 0 { 0 } else { self.ends[range.end - 1] };
+        let lengths: Vec<i64> = range.map(|at| self.get(at).len() as i64).collect();
+        ints::encode(out, &lengths);
+        zip::put_zipped(out, &self.text.as_bytes()[start..end]);
+    }
+}
+
+impl TextFrame {
+    /// Reads the bytes of a frame of `count` texts.
+    pub(crate) fn parse(bytes: &[u8], count: usize) -> Decoded<Self> {
+        let mut reader = Reader::new(bytes);
+        let lengths = Ints::parse(&mut reader, count)?.decode(bytes);
+        let mut ends = Vec::with_capacity(count);
+        let mut end = 0;
+        for length in lengths {
+            let length = usize::try_from(length).ok().filter(|length| *length <= VALUE_BYTES_MAX);
+            end += length.ok_or(Damage::expected("texts within bounds"))?;
+            if end > TEXT_BYTES_MAX {
+                return Err(Damage::expected("a frame within bounds"));
+            }
+            ends.push(end as u32);
+        }
+        let text = zip::unzip(&mut reader, end)?;
+        let text = String::from_utf8(text).map_err(|_| Damage::expected("UTF-8"))?;
+        if !ends.iter().all(|end| text.is_char_boundary(*end as usize)) {
+            return Err(Damage::expected("texts that end between characters"));
+        }
+        Ok(Self { text, ends })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn get(&self, at: usize) -> Option<&str> {
+        let end = *self.ends.get(at)? as usize;
+        let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
+        Some(&self.text[start..end])
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).filter_map(|at| self.get(at))
+    }
+}

@@ -1,0 +1,164 @@
+//! What goes into a segment or a frame comes out of it.
+
+#[path = "support/generate.rs"]
+mod generate;
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use sawyer_model::{Batch, NameId, RecordHead, SeqRange, SourceId, Stream, Timestamp, Value, ValueRef};
+use sawyer_segment::{
+    BatchCompression, EncodeSettings, Rows, Segment, decode_batch, encode, encode_batch, encode_batch_with,
+};
+
+use self::generate::{batches, exact, exact_all, records};
+
+fn open(bytes: Vec<u8>) -> Segment {
+    Segment::open(Arc::new(bytes)).unwrap()
+}
+
+fn segment_of(batches: &[Batch], settings: &EncodeSettings) -> Segment {
+    let batches: Vec<&Batch> = batches.iter().collect();
+    let encoded = encode(&batches, settings).unwrap();
+    let segment = open(encoded.bytes);
+    assert_eq!(*segment.summary(), encoded.summary);
+    segment
+}
+
+fn all_of(segment: &Segment) -> Vec<Batch> {
+    (0..segment.blocks().len()).map(|block| segment.decode_block(block).unwrap()).collect()
+}
+
+fn small_blocks(rows: usize) -> EncodeSettings {
+    EncodeSettings { block_rows_max: rows, ..EncodeSettings::default() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_records_come_out_of_a_segment(records in records(0..120), size in 1usize..60, rows in 1usize..100) {
+        let batches = batches(&records, size);
+        let segment = segment_of(&batches, &small_blocks(rows));
+        segment.verify().unwrap();
+        let out = all_of(&segment);
+        prop_assert_eq!(exact_all(&out), exact_all(&batches));
+        for (block, batch) in out.iter().enumerate() {
+            let keys: Vec<_> = batch.iter().map(|r| (r.stream_index(), r.timestamp(), r.source(), r.range().start)).collect();
+            prop_assert!(keys.is_sorted(), "{keys:?}");
+            let info = &segment.blocks()[block];
+            prop_assert_eq!(batch.len(), info.rows);
+            prop_assert!(batch.iter().all(|r| info.timestamps.contains(&r.timestamp())));
+            prop_assert!(batch.iter().all(|r| info.observed.contains(&r.observed())));
+            let timestamps: Vec<Timestamp> = batch.iter().map(|r| r.timestamp()).collect();
+            prop_assert_eq!(segment.timestamps(block).unwrap(), timestamps);
+        }
+        for record in batches.iter().flat_map(Batch::iter) {
+            let (block, row) = segment.find(record.id()).unwrap().unwrap();
+            prop_assert_eq!(segment.record(block, row).unwrap().source, record.source());
+        }
+    }
+
+    #[test]
+    fn any_rows_can_be_fetched(records in records(1..100), wanted in prop::collection::vec(any::<bool>(), 100)) {
+        let batches = batches(&records, 1000);
+        let segment = segment_of(&batches, &EncodeSettings::default());
+        let all = segment.decode_block(0).unwrap();
+        let rows: Rows = wanted.into_iter().take(all.len()).collect();
+        let mut some = Batch::new();
+        segment.fetch(0, &rows, &mut some).unwrap();
+        let expected: Vec<String> = rows.iter().map(|row| exact(&all.get(row).to_record())).collect();
+        let found: Vec<String> = some.iter().map(|record| exact(&record.to_record())).collect();
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn any_batch_comes_out_of_a_frame(records in records(0..60), covered in prop::collection::vec((0u128..3, any::<u64>(), any::<u32>()), 0..5)) {
+        let mut batch: Batch = records.iter().collect();
+        for (source, start, len) in covered {
+            batch.cover(SourceId(source), SeqRange::new(start, start.saturating_add(u64::from(len))));
+        }
+        batch.retain(|record| record.range().start % 3 != 0);
+        for compression in [BatchCompression::Plain, BatchCompression::Zstd] {
+            let out = decode_batch(&encode_batch_with(&batch, compression)).unwrap();
+            prop_assert_eq!(out.covered(), batch.covered());
+            let in_order = |batch: &Batch| batch.iter().map(|r| exact(&r.to_record())).collect::<Vec<_>>();
+            prop_assert_eq!(in_order(&out), in_order(&batch));
+            let names = |batch: &Batch| batch.iter().flat_map(|r| r.own_fields().map(|(n, _)| n.to_owned()).collect::<Vec<_>>()).collect::<Vec<_>>();
+            prop_assert_eq!(names(&out), names(&batch));
+        }
+    }
+}
+
+fn head(row: u64) -> RecordHead {
+    RecordHead {
+        timestamp: Timestamp::from_millis(row as i64),
+        observed: Timestamp::from_millis(row as i64 + 3),
+        source: SourceId(9),
+        range: SeqRange::new(row * 100, row * 100 + 100),
+    }
+}
+
+fn one_stream(batch: &mut Batch) -> u32 {
+    batch.add_stream(&Arc::new(Stream::new([("pod", Value::from("cart-1"))])))
+}
+
+#[test]
+fn an_empty_segment_is_a_segment() {
+    let segment = segment_of(&[Batch::new()], &EncodeSettings::default());
+    assert_eq!(segment.rows(), 0);
+    assert_eq!(segment.summary().timestamps, None);
+    segment.verify().unwrap();
+}
+
+#[test]
+fn a_hundred_thousand_names_are_no_cliff() {
+    let mut batch = Batch::new();
+    let stream = one_stream(&mut batch);
+    for row in 0..100_000u64 {
+        let mut writer = batch.begin(head(row), stream);
+        writer.field_by_id(NameId::MESSAGE, ValueRef::Str("hello"));
+        writer.field(&format!("field.{row}"), ValueRef::Int(row as i64));
+    }
+    let before = std::time::Instant::now();
+    let segment = segment_of(std::slice::from_ref(&batch), &EncodeSettings::default());
+    assert_eq!(segment.field_names().len(), 100_001);
+    let out = all_of(&segment);
+    assert_eq!(exact_all(&out), exact_all([&batch]));
+    assert!(segment.summary().bytes < 100_000 * 60, "{}", segment.summary().bytes);
+    assert!(before.elapsed().as_secs() < 60, "{:?}", before.elapsed());
+}
+
+#[test]
+fn large_values_come_out() {
+    let mut batch = Batch::new();
+    let stream = one_stream(&mut batch);
+    let large = "어제 오늘 내일 0123456789 ".repeat(1 << 20);
+    for row in 0..20 {
+        let text = match row {
+            7 => &large[..1 << 20],
+            11 => large.as_str(),
+            _ => "short",
+        };
+        let text = &text[..text.floor_char_boundary(sawyer_model::limits::VALUE_BYTES_MAX)];
+        batch.begin(head(row), stream).field_by_id(NameId::MESSAGE, ValueRef::Str(text));
+    }
+    let segment = segment_of(std::slice::from_ref(&batch), &EncodeSettings::default());
+    assert!(segment.blocks().len() > 1);
+    let out = all_of(&segment);
+    let messages =
+        out.iter().flat_map(|batch| batch.iter().map(|record| record.message()).collect::<Vec<_>>());
+    assert!(messages.eq(batch.iter().map(|record| record.message())));
+    assert_eq!(decode_batch(&encode_batch(&batch)).unwrap().get(11).message(), batch.get(11).message());
+}
+
+#[test]
+fn lines_that_follow_each_other_take_no_room_for_their_places() {
+    let mut batch = Batch::new();
+    let stream = one_stream(&mut batch);
+    for row in 0..50_000 {
+        batch.begin(head(row), stream).field_by_id(NameId::LEVEL, ValueRef::Str("info"));
+    }
+    let segment = segment_of(std::slice::from_ref(&batch), &EncodeSettings::default());
+    assert!(segment.summary().bytes < 10_000, "{}", segment.summary().bytes);
+}

@@ -1,0 +1,139 @@
+//! Records of every kind, and comparing them exactly.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use sawyer_model::{Batch, Record, SeqRange, SourceId, Stream, Timestamp, Value};
+
+/// A text that is likely to be like others, or anything.
+pub(crate) fn text() -> BoxedStrategy<String> {
+    prop_oneof![
+        4 => prop::sample::select(vec!["", "error", "info", "GET /api/v1/carts 200", "결제 실패: 시간 초과", "Error", "42", "true"])
+            .prop_map(str::to_owned),
+        3 => "(connection|timeout|user|order)( (refused|7|결제|of)){0,3}",
+        2 => "[0-9a-f]{32}",
+        1 => "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        1 => any::<String>(),
+        1 => (1usize..3000).prop_map(|n| "long line ".repeat(n / 10)),
+    ]
+    .boxed()
+}
+
+/// A value that is not a list.
+pub(crate) fn scalar() -> BoxedStrategy<Value> {
+    prop_oneof![
+        1 => Just(Value::Null),
+        1 => any::<bool>().prop_map(Value::Bool),
+        3 => prop_oneof![-5i64..600, any::<i64>(), Just(i64::MIN), Just(i64::MAX)].prop_map(Value::Int),
+        2 => prop_oneof![
+            any::<f64>(), Just(f64::NAN), Just(-0.0), Just(f64::INFINITY), Just(f64::from_bits(0x7ff8_dead_beef_0001)),
+            (-50i32..50).prop_map(|n| f64::from(n) / 4.0),
+        ].prop_map(Value::Float),
+        1 => time().prop_map(Value::Timestamp),
+        5 => text().prop_map(Value::from),
+        1 => "\\[\\{\"a\":[0-9]{1,3}\\}\\]".prop_map(|text| Value::Json(text.into())),
+    ]
+    .boxed()
+}
+
+/// Any value.
+pub(crate) fn value() -> BoxedStrategy<Value> {
+    prop_oneof![8 => scalar(), 1 => prop::collection::vec(scalar(), 0..5).prop_map(Value::List)].boxed()
+}
+
+/// Times, many of them equal, some far away.
+pub(crate) fn time() -> BoxedStrategy<Timestamp> {
+    prop_oneof![
+        4 => (0i64..20).prop_map(|n| Timestamp::from_millis(1_700_000_000_000 + n * 250)),
+        2 => (0i64..1_000_000_000_000).prop_map(|n| Timestamp::from_nanos(1_700_000_000_000_000_000 + n)),
+        1 => any::<i64>().prop_map(Timestamp::from_nanos),
+    ]
+    .boxed()
+}
+
+fn field() -> BoxedStrategy<(Box<str>, Value)> {
+    let name = prop_oneof![
+        6 => prop::sample::select(vec!["message", "level", "trace_id", "http.status", "n", "duration_ms", "_original", "pod"])
+            .prop_map(str::to_owned),
+        1 => "f[0-9]{1,2}",
+    ];
+    (name, value()).prop_map(|(name, value)| (name.into(), value)).boxed()
+}
+
+fn stream() -> BoxedStrategy<Arc<Stream>> {
+    let fields = (0u8..4, 0u8..3, prop::option::weighted(0.2, value()));
+    fields
+        .prop_map(|(pod, namespace, extra)| {
+            let mut fields = vec![
+                ("pod", Value::from(format!("cart-{pod}"))),
+                ("namespace", Value::from(format!("shop-{namespace}"))),
+            ];
+            fields.extend(extra.map(|extra| ("labels.x", extra)));
+            Arc::new(Stream::new(fields))
+        })
+        .boxed()
+}
+
+/// A record whose place in its source is not unique yet.
+pub(crate) fn record() -> BoxedStrategy<Record> {
+    let head = (time(), time(), 0u128..4, 0u64..500, prop_oneof![4 => 0u64..400, 1 => any::<u64>()]);
+    (head, stream(), prop::collection::vec(field(), 0..8))
+        .prop_map(|((timestamp, observed, source, len, start), stream, given)| {
+            let mut fields: Vec<(Box<str>, Value)> = Vec::new();
+            for (name, value) in given {
+                if !fields.iter().any(|(known, _)| *known == name) {
+                    fields.push((name, value));
+                }
+            }
+            let range = SeqRange { start, end: start.wrapping_add(len) };
+            Record { timestamp, observed, source: SourceId(source << 100 | source), range, stream, fields }
+        })
+        .boxed()
+}
+
+/// Records, each with a start of its own in its source.
+pub(crate) fn records(count: std::ops::Range<usize>) -> BoxedStrategy<Vec<Record>> {
+    prop::collection::vec(record(), count)
+        .prop_map(|mut records| {
+            let mut next = 0u64;
+            for record in &mut records {
+                let len = record.range.end.wrapping_sub(record.range.start);
+                let start = if record.range.start < 400 { next } else { record.range.start };
+                record.range = SeqRange { start, end: start.wrapping_add(len) };
+                next = next.max(record.range.end % 1_000_000);
+            }
+            records
+        })
+        .boxed()
+}
+
+/// The records in batches of this many.
+pub(crate) fn batches(records: &[Record], size: usize) -> Vec<Batch> {
+    records.chunks(size.max(1)).map(|chunk| chunk.iter().collect()).collect()
+}
+
+/// A record as text that differs if anything in it does; the order of fields does not count.
+pub(crate) fn exact(record: &Record) -> String {
+    let mut fields: Vec<(&str, String)> =
+        record.fields.iter().map(|(name, value)| (&**name, exact_value(value))).collect();
+    fields.sort();
+    let Record { timestamp, observed, source, range, stream, .. } = record;
+    let stream: Vec<_> = stream.fields().iter().map(|(name, value)| (name, exact_value(value))).collect();
+    format!("{} {} {source} {range:?} {stream:?} {fields:?}", timestamp.nanos(), observed.nanos())
+}
+
+fn exact_value(value: &Value) -> String {
+    match value {
+        Value::Float(float) => format!("float {:016x}", float.to_bits()),
+        Value::List(values) => format!("[{}]", values.iter().map(exact_value).collect::<Vec<_>>().join(", ")),
+        other => format!("{other:?}"),
+    }
+}
+
+/// All records of batches, each as [`exact`], sorted.
+pub(crate) fn exact_all<'a>(batches: impl IntoIterator<Item = &'a Batch>) -> Vec<String> {
+    let records = batches.into_iter().flat_map(Batch::iter);
+    let mut all: Vec<String> = records.map(|record| exact(&record.to_record())).collect();
+    all.sort();
+    all
+}
