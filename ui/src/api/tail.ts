@@ -5,7 +5,7 @@
  * Does not own: the list, pausing, how rows look.
  * Invariant: a record is given at most once as long as its id is among the last ones remembered.
  */
-import { searchPage, serverNow, tailUrl } from './client';
+import { ApiError, searchPage, serverNow, tailUrl } from './client';
 import type { LogRecord } from './types';
 
 export type TailStatus = 'connecting' | 'open' | 'waiting';
@@ -126,6 +126,20 @@ export class LiveTail {
     this.callbacks.onStatus('waiting');
     // The browser repairs broken connections itself, but gives up on a refusal.
     if (this.source?.readyState !== EventSource.CLOSED) return;
+    void this.retryUnlessInvalid();
+  }
+
+  /** A refusal has a reason that the browser hides; a search with the same query tells it. */
+  private async retryUnlessInvalid(): Promise<void> {
+    const nowMs = serverNow();
+    const scope = { query: this.query, startMs: nowMs - 1, endMs: nowMs };
+    try {
+      await searchPage(scope, { order: 'desc', limit: 1 }, this.abort.signal);
+    } catch (error) {
+      if (this.abort.signal.aborted) return;
+      this.callbacks.onError((error as Error).message);
+      if (error instanceof ApiError && error.isInvalid) return;
+    }
     clearTimeout(this.retryTimer);
     this.retryTimer = setTimeout(() => this.start(), this.retryMs);
     this.retryMs = Math.min(this.retryMs * 2, RETRY_MS_MAX);

@@ -8,7 +8,7 @@ import { ansiRuns } from '../list/ansi';
 import { levelName, valueText } from '../list/cells';
 import type { Filter } from '../query/filters';
 import { usePrefs } from '../state/prefs';
-import { linkTo } from '../state/url';
+import { linkTo, navigate, type SearchState } from '../state/url';
 import { fullTime, zoneName } from '../time/format';
 import { absoluteRange } from '../time/range';
 import { prettyRecord } from '../list/json';
@@ -39,6 +39,31 @@ function permalink(record: LogRecord): string {
   });
 }
 
+const CONTEXT_MARGIN_MS = 30_000;
+const CONTEXT_LIMIT = 2000;
+/** What tells the lines of one container from all others; a file on a host has only its path. */
+const CONTEXT_FIELDS = ['node', 'namespace', 'pod', 'container', 'source'];
+
+/** The search for what came before and after a record in the same place, without the current filter. */
+function surroundings(record: LogRecord): Partial<SearchState> {
+  const at = Date.parse(record.timestamp);
+  const names = record.pod ? CONTEXT_FIELDS.slice(0, 4) : CONTEXT_FIELDS;
+  const filters = names.flatMap((field): Filter[] => {
+    const value = record[field];
+    return typeof value === 'string' ? [{ field, value, negated: false }] : [];
+  });
+  const range = absoluteRange(at - CONTEXT_MARGIN_MS, at + CONTEXT_MARGIN_MS);
+  return {
+    query: '',
+    filters,
+    ...range,
+    order: 'asc',
+    limit: CONTEXT_LIMIT,
+    live: false,
+    record: record._id,
+  };
+}
+
 export function Details(props: DetailsProps) {
   const { id, listed, onMove, onClose } = props;
   const t = useMessages();
@@ -60,6 +85,13 @@ export function Details(props: DetailsProps) {
         </div>
         <IconButton icon="up" label={t.detailsPrevious} onClick={() => onMove(-1)} />
         <IconButton icon="down" label={t.detailsNext} onClick={() => onMove(1)} />
+        {record && (
+          <IconButton
+            icon="context"
+            label={t.detailsContext}
+            onClick={() => navigate(surroundings(record))}
+          />
+        )}
         {record && <CopyButton icon="link" label={t.detailsLink} text={() => permalink(record)} />}
         <IconButton icon="close" label={`${t.close} (Esc)`} onClick={onClose} />
       </header>

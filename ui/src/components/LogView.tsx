@@ -106,7 +106,9 @@ export const LogView = memo(function LogView(props: LogViewProps) {
   const shown = useRef<string | null>(null);
   useEffect(() => {
     if (isStale) return;
-    handle.current?.setRows(rows, shown.current === question);
+    const sameQuestion = shown.current === question;
+    handle.current?.setRows(rows, sameQuestion);
+    if (!sameQuestion) handle.current?.revealSelected();
     shown.current = question;
   }, [handle, rows, question, isStale]);
   // The list sets classes of its own on its element, so React sets none there.

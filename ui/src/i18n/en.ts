@@ -127,6 +127,7 @@ export const en = {
   detailsFilter: 'Filter fields',
   detailsPrevious: 'Previous record (k)',
   detailsNext: 'Next record (j)',
+  detailsContext: 'Surrounding records',
   detailsLink: 'Copy link',
   detailsCopy: 'Copy',
   detailsCopied: 'Copied',

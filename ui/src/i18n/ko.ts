@@ -125,6 +125,7 @@ export const ko: Messages = {
   detailsFilter: '필드 찾기',
   detailsPrevious: '이전 로그 (k)',
   detailsNext: '다음 로그 (j)',
+  detailsContext: '앞뒤 로그 보기',
   detailsLink: '링크 복사',
   detailsCopy: '복사',
   detailsCopied: '복사됨',

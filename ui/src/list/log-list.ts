@@ -189,6 +189,12 @@ export class LogList {
     return true;
   }
 
+  /** Scrolls to the selected row where it is among the rows. */
+  revealSelected(): void {
+    const index = this.selectedIndex();
+    if (index >= 0) this.reveal(index);
+  }
+
   focus(): void {
     this.root.focus({ preventScroll: true });
   }

@@ -60,6 +60,8 @@ export function useRows(run: Run, enabled: boolean) {
     initialPageParam: null as string | null,
     getNextPageParam: (page) => page.cursor,
     placeholderData: keepPreviousData,
+    // Records are never the same object twice; comparing them all would only cost time.
+    structuralSharing: false,
     enabled,
   });
 }

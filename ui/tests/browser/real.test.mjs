@@ -97,7 +97,7 @@ test('switches to Korean and dark', { skip }, async () => {
   await page.getByRole('radio', { name: '한국어' }).check();
   await page.getByRole('radio', { name: '어둡게' }).check();
   await page.keyboard.press('Escape');
-  await page.getByRole('button', { name: '실행' }).waitFor();
+  await page.getByRole('button', { name: '실행', exact: true }).waitFor();
   await page.waitForTimeout(500);
   await screenshot(page, 'real-dark-ko');
 });

@@ -36,11 +36,11 @@ const run = async (page, query) => {
   await page.keyboard.type(query);
   await page.keyboard.press('Enter');
 };
-const waitForTotal = (page, check) =>
+const waitForTotal = (page, check, timeout = 5000) =>
   page.waitForFunction(
     (text) => new RegExp(text).test(document.querySelector('.cost b')?.textContent ?? ''),
     check,
-    { timeout: 5000 },
+    { timeout },
   );
 
 test('shows rows, histogram, fields and cost', async () => {
@@ -287,9 +287,9 @@ test('switches language and theme, and remembers both', async () => {
     await page.getByRole('radio', { name: '한국어' }).check();
     await page.getByRole('radio', { name: '어둡게' }).check();
     await page.keyboard.press('Escape');
-    await page.getByRole('button', { name: '실행' }).waitFor();
+    await page.getByRole('button', { name: '실행', exact: true }).waitFor();
     await page.reload();
-    await page.getByRole('button', { name: '실행' }).waitFor();
+    await page.getByRole('button', { name: '실행', exact: true }).waitFor();
     assert.equal(await page.locator('html').getAttribute('lang'), 'ko');
     assert.equal(await page.locator('html').getAttribute('data-theme'), 'dark');
     await rows(page).first().waitFor();
@@ -361,18 +361,59 @@ test('live tail follows, pauses, says what was left out, and repairs itself', as
 const loaded = async (page) =>
   Number(/([\d,]+) loaded/.exec(await page.locator('.live-status').innerText())[1].replace(',', ''));
 
+/** The newest record is the last row, and the view has followed it. */
 async function atBottom(page, id, live) {
-  const { message } = live.api.record(id).record;
-  const start = message
-    .split('\n')[0]
-    .slice(0, 20)
-    .replace(/\u001b\[\d+m/g, '');
-  await page.locator('.logrow:not([hidden]) .logcell-message', { hasText: start }).first().waitFor();
+  const clock = live.api.record(id).record.timestamp.slice(14, 23);
+  await page.locator('.logrow.is-fresh .logcell-timestamp', { hasText: clock }).waitFor();
   const slack = await page
     .locator('.loglist')
     .evaluate((list) => list.scrollHeight - list.scrollTop - list.clientHeight);
   assert.ok(slack <= 4, `slack=${slack}`);
 }
+
+test('a live tail with a wrong query says so', async () => {
+  await withPage('?live=1&q=level:%20error%20or', async (page) => {
+    await page.locator('.live-status .is-error', { hasText: 'expected' }).waitFor();
+    page.problems = page.problems.filter((problem) => !/status of 400/.test(problem));
+  });
+});
+
+test('surrounding records show what came before and after in the same container', async () => {
+  await withPage('?q=level:%20fatal', async (page) => {
+    await rows(page).first().click();
+    await page.getByRole('button', { name: 'Surrounding records' }).click();
+    await page.locator('.pill', { hasText: 'container' }).waitFor();
+    await page.locator('.logrow[aria-selected=true]').waitFor();
+    assert.ok((await rows(page).count()) > 1);
+    assert.equal(new URL(page.url()).searchParams.get('q'), null);
+  });
+});
+
+test('a search under way can be cancelled and keeps the rows', async () => {
+  await withPage('', async (page) => {
+    await rows(page).first().waitFor();
+    fixture.delayMs = 3000;
+    await run(page, 'level: info');
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    fixture.delayMs = 0;
+    await page.getByRole('button', { name: 'Run', exact: true }).waitFor();
+    assert.ok((await rows(page).count()) > 10);
+  });
+});
+
+test('auto refresh brings new records without a click', async () => {
+  const growing = await startFixture({ count: 50 });
+  try {
+    const check = async (page) => {
+      await waitForTotal(page, '^50 ');
+      growing.api.add(Date.now() - 10);
+      await waitForTotal(page, '^51 ', 9000);
+    };
+    await withPage('?refresh=5', check, { fixture: growing });
+  } finally {
+    await growing.close();
+  }
+});
 
 test('shortcuts do not fire while typing', async () => {
   await withPage('', async (page) => {

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
+import type { Bucket } from '../../src/api/types';
 import { cumulate, STACK_ORDER, stackBuckets } from '../../src/histogram/levels';
 
-const buckets = [
+const buckets: Bucket[] = [
   { start: '2026-11-20T09:57:00Z', count: 12, by: { error: 2, info: 8, _missing: 2 } },
   { start: '2026-11-20T09:58:00Z', count: 5, by: { ERROR: 1, warning: 3 } },
   { start: '2026-11-20T09:59:00Z', count: 3 },

@@ -1,11 +1,18 @@
+import type { SyntaxNode } from '@lezer/common';
 import { expect, test } from 'vitest';
 import { placeAt } from '../../src/query/complete';
 import { kqlParser } from '../../src/query/language';
 import { messageTerms, termPattern } from '../../src/query/terms';
 import { matchesWords } from '../../src/query/words';
 
+/** Names of nodes with what they hold in parentheses. */
 function tree(query: string): string {
-  return kqlParser.parse(query).toString();
+  const write = (node: SyntaxNode): string => {
+    const inner = [];
+    for (let child = node.firstChild; child; child = child.nextSibling) inner.push(write(child));
+    return node.name + (inner.length > 0 ? `(${inner.join(',')})` : '');
+  };
+  return write(kqlParser.parse(query).topNode);
 }
 
 test('fields, operators, values and keywords are told apart', () => {
