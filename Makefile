@@ -14,7 +14,7 @@ BINARY := $(CARGO_TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/sa
 SAWYER_DATA ?= ./data
 ARGS ?=
 
-.PHONY: help run demo build ui test test-real lint format clean-cache
+.PHONY: help run demo build ui test test-real lint format docs clean-cache
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -44,6 +44,9 @@ lint: ## what CI checks before the tests: format, clippy, tidy, licences, the in
 format: ## format all sources
 	@cargo fmt --all
 	@tools/ui format
+
+docs: ## write the configuration reference from the settings in the code
+	@cargo xtask docs
 
 clean-cache: ## remove build products and fetched tools
 	rm -rf "$(SAWYER_CACHE)"

@@ -1,11 +1,12 @@
-//! Tasks of the repository that are programs: `cargo xtask tidy`, `cargo xtask skips`.
+//! Tasks of the repository that are programs: `cargo xtask tidy`, `cargo xtask skips`, `cargo xtask docs`.
 //!
-//! Owns: the rules of ARCHITECTURE.md and CONTRIBUTING.md that can be checked without compiling, and the
-//! comparison of skipped tests with the committed list.
+//! Owns: the rules of ARCHITECTURE.md and CONTRIBUTING.md that can be checked without compiling, the comparison of
+//! skipped tests with the committed list, the place of the configuration reference.
 //! Does not own: what rustfmt, clippy and cargo-deny already check.
-//! Invariant: reads the repository and never changes it.
+//! Invariant: checks read the repository and never change it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
 
+mod docs;
 mod skips;
 mod tidy;
 
@@ -16,6 +17,7 @@ use anyhow::{Context, Result, bail};
 
 const USAGE: &str = "\
 usage: cargo xtask tidy                                  check the rules of the repository
+       cargo xtask docs [--check]                        write docs/configuration.md, or only compare it
        cargo xtask skips LOG [--without NAME]...         compare skipped tests with .ci/expected-skips";
 
 fn main() -> ExitCode {
@@ -40,6 +42,8 @@ fn run(arguments: &[String]) -> Result<Vec<String>> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["tidy"] => Ok(tidy::check(&root)?.iter().map(ToString::to_string).collect()),
+        ["docs"] => docs::generate(&root, false),
+        ["docs", "--check"] => docs::generate(&root, true),
         ["skips", log, options @ ..] => skips::compare(&root, Path::new(log), options),
         _ => bail!("{USAGE}"),
     }
