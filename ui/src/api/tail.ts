@@ -8,7 +8,8 @@
 import { ApiError, searchPage, serverNow, tailUrl } from './client';
 import type { LogRecord } from './types';
 
-export type TailStatus = 'connecting' | 'open' | 'waiting';
+/** `refused`: the query is at fault, so nothing is tried again. */
+export type TailStatus = 'connecting' | 'open' | 'waiting' | 'refused';
 
 export interface TailCallbacks {
   onRecords: (records: LogRecord[]) => void;
@@ -138,7 +139,10 @@ export class LiveTail {
     } catch (error) {
       if (this.abort.signal.aborted) return;
       this.callbacks.onError((error as Error).message);
-      if (error instanceof ApiError && error.isInvalid) return;
+      if (error instanceof ApiError && error.isInvalid) {
+        this.callbacks.onStatus('refused');
+        return;
+      }
     }
     clearTimeout(this.retryTimer);
     this.retryTimer = setTimeout(() => this.start(), this.retryMs);

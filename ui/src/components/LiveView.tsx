@@ -80,6 +80,7 @@ export const LiveView = memo(function LiveView(props: LiveViewProps) {
     connecting: t.liveConnecting,
     open: isFollowing ? t.liveOpen : t.livePaused,
     waiting: t.liveWaiting,
+    refused: t.liveRefused,
   };
   return (
     <>
@@ -98,7 +99,7 @@ export const LiveView = memo(function LiveView(props: LiveViewProps) {
       </div>
       <div className="live-room">
         <div ref={host} />
-        {shown.count === 0 && <p className="live-empty">{t.liveEmpty}</p>}
+        {shown.count === 0 && shown.status !== 'refused' && <p className="live-empty">{t.liveEmpty}</p>}
         {!isFollowing && (
           <button
             type="button"

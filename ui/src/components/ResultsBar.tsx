@@ -46,11 +46,12 @@ export function ResultsBar(props: ResultsBarProps) {
         type="button"
         className="button is-quiet"
         title={t.exportHint}
+        aria-label={t.exportRows}
         disabled={rows.length === 0}
         onClick={() => saveRows(rows)}
       >
         <Icon name="download" />
-        {t.exportRows}
+        <span className="button-text">{t.exportRows}</span>
       </button>
     </div>
   );
@@ -95,7 +96,7 @@ function CostLine({ loaded, total, stats }: CostLineProps) {
   return (
     <p className="cost" role="status">
       {total !== null && <b>{t.recordsMatched(count(total))}</b>}
-      <span>{parts.join(' · ')}</span>
+      <span className="cost-more">{parts.join(' · ')}</span>
       {details.length > 0 && <span className="cost-detail">{details.join(' · ')}</span>}
       {stats?.partial && <span className="notice">{t.costPartial}</span>}
     </p>

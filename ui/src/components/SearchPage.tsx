@@ -131,7 +131,7 @@ export function SearchPage() {
               onHide={hideHistogram}
             />
           )}
-          {!state.live && (
+          {!state.live && !queryError && (
             <ResultsBar state={state} rows={rows} total={total} stats={rowsQuery.data?.pages[0]?.stats} />
           )}
           <div className="listroom">

@@ -16,6 +16,7 @@ export const en = {
   liveOpen: 'Live',
   livePaused: 'Paused',
   liveWaiting: 'Connection lost, trying again…',
+  liveRefused: 'Not live',
   liveNew: (count: string) => `${count} new`,
   liveResume: 'Jump to the newest',
   liveSkipped: (count: string) =>

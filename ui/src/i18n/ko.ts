@@ -18,6 +18,7 @@ export const ko: Messages = {
   liveOpen: '실시간',
   livePaused: '일시 정지',
   liveWaiting: '연결이 끊겨 다시 시도하는 중…',
+  liveRefused: '실시간 아님',
   liveNew: (count) => `새 로그 ${count}건`,
   liveResume: '최신 로그로 이동',
   liveSkipped: (count) =>
