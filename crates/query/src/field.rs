@@ -108,8 +108,8 @@ pub struct FieldPattern(Shape);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shape {
-    /// The common name first, if the name written is an alias; then the name written.
-    Names(Vec<Box<str>>),
+    /// The common name first, if the name written is an alias; then the name written. Their kinds beside them.
+    Names { names: Vec<Box<str>>, kinds: Vec<FieldKind> },
     /// The pieces between stars.
     Wildcard(Vec<Box<str>>),
 }
@@ -139,14 +139,18 @@ impl FieldPattern {
     /// The field with this name, or, if it is an alias, the common field or the one with this name.
     #[must_use]
     pub fn name(name: &str) -> Self {
-        let common = common_name(name);
-        Self(Shape::Names(common.into_iter().chain([name]).map(Into::into).collect()))
+        Self::of_names(common_name(name).into_iter().chain([name]))
     }
 
     /// The field with this name and no other.
     #[must_use]
     pub fn exactly(name: &str) -> Self {
-        Self(Shape::Names(vec![name.into()]))
+        Self::of_names([name])
+    }
+
+    fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let (names, kinds) = names.into_iter().map(|name| (name.into(), FieldKind::of(name))).unzip();
+        Self(Shape::Names { names, kinds })
     }
 
     /// All fields whose names have these pieces with anything between them; at least two pieces.
@@ -159,7 +163,15 @@ impl FieldPattern {
     #[must_use]
     pub fn names(&self) -> Option<&[Box<str>]> {
         match &self.0 {
-            Shape::Names(names) => Some(names),
+            Shape::Names { names, .. } => Some(names),
+            Shape::Wildcard(_) => None,
+        }
+    }
+
+    /// The names, where they are known, and how their values are compared.
+    pub(crate) fn kinds(&self) -> Option<impl Iterator<Item = (&str, FieldKind)>> {
+        match &self.0 {
+            Shape::Names { names, kinds } => Some(names.iter().map(AsRef::as_ref).zip(kinds.iter().copied())),
             Shape::Wildcard(_) => None,
         }
     }
@@ -169,7 +181,7 @@ impl FieldPattern {
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         match &self.0 {
-            Shape::Names(names) => names.iter().any(|known| **known == *name),
+            Shape::Names { names, .. } => names.iter().any(|known| **known == *name),
             Shape::Wildcard(pieces) => {
                 let hidden = name.starts_with('_') && !pieces[0].starts_with('_');
                 !hidden && (wildcard_matches(pieces, name) || dotted_alias_matches(pieces, name))
@@ -187,7 +199,7 @@ impl FieldPattern {
     /// Whether a field that it means may be compared as a severity.
     #[must_use]
     pub(crate) fn may_be_level(&self) -> bool {
-        self.names().is_none_or(|names| names.iter().any(|name| FieldKind::of(name) == FieldKind::Level))
+        self.kinds().is_none_or(|mut kinds| kinds.any(|(_, kind)| kind == FieldKind::Level))
     }
 }
 

@@ -8,7 +8,7 @@ use sawyer_model::{Value, ValueRef};
 use serde_json::Value as Json;
 
 use crate::field::FieldPattern;
-use crate::predicate::{FieldSource, Predicate, exists};
+use crate::predicate::{FieldSource, Predicate, says_something};
 
 /// The fields of one object under their whole paths.
 struct Object {
@@ -26,9 +26,16 @@ pub(crate) fn matches(path: &FieldPattern, predicate: &Predicate, source: &dyn F
                 return true;
             }
         }
-        return !found && exists(path, source) && predicate.matches_fields(source);
+        return !found && has_parts(path, source) && predicate.matches_fields(source);
     }
     source.any(&mut |name, value| path.matches(name) && list_matches(name, value, predicate))
+}
+
+/// Whether the record has a single object of that name, which lies flattened in it.
+fn has_parts(path: &FieldPattern, source: &dyn FieldSource) -> bool {
+    source.any(&mut |name, value| {
+        !path.matches(name) && path.matches_or_contains(name) && says_something(value)
+    })
 }
 
 fn holds_objects(value: ValueRef<'_>) -> bool {

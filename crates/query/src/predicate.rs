@@ -213,7 +213,7 @@ impl Predicate {
             Self::Field { field, test } => {
                 let spelled_otherwise = test.names_level() && field.may_be_level();
                 let is_head = field.matches(names::TIMESTAMP) || field.matches(names::OBSERVED);
-                (spelled_otherwise || (is_head && test.is_about_time()))
+                (spelled_otherwise || (is_head && test.can_hold_for_time()))
                     || test.required().is_met(&mut |token| has(Some(field), token))
             }
             Self::All | Self::Not(_) | Self::Exists(_) | Self::Nested { .. } => true,
@@ -249,10 +249,8 @@ impl TimeBounds {
 }
 
 fn field_matches(field: &FieldPattern, test: &FieldTest, source: &dyn FieldSource) -> bool {
-    if let Some(names) = field.names() {
-        return names
-            .iter()
-            .any(|name| source.field(name).is_some_and(|value| test.matches(FieldKind::of(name), value)));
+    if let Some(mut kinds) = field.kinds() {
+        return kinds.any(|(name, kind)| source.field(name).is_some_and(|value| test.matches(kind, value)));
     }
     let head = [names::TIMESTAMP, names::OBSERVED].into_iter().any(|name| {
         field.matches(name) && source.field(name).is_some_and(|value| test.matches(FieldKind::Plain, value))
@@ -260,7 +258,7 @@ fn field_matches(field: &FieldPattern, test: &FieldTest, source: &dyn FieldSourc
     head || source.any(&mut |name, value| field.matches(name) && test.matches(FieldKind::of(name), value))
 }
 
-pub(crate) fn exists(field: &FieldPattern, source: &dyn FieldSource) -> bool {
+fn exists(field: &FieldPattern, source: &dyn FieldSource) -> bool {
     let named = field.names().unwrap_or(&[]).iter();
     let head = [names::TIMESTAMP, names::OBSERVED].into_iter().filter(|name| field.matches(name));
     named.map(AsRef::as_ref).chain(head).any(|name| source.field(name).is_some_and(says_something))

@@ -16,6 +16,7 @@ use crate::fold::{Glob, Needle, fold};
 use crate::kql::{RangeOp, WildcardText};
 use crate::number::Number;
 use crate::required::{Required, is_text};
+use crate::tokens::tokens;
 use crate::words::{WordGlobs, Words};
 
 pub use operand::Context;
@@ -37,7 +38,7 @@ pub enum FieldTest {
     /// As [`FieldTest::Words`], but text has all the words in this order.
     Phrase(WordsTest),
     /// The value, as a string, is exactly this.
-    Exact(Box<str>),
+    Exact(ExactTest),
     /// Text has a word of this form; other values, as strings, are of this form as a whole, ignoring case.
     Wildcard(WildcardTest),
     /// The value lies on this side of another.
@@ -53,6 +54,13 @@ pub enum FieldTest {
 pub struct WordsTest {
     operand: Operand,
     words: Words,
+    required: Required,
+}
+
+/// See [`FieldTest::Exact`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExactTest {
+    text: Box<str>,
     required: Required,
 }
 
@@ -98,7 +106,7 @@ impl FieldTest {
     /// [`FieldTest::Exact`] of this value.
     #[must_use]
     pub fn exact(value: &str) -> Self {
-        Self::Exact(value.into())
+        Self::Exact(ExactTest::new(value))
     }
 
     /// [`FieldTest::Wildcard`] of this pattern.
@@ -140,7 +148,7 @@ impl FieldTest {
         }
         match self {
             Self::Words(test) | Self::Phrase(test) => test.matches(kind, value),
-            Self::Exact(text) => Rendered::of(value).is_some_and(|value| value.as_str() == &**text),
+            Self::Exact(test) => Rendered::of(value).is_some_and(|value| value.as_str() == &*test.text),
             Self::Wildcard(test) => test.matches(kind, value),
             Self::Range(test) => test.matches(kind, value),
             Self::Regex(test) => Rendered::of(value).is_some_and(|value| test.0.is_match(value.as_str())),
@@ -175,9 +183,8 @@ impl FieldTest {
     pub(crate) fn required(&self) -> Required {
         match self {
             Self::Words(test) | Self::Phrase(test) => test.required.clone(),
-            Self::Exact(_) | Self::Wildcard(_) | Self::Range(_) | Self::Regex(_) | Self::Contains(_) => {
-                Required::Nothing
-            }
+            Self::Exact(test) => test.required.clone(),
+            Self::Wildcard(_) | Self::Range(_) | Self::Regex(_) | Self::Contains(_) => Required::Nothing,
         }
     }
 
@@ -186,8 +193,8 @@ impl FieldTest {
         matches!(self, Self::Words(test) | Self::Phrase(test) if test.operand.level.is_some())
     }
 
-    /// Whether a field that holds nothing but timestamps can satisfy it.
-    pub(crate) fn is_about_time(&self) -> bool {
+    /// Whether a timestamp can satisfy it.
+    pub(crate) fn can_hold_for_time(&self) -> bool {
         match self {
             Self::Words(test) | Self::Phrase(test) => test.operand.instant.is_some(),
             Self::Range(test) => test.operand.instant.is_some(),
@@ -231,6 +238,24 @@ impl WordsTest {
 
     fn is_level(&self, text: &str) -> bool {
         self.operand.level.is_some_and(|level| Level::from_name(text) == Some(level))
+    }
+}
+
+impl ExactTest {
+    fn new(value: &str) -> Self {
+        let mut words = Vec::new();
+        tokens(value, |token| words.push(Required::token(token)));
+        let number = Number::parse(value).map(|number| Required::token(&number.canonical()));
+        let time = operand::written_time(value).map(|_| Required::timestamp());
+        let whole = [Required::token(&fold(value)), Required::all(words.into_iter())];
+        let required = Required::some(whole.into_iter().chain(number).chain(time));
+        Self { text: value.into(), required }
+    }
+
+    /// The value that is asked for.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 

@@ -120,7 +120,7 @@ fn is_word_char(c: char) -> bool {
 
 /// Whether the character is a mark that belongs to the one before it: no boundary lies between it and a space.
 fn is_mark(c: char) -> bool {
-    if u32::from(c) < 0x300 || is_found_inside(c) {
+    if matches!(u32::from(c), ..0x300 | 0x4E00..=0x9FFF | 0xAC00..=0xD7A3) {
         return false;
     }
     let mut bytes = [b' '; 5];

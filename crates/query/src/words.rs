@@ -119,7 +119,7 @@ fn run_alternative(value: &str, run: &[Word<'_>]) -> Alternative {
 fn has_token(text: &str, needle: &Needle) -> bool {
     let mut from = 0;
     while let Some((start, end)) = needle.find(text, from) {
-        if is_surely_apart(text.as_bytes(), start, end) {
+        if needle.as_str().is_ascii() && is_surely_apart(text.as_bytes(), start, end) {
             return true;
         }
         let part = part_around(text, start, end);
@@ -131,7 +131,7 @@ fn has_token(text: &str, needle: &Needle) -> bool {
     false
 }
 
-/// Whether what stands here is a token by its neighbours alone.
+/// Whether an ASCII word that stands here is a token by its neighbours alone.
 fn is_surely_apart(text: &[u8], start: usize, end: usize) -> bool {
     let apart = |byte: Option<&u8>| {
         byte.is_none_or(|byte| {

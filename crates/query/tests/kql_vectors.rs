@@ -1,5 +1,7 @@
 //! KQL as Kibana reads it: inputs with validity and syntax tree.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may do what tests may")]
+
 use sawyer_query::kql::{self, Ast, Literal, LiteralValue, RangeOp};
 use serde_json::{Value, json};
 

@@ -132,7 +132,7 @@ impl Compiler<'_> {
         let Target::Fields(field) = target else { return Ok(()) };
         let common = field.names().and_then(<[_]>::first).map(AsRef::as_ref);
         let holds_times = matches!(common, Some(names::TIMESTAMP | names::OBSERVED));
-        if !holds_times || test.is_about_time() {
+        if !holds_times || test.can_hold_for_time() {
             return Ok(());
         }
         let text = match &value.value {

@@ -60,9 +60,8 @@ impl Parser<'_> {
     }
 
     fn expression(&mut self) -> Parsed {
-        let literal = match self.literal() {
-            Some(literal) => literal,
-            None => return Err(self.expected("a field name or a value")),
+        let Some(literal) = self.literal() else {
+            return Err(self.expected("a field name or a value"));
         };
         let end = self.scanner;
         self.scanner.skip_space();
