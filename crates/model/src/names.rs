@@ -67,6 +67,8 @@ pub const MARK_INVALID_UTF8: &str = "invalid_utf8";
 pub const MARK_MALFORMED: &str = "malformed";
 /// In [`MARK`]: the line's own time is more than a day away from its arrival.
 pub const MARK_CLOCK: &str = "clock";
+/// In [`MARK`]: a step did not work on the record (its program failed), which passed as it was.
+pub const MARK_STEP_FAILED: &str = "step_failed";
 
 /// The names that have the same [`NameId`] in every batch, by that id.
 pub const COMMON: [&str; 24] = [

@@ -11,6 +11,7 @@
 //!                └─► queue ─► another pipeline …        └─► queue ─► another output
 //! ```
 
+pub mod backoff;
 pub mod component;
 pub mod process;
 pub mod queue;
@@ -18,6 +19,7 @@ pub mod steps;
 pub mod stop;
 pub mod topology;
 
+pub use backoff::Backoff;
 pub use component::{
     Context, Input, InputPlan, Kind, Kinds, Outlet, Output, OutputPlan, Running, Step, StepPlan,
 };

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use sawyer_config::{At, Problems, settings};
 use sawyer_telemetry::Seldom;
 
@@ -44,11 +46,16 @@ const LINES_WAITING_MAX: usize = 4096;
 /// How long a program may take to end after its input was closed, before it is killed.
 const END_GRACE: Duration = Duration::from_secs(2);
 
-/// A running program.
+/// How often it is looked whether the program has ended meanwhile.
+const END_LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A running program, in a process group of its own: what it started is killed with it.
 #[derive(Debug)]
 pub struct Process {
     child: std::process::Child,
-    stdin: Option<std::process::ChildStdin>,
+    /// To the thread that writes to its input; none once that is closed.
+    input: Option<mpsc::SyncSender<Vec<u8>>>,
+    written: mpsc::Receiver<std::io::Result<()>>,
     lines: mpsc::Receiver<Vec<u8>>,
     name: String,
 }
@@ -71,6 +78,14 @@ pub enum ProcessError {
         name: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// It does not read its input.
+    #[error("program `{name}` did not read its input within {waited:?}")]
+    Stuck {
+        /// Its name.
+        name: String,
+        /// How long.
+        waited: Duration,
     },
     /// It said nothing for too long.
     #[error("program `{name}` did not answer within {waited:?}")]
@@ -102,7 +117,7 @@ impl Process {
         if let Some(directory) = &settings.directory {
             command.current_dir(directory);
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let start = |source| ProcessError::Start { name: name.clone(), source };
         let mut child = command.spawn().map_err(start)?;
         let (sender, lines) = mpsc::sync_channel(LINES_WAITING_MAX);
@@ -113,18 +128,36 @@ impl Process {
             let name = name.clone();
             thread::spawn(move || log_lines(&name, stderr));
         }
-        let stdin = child.stdin.take();
-        Ok(Self { child, stdin, lines, name })
+        let (input, to_write) = mpsc::sync_channel(1);
+        let (tell, written) = mpsc::sync_channel(1);
+        if let Some(stdin) = child.stdin.take() {
+            thread::spawn(move || write_all(stdin, &to_write, &tell));
+        }
+        Ok(Self { child, input: Some(input), written, lines, name })
     }
 
-    /// Writes to its standard input.
+    /// Writes to its standard input, and returns once all of it is in the pipe. After an error nothing more can be
+    /// written.
     ///
     /// # Errors
-    /// [`ProcessError::Write`] when it does not read any more.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), ProcessError> {
+    /// [`ProcessError::Write`] when it does not read any more; [`ProcessError::Stuck`] if it has not read enough
+    /// within `wait`.
+    pub fn write(&mut self, bytes: Vec<u8>, wait: Duration) -> Result<(), ProcessError> {
         let closed = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-        let written = self.stdin.as_mut().ok_or_else(closed).and_then(|stdin| stdin.write_all(bytes));
-        written.map_err(|source| ProcessError::Write { name: self.name.clone(), source })
+        let taken = self.input.as_ref().is_some_and(|input| input.send(bytes).is_ok());
+        let written = if taken { self.written.recv_timeout(wait) } else { Ok(Err(closed())) };
+        let written = match written {
+            Ok(written) => written,
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(closed()),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                self.input = None;
+                return Err(ProcessError::Stuck { name: self.name.clone(), waited: wait });
+            }
+        };
+        written.map_err(|source| {
+            self.input = None;
+            ProcessError::Write { name: self.name.clone(), source }
+        })
     }
 
     /// The next line of its standard output, without the line feed.
@@ -140,23 +173,27 @@ impl Process {
         })
     }
 
-    /// Closes its input, waits a little, and kills it if it does not end; says how it ended.
+    /// Closes its input, waits a little, and kills it, and what it started, if it does not end; says how it ended.
     pub fn end(&mut self) -> String {
-        self.stdin = None;
+        self.input = None;
         let deadline = Instant::now() + END_GRACE;
         loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => return status.to_string(),
                 Ok(None) if Instant::now() < deadline => {
                     // Its output is drained meanwhile, so that it is not stuck writing.
-                    let _ = self.lines.recv_timeout(Duration::from_millis(10));
-                    thread::yield_now();
+                    let end_of_output = Err(mpsc::RecvTimeoutError::Disconnected);
+                    if self.lines.recv_timeout(END_LOOK_INTERVAL) == end_of_output {
+                        thread::park_timeout(END_LOOK_INTERVAL);
+                    }
                 }
                 _ => break,
             }
         }
-        // It may have ended just now; then there is nothing to kill.
-        let _ = self.child.kill();
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // It may have ended just now; then there is nothing to kill.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
         self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string())
     }
 }
@@ -165,6 +202,21 @@ impl Drop for Process {
     fn drop(&mut self) {
         if !matches!(self.child.try_wait(), Ok(Some(_))) {
             self.end();
+        }
+    }
+}
+
+/// Writes what comes and tells about each piece, until an error or until nobody has more.
+fn write_all(
+    mut to: impl Write,
+    pieces: &mpsc::Receiver<Vec<u8>>,
+    tell: &mpsc::SyncSender<std::io::Result<()>>,
+) {
+    for piece in pieces {
+        let written = to.write_all(&piece);
+        let failed = written.is_err();
+        if tell.send(written).is_err() || failed {
+            return;
         }
     }
 }
@@ -241,7 +293,7 @@ mod tests {
     #[test]
     fn speaks_in_lines_both_ways() {
         let mut process = Process::start(&shell("while read -r x; do echo \"<$x>\"; done")).unwrap();
-        process.write(b"one\ntwo\n").unwrap();
+        process.write(b"one\ntwo\n".to_vec(), WAIT).unwrap();
         assert_eq!(process.line(WAIT).unwrap(), b"<one>");
         assert_eq!(process.line(WAIT).unwrap(), b"<two>");
         assert_eq!(process.end(), "exit status: 0");
@@ -251,9 +303,26 @@ mod tests {
     fn tells_a_silent_program_from_one_that_ended() {
         let mut process = Process::start(&shell("read x; exit 3")).unwrap();
         assert!(matches!(process.line(Duration::from_millis(20)), Err(ProcessError::Silent { .. })));
-        process.write(b"\n").unwrap();
+        process.write(b"\n".to_vec(), WAIT).unwrap();
         let error = process.line(WAIT).unwrap_err();
         assert_eq!(error.to_string(), "program `sh` ended (exit status: 3)");
+    }
+
+    #[test]
+    fn a_program_that_does_not_read_holds_nobody_up() {
+        let mut process = Process::start(&shell("sleep 1000; cat")).unwrap();
+        let error = process.write(vec![b'x'; 1 << 20], Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(error, ProcessError::Stuck { .. }), "{error}");
+        let error = process.write(b"more".to_vec(), WAIT).unwrap_err();
+        assert!(matches!(error, ProcessError::Write { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_a_program_started_ends_with_it() {
+        let mut process = Process::start(&shell("sleep 1000 & wait; wait")).unwrap();
+        assert_eq!(process.end(), "signal: 9 (SIGKILL)");
+        // Its output is closed once nobody holds it any more.
+        assert!(matches!(process.line(WAIT), Err(ProcessError::Ended { .. })));
     }
 
     #[test]

@@ -1,1 +1,30 @@
 //! The built-in steps.
+//!
+//! Owns: the list of kinds, and what steps share: their conditions and the labels of their metrics.
+//! Does not own: the order of steps (`topology`).
+//! Invariant: a step leaves what a batch covers as it is, whatever becomes of the records, so that filtered records
+//! are accounted for.
+
+pub mod condition;
+pub mod exec;
+pub mod filter;
+pub mod parse;
+
+#[cfg(test)]
+mod testing;
+
+pub use condition::Condition;
+
+use crate::component::{Context, Kind, StepPlan};
+
+/// The kinds of steps that are built in.
+#[must_use]
+pub fn kinds() -> Vec<Kind<Box<dyn StepPlan>>> {
+    vec![parse::kind(), filter::drop_kind(), filter::keep_kind(), exec::kind()]
+}
+
+/// The labels of a step's metrics: its place in its pipeline, and the pipeline.
+fn labels(context: &Context) -> [(&'static str, &str); 2] {
+    let (pipeline, step) = context.name.split_once('/').unwrap_or(("", &context.name));
+    [("step", step), ("pipeline", pipeline)]
+}

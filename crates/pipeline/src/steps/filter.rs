@@ -1,0 +1,89 @@
+//! The steps `drop` and `keep`: which records go on.
+//!
+//! Owns: leaving records out by a rule, and counting them.
+//! Does not own: the condition's meaning (`query`).
+//! Invariant: what a dropped record covers stays covered, so that its source moves on.
+
+use std::sync::Arc;
+
+use sawyer_config::{Setting, Settings, settings};
+use sawyer_model::{Error, RecordRef, Transfer};
+use sawyer_telemetry::Counter;
+
+use super::{Condition, labels};
+use crate::component::{Context, Kind, Step, StepPlan};
+
+#[cfg(test)]
+mod tests;
+
+settings! {
+    /// Drops records for which a condition holds. They are counted, and not sent anywhere.
+    pub struct DropSettings {
+        /// Which records are dropped, in KQL.
+        pub when: Condition,
+    }
+    /// Keeps records for which a condition holds, and drops all others. They are counted, and not sent anywhere.
+    pub struct KeepSettings {
+        /// Which records are kept, in KQL.
+        pub when: Condition,
+    }
+}
+
+/// The kind `drop`.
+pub(super) fn drop_kind() -> Kind<Box<dyn StepPlan>> {
+    Kind {
+        name: "drop",
+        reference: DropSettings::reference,
+        read: Box::new(|at, problems| {
+            let DropSettings { when } = DropSettings::read(at, problems)?;
+            Some(Box::new(FilterPlan { when, keeps: false }))
+        }),
+    }
+}
+
+/// The kind `keep`.
+pub(super) fn keep_kind() -> Kind<Box<dyn StepPlan>> {
+    Kind {
+        name: "keep",
+        reference: KeepSettings::reference,
+        read: Box::new(|at, problems| {
+            let KeepSettings { when } = KeepSettings::read(at, problems)?;
+            Some(Box::new(FilterPlan { when, keeps: true }))
+        }),
+    }
+}
+
+#[derive(Debug)]
+struct FilterPlan {
+    when: Condition,
+    /// Whether those for which the condition holds go on, else the others.
+    keeps: bool,
+}
+
+struct Filter {
+    plan: FilterPlan,
+    dropped: Counter,
+}
+
+impl StepPlan for FilterPlan {
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Step>, Error> {
+        let help = "Records dropped by a rule, by step and pipeline";
+        let dropped = context.metrics.counter("sawyer_step_dropped_records", help, &labels(context));
+        Ok(Box::new(Filter { plan: *self, dropped }))
+    }
+}
+
+impl Step for Filter {
+    fn apply(&mut self, mut transfer: Transfer, out: &mut Vec<Transfer>) {
+        let FilterPlan { when, keeps } = &self.plan;
+        let goes_on = |record: RecordRef<'_>| when.matches(record) == *keeps;
+        // Batches that lose nothing are not copied where another pipeline shares them.
+        if !transfer.batch.iter().all(goes_on) {
+            let before = transfer.batch.len();
+            let batch = Arc::make_mut(&mut transfer.batch);
+            batch.retain(goes_on);
+            self.dropped.inc_by((before - batch.len()) as u64);
+        }
+        out.push(transfer);
+    }
+}

@@ -1,0 +1,205 @@
+//! The step `parse`: what a line says becomes fields.
+//!
+//! Owns: which records are parsed, whose time counts, and marking clocks that are far off.
+//! Does not own: formats, and which field is what (`codec`).
+//! Invariant: every record goes on, once; a line in no known format goes on as it is. Parsing twice changes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sawyer_codec::body::{Format, Parser, Rules};
+use sawyer_codec::fields::FieldSink;
+use sawyer_config::{Setting, Settings, choice, settings};
+use sawyer_model::{Error, RecordEditor, RecordRef, Timestamp, Transfer, ValueRef, names};
+use sawyer_telemetry::Counter;
+
+use super::{Condition, labels};
+use crate::component::{Context, Kind, Step, StepPlan};
+
+#[cfg(test)]
+mod tests;
+
+/// A record's time further ahead of its arrival than this is marked ([`names::MARK_CLOCK`]).
+const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(86_400);
+
+/// A record's time further behind its arrival than this is marked. Old files are read when Sawyer first starts on
+/// a machine, so that months are nothing unusual.
+const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(366 * 86_400);
+
+/// What an input says of a line by itself; a record with nothing else of its own was not parsed.
+const OF_THE_LINE: [&str; 5] =
+    [names::MESSAGE, names::MARK, names::ORIGINAL_BASE64, names::LENGTH, names::HASH];
+
+choice! {
+    /// How lines are written.
+    pub enum ParseFormat {
+        /// Each line's format is found out.
+        Auto = "auto",
+        /// One JSON object a line.
+        Json = "json",
+        /// `key=value key="a value"`.
+        Logfmt = "logfmt",
+        /// `I1120 09:43:55.695860    4758 server.go:632] message`, of Kubernetes' own programs.
+        Klog = "klog",
+        /// The common or combined log format of Apache httpd and nginx.
+        AccessLog = "access_log",
+        /// Text; level and time are read from the usual places at its start.
+        Plain = "plain",
+    }
+}
+
+settings! {
+    /// Reads what lines say into fields: JSON, logfmt, klog, access logs, and level and time of plain text. The
+    /// names that programs use for the common fields (`msg`, `severity`, `ts` …) become `message`, `level`,
+    /// `timestamp`, `service`, `env`, `trace_id`, `span_id`. A line whose message is only a part of it is kept as
+    /// written in `_original`. Records that were parsed before are left alone. A pipeline that names no steps has
+    /// this one.
+    pub struct ParseSettings {
+        /// How lines are written. Naming a format saves finding it out, and reads lines that look like another;
+        /// lines that do not have it stay as they are.
+        pub format: ParseFormat = ParseFormat::Auto,
+        /// Whether the time that a line says counts, where the container runtime or the journal says one too. By
+        /// default theirs is the record's `timestamp`, and the line's is kept in `body.timestamp`: theirs is in
+        /// order, and the clock is the node's.
+        pub prefer_body_time: bool = false,
+        /// Which records are parsed, in KQL. All by default.
+        pub when: Option<Condition>,
+    }
+}
+
+impl ParseFormat {
+    fn format(self) -> Option<Format> {
+        match self {
+            Self::Auto => None,
+            Self::Json => Some(Format::Json),
+            Self::Logfmt => Some(Format::Logfmt),
+            Self::Klog => Some(Format::Klog),
+            Self::AccessLog => Some(Format::AccessLog),
+            Self::Plain => Some(Format::Plain),
+        }
+    }
+}
+
+/// The kind `parse`.
+pub(super) fn kind() -> Kind<Box<dyn StepPlan>> {
+    Kind {
+        name: "parse",
+        reference: ParseSettings::reference,
+        read: Box::new(|at, problems| Some(Box::new(ParsePlan(ParseSettings::read(at, problems)?)))),
+    }
+}
+
+#[derive(Debug)]
+struct ParsePlan(ParseSettings);
+
+struct Parse {
+    settings: ParseSettings,
+    parser: Parser,
+    /// Records by the format that they turned out to have, in the order of [`Format::ALL`].
+    parsed: [Counter; Format::ALL.len()],
+}
+
+impl StepPlan for ParsePlan {
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Step>, Error> {
+        let parsed = Format::ALL.map(|format| {
+            let [step, pipeline] = labels(context);
+            let help = "Records parsed, by format, step and pipeline";
+            let labels = [("format", format.name()), step, pipeline];
+            context.metrics.counter("sawyer_step_parsed_records", help, &labels)
+        });
+        Ok(Box::new(Parse { settings: self.0, parser: Parser::default(), parsed }))
+    }
+}
+
+impl Step for Parse {
+    fn apply(&mut self, mut transfer: Transfer, out: &mut Vec<Transfer>) {
+        let batch = Arc::make_mut(&mut transfer.batch);
+        let mut parsed = [0; Format::ALL.len()];
+        for at in 0..batch.len() {
+            let mut record = batch.edit(at);
+            if let Some(format) = self.parse(&mut record) {
+                parsed[format as usize] += 1;
+            }
+        }
+        for (counter, parsed) in self.parsed.iter().zip(parsed) {
+            counter.inc_by(parsed);
+        }
+        out.push(transfer);
+    }
+}
+
+impl Parse {
+    fn parse(&mut self, record: &mut RecordEditor<'_>) -> Option<Format> {
+        let view = record.as_ref();
+        let wanted = self.settings.when.as_ref().is_none_or(|when| when.matches(view));
+        if !wanted || self.is_parsed(view) {
+            return None;
+        }
+        let marked = is_marked(view);
+        // An input that is told no time by anybody takes that of arrival.
+        let own_time = self.settings.prefer_body_time || view.timestamp() == view.observed();
+        let rules = Rules { format: self.settings.format.format(), own_time };
+        let format = self.parser.apply(record, &rules);
+        let view = record.as_ref();
+        if is_off(view.timestamp(), view.observed()) {
+            record.mark(names::MARK_CLOCK);
+        } else if own_time && !marked && is_marked(view) {
+            unmark(record);
+        }
+        Some(format)
+    }
+
+    /// Whether the record has what its message says already.
+    fn is_parsed(&mut self, record: RecordRef<'_>) -> bool {
+        let mut others = record.own_fields().map(|(name, _)| name).filter(|name| !OF_THE_LINE.contains(name));
+        let Some(first) = others.next() else { return false };
+        if first == names::ORIGINAL || others.any(|name| name == names::ORIGINAL) {
+            return true;
+        }
+        let mut comparison = Comparison { record, same: false };
+        let format = self.settings.format.format();
+        self.parser.parse(record.message(), format, record.observed(), &mut comparison);
+        comparison.same
+    }
+}
+
+/// Looks whether a record has any of the fields that are found in its message.
+struct Comparison<'a> {
+    record: RecordRef<'a>,
+    same: bool,
+}
+
+impl FieldSink for Comparison<'_> {
+    fn field(&mut self, name: &str, value: ValueRef<'_>) {
+        // Level and time tell nothing: the journal, for one, has them as well.
+        if self.same || matches!(name, names::MESSAGE | names::LEVEL | names::TIMESTAMP) {
+            return;
+        }
+        self.same = match self.record.get(name) {
+            Some(ValueRef::List(list)) => list.iter().any(|known| known == value),
+            known => known == Some(value),
+        };
+    }
+
+    fn list(&mut self, _: &str) {}
+
+    fn reset(&mut self) {
+        self.same = false;
+    }
+}
+
+fn is_off(time: Timestamp, observed: Timestamp) -> bool {
+    time.since(observed) > CLOCK_AHEAD_MAX || observed.since(time) > CLOCK_BEHIND_MAX
+}
+
+fn is_marked(record: RecordRef<'_>) -> bool {
+    record.marks().any(|mark| mark == names::MARK_CLOCK)
+}
+
+/// Takes back the mark that codec sets on every time that is not of the day of arrival.
+fn unmark(record: &mut RecordEditor<'_>) {
+    let others = record.as_ref().marks().filter(|mark| *mark != names::MARK_CLOCK).map(str::to_owned);
+    let others: Vec<String> = others.collect();
+    record.remove(names::MARK);
+    record.extend(others.iter().map(|mark| (names::MARK, ValueRef::Str(mark))));
+}
