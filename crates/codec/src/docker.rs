@@ -4,10 +4,11 @@
 //! Does not own: joining partial lines (`join`), what is in the message (`body`).
 //! Invariant: reads bytes, never panics; a message without escapes is a slice of the line.
 
-use sawyer_model::Timestamp;
+use sawyer_model::{Timestamp, Value, ValueRef};
 
 use crate::cri::StdStream;
-use crate::json::{JsonError, Scanner, Text, unescape};
+use crate::fields::Fields;
+use crate::json::{JsonError, Scanner, Scratch, Text, flatten, unescape};
 use crate::time::rfc3339_prefix;
 
 #[cfg(test)]
@@ -38,6 +39,19 @@ pub enum DockerError {
     /// A member is missing, or is not what it should be.
     #[error("member `{0}`: {1}")]
     Member(&'static str, &'static str),
+}
+
+/// The fields of [`DockerLine::attrs`], as `attrs.name`. They are the same in every line of a container, so they
+/// belong into its stream.
+///
+/// # Errors
+/// If it is not text, or not a JSON object.
+pub fn attr_fields(attrs: &[u8]) -> Result<Vec<(Box<str>, Value)>, DockerError> {
+    let text = str::from_utf8(attrs).map_err(|_| DockerError::Member("attrs", "expected UTF-8"))?;
+    let mut fields = Fields::default();
+    flatten(text, &mut Scratch::default(), &mut fields)?;
+    let own = |(name, value): (&str, ValueRef<'_>)| (format!("attrs.{name}").into(), value.to_value());
+    Ok(fields.read(|fields| fields.map(own).collect()))
 }
 
 #[derive(Default)]

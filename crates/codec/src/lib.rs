@@ -5,7 +5,7 @@
 //! Invariant: pure; no bytes whatsoever make a decoder panic or hold more than the bounds it names.
 //!
 //! The way of a container's line: [`cri`] or [`docker`] read the physical line, [`join`] makes pieces whole,
-//! [`line`] writes it into a batch, [`body`] finds what it says. [`json_out`] and [`ndjson_in`] are the
+//! [`mod@line`] writes it into a batch, [`body`] finds what it says. [`json_out`] and [`ndjson_in`] are the
 //! way of records to other programs and back.
 
 pub mod body;

@@ -44,6 +44,17 @@ fn resolves_escapes() {
 }
 
 #[test]
+fn attributes_are_fields() {
+    let fields = attr_fields(br#"{"tag":"web","tier":"front","com.example/x":""}"#).unwrap();
+    let wanted = [("attrs.tag", "web"), ("attrs.tier", "front"), ("attrs.com.example/x", "")];
+    let wanted: Vec<(Box<str>, Value)> =
+        wanted.into_iter().map(|(name, value)| (name.into(), Value::from(value))).collect();
+    assert_eq!(fields, wanted);
+    assert!(attr_fields(b"{\"a\":\"\xff\"}").is_err());
+    assert!(attr_fields(b"[]").is_err());
+}
+
+#[test]
 fn tells_what_is_wrong() {
     assert_snapshot!(check(""), @"column 1: expected `{`, found the end of the line");
     assert_snapshot!(check("hello"), @"column 1: expected `{`, found `h`");
