@@ -48,6 +48,8 @@ pub(crate) struct SegmentEntry {
     pub(crate) bytes: u64,
     /// How many records.
     pub(crate) rows: u64,
+    /// Bytes of the values of its records, about what they take in memory.
+    pub(crate) raw_bytes: u64,
     /// Earliest timestamp.
     pub(crate) time_min: Timestamp,
     /// Latest timestamp.

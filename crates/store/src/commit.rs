@@ -14,7 +14,6 @@ use sawyer_model::{Batch, Error, RangeSet, SourceId};
 use crate::Appended;
 use crate::engine::Engine;
 use crate::error::{Result, StoreError};
-use crate::format;
 use crate::queue::{Done, Pending};
 use crate::retention::free_min;
 use crate::sources::{Sources, without};
@@ -217,18 +216,14 @@ fn prepare(committed: &Sources, batches: &[Arc<Batch>]) -> Group {
     let mut group =
         Group { frames: Vec::new(), news: Vec::new(), changed: BTreeMap::new(), answers: Vec::new() };
     for batch in batches {
-        let mut frame = Vec::new();
         let taken = trial.take(batch);
         let news = match taken.duplicates.as_slice() {
             [] => Arc::clone(batch),
             duplicates => Arc::new(without(batch, duplicates)),
         };
-        if taken.news {
-            format::encode_batch(&news, &mut frame);
-        }
         group.answers.push(Appended { stored: news.len(), duplicates: taken.duplicates });
         if taken.news {
-            group.frames.push(frame);
+            group.frames.push(sawyer_segment::encode_batch(&news));
             group.news.push(news);
         }
     }

@@ -13,7 +13,6 @@ use crate::error::{Result, StoreError};
 use crate::keeper::{Keeper, segment_path};
 use crate::problems::{Problem, quarantine};
 use crate::retention::Reason;
-use crate::seal::discard;
 use crate::sealed::Sealed;
 use crate::{merge, retention, wal};
 
@@ -53,7 +52,7 @@ impl Engine {
         let mut keeper = self.keeper.lock();
         if !inputs.iter().all(|input| keeper.catalogue().find(input.entry.id).is_some()) {
             // Retention or damage took one of them meanwhile.
-            discard(&mut keeper, &[merged]);
+            keeper.discard_later(&merged);
             return Ok(true);
         }
         let changed = keeper.change(&*self.disk, |catalogue| {
@@ -62,7 +61,7 @@ impl Engine {
             }
             catalogue.segments.push(merged.entry);
         });
-        changed.inspect_err(|_| discard(&mut keeper, &[Arc::clone(&merged)]))?;
+        changed.inspect_err(|_| keeper.discard_later(&merged))?;
         let mut live = self.live.write();
         for input in inputs {
             live.remove(input.entry.id);
@@ -71,8 +70,7 @@ impl Engine {
         self.counters.merged_bytes.inc_by(merged.entry.bytes);
         live.add(merged);
         drop(live);
-        discard(&mut keeper, inputs);
-        keeper.clean_up(&*self.disk, self.clock.now());
+        inputs.iter().for_each(|input| keeper.discard(input));
         Ok(true)
     }
 
@@ -82,15 +80,18 @@ impl Engine {
             if self.is_stopping() {
                 return Ok(Merged::Nothing);
             }
-            match input.segment.read_all() {
-                Ok(read) => batches.extend(read.into_iter().map(Arc::new)),
-                Err(error) => {
-                    self.note_unreadable(input, &error);
-                    return Ok(Merged::Nothing);
+            for block in 0..input.segment.blocks().len() {
+                match input.segment.decode_block(block) {
+                    Ok(batch) => batches.push(Arc::new(batch)),
+                    Err(error) => {
+                        self.note_unreadable(input, &error);
+                        return Ok(Merged::Nothing);
+                    }
                 }
             }
         }
-        self.write_segment(&batches).map(Merged::Segment)
+        let stray = inputs.first().is_some_and(|input| input.entry.stray);
+        self.write_segment(&batches, stray).map(Merged::Segment)
     }
 
     /// Notes that a segment cannot be read. A damaged one is left out from now on, and put aside soon.
@@ -161,20 +162,34 @@ impl Engine {
         if !full {
             first?;
         }
-        self.live.write().segments.retain(|segment| !ids.contains(&segment.entry.id));
-        for id in ids {
-            if full {
-                // Not even the catalogue can be written, so room is made first. A crash in between leaves a
-                // catalogue that names a missing segment; that is reported when the store is opened.
-                keeper.remove_now(&*self.disk, &segment_path(*id));
-            } else {
-                keeper.discard(segment_path(*id));
-            }
-        }
+        let dropped: Vec<Arc<Sealed>> = {
+            let mut live = self.live.write();
+            let (dropped, kept) = std::mem::take(&mut live.segments)
+                .into_iter()
+                .partition(|segment| ids.contains(&segment.entry.id));
+            live.segments = kept;
+            dropped
+        };
         if full {
+            // Not even the catalogue can be written, so room is made first. A crash in between leaves a catalogue
+            // that names a missing segment; that is reported when the store is opened.
+            for segment in &dropped {
+                keeper.remove_now(&*self.disk, segment);
+            }
             keeper.change(&*self.disk, change)?;
+        } else {
+            dropped.iter().for_each(|segment| keeper.discard(segment));
         }
+        drop(dropped);
         keeper.clean_up(&*self.disk, self.clock.now());
         Ok(())
+    }
+
+    /// Removes files that were kept for searches that have ended.
+    pub(crate) fn clean_up(&self) {
+        let mut keeper = self.keeper.lock();
+        if keeper.has_superfluous() {
+            keeper.clean_up(&*self.disk, self.clock.now());
+        }
     }
 }

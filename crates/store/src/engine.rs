@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use sawyer_disk::{Disk, Lock};
-use crate::format::Follower;
+use sawyer_query::search::Follower;
 use sawyer_telemetry::{Clock, Seldom};
 
 use crate::commit::Writer;
 use crate::counters::Counters;
 use crate::keeper::Keeper;
-use crate::memory::Generation;
+use crate::memory::{Generation, Held};
 use crate::problems::ProblemLog;
 use crate::queue::Queue;
-use crate::sealed::Sealed;
+use crate::sealed::{Handles, Sealed};
 use crate::settings::StorePlan;
 
 /// See the head of the module.
@@ -39,6 +39,8 @@ pub(crate) struct Engine {
     pub(crate) keeper: Mutex<Keeper>,
     /// What searches see.
     pub(crate) live: RwLock<Live>,
+    /// Files of segments that are open.
+    pub(crate) handles: Arc<Handles>,
     /// Segments that are being merged.
     pub(crate) merging: Mutex<Vec<u64>>,
     /// Segments that turned out to be damaged, and how.
@@ -102,6 +104,11 @@ impl Live {
     /// Bytes of records in memory.
     pub(crate) fn bytes(&self) -> usize {
         self.active.bytes() + self.frozen.iter().map(|generation| generation.bytes()).sum::<usize>()
+    }
+
+    /// The batches in memory.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Held> {
+        self.frozen.iter().flat_map(|generation| generation.held()).chain(self.active.held())
     }
 
     /// Records in memory.

@@ -30,6 +30,8 @@ pub(crate) enum StoreError {
     Newer { path: String, version: u8 },
     #[error("a batch of {bytes} bytes is too large to be written")]
     TooLarge { bytes: usize },
+    #[error("encode a segment")]
+    Encode { source: Error },
     #[error("the store is closed")]
     Closed,
 }
@@ -56,6 +58,7 @@ impl StoreError {
             Self::Disk { .. } | Self::Full { .. } | Self::Behind { .. } | Self::Busy { .. } => ErrorKind::Retry,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Newer { .. } | Self::TooLarge { .. } => ErrorKind::Invalid,
+            Self::Encode { source } => source.kind(),
             Self::Closed => ErrorKind::Closed,
         }
     }
@@ -71,6 +74,7 @@ impl From<StoreError> for Error {
             StoreError::Disk { source, .. }
             | StoreError::Unwritable { source }
             | StoreError::Locked { source } => Self::new(kind, message).because(source),
+            StoreError::Encode { source } => Self::new(kind, message).because(source),
             _ => Self::new(kind, message),
         }
     }

@@ -6,6 +6,7 @@
 //! failed removes nothing, because it is open which catalogue a restart would find.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
 use sawyer_disk::Disk;
 use sawyer_model::Timestamp;
@@ -13,6 +14,7 @@ use sawyer_model::Timestamp;
 use crate::catalogue::{Catalogue, save};
 use crate::error::Result;
 use crate::problems::quarantine;
+use crate::sealed::Sealed;
 use crate::wal;
 
 /// The directory of segments.
@@ -36,15 +38,17 @@ pub(crate) fn segment_of(name: &str) -> Option<u64> {
 pub(crate) struct Keeper {
     catalogue: Catalogue,
     segment_next: u64,
-    /// Files that nothing names any more.
-    superfluous: Vec<PathBuf>,
+    /// Segments that nothing will name when another change has succeeded.
+    waiting: Vec<(u64, Weak<Sealed>)>,
+    /// Segments that nothing names. Their files stay as long as a search looks at them.
+    superfluous: Vec<(u64, Weak<Sealed>)>,
     /// Files of the log that are damaged: they are put aside when their time comes, not removed.
     damaged_logs: Vec<u64>,
 }
 
 impl Keeper {
     pub(crate) fn new(catalogue: Catalogue, segment_next: u64) -> Self {
-        Self { catalogue, segment_next, superfluous: Vec::new(), damaged_logs: Vec::new() }
+        Self { catalogue, segment_next, waiting: Vec::new(), superfluous: Vec::new(), damaged_logs: Vec::new() }
     }
 
     /// The catalogue in force.
@@ -66,12 +70,24 @@ impl Keeper {
         next.segment_next = self.segment_next;
         save(disk, &next)?;
         self.catalogue = next;
+        self.superfluous.append(&mut self.waiting);
         Ok(())
     }
 
-    /// Says that nothing will name this file once the next change is in force.
-    pub(crate) fn discard(&mut self, path: PathBuf) {
-        self.superfluous.push(path);
+    /// Says that nothing names this segment any more: the change that took it out has succeeded.
+    pub(crate) fn discard(&mut self, segment: &Arc<Sealed>) {
+        self.superfluous.push((segment.entry.id, Arc::downgrade(segment)));
+    }
+
+    /// Says that nothing will name this segment once another change has succeeded. After a change that failed it
+    /// is open whether a restart finds what was to be added.
+    pub(crate) fn discard_later(&mut self, segment: &Arc<Sealed>) {
+        self.waiting.push((segment.entry.id, Arc::downgrade(segment)));
+    }
+
+    /// Whether there are files to be removed.
+    pub(crate) fn has_superfluous(&self) -> bool {
+        !self.superfluous.is_empty()
     }
 
     /// Says which files of the log are damaged.
@@ -79,17 +95,21 @@ impl Keeper {
         self.damaged_logs = numbers;
     }
 
-    /// Removes a file that may still be named.
-    pub(crate) fn remove_now(&mut self, disk: &dyn Disk, path: &Path) {
-        remove(disk, path);
+    /// Removes the file of a segment that may still be named.
+    pub(crate) fn remove_now(&mut self, disk: &dyn Disk, segment: &Sealed) {
+        remove(disk, &segment_path(segment.entry.id));
     }
 
-    /// Removes files that are not named any more: discarded ones, and logs that are sealed. Call it right after
-    /// a change that succeeded. What cannot be removed now is removed when the store is opened again.
+    /// Removes files that are not named any more: discarded ones, and logs that are sealed. What cannot be removed
+    /// now is removed when the store is opened again.
     pub(crate) fn clean_up(&mut self, disk: &dyn Disk, now: Timestamp) {
-        for path in std::mem::take(&mut self.superfluous) {
-            remove(disk, &path);
-        }
+        self.superfluous.retain(|(id, segment)| {
+            let in_use = segment.strong_count() > 0;
+            if !in_use {
+                remove(disk, &segment_path(*id));
+            }
+            in_use
+        });
         let logs = match disk.read_dir(Path::new(wal::WAL_DIR)) {
             Ok(entries) => entries,
             Err(error) => {

@@ -14,8 +14,8 @@ use crate::catalogue::{Partition, SegmentEntry};
 /// rewrites and more segments to search.
 const FAN_IN: usize = 8;
 
-/// Upper end of the lowest tier.
-const TIER_BYTES: u64 = 64 << 10;
+/// Upper end of the lowest tier, before compression as all sizes here: that is what a merge takes in memory.
+const TIER_BYTES: u64 = 256 << 10;
 
 /// Most segments in one merge: bounds open readers and memory when very many small ones have piled up.
 const INPUTS_MAX: usize = 64;
@@ -31,7 +31,7 @@ pub(crate) fn choose(
     let mut partitions: BTreeMap<Partition, Vec<&SegmentEntry>> = BTreeMap::new();
     for segment in segments {
         // What is nearly as large as it gets is left alone.
-        if segment.bytes <= merged_bytes_max / 2 && !busy(segment.id) {
+        if segment.raw_bytes <= merged_bytes_max / 2 && !busy(segment.id) {
             partitions.entry(segment.partition()).or_default().push(segment);
         }
     }
@@ -39,12 +39,12 @@ pub(crate) fn choose(
         let due = in_one_tier(&segments, merged_bytes_max);
         due.or_else(|| leftovers(&segments, merged_bytes_max, partition.is_closed(now)))
     });
-    let smallest = chosen.min_by_key(|chosen| chosen.iter().map(|segment| segment.bytes).sum::<u64>())?;
+    let smallest = chosen.min_by_key(|chosen| chosen.iter().map(|segment| segment.raw_bytes).sum::<u64>())?;
     Some(smallest.into_iter().map(|segment| segment.id).collect())
 }
 
 fn tier(segment: &SegmentEntry) -> u32 {
-    (segment.bytes / TIER_BYTES).checked_ilog(FAN_IN as u64).map_or(0, |tier| tier + 1)
+    (segment.raw_bytes / TIER_BYTES).checked_ilog(FAN_IN as u64).map_or(0, |tier| tier + 1)
 }
 
 /// The lowest tier that is full.
@@ -66,7 +66,7 @@ fn fitting(mut segments: Vec<&SegmentEntry>, bytes_max: u64) -> Option<Vec<&Segm
     segments.sort_by_key(|segment| (segment.observed_max, segment.id));
     let mut bytes = 0;
     let fit = segments.iter().take(INPUTS_MAX).take_while(|segment| {
-        bytes += segment.bytes;
+        bytes += segment.raw_bytes;
         bytes <= bytes_max
     });
     let count = fit.count();
@@ -82,14 +82,15 @@ mod tests {
     use crate::settings::DAY;
 
     const NOON: Timestamp = Timestamp::from_secs(1_799_971_200 + 43_200);
-    const MAX: u64 = 32 << 20;
+    const MAX: u64 = 96 << 20;
 
     fn segment(id: u64, bytes: u64, days_ago: u32) -> SegmentEntry {
         let seen = NOON.saturating_sub(DAY * days_ago);
         SegmentEntry {
             id,
-            bytes,
+            bytes: bytes / 8,
             rows: 1,
+            raw_bytes: bytes,
             time_min: seen,
             time_max: seen,
             observed_min: seen,
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_day_that_is_over_is_put_together() {
-        let segments = [segment(1, 9_000_000, 3), segment(2, 100, 3), segment(3, 30_000_000, 3)];
+        let segments = [segment(1, 9_000_000, 3), segment(2, 100, 3), segment(3, 90_000_000, 3)];
         assert_eq!(choose(&segments, MAX, NOON, |_| false), Some(vec![1, 2]));
     }
 
@@ -125,7 +126,7 @@ mod tests {
         /// Seals one segment after the other, and merges whatever is chosen.
         #[test]
         fn writing_is_amplified_little_and_segments_stay_few(
-            sizes in prop::collection::vec(1_000u64..400_000, 1..600),
+            sizes in prop::collection::vec(1_000u64..1_600_000, 1..600),
         ) {
             let (mut segments, mut next, mut rewritten) = (Vec::new(), 0, 0);
             let total: u64 = sizes.iter().sum();
@@ -134,16 +135,16 @@ mod tests {
                 next += 1;
                 while let Some(chosen) = choose(&segments, MAX, NOON, |_| false) {
                     prop_assert!(chosen.len() >= 2);
-                    let merged: u64 = segments.iter().filter(|s| chosen.contains(&s.id)).map(|s| s.bytes).sum();
+                    let merged: u64 = segments.iter().filter(|s| chosen.contains(&s.id)).map(|s| s.raw_bytes).sum();
                     prop_assert!(merged <= MAX);
                     segments.retain(|s| !chosen.contains(&s.id));
                     segments.push(segment(next, merged, 0));
                     (next, rewritten) = (next + 1, rewritten + merged);
                 }
-                let large = segments.iter().filter(|s| s.bytes > MAX / 2).count();
+                let large = segments.iter().filter(|s| s.raw_bytes > MAX / 2).count();
                 prop_assert!(segments.len() - large <= 5 * FAN_IN, "segments={}", segments.len());
             }
-            // Tiers between 64 KiB and 16 MiB, and the lowest.
+            // Tiers between 256 KiB and 48 MiB, and the lowest.
             prop_assert!(rewritten <= total * 5, "total={total} rewritten={rewritten}");
         }
     }

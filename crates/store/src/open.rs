@@ -22,11 +22,11 @@ use crate::keeper::{Keeper, SEGMENT_DIR, segment_of, segment_path};
 use crate::memory::Generation;
 use crate::problems::{Problem, ProblemLog, QUARANTINE_DIR, quarantine};
 use crate::queue::Queue;
-use crate::sealed::Sealed;
+use crate::sealed::{Handles, Sealed};
 use crate::settings::StorePlan;
 use crate::sources::{Sources, without};
 use crate::wal::{self, WAL_DIR};
-use crate::{LOCK_FILE, REFUSALS_INTERVAL, format};
+use crate::{LOCK_FILE, REFUSALS_INTERVAL};
 
 /// Longest file of the log that is read: longer ones are never written, because a file ends when its records
 /// fill a part of the memory budget, and a batch has at most a gigabyte of text.
@@ -39,6 +39,7 @@ struct Opening {
     clock: Clock,
     counters: Counters,
     problems: ProblemLog,
+    handles: Arc<Handles>,
 }
 
 /// What the log holds.
@@ -59,8 +60,14 @@ pub(crate) fn open(
     threaded: bool,
 ) -> Result<Engine> {
     let lock = prepare(&*disk)?;
-    let opening =
-        Opening { disk, plan, clock, counters: Counters::new(metrics), problems: ProblemLog::default() };
+    let opening = Opening {
+        disk,
+        plan,
+        clock,
+        counters: Counters::new(metrics),
+        problems: ProblemLog::default(),
+        handles: Arc::default(),
+    };
     let (catalogue, mut changed) = opening.load_catalogue()?;
     let (segments, segment_next) = opening.open_segments(&catalogue)?;
     let mut keeper = Keeper::new(catalogue, segment_next);
@@ -74,7 +81,7 @@ pub(crate) fn open(
     let replayed = opening.replay(keeper.catalogue())?;
     keeper.note_damaged_logs(replayed.damaged_logs);
     keeper.clean_up(&*opening.disk, opening.clock.now());
-    let Opening { disk, plan, clock, counters, problems } = opening;
+    let Opening { disk, plan, clock, counters, problems, handles } = opening;
     Ok(Engine {
         counters,
         problems,
@@ -84,6 +91,7 @@ pub(crate) fn open(
         writer: Mutex::new(Writer::new(replayed.committed, replayed.wal_next)),
         keeper: Mutex::new(keeper),
         live: RwLock::new(Live { active: replayed.active, frozen: replayed.frozen, segments }),
+        handles,
         merging: Mutex::default(),
         suspects: Mutex::default(),
         work: Bell::default(),
@@ -156,7 +164,7 @@ impl Opening {
         let mut next = catalogue.segment_next;
         for entry in &catalogue.segments {
             next = next.max(entry.id + 1);
-            match Sealed::open(&*self.disk, *entry) {
+            match Sealed::open(&self.disk, &self.handles, *entry) {
                 Ok(segment) => segments.push(Arc::new(segment)),
                 Err(error) => self.report_unreadable(entry.id, &error)?,
             }
@@ -227,7 +235,7 @@ impl Opening {
         }
         let mut undecodable = 0;
         for payload in frames.payloads {
-            match format::decode_batch(&bytes[payload]) {
+            match sawyer_segment::decode_batch(&bytes[payload]) {
                 Ok(batch) => self.replay_batch(batch, replayed),
                 Err(error) => {
                     undecodable += 1;

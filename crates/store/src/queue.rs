@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
 use sawyer_model::{Batch, Error};
 
 use crate::Appended;
@@ -19,6 +20,9 @@ const WAITING_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes that are written and synced together. More would make everybody in the group wait longer.
 const GROUP_BYTES_MAX: usize = 16 << 20;
+
+/// Largest batch: whoever fills one closes it long before.
+const BATCH_BYTES_MAX: usize = BATCH_TEXT_BYTES_MAX;
 
 /// What a waiting batch counts at least, so that the number of tiny ones is bounded too.
 const PENDING_BYTES_MIN: usize = 512;
@@ -62,6 +66,10 @@ impl Line {
 impl Queue {
     /// Adds a batch to the line. If it is full, waits for room if `may_wait`, else gives the batch back.
     pub(crate) fn push(&self, pending: Pending, may_wait: bool) -> Result<(), (StoreError, Pending)> {
+        let bytes = pending.batch.bytes();
+        if bytes > BATCH_BYTES_MAX {
+            return Err((StoreError::TooLarge { bytes }, pending));
+        }
         let mut line = self.line.lock();
         while may_wait && line.is_full() && !line.closed {
             self.room.wait(&mut line);

@@ -80,6 +80,7 @@ mod tests {
             id,
             bytes,
             rows: 1,
+            raw_bytes: 10 * bytes,
             time_min: Timestamp::MIN,
             time_max: Timestamp::EPOCH,
             observed_min: seen.saturating_sub(Duration::from_secs(60)),

@@ -6,15 +6,16 @@
 //! in a segment.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
 use sawyer_model::{Batch, Error, RecordRef, Timestamp};
+use sawyer_segment::{EncodeSettings, Encoded, Summary, encode};
 
 use crate::catalogue::{Partition, SegmentEntry};
 use crate::engine::Engine;
 use crate::error::{Result, StoreError};
-use crate::format;
 use crate::keeper::{SEGMENT_DIR, segment_path};
 use crate::memory::{Generation, Held};
 use crate::sealed::Sealed;
@@ -43,19 +44,20 @@ impl Engine {
         let _one_at_a_time = self.sealing.lock();
         let Some(generation) = self.live.read().frozen.first().map(Arc::clone) else { return Ok(false) };
         let mut segments = Vec::new();
-        for batches in divide(&generation).into_values() {
-            segments.push(Arc::new(self.write_segment(&batches)?));
+        for (partition, batches) in divide(&generation) {
+            segments.push(Arc::new(self.write_segment(&batches, partition.stray)?));
         }
         self.sync_segments(&segments)?;
         let mut keeper = self.keeper.lock();
         let now = self.clock.now();
         let mut forgotten = 0;
-        keeper.change(&*self.disk, |catalogue| {
+        let changed = keeper.change(&*self.disk, |catalogue| {
             catalogue.segments.extend(segments.iter().map(|segment| segment.entry));
             catalogue.wal_first = generation.wal_end();
             catalogue.sources.merge(generation.covered());
             forgotten = catalogue.sources.forget(now, self.plan.source_idle_max, self.plan.sources_max);
-        }).inspect_err(|_| discard(&mut keeper, &segments))?;
+        });
+        changed.inspect_err(|_| segments.iter().for_each(|segment| keeper.discard_later(segment)))?;
         self.counters.sources.set(keeper.catalogue().sources.len() as i64);
         let mut live = self.live.write();
         live.frozen.remove(0);
@@ -83,8 +85,10 @@ impl Engine {
     }
 
     /// Encodes and writes a segment, synced, and opens it again. Its name is not durable yet.
-    pub(crate) fn write_segment(&self, batches: &[Arc<Batch>]) -> Result<Sealed> {
-        let bytes = format::encode_segment(batches)?;
+    pub(crate) fn write_segment(&self, batches: &[Arc<Batch>], stray: bool) -> Result<Sealed> {
+        let batches: Vec<&Batch> = batches.iter().map(|batch| &**batch).collect();
+        let encoded = encode(&batches, &EncodeSettings::default());
+        let Encoded { bytes, summary } = encoded.map_err(|source| StoreError::Encode { source })?;
         let id = self.keeper.lock().next_segment();
         let path = segment_path(id);
         let written = self.disk.create(&path).and_then(|mut file| {
@@ -96,22 +100,18 @@ impl Engine {
             let _ = self.disk.remove_file(&path);
             return Err(StoreError::disk("write a segment")(error));
         }
-        let entry = entry_of(id, bytes.len() as u64, batches);
-        Sealed::open(&*self.disk, entry).map_err(|error| unreadable(&path, &error))
+        let entry = entry_of(id, &summary, stray);
+        let opened = Sealed::open(&self.disk, &self.handles, entry);
+        opened.map_err(|error| unreadable(&path, &error))
     }
 
     /// Makes the names of segments durable; if that fails, they are removed later.
     pub(crate) fn sync_segments(&self, segments: &[Arc<Sealed>]) -> Result<()> {
         let synced = self.disk.sync_dir(Path::new(SEGMENT_DIR)).map_err(StoreError::disk("sync segments"));
-        synced.inspect_err(|_| discard(&mut self.keeper.lock(), segments))
-    }
-}
-
-/// After a failed change it is open whether a restart finds the segments in the catalogue, so their files stay
-/// until another change succeeds.
-pub(crate) fn discard(keeper: &mut crate::keeper::Keeper, segments: &[Arc<Sealed>]) {
-    for segment in segments {
-        keeper.discard(segment_path(segment.entry.id));
+        synced.inspect_err(|_| {
+            let mut keeper = self.keeper.lock();
+            segments.iter().for_each(|segment| keeper.discard_later(segment));
+        })
     }
 }
 
@@ -120,19 +120,16 @@ pub(crate) fn unreadable(path: &Path, error: &Error) -> StoreError {
     StoreError::Corrupt { path: path.display().to_string(), reason: error.chain() }
 }
 
-/// What the catalogue says of these records.
-fn entry_of(id: u64, bytes: u64, batches: &[Arc<Batch>]) -> SegmentEntry {
-    let records = || batches.iter().flat_map(|batch| batch.iter());
-    let (time_min, time_max) = span(records().map(RecordRef::timestamp));
-    let (observed_min, observed_max) = span(records().map(RecordRef::observed));
-    let first = records().next().expect("a segment has records");
-    let stray = Partition::of(first.timestamp(), first.observed()).stray;
-    let rows = records().count() as u64;
-    SegmentEntry { id, bytes, rows, time_min, time_max, observed_min, observed_max, stray }
-}
-
-fn span(times: impl Iterator<Item = Timestamp>) -> (Timestamp, Timestamp) {
-    times.fold((Timestamp::MAX, Timestamp::MIN), |(min, max), time| (min.min(time), max.max(time)))
+/// What the catalogue says of a segment.
+fn entry_of(id: u64, summary: &Summary, stray: bool) -> SegmentEntry {
+    let span = |times: &Option<RangeInclusive<Timestamp>>| {
+        let times = times.as_ref().expect("a segment has records");
+        (*times.start(), *times.end())
+    };
+    let (time_min, time_max) = span(&summary.timestamps);
+    let (observed_min, observed_max) = span(&summary.observed);
+    let Summary { rows, raw_bytes, bytes, .. } = *summary;
+    SegmentEntry { id, bytes, rows, raw_bytes, time_min, time_max, observed_min, observed_max, stray }
 }
 
 /// The records of a generation by the partition they belong to.

@@ -1,20 +1,37 @@
 //! A sealed segment that is open.
 //!
-//! Owns: the reader of one segment, and whether it turned out to be damaged.
-//! Does not own: the file's name and its end (`keeper`). Invariant: a damaged segment is not asked again.
+//! Owns: the reader of one segment, whether it turned out to be damaged, and how many files are open at once.
+//! Does not own: the file's name and its end (`keeper`).
+//! Invariant: as long as a [`Sealed`] lives its file is there, so that it can be opened again whenever it is read;
+//! except if it is damaged, or had to make room on a full disk.
 
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use sawyer_disk::{Disk, File};
 use sawyer_model::{Error, ErrorKind};
-use crate::format::ReadAt;
+use sawyer_segment::{ReadAt, Segment};
 
 use crate::catalogue::SegmentEntry;
-use crate::format::Segment;
 use crate::keeper::segment_path;
+
+/// Most files of segments that are open at once: a process may often have no more than 1024 files.
+const HANDLES_MAX: usize = 256;
+
+thread_local! {
+    /// Bytes that this thread read from segments since [`take_bytes_read`].
+    static BYTES_READ: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many bytes this thread read from segments since it last asked.
+pub(crate) fn take_bytes_read() -> u64 {
+    BYTES_READ.take()
+}
 
 /// A segment that is open.
 #[derive(Debug)]
@@ -24,11 +41,47 @@ pub(crate) struct Sealed {
     damaged: AtomicBool,
 }
 
-/// A file of a disk as the source of a segment.
+/// The files that are open, longest open first.
+#[derive(Debug, Default)]
+pub(crate) struct Handles(Mutex<VecDeque<Weak<FileSource>>>);
+
+/// The file of a segment, opened when it is read.
 #[derive(Debug)]
 struct FileSource {
-    file: Box<dyn File>,
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
     len: u64,
+    handles: Arc<Handles>,
+    file: Mutex<Option<Arc<dyn File>>>,
+    itself: Weak<FileSource>,
+}
+
+impl Handles {
+    /// Notes that a file was opened, and closes the one that has been open longest if there are too many.
+    fn note_open(&self, opened: &Weak<FileSource>) {
+        let longest = {
+            let mut open = self.0.lock();
+            open.push_back(Weak::clone(opened));
+            if open.len() > HANDLES_MAX { open.pop_front() } else { None }
+        };
+        if let Some(source) = longest.and_then(|longest| longest.upgrade()) {
+            source.file.lock().take();
+        }
+    }
+}
+
+impl FileSource {
+    fn file(&self) -> sawyer_disk::Result<Arc<dyn File>> {
+        if let Some(file) = &*self.file.lock() {
+            return Ok(Arc::clone(file));
+        }
+        let file: Arc<dyn File> = self.disk.open_read(&self.path)?.into();
+        let known = self.file.lock().replace(Arc::clone(&file));
+        if known.is_none() {
+            self.handles.note_open(&self.itself);
+        }
+        Ok(file)
+    }
 }
 
 impl ReadAt for FileSource {
@@ -37,7 +90,9 @@ impl ReadAt for FileSource {
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset).map_err(|error| {
+        BYTES_READ.set(BYTES_READ.get() + buffer.len() as u64);
+        let read = self.file().and_then(|file| file.read_exact_at(buffer, offset));
+        read.map_err(|error| {
             let end = error.kind() == sawyer_disk::ErrorKind::EndOfFile;
             io::Error::new(if end { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::Other }, error)
         })
@@ -48,16 +103,27 @@ impl Sealed {
     /// Opens the segment of a catalogue's entry.
     ///
     /// `NotFound` if its file is missing, `Corrupt` if it is not what the entry says.
-    pub(crate) fn open(disk: &dyn Disk, entry: SegmentEntry) -> Result<Self, Error> {
+    pub(crate) fn open(disk: &Arc<dyn Disk>, handles: &Arc<Handles>, entry: SegmentEntry) -> Result<Self, Error> {
         let path = segment_path(entry.id);
-        let file = open(disk, &path)?;
+        let len = disk.metadata(&path).map_err(|error| {
+            let kind = if error.is_not_found() { ErrorKind::NotFound } else { ErrorKind::Retry };
+            Error::new(kind, "open a segment").because(error)
+        })?;
         let corrupt = |message: String| Err(Error::new(ErrorKind::Corrupt, message));
-        if file.len != entry.bytes {
-            return corrupt(format!("its length is wrong: expected={} found={}", entry.bytes, file.len));
+        if len.len != entry.bytes {
+            return corrupt(format!("its length is wrong: expected={} found={}", entry.bytes, len.len));
         }
-        let segment = Segment::open(Arc::new(file))?;
+        let source = Arc::new_cyclic(|itself| FileSource {
+            disk: Arc::clone(disk),
+            path,
+            len: entry.bytes,
+            handles: Arc::clone(handles),
+            file: Mutex::new(None),
+            itself: Weak::clone(itself),
+        });
+        let segment = Segment::open(source)?;
         if segment.rows() != entry.rows {
-            return corrupt(format!("its records are {}, expected {}", segment.rows(), entry.rows));
+            return corrupt(format!("the number of its records is {}, expected {}", segment.rows(), entry.rows));
         }
         Ok(Self { entry, segment, damaged: AtomicBool::new(false) })
     }
@@ -71,12 +137,4 @@ impl Sealed {
     pub(crate) fn note_damage(&self) -> bool {
         !self.damaged.swap(true, Ordering::AcqRel)
     }
-}
-
-fn open(disk: &dyn Disk, path: &Path) -> Result<FileSource, Error> {
-    let opened = disk.open_read(path).and_then(|file| file.len().map(|len| FileSource { file, len }));
-    opened.map_err(|error| {
-        let kind = if error.is_not_found() { ErrorKind::NotFound } else { ErrorKind::Retry };
-        Error::new(kind, "open a segment").because(error)
-    })
 }

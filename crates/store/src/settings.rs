@@ -41,7 +41,7 @@ settings! {
         /// Memory for records that are not sealed yet. More makes larger first segments and so less merging;
         /// after a crash all of it is read again from the write-ahead log.
         #[range(ByteSize::mib(1)..=ByteSize::gib(64))]
-        pub memory_max: ByteSize = ByteSize::mib(128),
+        pub memory_max: ByteSize = ByteSize::mib(64),
         /// Longest time until records are sealed into a segment. They are durable and can be searched before;
         /// sealing makes them smaller and faster to search. Shorter intervals mean more merging.
         #[range(Duration::from_millis(10)..=Duration::from_secs(24 * 60 * 60))]
@@ -51,10 +51,10 @@ settings! {
         /// the time of every acknowledgement.
         #[range(Duration::ZERO..=Duration::from_secs(1))]
         pub commit_delay: Duration = Duration::ZERO,
-        /// Largest segment that merging makes. Larger ones are fewer and smaller altogether; merging one takes
-        /// several times its size in memory.
+        /// Largest segment that merging makes, before compression. Larger ones are fewer and smaller altogether;
+        /// merging one takes about twice this in memory.
         #[range(ByteSize::kib(64)..=ByteSize::gib(4))]
-        pub merged_bytes_max: ByteSize = ByteSize::mib(32),
+        pub merged_bytes_max: ByteSize = ByteSize::mib(96),
         /// Threads that merge segments.
         #[range(1..=64)]
         pub merge_threads: usize = 1,

@@ -148,17 +148,6 @@ impl Store {
         Ok(())
     }
 
-    /// INTERIM
-    pub fn all_records(&self) -> Vec<sawyer_model::Record> {
-        let live = self.engine.live.read();
-        let mut all = Vec::new();
-        for g in live.frozen.iter().map(|g| &**g).chain([&live.active]) {
-            for h in g.held() { all.extend(h.batch.iter().map(|r| r.to_record())); }
-        }
-        for s in &live.segments { for b in s.segment.read_all().unwrap_or_default() { all.extend(b.iter().map(|r| r.to_record())); } }
-        all
-    }
-
     /// What was found to be amiss with stored data since the store was opened, oldest first.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
@@ -196,6 +185,7 @@ impl Engine {
         let sealed = self.seal_frozen();
         // Also when sealing failed: the disk may be full, and retention makes room.
         let retained = self.retain();
+        self.clean_up();
         self.show();
         sealed.and(retained)
     }

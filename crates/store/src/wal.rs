@@ -23,9 +23,6 @@ pub(crate) const WAL_DIR: &str = "wal";
 
 const SUFFIX: &str = ".wal";
 
-/// Longest payload of a frame: its length is a `u32`.
-pub(crate) const PAYLOAD_BYTES_MAX: usize = u32::MAX as usize;
-
 /// The path of the file with this number. Names sort as numbers.
 pub(crate) fn path_of(number: u64) -> PathBuf {
     Path::new(WAL_DIR).join(format!("{number:020}{SUFFIX}"))
@@ -88,13 +85,9 @@ impl WalFile {
         Ok(())
     }
 
-    /// Its number.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
-    }
-
     /// Its length in bytes.
-    pub(crate) fn len(&self) -> u64 {
+    #[cfg(test)]
+    fn len(&self) -> u64 {
         self.len
     }
 }

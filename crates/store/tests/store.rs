@@ -2,5 +2,7 @@
 
 #[path = "store/common.rs"]
 mod common;
+#[path = "store/model.rs"]
+mod model;
 #[path = "store/power.rs"]
 mod power;

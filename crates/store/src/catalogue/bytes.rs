@@ -13,8 +13,8 @@ const VERSION: u8 = 1;
 /// Magic, version, seven zeros, length of the payload (`u64`), its checksum, the header's checksum.
 const HEADER_BYTES: usize = 32;
 
-/// A segment's entry: six 64-bit numbers before it, and flags.
-const SEGMENT_BYTES: usize = 7 * 8 + 8;
+/// Number, bytes, rows, raw bytes, four times, flags.
+const SEGMENT_BYTES: usize = 9 * 8;
 
 /// Bit of the flags of a segment: its records tell times far from when they were seen.
 const FLAG_STRAY: u64 = 1;
@@ -82,7 +82,7 @@ fn encode_payload(catalogue: &Catalogue) -> Vec<u8> {
     put(catalogue.segment_next);
     put(catalogue.segments.len() as u64);
     for segment in &catalogue.segments {
-        for number in [segment.id, segment.bytes, segment.rows] {
+        for number in [segment.id, segment.bytes, segment.rows, segment.raw_bytes] {
             put(number);
         }
         for time in [segment.time_min, segment.time_max, segment.observed_min, segment.observed_max] {
@@ -145,6 +145,7 @@ impl Reader<'_> {
             id: self.number()?,
             bytes: self.number()?,
             rows: self.number()?,
+            raw_bytes: self.number()?,
             time_min: self.time()?,
             time_max: self.time()?,
             observed_min: self.time()?,

@@ -17,6 +17,7 @@ fn sample() -> Catalogue {
         id,
         bytes: 4096 * id,
         rows: 100 * id,
+        raw_bytes: 40_960 * id,
         time_min: time(-5),
         time_max: time(1_700_000_000),
         observed_min: time(1_700_000_001),

@@ -54,7 +54,7 @@ pub(super) fn file_header(number: u64) -> [u8; HEADER_BYTES] {
 
 /// The header of a frame at `offset` of the file with this number, in a group that starts at `group_start`.
 pub(super) fn frame_header(number: u64, group_start: u64, offset: u64, payload: &[u8]) -> [u8; HEADER_BYTES] {
-    let len = u32::try_from(payload.len()).expect("whoever encodes a frame keeps PAYLOAD_BYTES_MAX");
+    let len = u32::try_from(payload.len()).expect("a batch is refused long before its frame is this long");
     let mut header = [0; HEADER_BYTES];
     header[..4].copy_from_slice(&FRAME_MAGIC);
     header[4..8].copy_from_slice(&len.to_le_bytes());

@@ -6,6 +6,8 @@ use std::time::Duration;
 use sawyer_config::{Document, Problems, Setting};
 use sawyer_disk::SimDisk;
 use sawyer_model::{Batch, Error, Record, SeqRange, SourceId, Stream, Timestamp, Value};
+use sawyer_query::Predicate;
+use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
 use sawyer_store::{Store, StorePlan, StoreSettings};
 use sawyer_telemetry::{Clock, Metrics};
 
@@ -58,7 +60,7 @@ pub(crate) fn record(clock: &Clock, dice: &mut Dice, source: u128, start: u64, e
     };
     let level = ["info", "info", "info", "warn", "error"][dice.below(5) as usize];
     let pod = format!("cart-{}", dice.below(3));
-    Record {
+    sorted(Record {
         timestamp: clock.now().saturating_sub(late),
         observed: clock.now(),
         source: SourceId(source),
@@ -69,14 +71,29 @@ pub(crate) fn record(clock: &Clock, dice: &mut Dice, source: u128, start: u64, e
             ("level".into(), Value::from(level)),
             ("http.status".into(), Value::Int(200 + dice.below(4) as i64 * 100)),
         ],
-    }
+    })
 }
 
 pub(crate) fn batch_of(records: &[Record]) -> Batch {
     records.iter().collect()
 }
 
-/// All records, in no order.
+/// Everything, at all times.
+pub(crate) fn everything() -> Selection {
+    Selection { predicate: Predicate::All, start: Timestamp::MIN, end: Timestamp::MAX }
+}
+
+/// A record as it can be compared: a segment keeps fields in the order of their names.
+pub(crate) fn sorted(mut record: Record) -> Record {
+    record.fields.sort_by(|a, b| a.0.cmp(&b.0));
+    record
+}
+
+/// All records, newest first.
 pub(crate) fn records(store: &Store) -> Vec<Record> {
-    store.all_records()
+    let request =
+        SearchRequest { selection: everything(), order: Order::NewestFirst, limit: usize::MAX, after: None };
+    let page = store.search(&request, &Budget::unlimited()).expect("everything can be asked for");
+    assert!(!page.stats.partial, "all of it was read");
+    page.records.iter().map(|record| sorted(record.to_record())).collect()
 }

@@ -1,0 +1,171 @@
+//! Finds the records that come first, and single ones.
+//!
+//! Owns: keeping the best so far, stopping early, putting a page together.
+//! Invariant: places are compared before records are read, so only the records of the page are read whole.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use parking_lot::Mutex;
+use sawyer_model::{Batch, Error, Record, RecordId, Timestamp};
+use sawyer_query::search::{Budget, Order, Page, Position, SearchRequest, SearchStats, Selection};
+
+use super::plan::Plan;
+use super::run::Run;
+use super::unit::Unit;
+use crate::engine::Engine;
+
+/// A record that may be on the page. The greatest is the one that comes last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Candidate {
+    order: Order,
+    position: Position,
+    /// Place of its unit in the plan.
+    unit: usize,
+    row: usize,
+}
+
+impl Ord for Candidate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_position = self.order.compare(self.position, other.position);
+        by_position.then_with(|| (self.unit, self.row).cmp(&(other.unit, other.row)))
+    }
+}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The candidates that come first; one more than the page has, to know whether there are more.
+struct Best {
+    heap: Mutex<BinaryHeap<Candidate>>,
+    count_max: usize,
+    order: Order,
+}
+
+impl Best {
+    /// Whether a unit may have a record that comes before the last of the best.
+    fn wants(&self, unit: &Unit) -> bool {
+        let heap = self.heap.lock();
+        let Some(last) = heap.peek().filter(|_| heap.len() == self.count_max) else { return self.count_max > 0 };
+        match self.order {
+            Order::NewestFirst => unit.time_max() >= last.position.timestamp,
+            Order::OldestFirst => unit.time_min() <= last.position.timestamp,
+        }
+    }
+
+    fn add(&self, candidates: impl Iterator<Item = Candidate>) {
+        let mut heap = self.heap.lock();
+        for candidate in candidates {
+            if heap.len() < self.count_max {
+                heap.push(candidate);
+            } else if heap.peek().is_some_and(|last| candidate < *last) {
+                heap.pop();
+                heap.push(candidate);
+            }
+        }
+    }
+}
+
+/// The records of a selection.
+pub(super) fn search(engine: &Engine, request: &SearchRequest, budget: &Budget) -> Result<Page, Error> {
+    let order = request.order;
+    let plan = Plan::of(engine, &behind(&request.selection, order, request.after), order);
+    let run = Run::new(engine, &plan, budget);
+    let count_max = if request.limit == 0 { 0 } else { request.limit.saturating_add(1) };
+    let best = Best { heap: Mutex::default(), count_max, order };
+    let step = |matched: &mut u64, unit: &Unit| {
+        let rows = unit.select(&plan.clip)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let positions = unit.positions(&rows)?;
+        *matched += positions.len() as u64;
+        let number = unit.number();
+        let is_behind = |position: Position| {
+            request.after.is_none_or(|after| order.compare(position, after) == Ordering::Greater)
+        };
+        best.add(positions.into_iter().filter(|(_, position)| is_behind(*position)).map(|(row, position)| {
+            Candidate { order, position, unit: number, row }
+        }));
+        Ok(())
+    };
+    let matched = run.fold_while(|| 0, step, |unit| best.wants(unit))?.into_iter().sum();
+    let mut chosen = best.heap.into_inner().into_sorted_vec();
+    let more = chosen.len() > request.limit;
+    chosen.truncate(request.limit);
+    let records = fetch(&plan, &run, &chosen);
+    let stats = SearchStats { rows_matched: matched, ..run.stats() };
+    let next = chosen.last().filter(|_| more || stats.partial).map(|last| last.position);
+    Ok(Page { records, next, stats })
+}
+
+/// The selection without the times before the place to go on from.
+fn behind(selection: &Selection, order: Order, after: Option<Position>) -> Selection {
+    let mut selection = selection.clone();
+    match (order, after) {
+        (_, None) => {}
+        (Order::OldestFirst, Some(after)) => selection.start = selection.start.max(after.timestamp),
+        (Order::NewestFirst, Some(after)) => {
+            if let Some(next) = after.timestamp.nanos().checked_add(1) {
+                selection.end = selection.end.min(Timestamp::from_nanos(next));
+            }
+        }
+    }
+    selection
+}
+
+/// Reads the chosen records, unit by unit, and puts them in order.
+fn fetch(plan: &Plan, run: &Run<'_>, chosen: &[Candidate]) -> Batch {
+    let mut by_unit: Vec<usize> = (0..chosen.len()).collect();
+    by_unit.sort_by_key(|at| (chosen[*at].unit, chosen[*at].row));
+    // For each chosen record, in which batch of those read it is, and where.
+    let mut places: Vec<Option<(usize, usize)>> = vec![None; chosen.len()];
+    let mut read: Vec<Batch> = Vec::new();
+    for of_unit in by_unit.chunk_by(|a, b| chosen[*a].unit == chosen[*b].unit) {
+        let unit = &plan.units[chosen[of_unit[0]].unit];
+        let rows = of_unit.iter().map(|at| chosen[*at].row);
+        match unit.fetch(rows) {
+            Ok(batch) => {
+                for (place, at) in of_unit.iter().enumerate() {
+                    places[*at] = Some((read.len(), place));
+                }
+                read.push(batch);
+            }
+            Err(error) => run.note(unit, error),
+        }
+    }
+    let mut records = Batch::new();
+    for (batch, place) in places.into_iter().flatten() {
+        records.push_ref(read[batch].get(place));
+    }
+    records
+}
+
+/// One record by its id.
+pub(super) fn record(engine: &Engine, id: RecordId, budget: &Budget) -> Result<Option<Record>, Error> {
+    budget.take(0)?;
+    let (held, segments) = {
+        let live = engine.live.read();
+        (live.held().cloned().collect::<Vec<_>>(), live.segments.clone())
+    };
+    let in_memory = held.iter().flat_map(|held| held.batch.iter()).find(|record| record.id() == id);
+    if let Some(found) = in_memory {
+        return Ok(Some(found.to_record()));
+    }
+    for segment in segments.iter().rev().filter(|segment| !segment.is_damaged()) {
+        budget.take(0)?;
+        let found = segment.segment.find(id).and_then(|found| match found {
+            Some((block, row)) => segment.segment.record(block, row).map(Some),
+            None => Ok(None),
+        });
+        match found {
+            Ok(None) => {}
+            Ok(found) => return Ok(found),
+            Err(error) => engine.note_unreadable(segment, &error),
+        }
+    }
+    Ok(None)
+}
