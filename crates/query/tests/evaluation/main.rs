@@ -210,6 +210,49 @@ fn may_match(predicate: &Predicate, record: &Record) -> bool {
     })
 }
 
+#[test]
+fn skip_data_loses_no_value() {
+    let others = [Value::Null, Value::Bool(true), Value::Int(500), Value::Float(500.0), Value::Float(0.5)];
+    let time = Value::Timestamp(Timestamp::parse("2026-11-20T09:00:00Z").unwrap());
+    let values: Vec<Value> =
+        TEXTS.iter().map(|text| Value::from(*text)).chain(others).chain([time]).collect();
+    let mut found = 0;
+    for (name, value) in NAMES.iter().flat_map(|name| values.iter().map(move |value| (*name, value))) {
+        let record = record_of(name, value.clone());
+        for query in VALUES.iter().chain(TEXTS).chain(OPERANDS) {
+            let query = query.trim_matches('"');
+            let context = context();
+            let tests = [
+                FieldTest::words(query, &context),
+                FieldTest::phrase(query, &context),
+                FieldTest::exact(query),
+            ];
+            for test in tests {
+                let predicate = Predicate::or([
+                    Predicate::field(FieldPattern::name(name), test.clone()),
+                    Predicate::AnyField(test),
+                ]);
+                if predicate.matches_fields(&record) {
+                    found += 1;
+                    assert!(may_match(&predicate, &record), "{predicate:?} on {record:?}");
+                }
+            }
+        }
+    }
+    assert!(found > 500, "{found}");
+}
+
+fn record_of(name: &str, value: Value) -> Record {
+    Record {
+        timestamp: Timestamp::EPOCH,
+        observed: Timestamp::EPOCH,
+        source: SourceId(7),
+        range: SeqRange { start: 0, end: 1 },
+        stream: Arc::new(Stream::new([(name, value)])),
+        fields: Vec::new(),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(800))]
 
@@ -245,15 +288,7 @@ proptest! {
             Value::Timestamp(time) => time.to_string(),
             _ => String::from("\0"),
         };
-        let stream = Stream::new([(name, value)]);
-        let record = Record {
-            timestamp: Timestamp::EPOCH,
-            observed: Timestamp::EPOCH,
-            source: SourceId(7),
-            range: SeqRange { start: 0, end: 1 },
-            stream: Arc::new(stream),
-            fields: Vec::new(),
-        };
+        let record = record_of(name, value);
         let of = |test| Predicate::field(FieldPattern::name(name), test);
         let exact = of(FieldTest::exact(wanted));
         prop_assert_eq!(exact.matches_fields(&record), text == wanted);
