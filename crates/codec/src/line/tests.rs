@@ -4,8 +4,11 @@ use insta::assert_snapshot;
 use sawyer_model::{Covered, SeqRange};
 
 use super::*;
-use crate::join::Cut;
-use crate::testing::{OBSERVED, batch_of, show_record, stream};
+use crate::body::{Parser, Rules};
+use crate::cri::StdStream;
+use crate::join::{Cut, Joiner, LINE_BYTES_MAX, Piece};
+use crate::testing::{OBSERVED, batch_of, files_below, show_record, stream};
+use crate::{cri, docker};
 
 #[test]
 fn a_line_is_a_record() {
@@ -50,4 +53,87 @@ fn what_was_amiss_is_marked_and_all_ranges_are_covered() {
     "#);
     let cover = |start, end| Covered { source: SourceId(7), range: SeqRange::new(start, end) };
     assert_eq!(batch.covered(), [cover(0, 13), cover(100, 228)]);
+}
+
+/// A physical line as both kinds of files have it.
+struct Physical {
+    timestamp: Timestamp,
+    stream: StdStream,
+    partial: bool,
+    content: Vec<u8>,
+}
+
+/// Reads a whole file as an input does.
+fn read_file(bytes: &[u8], read: impl Fn(&[u8]) -> Physical) -> Batch {
+    let mut batch = Batch::new();
+    let streams = StdStream::ALL.map(|name| {
+        batch.add_stream(&std::sync::Arc::new(
+            stream().with([("stream", sawyer_model::Value::from(name.name()))]),
+        ))
+    });
+    let mut joiners = StdStream::ALL.map(|_| Joiner::new(LINE_BYTES_MAX));
+    let (mut writer, mut parser) = (LineWriter::default(), Parser::default());
+    let mut start = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n")) {
+        let range = SeqRange::new(start, start + line.len() as u64 + 1);
+        start = range.end;
+        let Physical { timestamp, stream, partial, content } = read(line);
+        let piece = Piece { timestamp, content: &content, range, partial };
+        let Some(joined) = joiners[stream as usize].push(&piece) else { continue };
+        let head = LineHead {
+            source: SourceId(7),
+            observed: OBSERVED,
+            stream: streams[stream as usize],
+            malformed: false,
+        };
+        writer.write(&mut batch, head, &joined);
+        parser.apply(&mut batch.edit(batch.len() - 1), &Rules::default());
+    }
+    batch
+}
+
+/// The number of records of files that are read whole; every byte of them is covered.
+fn check_files(files: &[Vec<u8>], read: impl Fn(&[u8]) -> Physical + Copy) -> usize {
+    let counts = files.iter().map(|bytes| {
+        let batch = read_file(bytes, read);
+        let covered: sawyer_model::RangeSet = batch.covered().iter().map(|covered| covered.range).collect();
+        assert_eq!(covered.iter().collect::<Vec<_>>(), [SeqRange::new(0, bytes.len() as u64)]);
+        batch.len()
+    });
+    counts.sum()
+}
+
+#[test]
+fn files_of_a_real_kubelet_are_read_whole() {
+    let Some(folder) = sawyer_testkit::shared("data/generated-here/var-log-pods") else { return };
+    let files = files_below(&folder);
+    let read = |line: &[u8]| {
+        let line = cri::parse(line).unwrap();
+        let content = line.content.to_vec();
+        Physical { timestamp: line.timestamp, stream: line.stream, partial: line.partial, content }
+    };
+    let whole_lines = files.iter().flat_map(|bytes| bytes.split(|byte| *byte == b'\n'));
+    let whole_lines = whole_lines.filter(|line| cri::parse(line).is_ok_and(|line| !line.partial)).count();
+    assert_eq!(check_files(&files, read), whole_lines);
+    assert!(whole_lines > 10_000);
+}
+
+#[test]
+fn files_of_a_real_docker_daemon_are_read_whole() {
+    let Some(folder) = sawyer_testkit::shared("data/generated-here/docker/containers") else { return };
+    let mut files = files_below(&folder);
+    files.retain(|bytes| bytes.starts_with(b"{\"log\""));
+    let read = |line: &[u8]| {
+        let mut buffer = Vec::new();
+        let line = docker::parse(line, &mut buffer).unwrap();
+        let content = line.content.to_vec();
+        Physical { timestamp: line.timestamp, stream: line.stream, partial: line.partial, content }
+    };
+    let ends = files.iter().flat_map(|bytes| bytes.windows(4)).filter(|part| part == b"\\n\",").count();
+    assert_eq!(check_files(&files, read), ends);
+    let longest = files
+        .iter()
+        .map(|bytes| read_file(bytes, read))
+        .flat_map(|batch| batch.iter().map(|record| record.message().len()).collect::<Vec<_>>());
+    assert!(longest.max().unwrap() > 16 << 10, "a line that docker cut was joined");
 }

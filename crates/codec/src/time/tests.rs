@@ -133,13 +133,11 @@ proptest! {
 
     #[test]
     fn agrees_with_the_model_on_rfc_3339(
-        date in (1600_u32..2300, 0_u32..14, 0_u32..33), clock in (0_u32..26, 0_u32..61, 0_u32..60), offset in -30_i32..30,
+        date in (1600_u32..2300, 0_u32..14, 0_u32..33), clock in (0_u32..26, 0_u32..61, 0_u32..60), offset in -23_i32..24,
     ) {
         let text = format!(
             "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{:+03}:30", date.0, date.1, date.2, clock.0, clock.1, clock.2, offset,
         );
-        // The model's reader knows offsets of more than a day.
-        prop_assume!(offset.abs() < 24);
         let read = rfc3339_prefix(text.as_bytes()).map(|(time, _)| time);
         prop_assert_eq!(read, Timestamp::parse(&text).ok(), "{}", text);
     }
