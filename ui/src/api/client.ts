@@ -153,5 +153,7 @@ function exactIntegers(_key: string, value: unknown, context?: { source?: string
 export function tailUrl(query: string): string {
   const url = apiUrl('tail');
   url.searchParams.set('query', query);
+  url.searchParams.set('truncate', String(LIST_TRUNCATE_BYTES));
+  url.searchParams.set('original', 'false');
   return url.href;
 }

@@ -1,6 +1,8 @@
 /** Shapes of the REST API as docs/api.md describes them. */
 
-export type FieldValue = null | boolean | number | bigint | string | FieldValue[];
+/** Lists of objects are kept whole beside their flattened paths; nothing else is an object. */
+export type FieldValue =
+  null | boolean | number | bigint | string | FieldValue[] | { [key: string]: FieldValue };
 
 /** One flat object; dotted paths are keys. Names that start with `_` belong to Sawyer. */
 export interface LogRecord {

@@ -76,6 +76,8 @@ interface FieldLineProps {
 function filterValue(value: FieldValue): string | number | boolean | null {
   if (Array.isArray(value)) return filterValue(value[0] ?? null);
   if (typeof value === 'bigint') return value.toString();
+  // An object has no value to compare with; its field's being there is what can be asked for.
+  if (typeof value === 'object') return null;
   return value;
 }
 

@@ -1,5 +1,6 @@
 /** What a cell shows: the text of a field, and messages with colours and marked terms. */
 import type { FieldValue, LogRecord } from '../api/types';
+import { valueJson } from './json';
 import { ansiRuns, hasAnsi, type Run } from './ansi';
 
 /** More of a line is never visible without wrapping. */
@@ -11,6 +12,7 @@ export function valueText(value: FieldValue | undefined): string {
   if (value === undefined || value === null) return '';
   if (typeof value === 'string') return value;
   if (Array.isArray(value)) return value.map(valueText).join(', ');
+  if (typeof value === 'object') return valueJson(value);
   return String(value);
 }
 

@@ -1,9 +1,15 @@
 /** Records as JSON text, with integers of any size written exactly. */
 import type { FieldValue, LogRecord } from '../api/types';
 
-function valueJson(value: FieldValue): string {
+export function valueJson(value: FieldValue): string {
   if (typeof value === 'bigint') return value.toString();
   if (Array.isArray(value)) return `[${value.map(valueJson).join(', ')}]`;
+  if (value !== null && typeof value === 'object') {
+    const inner = Object.entries(value).map(
+      ([name, member]) => `${JSON.stringify(name)}: ${valueJson(member)}`,
+    );
+    return `{${inner.join(', ')}}`;
+  }
   return JSON.stringify(value);
 }
 

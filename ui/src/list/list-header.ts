@@ -12,6 +12,8 @@ const WIDTHS_PX: Readonly<Record<string, number>> = {
 const WIDTH_PX_DEFAULT = 150;
 const WIDTH_PX_MIN = 56;
 const MESSAGE_PX_MIN = 360;
+/** Wrapped text needs less, and should stay in view. */
+const MESSAGE_PX_MIN_WRAPPED = 180;
 /** On a telephone the message should begin on the first screen. */
 const NARROW_PX = 700;
 const NARROW_WIDTH_PX_MAX = 110;
@@ -54,7 +56,8 @@ export class ListHeader {
   private applyWidths(layout: ListLayout): void {
     const tracks = layout.columns.map((column, i) => {
       const last = i === layout.columns.length - 1;
-      if (column === 'message') return `minmax(${MESSAGE_PX_MIN}px, 1fr)`;
+      if (column === 'message')
+        return `minmax(${layout.wrap ? MESSAGE_PX_MIN_WRAPPED : MESSAGE_PX_MIN}px, 1fr)`;
       const width = this.width(column);
       return last ? `minmax(${width}px, 1fr)` : `${width}px`;
     });

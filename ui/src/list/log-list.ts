@@ -81,6 +81,7 @@ export class LogList {
   private freshFrom = Infinity;
   private atBottom = false;
   private viewportPx = 0;
+  private widthPx = 0;
 
   constructor(
     private readonly root: HTMLElement,
@@ -219,9 +220,11 @@ export class LogList {
   }
 
   private measureViewport(): void {
-    const height = this.root.clientHeight;
-    if (height === this.viewportPx) return;
-    this.viewportPx = height;
+    const { clientHeight, clientWidth } = this.root;
+    // Another width breaks wrapped lines elsewhere, so they are measured again.
+    if (clientHeight === this.viewportPx && (clientWidth === this.widthPx || !this.layout.wrap)) return;
+    this.viewportPx = clientHeight;
+    this.widthPx = clientWidth;
     this.draw();
   }
 

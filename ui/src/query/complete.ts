@@ -105,7 +105,7 @@ function keywordOptions(before: string): Completion[] {
 
 function valueOptions(values: FieldTopValue[], source: CompletionSource): Completion[] {
   return values.flatMap(({ value, count }, i) => {
-    if (value === null || Array.isArray(value)) return [];
+    if (value === null || typeof value === 'object') return [];
     const text = String(value);
     const bare = typeof value !== 'string' || (VALUE_BARE.test(text) && !/^(and|or|not)$/i.test(text));
     const apply = bare ? text : kqlValue(text);

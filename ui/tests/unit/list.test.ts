@@ -1,7 +1,7 @@
 import { afterEach, expect, test, vi } from 'vitest';
 import type { LogRecord } from '../../src/api/types';
 import { ansiRuns, stripAnsi } from '../../src/list/ansi';
-import { levelName, messageText, originText, renderMessage } from '../../src/list/cells';
+import { levelName, messageText, originText, renderMessage, valueText } from '../../src/list/cells';
 import { ndjson, prettyRecord } from '../../src/list/json';
 import { LogList, type ListCallbacks } from '../../src/list/log-list';
 import { RowHeights } from '../../src/list/row-heights';
@@ -170,6 +170,14 @@ test('records without message or pod still say something', () => {
   const record = { _id: '1', timestamp: 't', source: '/var/log/syslog', 'http.status': 200, node: 'n1' };
   expect(messageText(record)).toBe('http.status=200');
   expect(originText(record)).toBe('syslog');
+});
+
+test('lists of objects are shown as they are', () => {
+  const items = [{ id: 1, name: 'a' }, 'x'];
+  expect(valueText(items)).toBe('{"id": 1, "name": "a"}, x');
+  expect(prettyRecord({ _id: '1', timestamp: 't', items })).toContain(
+    '"items": [{"id": 1, "name": "a"}, "x"]',
+  );
 });
 
 test('large integers are written exactly', () => {
