@@ -7,10 +7,14 @@
 //! Space-Efficient Bloom Filters" (2007), in the form that Parquet has.
 
 use hashbrown::HashSet;
+use sawyer_model::{Timestamp, ValueRef};
+use sawyer_query::field::PLAIN_BYTES_MAX;
+use sawyer_query::tokens::tokens;
+use sawyer_query::{FieldKind, index_tokens};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bytes::{Put, checksum};
-use crate::column::ColumnBuilder;
+use crate::column::{ColumnBuilder, kind};
 use crate::error::{Damage, Decoded, Result};
 use crate::source::Data;
 
@@ -20,6 +24,11 @@ const PAGE_BUCKETS: usize = 32;
 const PAGE_BYTES: usize = PAGE_BUCKETS * BUCKET_BYTES;
 const CHECKSUM_BYTES: usize = 4;
 
+/// Names that start so are searched only when they are named; their tokens are not kept.
+pub(crate) const HIDDEN: char = '_';
+/// Some name of a field whose strings are compared as a whole.
+const PLAIN_NAME: &str = "n";
+
 /// Odd numbers that choose one bit in each word of a bucket (as Parquet has them).
 const SALTS: [u32; 8] =
     [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
@@ -28,14 +37,39 @@ const SALTS: [u32; 8] =
 #[derive(Debug, Default)]
 pub(crate) struct FilterBuilder {
     hashes: HashSet<u64>,
+    lower: String,
 }
 
 impl FilterBuilder {
-    /// Adds what the values of a column give.
-    pub(crate) fn add_column(&mut self, _name: &str, column: &ColumnBuilder) {
+    /// Adds what the values of a column give. Numbers are left out: their least and greatest stand in the directory.
+    /// So are fields that are not searched by bare words.
+    pub(crate) fn add_column(&mut self, name: &str, column: &ColumnBuilder) {
+        if name.starts_with(HIDDEN) {
+            return;
+        }
+        let Self { hashes, lower } = self;
+        let mut take = |token: &str| {
+            hashes.insert(hash_of(token));
+        };
+        let is_text = FieldKind::of(name) == FieldKind::Text;
+        let mut last = None;
         column.for_each_str(|text| {
-            self.hashes.insert(xxh3_64(text.as_bytes()));
+            if last != Some(text) {
+                string_tokens(is_text, text, lower, &mut take);
+            }
+            last = Some(text);
         });
+        let mask = column.element_mask();
+        for (kind, value) in [
+            (kind::NULL, ValueRef::Null),
+            (kind::BOOL, ValueRef::Bool(false)),
+            (kind::BOOL, ValueRef::Bool(true)),
+            (kind::TIMESTAMP, ValueRef::Timestamp(Timestamp::EPOCH)),
+        ] {
+            if mask >> kind & 1 == 1 {
+                index_tokens(name, value, &mut take);
+            }
+        }
     }
 
     /// Appends the filter, and is empty again.
@@ -56,13 +90,32 @@ impl FilterBuilder {
     }
 }
 
+/// The tokens of a string, as `index_tokens` has them; quicker where the name says once what holds for all values.
+fn string_tokens(is_text: bool, text: &str, lower: &mut String, take: &mut dyn FnMut(&str)) {
+    if is_text || text.len() > PLAIN_BYTES_MAX {
+        tokens(text, take);
+    } else if text.is_ascii() {
+        lower.clear();
+        lower.push_str(text);
+        lower.make_ascii_lowercase();
+        take(lower);
+    } else {
+        index_tokens(PLAIN_NAME, ValueRef::Str(text), take);
+    }
+}
+
+/// The hash by which tokens are kept.
+pub(crate) fn hash_of(token: &str) -> u64 {
+    xxh3_64(token.as_bytes())
+}
+
 /// Whether a block with this filter may have a token.
 pub(crate) fn may_have(filter: Data<'_>, bytes: u64, token: &str) -> Result<bool> {
     let buckets = buckets_in(bytes);
     if buckets == 0 {
         return Ok(true);
     }
-    let hash = xxh3_64(token.as_bytes());
+    let hash = hash_of(token);
     let bucket = bucket_of(hash, buckets);
     let page = bucket / PAGE_BUCKETS;
     let page_len = PAGE_BYTES.min((buckets - page * PAGE_BUCKETS) * BUCKET_BYTES);
@@ -99,4 +152,44 @@ pub(crate) fn verify(bytes: &[u8]) -> Decoded<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::Place;
+    use crate::source::Bytes;
+
+    proptest! {
+        #[test]
+        fn tokens_are_those_that_queries_ask_for(text in "([a-zA-Z0-9 ._:-]|\\PC){0,300}") {
+            for name in ["n", "message", "error.stack_trace", "level"] {
+                let (mut here, mut there) = (Vec::new(), Vec::new());
+                let is_text = FieldKind::of(name) == FieldKind::Text;
+                string_tokens(is_text, &text, &mut String::new(), &mut |token| here.push(token.to_owned()));
+                index_tokens(name, ValueRef::Str(&text), &mut |token| there.push(token.to_owned()));
+                prop_assert_eq!(here, there);
+            }
+        }
+
+        #[test]
+        fn what_was_put_in_is_found(tokens in prop::collection::hash_set("[a-z0-9]{1,12}", 0..2000)) {
+            let mut builder = FilterBuilder::default();
+            builder.hashes.extend(tokens.iter().map(|token| hash_of(token)));
+            let mut bytes = Vec::new();
+            builder.finish(12, &mut bytes);
+            verify(&bytes).unwrap();
+            let len = bytes.len() as u64;
+            let bytes = Bytes { source: Arc::new(bytes), verify: true };
+            let data = Data { bytes: &bytes, offset: 0, place: Place::of("test") };
+            let has = |token: &str| may_have(data, len, token).unwrap();
+            prop_assert!(tokens.iter().all(|token| has(token)));
+            let false_hits = (0..1000).filter(|n| has(&format!("-{n}"))).count();
+            prop_assert!(false_hits < 40, "{false_hits} of 1000");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! Invariant: everything that is read is compared with its checksum before it is used.
 
 mod fetch;
-mod parts;
+pub(crate) mod parts;
 mod verify;
 
 use std::fmt;
@@ -13,21 +13,24 @@ use std::sync::{Arc, OnceLock};
 
 use sawyer_model::{Batch, Error, Record, RecordId, SourceId, Stream, Timestamp};
 
+use sawyer_query::search::Position;
+
 use crate::bits::Rows;
 use crate::column::kind;
 use crate::error::{Place, Result, SegmentError};
-use crate::heads;
 use crate::layout::{
-    BlockInfo, Directory, Footer, HEADER_BYTES, MAGIC, Summary, TAIL_BYTES, VERSION, parse_tail, part,
+    BlockInfo, Directory, Footer, HEADER_BYTES, MAGIC, Summary, TAIL_BYTES, VERSION, parse_tail,
 };
+use crate::scan::StreamTokens;
 use crate::source::{Bytes, ReadAt};
 
 /// A segment that is open for reading, by as many threads as like.
 pub struct Segment {
-    bytes: Bytes,
-    footer: Footer,
+    pub(crate) bytes: Bytes,
+    pub(crate) footer: Footer,
     summary: Summary,
-    directories: Box<[OnceLock<Arc<Directory>>]>,
+    directories: Box<[OnceLock<Directory>]>,
+    pub(crate) stream_tokens: OnceLock<StreamTokens>,
 }
 
 /// A field that a block has, apart from those of its streams.
@@ -72,7 +75,7 @@ impl Segment {
         let footer = Footer::decode(&bytes.read_checked(stored, place)?, stored.offset);
         let footer = footer.map_err(place.at(stored.offset).damaged())?;
         let directories = footer.blocks.iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { bytes, summary: footer.summary(len), footer, directories })
+        Ok(Self { bytes, summary: footer.summary(len), footer, directories, stream_tokens: OnceLock::new() })
     }
 
     /// What is known of it as a whole.
@@ -140,8 +143,7 @@ impl Segment {
     /// # Errors
     /// As [`Segment::fields`].
     pub fn observed(&self, block: usize) -> Result<Vec<Timestamp>, Error> {
-        let timestamps = self.read_timestamps(block)?;
-        Ok(self.read_part(block, part::OBSERVED, |bytes| heads::parse_observed(bytes, &timestamps))?)
+        Ok(self.read_observed(block)?)
     }
 
     /// Where a record lies: the number of the block, and the row.
@@ -192,7 +194,26 @@ impl Segment {
         Ok(batch)
     }
 
-    fn name(&self, number: u32) -> &str {
+    /// Where the rows of a block lie in the order of records.
+    ///
+    /// # Errors
+    /// As [`Segment::fields`].
+    ///
+    /// # Panics
+    /// If `rows` is not a set of rows of the block.
+    pub fn positions(&self, block: usize, rows: &Rows) -> Result<Vec<Position>, Error> {
+        assert_eq!(rows.len(), self.footer.blocks[block].rows, "a set of rows of this block");
+        let timestamps = self.read_timestamps(block)?;
+        let (sources, ranges) = (self.read_sources(block)?, self.read_ranges(block)?);
+        let position = |row: usize| Position {
+            timestamp: timestamps[row],
+            source: self.footer.sources[sources[row] as usize],
+            start: ranges[row].start,
+        };
+        Ok(rows.iter().map(position).collect())
+    }
+
+    pub(crate) fn name(&self, number: u32) -> &str {
         &self.footer.names[number as usize]
     }
 }

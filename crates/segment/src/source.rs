@@ -4,6 +4,7 @@
 //! Does not own: files; whoever has them adapts them.
 //! Invariant: nothing is allocated for a range that does not lie within the source.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 
@@ -60,6 +61,15 @@ impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
     }
 }
 
+thread_local! {
+    static READ: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many bytes this thread has read from all sources: the difference over a call is what the call read.
+pub(crate) fn bytes_read_by_thread() -> u64 {
+    READ.get()
+}
+
 /// A range of bytes with the checksum that was noted for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
@@ -88,6 +98,7 @@ impl Bytes {
         let mut bytes = vec![0; usize::try_from(len).map_err(|_| eof())?];
         let read = self.source.read_exact_at(&mut bytes, offset);
         read.map_err(|source| SegmentError::Read { place: place.at(offset), source })?;
+        READ.set(READ.get().wrapping_add(len));
         Ok(bytes)
     }
 

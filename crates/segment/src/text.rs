@@ -7,6 +7,7 @@
 
 mod encode;
 mod frame;
+mod select;
 
 use crate::bits::packed_bytes;
 use crate::bytes::Reader;
@@ -16,6 +17,7 @@ use crate::source::Data;
 
 pub(crate) use self::encode::encode;
 pub(crate) use self::frame::{TextFrame, Texts};
+pub(crate) use self::select::{Cell, TextTest};
 
 const CONSTANT: u8 = 0;
 const DICTIONARY: u8 = 1;

@@ -57,6 +57,11 @@ impl ColumnBuilder {
         self.values.mask
     }
 
+    /// The types of its values and of the elements of lists, a bit for each.
+    pub(crate) fn element_mask(&self) -> u8 {
+        self.values.mask | self.values.elements.as_ref().map_or(0, |elements| elements.mask)
+    }
+
     /// The least and greatest numbers.
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();

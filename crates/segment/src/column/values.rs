@@ -15,7 +15,7 @@ use crate::bytes::Reader;
 use crate::error::{Damage, Decoded, Result};
 use crate::ints::{Ints, IntsCursor};
 use crate::source::Data;
-use crate::text::{Text, TextCursor};
+use crate::text::{Cell, Text, TextCursor, TextTest};
 
 /// Values, by type.
 #[derive(Debug)]
@@ -151,6 +151,18 @@ impl Values {
     ) -> Result<ValueRef<'a>> {
         assert!(at < self.count, "the column has this value");
         let (kind, at) = self.kind_of(at);
+        self.get_of(kind, head, at, data, cursor)
+    }
+
+    /// The value at this place among those of its type.
+    fn get_of<'a>(
+        &'a self,
+        kind: u8,
+        head: &[u8],
+        at: usize,
+        data: Data<'_>,
+        cursor: &'a mut Cursor,
+    ) -> Result<ValueRef<'a>> {
         let missing = "the types say so";
         Ok(match kind {
             kind::BOOL => ValueRef::Bool(self.bools.as_ref().expect(missing).contains(at)),
@@ -174,6 +186,45 @@ impl Values {
             }
             _ => ValueRef::Null,
         })
+    }
+
+    /// Puts the rows in whose strings satisfy a test. The places of `cells` are those among the strings.
+    pub(crate) fn select_strs(
+        &self,
+        head: &[u8],
+        cells: &[Cell],
+        data: Data<'_>,
+        test: &TextTest<'_>,
+        out: &mut Rows,
+    ) -> Result<()> {
+        self.strs.as_ref().expect("there are cells of this type").select(head, cells, data, test, out)
+    }
+
+    /// Calls with each string, with the number of its entry where it has one.
+    pub(crate) fn for_each_str(
+        &self,
+        head: &[u8],
+        cells: &[Cell],
+        data: Data<'_>,
+        call: &mut dyn FnMut(Option<usize>, &str, Cell),
+    ) -> Result<()> {
+        self.strs.as_ref().expect("there are cells of this type").for_each(head, cells, data, call)
+    }
+
+    /// Calls with each value of one type. The places of `cells` are those among the values of this type.
+    pub(crate) fn for_each_of(
+        &self,
+        kind: u8,
+        head: &[u8],
+        cells: &[Cell],
+        data: Data<'_>,
+        cursor: &mut Cursor,
+        call: &mut dyn FnMut(Cell, ValueRef<'_>),
+    ) -> Result<()> {
+        for cell in cells {
+            call(*cell, self.get_of(kind, head, cell.place as usize, data, cursor)?);
+        }
+        Ok(())
     }
 
     fn float(&self, head: &[u8], at: usize) -> f64 {

@@ -54,10 +54,14 @@ impl Segment {
         if rows.is_empty() {
             return Ok(());
         }
+        Ok(self.fetch_rows(block, rows, out)?)
+    }
+
+    pub(crate) fn fetch_rows(&self, block: usize, rows: &Rows, out: &mut Batch) -> Result<()> {
         let heads = self.heads(block)?;
         let mut columns = Vec::new();
         let cells = self.cells(block, rows, out, &mut columns)?;
-        Ok(self.push_rows(block, rows, &heads, &mut columns, &cells, out)?)
+        self.push_rows(block, rows, &heads, &mut columns, &cells, out)
     }
 
     fn heads(&self, block: usize) -> Result<Heads> {

@@ -5,7 +5,6 @@
 //! small columns takes few reads.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use sawyer_model::{SeqRange, Timestamp};
 
@@ -22,14 +21,14 @@ const WINDOW_BYTES: u64 = 64 << 10;
 
 /// Bytes of a block that were read ahead.
 #[derive(Debug, Default)]
-pub(super) struct Window {
+pub(crate) struct Window {
     start: u64,
     bytes: Vec<u8>,
 }
 
 impl Segment {
     /// The directory of a block.
-    pub(super) fn directory(&self, block: usize) -> Result<&Directory> {
+    pub(crate) fn directory(&self, block: usize) -> Result<&Directory> {
         if let Some(directory) = self.directories[block].get() {
             return Ok(directory);
         }
@@ -39,11 +38,11 @@ impl Segment {
         let directory =
             Directory::parse(&mut Reader::new(&bytes), info.bytes, info.rows, self.footer.names.len());
         let directory = directory.map_err(place.at(info.directory.offset).damaged())?;
-        Ok(self.directories[block].get_or_init(|| Arc::new(directory)))
+        Ok(self.directories[block].get_or_init(|| directory))
     }
 
     /// Reads a part of a block.
-    pub(super) fn read_part<T>(
+    pub(crate) fn read_part<T>(
         &self,
         block: usize,
         kind: u8,
@@ -57,29 +56,34 @@ impl Segment {
         parse(&bytes).map_err(place.at(stored.offset).damaged())
     }
 
-    pub(super) fn read_timestamps(&self, block: usize) -> Result<Vec<Timestamp>> {
+    pub(crate) fn read_timestamps(&self, block: usize) -> Result<Vec<Timestamp>> {
         let rows = self.footer.blocks[block].rows;
         self.read_part(block, part::TIMESTAMPS, |bytes| heads::parse_timestamps(bytes, rows))
     }
 
-    pub(super) fn read_streams(&self, block: usize) -> Result<StreamRuns> {
+    pub(crate) fn read_observed(&self, block: usize) -> Result<Vec<Timestamp>> {
+        let timestamps = self.read_timestamps(block)?;
+        self.read_part(block, part::OBSERVED, |bytes| heads::parse_observed(bytes, &timestamps))
+    }
+
+    pub(crate) fn read_streams(&self, block: usize) -> Result<StreamRuns> {
         let (rows, streams) = (self.footer.blocks[block].rows, self.footer.streams.len());
         self.read_part(block, part::STREAMS, |bytes| StreamRuns::parse(bytes, rows, streams))
     }
 
     /// The numbers of the sources of the rows.
-    pub(super) fn read_sources(&self, block: usize) -> Result<Vec<u32>> {
+    pub(crate) fn read_sources(&self, block: usize) -> Result<Vec<u32>> {
         let (rows, sources) = (self.footer.blocks[block].rows, self.footer.sources.len());
         self.read_part(block, part::SOURCES, |bytes| heads::parse_sources(bytes, rows, sources))
     }
 
-    pub(super) fn read_ranges(&self, block: usize) -> Result<Vec<SeqRange>> {
+    pub(crate) fn read_ranges(&self, block: usize) -> Result<Vec<SeqRange>> {
         let rows = self.footer.blocks[block].rows;
         self.read_part(block, part::RANGES, |bytes| heads::parse_ranges(bytes, rows))
     }
 
     /// Reads the head of a column. Columns are cheapest in order, with one window.
-    pub(super) fn read_column(
+    pub(crate) fn read_column(
         &self,
         block: usize,
         entry: &ColumnEntry,
@@ -109,7 +113,7 @@ impl Segment {
     }
 
     /// The bulky bytes of a column.
-    pub(super) fn data(&self, block: usize, entry: &ColumnEntry) -> Data<'_> {
+    pub(crate) fn data(&self, block: usize, entry: &ColumnEntry) -> Data<'_> {
         Data {
             bytes: &self.bytes,
             offset: self.footer.blocks[block].offset + entry.data.start,
@@ -117,7 +121,7 @@ impl Segment {
         }
     }
 
-    pub(super) fn stored(&self, block: usize, range: &Range<u64>, checksum: u32) -> Stored {
+    pub(crate) fn stored(&self, block: usize, range: &Range<u64>, checksum: u32) -> Stored {
         let offset = self.footer.blocks[block].offset + range.start;
         Stored { offset, len: range.end - range.start, checksum }
     }

@@ -104,7 +104,14 @@ impl TextFrame {
         Some(&self.text[start..end])
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        (0..self.len()).filter_map(|at| self.get(at))
+    /// All texts, one behind the other.
+    pub(crate) fn all(&self) -> &str {
+        &self.text
+    }
+
+    /// The text that has the byte at this offset of all texts, and where it ends.
+    pub(crate) fn at_offset(&self, offset: usize) -> (usize, usize) {
+        let at = self.ends.partition_point(|end| *end as usize <= offset);
+        (at, self.ends[at] as usize)
     }
 }

@@ -1,0 +1,200 @@
+//! Which texts of a column satisfy a test.
+//!
+//! Owns: asking each constant and each entry of a dictionary once, whole frames by one search, and ids as bytes.
+//! Does not own: what is asked (`sawyer_query`).
+//! Invariant: the answer is that of asking every text; shortcuts only choose whom to ask.
+
+use memchr::memmem::Finder;
+
+use super::{FIXED_FRAME_ROWS, Frame, Kind, Text, TextCursor, TextFrame, put_digits};
+use crate::bits::Rows;
+use crate::error::{Damage, Result};
+use crate::source::Data;
+
+/// A value that is asked: its place among those of its type, and the row that has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cell {
+    pub(crate) place: u32,
+    pub(crate) row: u32,
+}
+
+/// What is asked of texts.
+pub(crate) struct TextTest<'a> {
+    /// Whether a text satisfies it.
+    pub(crate) matches: &'a dyn Fn(&str) -> bool,
+    /// Only texts that have these letters can satisfy it.
+    pub(crate) needle: Option<&'a Finder<'a>>,
+    /// Only this text, in lower case, can satisfy it if it is one of digits and hyphens.
+    pub(crate) whole: Option<&'a str>,
+}
+
+/// Frames with fewer wanted rows than one in so many are not searched as a whole.
+const WHOLE_FRAME_PART: usize = 4;
+
+impl Text {
+    /// Puts the rows in whose texts satisfy the test. `cells` ascend by place.
+    pub(crate) fn select(
+        &self,
+        head: &[u8],
+        cells: &[Cell],
+        data: Data<'_>,
+        test: &TextTest<'_>,
+        out: &mut Rows,
+    ) -> Result<()> {
+        match &self.kind {
+            Kind::Constant(text) => {
+                if !cells.is_empty() && (test.matches)(text) {
+                    cells.iter().for_each(|cell| out.insert(cell.row as usize));
+                }
+                Ok(())
+            }
+            Kind::Dictionary { entries, codes } => {
+                let mut answers: Vec<Option<bool>> = vec![None; entries.len()];
+                let mut cursor = TextCursor::default();
+                for cell in cells {
+                    let code = codes.get(head, cell.place as usize, &mut cursor.codes);
+                    let answer = usize::try_from(code).ok().and_then(|code| Some((code, answers.get(code)?)));
+                    let (code, answer) = answer
+                        .ok_or(Damage::expected("the code of an entry"))
+                        .map_err(data.place.damaged())?;
+                    let entry = || entries.get(code).is_some_and(test.matches);
+                    let answer = answer.unwrap_or_else(entry);
+                    answers[code] = Some(answer);
+                    if answer {
+                        out.insert(cell.row as usize);
+                    }
+                }
+                Ok(())
+            }
+            Kind::Frames(frames) => select_frames(frames, cells, data, test, out),
+            Kind::Fixed { uuid, width, .. } => self.select_fixed(*uuid, *width, cells, data, test, out),
+        }
+    }
+
+    fn select_fixed(
+        &self,
+        uuid: bool,
+        width: usize,
+        cells: &[Cell],
+        data: Data<'_>,
+        test: &TextTest<'_>,
+        out: &mut Rows,
+    ) -> Result<()> {
+        let wanted = test.whole.and_then(|whole| digits_as_bytes(whole, uuid, width));
+        let mut digits = String::new();
+        for cells in cells.chunk_by(|a, b| frame_of(a) == frame_of(b)) {
+            let bytes = self.fixed_frame(frame_of(&cells[0]), data)?;
+            for cell in cells {
+                let start = cell.place as usize % FIXED_FRAME_ROWS * width;
+                let value = &bytes[start..start + width];
+                if wanted.as_ref().is_some_and(|wanted| wanted != value) {
+                    continue;
+                }
+                digits.clear();
+                put_digits(&mut digits, value, uuid);
+                if (test.matches)(&digits) {
+                    out.insert(cell.row as usize);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls with the answer for each distinct text at hand (each entry of a dictionary once, others for each row):
+    /// the text, and the places that have it.
+    pub(crate) fn for_each(
+        &self,
+        head: &[u8],
+        cells: &[Cell],
+        data: Data<'_>,
+        call: &mut dyn FnMut(Option<usize>, &str, Cell),
+    ) -> Result<()> {
+        let mut cursor = TextCursor::default();
+        for cell in cells {
+            let place = cell.place as usize;
+            let code = match &self.kind {
+                Kind::Constant(_) => Some(0),
+                Kind::Dictionary { codes, .. } => {
+                    usize::try_from(codes.get(head, place, &mut cursor.codes)).ok()
+                }
+                _ => None,
+            };
+            let text = self.get(head, place, data, &mut cursor)?;
+            call(code, text, *cell);
+        }
+        Ok(())
+    }
+}
+
+fn frame_of(cell: &Cell) -> usize {
+    cell.place as usize / FIXED_FRAME_ROWS
+}
+
+fn select_frames(
+    frames: &[Frame],
+    mut cells: &[Cell],
+    data: Data<'_>,
+    test: &TextTest<'_>,
+    out: &mut Rows,
+) -> Result<()> {
+    for frame in frames {
+        let (here, rest) =
+            cells.split_at(cells.partition_point(|cell| (cell.place as usize) < frame.rows_end));
+        cells = rest;
+        if here.is_empty() {
+            continue;
+        }
+        let texts = frame.read(data)?;
+        let start = frame.rows_end - frame.rows;
+        match test.needle {
+            Some(needle) if here.len() * WHOLE_FRAME_PART >= frame.rows => {
+                search_frame(&texts, needle, start, here, test, out);
+            }
+            _ => {
+                for cell in here {
+                    let text = texts.get(cell.place as usize - start).expect("the frame has all its rows");
+                    if (test.matches)(text) {
+                        out.insert(cell.row as usize);
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Searches all texts of a frame at once, and asks those in which something was found.
+fn search_frame(
+    texts: &TextFrame,
+    needle: &Finder<'_>,
+    start: usize,
+    cells: &[Cell],
+    test: &TextTest<'_>,
+    out: &mut Rows,
+) {
+    let mut from = 0;
+    while let Some(found) = needle.find(&texts.all().as_bytes()[from..]) {
+        let (at, end) = texts.at_offset(from + found);
+        let cell = cells.binary_search_by_key(&(start + at), |cell| cell.place as usize);
+        if let Ok(cell) = cell
+            && texts.get(at).is_some_and(test.matches)
+        {
+            out.insert(cells[cell].row as usize);
+        }
+        from = end;
+    }
+}
+
+/// The bytes that stand for these digits, if they are as the column writes them.
+fn digits_as_bytes(text: &str, uuid: bool, width: usize) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    if digits.len() != width * 2 {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let pair = |pair: &[u8]| Some(digit(pair[0])? << 4 | digit(pair[1])?);
+    let bytes = digits.chunks_exact(2).map(pair).collect::<Option<Vec<u8>>>()?;
+    let mut written = String::new();
+    put_digits(&mut written, &bytes, uuid);
+    (written == text).then_some(bytes)
+}
