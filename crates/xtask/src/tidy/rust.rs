@@ -8,7 +8,7 @@ use super::{File, Finding};
 
 /// A longer file hides its parts; split it by subject.
 const FILE_LINES_MAX: usize = 800;
-/// A longer function cannot be proof-read on one screen.
+/// A longer function cannot be proof-read on one screen. Comments and the inside of literals do not count.
 const FUNCTION_LINES_MAX: usize = 70;
 /// A comment with this text above a function, and a reason after it, lets it be longer.
 const LONG_BECAUSE: &str = "tidy: long because ";
@@ -87,11 +87,12 @@ fn has_word(code: &str, word: &str) -> bool {
 
 fn check_functions(file: &File, code: &str, findings: &mut Vec<Finding>) {
     let lines: Vec<&str> = file.text.lines().collect();
+    let code_lines: Vec<&str> = code.lines().collect();
     for (first, last) in functions(code) {
-        let length = last - first + 1;
+        let length = code_lines[first..=last].iter().filter(|line| !line.trim().is_empty()).count();
         if length > FUNCTION_LINES_MAX && !explained(&lines, first) {
             let advice = format!(
-                "a function of {length} lines, at most {FUNCTION_LINES_MAX}: split it, or write \
+                "a function of {length} lines of code, at most {FUNCTION_LINES_MAX}: split it, or write \
                  `// {LONG_BECAUSE}…` above it"
             );
             findings.push(Finding::new(&file.path, first + 1, advice));

@@ -6,12 +6,13 @@ use super::{File, Finding};
 /// does not hold them.
 const MACHINE_PATHS: [&str; 3] = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
 
-/// Where blanks at the end of a line, or a missing last newline, are part of the data.
+/// Where blanks at the end of a line, or a missing last newline, are part of the data. In Rust they are part of a
+/// literal, or rustfmt removes them.
 const DATA_FOLDERS: [&str; 3] = ["/fixtures/", "/snapshots/", "/golden/"];
 
 pub(super) fn check(file: &File) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let is_data = DATA_FOLDERS.iter().any(|folder| file.path.contains(folder));
+    let is_data = file.path.ends_with(".rs") || DATA_FOLDERS.iter().any(|folder| file.path.contains(folder));
     for (index, line) in file.text.lines().enumerate() {
         let mut add = |advice: String| findings.push(Finding::new(&file.path, index + 1, advice));
         if !is_data && line.ends_with([' ', '\t', '\r']) {
