@@ -6,6 +6,7 @@
 
 mod code;
 mod crates;
+mod dependencies;
 mod documents;
 mod metrics;
 mod rust;
@@ -49,7 +50,9 @@ struct File {
 /// Everything in the repository at `root` that breaks a rule, sorted by place.
 pub(crate) fn check(root: &Path) -> Result<Vec<Finding>> {
     let files = files(root)?;
-    let mut findings = crates::check(root, &files)?;
+    let packages = crates::packages(root)?;
+    let mut findings = crates::check(&packages, &files)?;
+    findings.extend(dependencies::check(&packages, &files));
     for file in &files {
         findings.extend(text::check(file));
         if file.path.ends_with(".rs") {

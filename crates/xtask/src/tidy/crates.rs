@@ -27,9 +27,13 @@ enum Row {
 type Table = BTreeMap<String, (Row, usize)>;
 
 /// A crate of the workspace as its manifest describes it.
-struct Package {
-    folder: String,
-    manifest: String,
+pub(super) struct Package {
+    /// The name of its folder.
+    pub(super) folder: String,
+    /// The path of its manifest.
+    pub(super) manifest: String,
+    /// The names of everything it depends on.
+    pub(super) dependencies: Vec<String>,
     edges: Vec<Edge>,
 }
 
@@ -41,15 +45,14 @@ struct Edge {
 }
 
 /// Crates and edges that disagree with the table.
-pub(super) fn check(root: &Path, files: &[File]) -> Result<Vec<Finding>> {
+pub(super) fn check(packages: &[Package], files: &[File]) -> Result<Vec<Finding>> {
     let text_of = |path: &str| files.iter().find(|file| file.path == path).map(|file| file.text.as_str());
     let map = text_of(MAP).with_context(|| format!("{MAP} is missing; it holds the table of crates"))?;
     let mut findings = Vec::new();
     let table = table(map, &mut findings);
-    let packages = packages(root)?;
-    check_names(map, &table, &packages, &mut findings);
+    check_names(map, &table, packages, &mut findings);
     check_entries(map, files, &mut findings);
-    for package in &packages {
+    for package in packages {
         let manifest = text_of(&package.manifest).unwrap_or_default();
         check_edges(&table, package, manifest, &mut findings);
         if !manifest.contains("[lints]\nworkspace = true") {
@@ -181,7 +184,7 @@ fn row_name(row: Row) -> String {
 }
 
 /// The crates of the workspace at `root`, as cargo understands their manifests.
-fn packages(root: &Path) -> Result<Vec<Package>> {
+pub(super) fn packages(root: &Path) -> Result<Vec<Package>> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
         .current_dir(root)
@@ -199,14 +202,17 @@ fn read_package(root: &Path, package: &Value) -> Result<Package> {
     let root = root.canonicalize().context("resolve the root folder")?;
     let manifest = manifest.strip_prefix(&root).context("a package outside the repository")?;
     let folder = folder_name(manifest.parent().context("a manifest without a folder")?);
-    let edges = package["dependencies"].as_array().into_iter().flatten().filter_map(|dependency| {
+    let all = || package["dependencies"].as_array().into_iter().flatten();
+    let names = all().filter_map(|dependency| dependency["name"].as_str().map(str::to_owned));
+    let edges = all().filter_map(|dependency| {
         Some(Edge {
             name: dependency["name"].as_str()?.to_owned(),
             folder: folder_name(Path::new(dependency["path"].as_str()?)),
             dev: dependency["kind"].as_str() == Some("dev"),
         })
     });
-    Ok(Package { folder, manifest: manifest.to_string_lossy().into_owned(), edges: edges.collect() })
+    let manifest = manifest.to_string_lossy().into_owned();
+    Ok(Package { folder, manifest, dependencies: names.collect(), edges: edges.collect() })
 }
 
 fn folder_name(path: &Path) -> String {

@@ -26,7 +26,7 @@ fn check_tree(changes: &[(&str, &str)], expected: &[&str]) {
     ];
     for name in ["low", "high", "kit"] {
         files.push((format!("crates/{name}/Cargo.toml"), manifest(name, "")));
-        files.push((format!("crates/{name}/src/lib.rs"), "//! A crate.\n".to_owned()));
+        files.push((format!("crates/{name}/src/lib.rs"), "//! A crate: low, high, kit.\n".to_owned()));
     }
     files.extend(changes.iter().map(|&(path, text)| (path.to_owned(), text.to_owned())));
     for (path, text) in files {
@@ -112,6 +112,21 @@ fn refuses_entries_that_are_not_there() {
     check_tree(
         &[("ARCHITECTURE.md", &map), ("crates/high/src/lib.rs", code)],
         &["ARCHITECTURE.md:13: `Op` is not defined in crates/high: name the entry that is there"],
+    );
+}
+
+#[test]
+fn refuses_dependencies_that_nobody_uses() {
+    let root = format!(
+        "{WORKSPACE}[workspace.dependencies]\nkit = {{ path = \"crates/kit\" }}\nlow = {{ path = \"crates/low\" }}\n[workspace.lints]\n"
+    );
+    let high = manifest("high", "[dependencies]\nlow.workspace = true\n");
+    check_tree(
+        &[("Cargo.toml", &root), ("crates/high/Cargo.toml", &high), ("crates/high/src/lib.rs", "//! H.\n")],
+        &[
+            "Cargo.toml:5: remove `kit` from the dependencies of the workspace: no crate takes it up",
+            "crates/high/Cargo.toml:9: remove the dependency `low`: no source of `high` names it",
+        ],
     );
 }
 
