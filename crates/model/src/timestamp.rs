@@ -65,7 +65,7 @@ impl Timestamp {
     /// How much later this is than `earlier`; zero if it is not.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+        if self <= earlier { Duration::ZERO } else { Duration::from_nanos(self.0.abs_diff(earlier.0)) }
     }
 
     /// Reads RFC 3339, with any offset.
@@ -126,6 +126,12 @@ mod tests {
         for text in ["", "yesterday", "2024-06-01", "9999-01-01T00:00:00Z", "2024-13-01T00:00:00Z"] {
             assert_eq!(Timestamp::parse(text), Err(NotATimestamp), "{text}");
         }
+    }
+
+    #[test]
+    fn the_longest_span_is_told() {
+        assert_eq!(Timestamp::MAX.since(Timestamp::MIN), Duration::from_nanos(u64::MAX));
+        assert_eq!(Timestamp::MIN.since(Timestamp::MAX), Duration::ZERO);
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Drop for CancelOnDrop {
 impl Api {
     /// The selection that `query`, `start` and `end` name.
     pub(crate) fn selection(&self, params: &Params) -> Result<Selection, ApiError> {
-        let now = self.clock.now();
+        let now = self.0.clock.now();
         let instant = |name: &str, default: &str, edge: time::Edge| {
             let text = params.text(name).unwrap_or(default);
             let parsed = time::parse_instant(text, now, &jiff::tz::TimeZone::UTC, edge);
@@ -64,7 +64,11 @@ impl Api {
     }
 
     /// The condition that `query` names.
-    pub(crate) fn predicate(&self, params: &Params, now: Timestamp) -> Result<sawyer_query::Predicate, ApiError> {
+    pub(crate) fn predicate(
+        &self,
+        params: &Params,
+        now: Timestamp,
+    ) -> Result<sawyer_query::Predicate, ApiError> {
         let query = params.text("query").unwrap_or("");
         let options = kql::CompileOptions { now, ..kql::CompileOptions::default() };
         kql::compile(query, &options).map_err(|error| ApiError::query(&error, query))
@@ -75,12 +79,12 @@ impl Api {
         &self,
         work: impl FnOnce(&Self, &Budget) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let turn = tokio::time::timeout(TURN_WAIT_MAX, self.running.acquire()).await;
+        let turn = tokio::time::timeout(TURN_WAIT_MAX, self.0.running.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
             let busy = Error::new(sawyer_model::ErrorKind::Retry, "too many queries are running");
             return Err(ApiError::from(busy).with_status(StatusCode::TOO_MANY_REQUESTS));
         };
-        let budget = Budget::new(Some(Instant::now() + self.limits.time_max), self.limits.rows_max);
+        let budget = Budget::new(Some(Instant::now() + self.0.limits.time_max), self.0.limits.rows_max);
         let _cancel = CancelOnDrop(budget.clone());
         let api = self.clone();
         let worker = tokio::task::spawn_blocking(move || work(&api, &budget));

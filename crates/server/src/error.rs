@@ -22,7 +22,12 @@ pub(crate) struct ApiError {
 impl ApiError {
     /// A parameter is wrong.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Invalid, status: StatusCode::BAD_REQUEST, message: message.into(), place: None }
+        Self {
+            kind: ErrorKind::Invalid,
+            status: StatusCode::BAD_REQUEST,
+            message: message.into(),
+            place: None,
+        }
     }
 
     /// The query is wrong, at a place.

@@ -90,7 +90,7 @@ pub(crate) async fn histogram(
     let edges = interval.edges(start, end, &zone)?;
     let by = params.text("by").map(str::to_owned);
     let request = HistogramRequest { selection, edges: edges.clone(), by: by.clone(), by_limit: BY_LIMIT };
-    let answer = api.answer(move |api, budget| api.search.histogram(&request, budget)).await?;
+    let answer = api.answer(move |api, budget| api.0.search.histogram(&request, budget)).await?;
     let buckets: Vec<serde_json::Value> = edges
         .iter()
         .zip(0..answer.counts.len())
@@ -131,7 +131,9 @@ fn key(value: &Value) -> String {
 impl Interval {
     fn parse(text: &str) -> Result<Self, ApiError> {
         let wrong = || {
-            ApiError::invalid(format!("interval: expected a length such as `30s`, `5m`, `1h`, `1d` or `1w`, found `{text}`"))
+            ApiError::invalid(format!(
+                "interval: expected a length such as `30s`, `5m`, `1h`, `1d` or `1w`, found `{text}`"
+            ))
         };
         let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
         let (count, unit) = text.split_at(digits);
@@ -289,7 +291,9 @@ mod tests {
         let all = Interval::round(Timestamp::MIN, Timestamp::MAX, 60);
         let edges = all.edges(Timestamp::MIN, Timestamp::MAX, &TimeZone::UTC).unwrap();
         assert!((2..100).contains(&edges.len()), "{}", edges.len());
-        assert!(Interval::parse("1ms").unwrap().edges(Timestamp::EPOCH, Timestamp::MAX, &TimeZone::UTC).is_err());
+        assert!(
+            Interval::parse("1ms").unwrap().edges(Timestamp::EPOCH, Timestamp::MAX, &TimeZone::UTC).is_err()
+        );
         for wrong in ["", "5", "m", "0s", "-1s", "5 minutes", "99999999999999999999h"] {
             assert!(Interval::parse(wrong).is_err(), "{wrong}");
         }

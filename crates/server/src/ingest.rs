@@ -82,9 +82,8 @@ fn source(headers: &HeaderMap) -> Result<SourceId, ApiError> {
     if let Some(key) = headers.get(IDEMPOTENCY_KEY) {
         return Ok(SourceId::of(&[b"ingest", key.as_bytes()]));
     }
-    let random = random::bytes().map_err(|error| {
-        ApiError::from(Error::new(ErrorKind::Bug, "read random numbers").because(error))
-    })?;
+    let random = random::bytes()
+        .map_err(|error| ApiError::from(Error::new(ErrorKind::Bug, "read random numbers").because(error)))?;
     Ok(SourceId(u128::from_le_bytes(random)))
 }
 

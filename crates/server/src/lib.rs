@@ -98,11 +98,3 @@ pub fn ingest_routes(hub: PushHub, clock: Clock) -> Router {
 pub fn receiver_routes(hub: PushHub, clock: Clock) -> Router {
     Router::new().nest("/api/v1", ingest_routes(hub, clock).fallback(error::no_such_route))
 }
-
-impl std::ops::Deref for Api {
-    type Target = State;
-
-    fn deref(&self) -> &State {
-        &self.0
-    }
-}

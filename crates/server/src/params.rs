@@ -61,7 +61,12 @@ impl Params {
     }
 
     /// A whole number within bounds.
-    pub(crate) fn number(&self, name: &str, default: usize, bounds: (usize, usize)) -> Result<usize, ApiError> {
+    pub(crate) fn number(
+        &self,
+        name: &str,
+        default: usize,
+        bounds: (usize, usize),
+    ) -> Result<usize, ApiError> {
         let Some(text) = self.text(name) else { return Ok(default) };
         let number = text.parse().ok().filter(|number| (bounds.0..=bounds.1).contains(number));
         let (least, most) = bounds;

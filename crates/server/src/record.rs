@@ -14,7 +14,7 @@ pub(crate) async fn record(
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
     let parsed: RecordId = id.parse().map_err(|error| ApiError::invalid(format!("id: {error}")))?;
-    let found = api.answer(move |api, budget| api.search.record(parsed, budget)).await?;
+    let found = api.answer(move |api, budget| api.0.search.record(parsed, budget)).await?;
     let record = found.ok_or_else(|| {
         Error::new(ErrorKind::NotFound, format!("there is no record {id}; retention may have removed it"))
     })?;

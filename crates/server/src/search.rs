@@ -33,7 +33,7 @@ pub(crate) async fn search(State(api): State<Api>, params: Params) -> Result<imp
         after: params.text("cursor").map(decode_cursor).transpose()?,
     };
     let options = render_options(&params)?;
-    let page = api.answer(move |api, budget| api.search.search(&request, budget)).await?;
+    let page = api.answer(move |api, budget| api.0.search.search(&request, budget)).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], render(&page, &options)))
 }
 
@@ -75,9 +75,12 @@ fn render(page: &Page, options: &json_out::Options) -> Vec<u8> {
     body
 }
 
-pub(crate) async fn count(State(api): State<Api>, params: Params) -> Result<Json<serde_json::Value>, ApiError> {
+pub(crate) async fn count(
+    State(api): State<Api>,
+    params: Params,
+) -> Result<Json<serde_json::Value>, ApiError> {
     let selection = api.selection(&params)?;
-    let (count, stats) = api.answer(move |api, budget| api.search.count(&selection, budget)).await?;
+    let (count, stats) = api.answer(move |api, budget| api.0.search.count(&selection, budget)).await?;
     Ok(Json(json!({"count": count, "stats": stats_json(&stats)})))
 }
 

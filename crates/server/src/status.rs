@@ -16,12 +16,12 @@ const INPUT_NUMBERS: [(&str, &str); 4] = [
 const OUTPUT_NUMBERS: [(&str, &str); 1] = [("records", "sawyer_output_taken_records")];
 
 pub(crate) async fn status(State(api): State<Api>) -> Json<Value> {
-    let totals = api.search.totals();
+    let totals = api.0.search.totals();
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "role": api.role,
-        "started": api.started.to_string(),
-        "uptime_seconds": api.clock.now().since(api.started).as_secs(),
+        "role": api.0.role,
+        "started": api.0.started.to_string(),
+        "uptime_seconds": api.0.clock.now().since(api.0.started).as_secs(),
         "store": {
             "records": totals.records,
             "bytes": totals.bytes,
@@ -38,7 +38,7 @@ pub(crate) async fn status(State(api): State<Api>) -> Json<Value> {
 fn by_component(api: &Api, label: &str, numbers: &[(&str, &'static str)]) -> Map<String, Value> {
     let mut components = Map::new();
     for (name, metric) in numbers {
-        for (labels, number) in api.metrics.numbers(metric) {
+        for (labels, number) in api.0.metrics.numbers(metric) {
             let Some((_, component)) = labels.iter().find(|(known, _)| *known == label) else { continue };
             let entry = components.entry(component.clone()).or_insert_with(|| json!({}));
             entry[*name] = json!(number);

@@ -49,14 +49,14 @@ pub(crate) async fn tail(
     State(api): State<Api>,
     params: Params,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let predicate = api.predicate(&params, api.clock.now())?;
+    let predicate = api.predicate(&params, api.0.clock.now())?;
     let options = render_options(&params)?;
     let busy = || Error::new(ErrorKind::Retry, format!("{TAILS_MAX} live views are open already"));
-    let place = Arc::clone(&api.tails).try_acquire_owned().map_err(|_| busy())?;
+    let place = Arc::clone(&api.0.tails).try_acquire_owned().map_err(|_| busy())?;
     let (sender, batches) = mpsc::channel(BATCHES_WAITING_MAX);
     let passed_over = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&passed_over);
-    api.search.follow(Box::new(move |batch| match sender.try_send(Arc::clone(batch)) {
+    api.0.search.follow(Box::new(move |batch| match sender.try_send(Arc::clone(batch)) {
         Ok(()) => true,
         Err(mpsc::error::TrySendError::Full(batch)) => {
             counter.fetch_add(batch.len() as u64, Ordering::Relaxed);
@@ -91,7 +91,7 @@ impl Tail {
 
     fn take(&mut self, batch: &Batch) {
         let mut left_out = 0;
-        for record in batch.iter().filter(|record| self.predicate.matches(record)) {
+        for record in batch.iter().filter(|record| self.predicate.matches(*record)) {
             if self.second.elapsed() >= Duration::from_secs(1) {
                 (self.second, self.this_second) = (Instant::now(), 0);
             }

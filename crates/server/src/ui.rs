@@ -31,16 +31,19 @@ pub(crate) async fn serve(uri: Uri, headers: HeaderMap) -> Response {
 
 fn file(asset: &Asset, headers: &HeaderMap) -> Response {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or("");
-    let accepts = |name: &str| text(header::ACCEPT_ENCODING).split(',').any(|part| {
-        let mut words = part.split(';').map(str::trim);
-        words.next() == Some(name) && words.next() != Some("q=0")
-    });
+    let accepts = |name: &str| {
+        text(header::ACCEPT_ENCODING).split(',').any(|part| {
+            let mut words = part.split(';').map(str::trim);
+            words.next() == Some(name) && words.next() != Some("q=0")
+        })
+    };
     let (encoding, bytes) = match (&asset.brotli, &asset.gzip) {
         (Some(bytes), _) if accepts("br") => (Some("br"), bytes),
         (_, Some(bytes)) if accepts("gzip") => (Some("gzip"), bytes),
         _ => (None, &asset.bytes),
     };
-    let known = text(header::IF_NONE_MATCH).split(',').any(|tag| tag.trim().trim_start_matches("W/") == asset.etag);
+    let known =
+        text(header::IF_NONE_MATCH).split(',').any(|tag| tag.trim().trim_start_matches("W/") == asset.etag);
     let mut response = match known {
         true => StatusCode::NOT_MODIFIED.into_response(),
         false => bytes.clone().into_owned().into_response(),

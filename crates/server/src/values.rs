@@ -18,10 +18,11 @@ const LIMIT_DEFAULT: usize = 10;
 
 pub(crate) async fn fields(State(api): State<Api>, params: Params) -> Result<Json<Value>, ApiError> {
     let selection = api.selection(&params)?;
-    let answer = api.answer(move |api, budget| api.search.fields(&selection, budget)).await?;
-    let fields = answer.fields.iter().map(|field| {
-        json!({"name": field.name, "types": field.types, "count": field.count})
-    });
+    let answer = api.answer(move |api, budget| api.0.search.fields(&selection, budget)).await?;
+    let fields = answer
+        .fields
+        .iter()
+        .map(|field| json!({"name": field.name, "types": field.types, "count": field.count}));
     let fields: Vec<Value> = fields.collect();
     let (rows, sampled) = (answer.rows, answer.sampled);
     Ok(Json(json!({"fields": fields, "rows": rows, "sampled": sampled, "stats": stats_json(&answer.stats)})))
@@ -36,10 +37,9 @@ pub(crate) async fn values(State(api): State<Api>, params: Params) -> Result<Jso
         prefix: params.text("prefix").map(str::to_owned),
     };
     let field = field.to_owned();
-    let answer = api.answer(move |api, budget| api.search.values(&request, budget)).await?;
-    let values = answer.values.iter().map(|(value, count)| {
-        json!({"value": value_json(value), "count": count})
-    });
+    let answer = api.answer(move |api, budget| api.0.search.values(&request, budget)).await?;
+    let values =
+        answer.values.iter().map(|(value, count)| json!({"value": value_json(value), "count": count}));
     Ok(Json(json!({
         "field": field,
         "values": values.collect::<Vec<Value>>(),
