@@ -1,1 +1,33 @@
-//! To be written.
+//! Where do records come from? Files, the journal, programs, and applications that push.
+//!
+//! Owns: reading, following what is read through rotation and restarts, progress that moves only when records are
+//! durable at the next hop.
+//! Does not own: what lines say (`codec`, and the steps of `pipeline`), HTTP (`server`).
+//! Invariant: every input counts its own reading as done only after the acknowledgement; what was sent and not
+//! acknowledged is read again where it can be.
+//!
+//! | kind | what it reads |
+//! |---|---|
+//! | `containers` | logs of Kubernetes pods and of docker, through rotation |
+//! | `files` | plain log files by pattern, through rotation |
+//! | `exec` | what a program prints |
+//! | `push` | what clients post to the server |
+
+pub mod containers;
+pub mod exec;
+pub mod files;
+mod node;
+mod offsets;
+pub mod push;
+mod random;
+pub mod tail;
+
+use sawyer_pipeline::{InputPlan, Kind};
+
+pub use push::PushHub;
+
+/// All kinds of inputs. What is handed in at the hub comes out of the input of the kind `push`.
+#[must_use]
+pub fn kinds(hub: &PushHub) -> Vec<Kind<Box<dyn InputPlan>>> {
+    vec![containers::kind(), files::kind(), exec::kind(), push::kind(hub)]
+}

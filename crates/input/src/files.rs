@@ -1,0 +1,220 @@
+//! Plain log files by pattern.
+//!
+//! Owns: the patterns, which names are rotated siblings.
+//! Does not own: reading the files (`tail`).
+//! Invariant: a file is found once, however many patterns and links lead to it.
+
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sawyer_config::{At, Problems, Reference, Setting, Settings, settings};
+use sawyer_model::{Error, Stream, Value, names};
+use sawyer_pipeline::{Context, Input, InputPlan, Kind};
+
+use crate::node::node_name;
+use crate::tail::layout::{FoundFile, IdentifyBy, Layout, Rotation, Scan, list};
+use crate::tail::lines::Form;
+use crate::tail::resolve::resolve;
+use crate::tail::{FileStat, Tail, TailSettings, glob};
+
+settings! {
+    /// Reads plain log files: a line is a message. Rotated siblings (`app.log.1`, `app.log-20261120.gz` …) are
+    /// read too, each line once.
+    pub struct FilesSettings {
+        /// The files, as absolute paths with `*` and `?` inside names and `**` for any folders.
+        pub include: Vec<String> = vec!["/var/log/*.log".to_owned()],
+        /// What to leave out of these.
+        pub exclude: Vec<String> =
+            ["/var/log/pods/**", "/var/log/containers/**", "/var/lib/docker/**"].map(str::to_owned).into(),
+        /// The node's name. By default `$NODE_NAME`, else the machine's host name.
+        pub node: Option<String>,
+        /// The cluster's name, for the field `cluster`. None by default.
+        pub cluster: Option<String>,
+        /// Whether these are paths of the node, to be looked for below `--host-root`.
+        pub on_host: bool = true,
+    }
+}
+
+#[derive(Debug)]
+struct FilesPlan {
+    settings: FilesSettings,
+    tail: TailSettings,
+}
+
+/// The kind `files`.
+pub(crate) fn kind() -> Kind<Box<dyn InputPlan>> {
+    Kind { name: "files", reference, read: Box::new(|at, problems| read(at, problems).map(|plan| plan as _)) }
+}
+
+fn reference() -> Reference {
+    let mut reference = FilesSettings::reference();
+    reference.entries.extend(TailSettings::reference().entries);
+    reference
+}
+
+fn read(at: &At<'_>, problems: &mut Problems) -> Option<Box<FilesPlan>> {
+    let tail = TailSettings::read_part(at, problems);
+    let settings = FilesSettings::read(&at.without(TailSettings::KEYS), problems);
+    let (tail, settings) = tail.zip(settings)?;
+    let before = problems.len();
+    for pattern in &settings.include {
+        let path = Path::new(pattern);
+        if !path.is_absolute() || path.components().any(|part| part == std::path::Component::ParentDir) {
+            let message = format!("expected an absolute path without `..`, found \"{pattern}\"");
+            problems.push(&at.key("include"), message);
+        } else if path.file_name().is_none() {
+            problems.push(&at.key("include"), format!("expected the path of files, found \"{pattern}\""));
+        }
+    }
+    (problems.len() == before).then(|| Box::new(FilesPlan { settings, tail }))
+}
+
+impl InputPlan for FilesPlan {
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Input>, Error> {
+        let Self { settings, tail } = *self;
+        let root = if settings.on_host { context.host_root.clone() } else { None };
+        let node = settings.node.clone().or_else(|| node_name(context.host_root.as_deref()));
+        let layout = Files { settings, root, node };
+        Ok(Box::new(Tail::open(Box::new(layout), tail, context)?))
+    }
+}
+
+#[derive(Debug)]
+struct Files {
+    settings: FilesSettings,
+    root: Option<PathBuf>,
+    node: Option<String>,
+}
+
+impl Files {
+    fn on_host(&self, path: &Path) -> PathBuf {
+        match &self.root {
+            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
+            None => path.to_owned(),
+        }
+    }
+
+    /// The folders that may have files of a pattern.
+    fn folders(&self, pattern: &Path, scan: &mut Scan) -> BTreeSet<PathBuf> {
+        let mut folders = BTreeSet::new();
+        let parent = pattern.parent().unwrap_or(Path::new("/"));
+        let mut names = |folder: &Path| list(&self.on_host(folder), scan).into_iter().map(|(name, _)| name).collect();
+        glob::walk(parent, &mut names, &mut |folder| {
+            folders.insert(folder.to_owned());
+        });
+        folders
+    }
+
+    fn folder(&self, folder: &Path, pattern: &str, seen: &mut HashSet<(u64, u64)>, scan: &mut Scan) {
+        for (name, _) in list(&self.on_host(folder), scan) {
+            let Some((stem, rotation, gzip)) = parse_name(pattern, &name) else { continue };
+            let (log, host_path) = (folder.join(stem), folder.join(&name));
+            let excluded = |path: &Path| {
+                let path = path.to_string_lossy();
+                self.settings.exclude.iter().any(|pattern| glob::matches_path(pattern, &path))
+            };
+            if excluded(&log) || excluded(&host_path) {
+                continue;
+            }
+            let Some((path, stat)) = self.stat(&host_path, scan) else { continue };
+            if seen.insert(stat.inode) {
+                let group: Arc<str> = log.to_string_lossy().into();
+                let source = Arc::clone(&group);
+                scan.files.push(FoundFile { path, group, part: 0, rotation, gzip, source, owner: 0, stat });
+            }
+        }
+    }
+
+    /// Where a file really is, and what the system says of it.
+    fn stat(&self, host_path: &Path, scan: &mut Scan) -> Option<(PathBuf, FileStat)> {
+        let mut path = self.on_host(host_path);
+        let mut metadata = path.symlink_metadata();
+        if metadata.as_ref().is_ok_and(std::fs::Metadata::is_symlink) {
+            match resolve(self.root.as_deref(), host_path) {
+                Ok(target) => path = self.on_host(&target),
+                Err(error) => metadata = Err(error),
+            }
+            if metadata.is_ok() {
+                metadata = path.symlink_metadata();
+            }
+        }
+        match metadata {
+            Ok(metadata) if metadata.is_file() => Some((path, FileStat::from(&metadata))),
+            Ok(_) => None,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    scan.errors.push((path, error));
+                }
+                None
+            }
+        }
+    }
+}
+
+impl Layout for Files {
+    fn scan(&mut self, scan: &mut Scan) {
+        let mut seen = HashSet::new();
+        for pattern in &self.settings.include {
+            let path = Path::new(pattern);
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            for folder in self.folders(path, scan) {
+                self.folder(&folder, name, &mut seen, scan);
+            }
+        }
+        scan.folders.sort();
+        scan.folders.dedup();
+    }
+
+    fn identity(&self, found: &FoundFile) -> Result<Arc<Stream>, io::Error> {
+        let texts = [
+            (names::CLUSTER, self.settings.cluster.clone()),
+            (names::NODE, self.node.clone()),
+            (names::SOURCE, Some(found.source.to_string())),
+        ];
+        let fields = texts.into_iter().filter_map(|(name, text)| Some((name, Value::from(text?))));
+        Ok(Arc::new(Stream::new(fields)))
+    }
+
+    fn form(&self, _: &FoundFile, _: &[u8]) -> Form {
+        Form::Plain
+    }
+
+    fn identify_by(&self) -> IdentifyBy {
+        IdentifyBy::Inode
+    }
+
+    fn places(&self) -> Vec<(PathBuf, bool)> {
+        let mut scan = Scan::default();
+        let patterns = self.settings.include.iter();
+        patterns
+            .map(|pattern| {
+                let there = self.folders(Path::new(pattern), &mut scan);
+                let there = there.iter().any(|folder| self.on_host(folder).is_dir());
+                (self.on_host(Path::new(pattern)), there)
+            })
+            .collect()
+    }
+}
+
+/// The name of the log that a file is a part of, if that matches the pattern.
+fn parse_name<'a>(pattern: &str, name: &'a str) -> Option<(&'a str, Rotation, bool)> {
+    if name.starts_with('.') && !pattern.starts_with('.') {
+        return None;
+    }
+    // `syslog*` matches `syslog.1` too, which is a sibling all the same; so the shortest name counts.
+    let cuts = name.char_indices().filter(|(at, c)| *at > 0 && matches!(c, '.' | '-')).map(|(at, _)| at);
+    for cut in cuts.chain([name.len()]) {
+        let (stem, suffix) = name.split_at(cut);
+        if glob::matches(pattern, stem)
+            && let Some((rotation, gzip)) = Rotation::parse(suffix)
+        {
+            return Some((stem, rotation, gzip));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

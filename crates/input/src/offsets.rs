@@ -1,0 +1,216 @@
+//! How far each source is durable at the next hop, kept in one small file that survives anything.
+//!
+//! Owns: the ranges that were acknowledged, when they are saved, when they are forgotten; the file's format
+//! ([`format`], docs/FORMATS.md).
+//! Does not own: reading, deciding which source a file is.
+//! Invariant: a range is here only after its batch was reported durable, so what the file says was read is kept
+//! somewhere; losing the file costs reading again, never data.
+
+mod format;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sawyer_disk::{Disk, ErrorKind, read_all, write_atomic};
+use sawyer_model::{RangeSet, SeqRange, SourceId, Timestamp};
+use xxhash_rust::xxh3::xxh3_64;
+
+#[cfg(test)]
+mod tests;
+
+/// The file's name in the input's state folder.
+pub(crate) const FILE: &str = "offsets";
+
+/// Largest offsets file that is read; more than a hundred thousand sources fit. A larger one is no file of ours.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// Shortest time between two saves. Longer would mean more lines read twice after a crash, shorter more syncs.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Bytes written per second at most, averaged: with very many sources the file is saved less often.
+const SAVE_BYTES_PER_SECOND_MAX: u64 = 1 << 20;
+
+/// How exactly the file tells when a source was seen last.
+const SEEN_PRECISION: Duration = Duration::from_secs(3600);
+
+/// Most bytes of a file's beginning that tell it from others.
+pub(crate) const HEAD_BYTES_MAX: usize = 1024;
+
+/// The beginning of a file: as much of it as was there when it was last looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Head {
+    len: u16,
+    hash: u64,
+}
+
+impl Head {
+    /// Of a file that begins with these bytes.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let bytes = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
+        Self { len: bytes.len() as u16, hash: xxh3_64(bytes) }
+    }
+
+    /// Whether a file that begins with these bytes can be the same one: it may have grown, not changed.
+    pub(crate) fn matches(self, bytes: &[u8]) -> bool {
+        bytes.get(..self.len as usize).is_some_and(|bytes| xxh3_64(bytes) == self.hash)
+    }
+
+    /// Whether it is as long as it gets.
+    pub(crate) fn is_full(self) -> bool {
+        self.len as usize == HEAD_BYTES_MAX
+    }
+}
+
+/// What is known of one source.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Progress {
+    /// What is durable at the next hop.
+    pub(crate) acked: RangeSet,
+    /// The rotation family of its file: one container, one log.
+    pub(crate) group: Box<str>,
+    /// Where it was seen last.
+    pub(crate) inode: (u64, u64),
+    /// How it begins.
+    pub(crate) head: Head,
+    /// When it was seen last.
+    pub(crate) seen: Timestamp,
+    /// Its file was cut and holds something else now.
+    pub(crate) superseded: bool,
+    /// Parts of it that were sent and not yet reported. Not kept over a restart.
+    pub(crate) in_flight: u32,
+}
+
+impl Progress {
+    /// Everything below this is durable.
+    pub(crate) fn watermark(&self) -> u64 {
+        self.acked.first_missing(0)
+    }
+}
+
+/// What was found when the offsets were opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// No file: the first start.
+    Nothing,
+    /// The offsets of so many sources.
+    Sources(usize),
+    /// A file that cannot be used, and why. It was set aside under this name.
+    Damaged(String, String),
+}
+
+/// The offsets of one input.
+#[derive(Debug)]
+pub(crate) struct Offsets {
+    disk: Arc<dyn Disk>,
+    sources: HashMap<SourceId, Progress>,
+    changed: bool,
+    next_save: Timestamp,
+}
+
+impl Offsets {
+    /// Reads the file, if there is one.
+    pub(crate) fn open(disk: Arc<dyn Disk>, now: Timestamp) -> sawyer_disk::Result<(Self, Found)> {
+        disk.create_dir_all(Path::new(""))?;
+        let new = |sources| Self { disk: Arc::clone(&disk), sources, changed: false, next_save: now };
+        let bytes = match read_all(&*disk, Path::new(FILE), FILE_BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_not_found() => return Ok((new(HashMap::new()), Found::Nothing)),
+            Err(error) if error.kind() == ErrorKind::TooLarge => {
+                let aside = set_aside(&*disk, now)?;
+                return Ok((new(HashMap::new()), Found::Damaged(error.to_string(), aside)));
+            }
+            Err(error) => return Err(error),
+        };
+        match format::decode(&bytes) {
+            Ok(sources) => {
+                let count = sources.len();
+                Ok((new(sources), Found::Sources(count)))
+            }
+            Err(error) => {
+                let aside = set_aside(&*disk, now)?;
+                Ok((new(HashMap::new()), Found::Damaged(error.to_string(), aside)))
+            }
+        }
+    }
+
+    /// What is known of a source.
+    pub(crate) fn get(&self, source: SourceId) -> Option<&Progress> {
+        self.sources.get(&source)
+    }
+
+    /// All sources.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (SourceId, &Progress)> {
+        self.sources.iter().map(|(source, progress)| (*source, progress))
+    }
+
+    /// What is known of a source, to be changed; a new one is made if need be.
+    pub(crate) fn edit(&mut self, source: SourceId) -> &mut Progress {
+        self.changed = true;
+        self.sources.entry(source).or_default()
+    }
+
+    /// A part was sent.
+    pub(crate) fn sent(&mut self, source: SourceId) {
+        self.sources.entry(source).or_default().in_flight += 1;
+    }
+
+    /// A part that was sent was reported.
+    pub(crate) fn landed(&mut self, source: SourceId, durable: Option<SeqRange>) {
+        let Some(progress) = self.sources.get_mut(&source) else { return };
+        progress.in_flight = progress.in_flight.saturating_sub(1);
+        if let Some(range) = durable {
+            progress.acked.insert(range);
+            self.changed = true;
+        }
+    }
+
+    /// Whether all of a source up to `end` is durable and nothing of it is on its way.
+    pub(crate) fn is_settled(&self, source: SourceId, end: u64) -> bool {
+        self.get(source).is_none_or(|progress| progress.in_flight == 0 && progress.watermark() >= end)
+    }
+
+    /// The source was seen on disk just now.
+    pub(crate) fn touch(&mut self, source: SourceId, now: Timestamp) {
+        if let Some(progress) = self.sources.get_mut(&source) {
+            // The date needs little precision, and is not worth a save every time.
+            self.changed |= now.since(progress.seen) > SEEN_PRECISION && progress.seen != now;
+            if self.changed {
+                progress.seen = now;
+            }
+        }
+    }
+
+    /// Forgets sources that were not seen for so long.
+    pub(crate) fn forget(&mut self, now: Timestamp, after: Duration) {
+        let before = self.sources.len();
+        self.sources.retain(|_, progress| progress.in_flight > 0 || now.since(progress.seen) < after);
+        self.changed |= self.sources.len() != before;
+    }
+
+    /// Whether there is something to save, and when it may be.
+    pub(crate) fn save_due(&self) -> Option<Timestamp> {
+        self.changed.then_some(self.next_save)
+    }
+
+    /// Saves if something changed.
+    pub(crate) fn save(&mut self, now: Timestamp) -> sawyer_disk::Result<()> {
+        if !self.changed {
+            return Ok(());
+        }
+        let bytes = format::encode(&self.sources);
+        let pause = Duration::from_millis(bytes.len() as u64 * 1000 / SAVE_BYTES_PER_SECOND_MAX);
+        self.next_save = now.saturating_add(SAVE_INTERVAL.max(pause));
+        write_atomic(&*self.disk, Path::new(FILE), &bytes)?;
+        self.changed = false;
+        Ok(())
+    }
+}
+
+fn set_aside(disk: &dyn Disk, now: Timestamp) -> sawyer_disk::Result<String> {
+    let aside = format!("{FILE}.damaged-{}", now.millis());
+    disk.rename(Path::new(FILE), Path::new(&aside))?;
+    disk.sync_dir(Path::new(""))?;
+    Ok(aside)
+}

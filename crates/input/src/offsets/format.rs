@@ -1,0 +1,143 @@
+//! The bytes of the offsets file. The table is in docs/FORMATS.md, section "Offsets".
+//!
+//! Invariant: what decodes was written by [`encode`], whole; any other bytes give an error, not a panic.
+
+use std::collections::HashMap;
+
+use sawyer_model::{SeqRange, SourceId, Timestamp};
+
+use super::{Head, Progress};
+
+const MAGIC: &[u8; 8] = b"SWYROFFS";
+const VERSION: u16 = 1;
+const SUPERSEDED: u16 = 1;
+
+/// Most ranges that are kept of one source. What lies above the last is read again after a restart.
+pub(super) const RANGES_MAX: usize = 1024;
+
+/// Longest name of a group that is kept, in bytes; it has to fit its length.
+const GROUP_BYTES_MAX: usize = u16::MAX as usize;
+
+/// The file is not what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum FormatError {
+    /// Something else.
+    #[error("it does not start as an offsets file does")]
+    Magic,
+    /// Of another time.
+    #[error("version {0} is not known here; {VERSION} is")]
+    Version(u16),
+    /// Flipped or missing bytes.
+    #[error("the checksum does not fit")]
+    Checksum,
+    /// The checksum fits, and the rest does not.
+    #[error("an entry does not fit its bounds")]
+    Entry,
+}
+
+pub(super) fn encode(sources: &HashMap<SourceId, Progress>) -> Vec<u8> {
+    let mut sorted: Vec<_> = sources.iter().collect();
+    sorted.sort_by_key(|(source, _)| **source);
+    let mut out = Vec::with_capacity(32 + sorted.len() * 160);
+    out.extend(MAGIC);
+    out.extend(VERSION.to_le_bytes());
+    out.extend(0u16.to_le_bytes());
+    out.extend((sorted.len() as u32).to_le_bytes());
+    for (source, progress) in sorted {
+        encode_entry(*source, progress, &mut out);
+    }
+    let checksum = crc32c::crc32c(&out);
+    out.extend(checksum.to_le_bytes());
+    out
+}
+
+fn encode_entry(source: SourceId, progress: &Progress, out: &mut Vec<u8>) {
+    out.extend(source.0.to_le_bytes());
+    out.extend(progress.inode.0.to_le_bytes());
+    out.extend(progress.inode.1.to_le_bytes());
+    out.extend(progress.head.hash.to_le_bytes());
+    out.extend(progress.seen.nanos().to_le_bytes());
+    out.extend(progress.head.len.to_le_bytes());
+    out.extend((if progress.superseded { SUPERSEDED } else { 0 }).to_le_bytes());
+    let group = &progress.group.as_bytes()[..progress.group.len().min(GROUP_BYTES_MAX)];
+    out.extend((group.len() as u16).to_le_bytes());
+    let ranges = progress.acked.range_count().min(RANGES_MAX);
+    out.extend((ranges as u16).to_le_bytes());
+    out.extend(group);
+    for range in progress.acked.iter().take(ranges) {
+        out.extend(range.start.to_le_bytes());
+        out.extend(range.end.to_le_bytes());
+    }
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<HashMap<SourceId, Progress>, FormatError> {
+    if bytes.get(..8) != Some(MAGIC) {
+        return Err(FormatError::Magic);
+    }
+    let (body, checksum) = bytes.split_last_chunk::<4>().ok_or(FormatError::Checksum)?;
+    if crc32c::crc32c(body) != u32::from_le_bytes(*checksum) {
+        return Err(FormatError::Checksum);
+    }
+    let mut reader = Reader(&body[8..]);
+    let version = reader.u16()?;
+    if version != VERSION {
+        return Err(FormatError::Version(version));
+    }
+    reader.u16()?;
+    let count = reader.u32()?;
+    let mut sources = HashMap::new();
+    for _ in 0..count {
+        let (source, progress) = decode_entry(&mut reader)?;
+        sources.insert(source, progress);
+    }
+    if reader.0.is_empty() { Ok(sources) } else { Err(FormatError::Entry) }
+}
+
+fn decode_entry(reader: &mut Reader<'_>) -> Result<(SourceId, Progress), FormatError> {
+    let source = SourceId(u128::from_le_bytes(reader.array()?));
+    let inode = (reader.u64()?, reader.u64()?);
+    let hash = reader.u64()?;
+    let seen = Timestamp::from_nanos(i64::from_le_bytes(reader.array()?));
+    let len = reader.u16()?;
+    let superseded = reader.u16()? & SUPERSEDED != 0;
+    let group_len = reader.u16()?;
+    let range_count = reader.u16()?;
+    let group = String::from_utf8_lossy(reader.bytes(group_len as usize)?).into();
+    let mut progress = Progress { inode, head: Head { len, hash }, seen, superseded, group, ..Progress::default() };
+    for _ in 0..range_count {
+        let (start, end) = (reader.u64()?, reader.u64()?);
+        if start >= end {
+            return Err(FormatError::Entry);
+        }
+        progress.acked.insert(SeqRange::new(start, end));
+    }
+    Ok((source, progress))
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn bytes(&mut self, count: usize) -> Result<&'a [u8], FormatError> {
+        let (bytes, rest) = self.0.split_at_checked(count).ok_or(FormatError::Entry)?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
+        let (bytes, rest) = self.0.split_first_chunk::<N>().ok_or(FormatError::Entry)?;
+        self.0 = rest;
+        Ok(*bytes)
+    }
+
+    fn u16(&mut self) -> Result<u16, FormatError> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, FormatError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, FormatError> {
+        self.array().map(u64::from_le_bytes)
+    }
+}

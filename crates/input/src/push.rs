@@ -1,0 +1,161 @@
+//! Records that others of this process hand in: what clients post to the server's API.
+//!
+//! Owns: the hub between the server's routes and the pipelines.
+//! Does not own: HTTP, reading bodies (`server`, `codec`).
+//! Invariant: a push is answered only once its batch is durable, or will not be; what waits is bounded.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sawyer_config::{Setting, Settings, settings};
+use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome};
+use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop};
+use tokio::sync::{Semaphore, oneshot};
+
+settings! {
+    /// Takes what clients post to `/api/v1/ingest`.
+    pub struct PushSettings {
+        /// How long a request may wait for room when everything is full, before the client is told to come back.
+        #[range(Duration::ZERO..=Duration::from_secs(60))]
+        pub wait_max: Duration = Duration::from_secs(5),
+    }
+}
+
+/// Bytes of batches that wait for room in the pipelines at most; further ones wait before they count as taken.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes that one permit stands for.
+const PERMIT_BYTES: usize = 1024;
+
+/// Where batches are handed in. Clones are the same hub; it is open while an input of the kind `push` runs.
+#[derive(Clone, Debug)]
+pub struct PushHub(Arc<Hub>);
+
+#[derive(Debug)]
+struct Hub {
+    door: Mutex<Option<Door>>,
+    room: Semaphore,
+}
+
+/// The way in, while there is one.
+#[derive(Clone, Debug)]
+struct Door {
+    outlet: Outlet,
+    stop: Stop,
+    wait_max: Duration,
+}
+
+impl Default for PushHub {
+    fn default() -> Self {
+        Self(Arc::new(Hub { door: Mutex::new(None), room: Semaphore::new(WAITING_BYTES_MAX / PERMIT_BYTES) }))
+    }
+}
+
+impl PushHub {
+    /// A hub without an input yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Hands in a batch and waits until it is known what became of it. Empty batches are durable at once.
+    ///
+    /// # Errors
+    /// `Retry` if there was no room for too long: nothing of the batch was taken. `Closed` if there is no input of
+    /// the kind `push`, or Sawyer is stopping: nothing was taken, or it was taken and its fate is not known.
+    pub async fn push(&self, batch: Batch) -> Result<Outcome, Error> {
+        if batch.is_empty() {
+            return Ok(Outcome::Durable);
+        }
+        let door = self.door().clone().ok_or_else(closed)?;
+        let reported = self.send(&door, batch).await?;
+        drop(door);
+        reported.await.map_err(|_| closed())
+    }
+
+    async fn send(&self, door: &Door, batch: Batch) -> Result<oneshot::Receiver<Outcome>, Error> {
+        let permits = batch.bytes().div_ceil(PERMIT_BYTES).clamp(1, WAITING_BYTES_MAX / PERMIT_BYTES);
+        let (report, reported) = oneshot::channel();
+        let taking = async {
+            let _room = self.0.room.acquire_many(permits as u32).await.map_err(|_| closed())?;
+            // Whoever asked may be gone by then.
+            let ack = Ack::new(move |outcome| {
+                let _ = report.send(outcome);
+            });
+            door.outlet.send(batch, ack).await.map_err(|error| closed().because(error))
+        };
+        tokio::select! {
+            biased;
+            taken = taking => taken?,
+            () = door.stop.stopped() => return Err(closed()),
+            () = tokio::time::sleep(door.wait_max) => {
+                return Err(Error::new(ErrorKind::Retry, "no room for more records at present"));
+            }
+        }
+        Ok(reported)
+    }
+
+    fn door(&self) -> std::sync::MutexGuard<'_, Option<Door>> {
+        self.0.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "records are not taken here at present")
+}
+
+/// The kind `push`, fed by this hub.
+pub(crate) fn kind(hub: &PushHub) -> Kind<Box<dyn InputPlan>> {
+    let hub = hub.clone();
+    Kind {
+        name: "push",
+        reference: PushSettings::reference,
+        read: Box::new(move |at, problems| {
+            let settings = PushSettings::read(at, problems)?;
+            Some(Box::new(Push { hub: hub.clone(), wait_max: settings.wait_max }))
+        }),
+    }
+}
+
+#[derive(Debug)]
+struct Push {
+    hub: PushHub,
+    wait_max: Duration,
+}
+
+impl InputPlan for Push {
+    fn open(self: Box<Self>, _: &Context) -> Result<Box<dyn Input>, Error> {
+        Ok(self)
+    }
+}
+
+impl Input for Push {
+    fn run(self: Box<Self>, to: Outlet, stop: Stop) -> Running {
+        Box::pin(async move {
+            let door = Door { outlet: to, stop: stop.clone(), wait_max: self.wait_max };
+            {
+                let mut own = self.hub.door();
+                if own.is_some() {
+                    let message = "there is an input of the kind `push` already, and one takes all";
+                    return Err(Error::new(ErrorKind::Invalid, message));
+                }
+                *own = Some(door);
+            }
+            // Closed on every way out, also if this is dropped.
+            let _close = Close(self.hub.clone());
+            stop.stopped().await;
+            Ok(())
+        })
+    }
+}
+
+struct Close(PushHub);
+
+impl Drop for Close {
+    fn drop(&mut self) {
+        *self.0.door() = None;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! One file that is followed.
+
+use std::path::Path;
+use std::time::Instant;
+
+use sawyer_model::SourceId;
+
+use super::content::Content;
+use super::layout::{FoundFile, Rotation};
+use super::lines::{Assembler, Form};
+use super::speaker::Speaker;
+use crate::offsets::Head;
+
+/// What a file is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Its turn.
+    Ready,
+    /// Older files of its group.
+    Blocked,
+    /// More, soon: it was at its end this many ticks.
+    Warm(u32),
+    /// More, some day.
+    Idle,
+    /// Another file that has the same content.
+    Alias,
+    /// The next sweep: something was wrong with it.
+    Failed,
+    /// Nothing: it was read to its end and nobody writes it any more.
+    Done,
+}
+
+#[derive(Debug)]
+pub(super) struct TailFile {
+    pub(super) found: FoundFile,
+    pub(super) phase: Phase,
+    /// The number of the sweep that saw it last.
+    pub(super) round: u64,
+    /// Whether it was there at the first sweep.
+    pub(super) initial: bool,
+    /// Whether it has no name any more that concerns us.
+    pub(super) gone: bool,
+    /// Whether it was read to its end once, so that newer files of its group may be read.
+    pub(super) caught_up: bool,
+    pub(super) content: Option<Content>,
+    pub(super) used: Instant,
+    /// Its length when it was last read.
+    pub(super) seen_bytes: u64,
+    /// The kind of error that was last told of, so that each is told once.
+    pub(super) told: Option<std::io::ErrorKind>,
+    pub(super) known: Option<Known>,
+}
+
+/// What is known of a file once its beginning was read.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) source: SourceId,
+    pub(super) head: Head,
+    pub(super) form: Form,
+    pub(super) speaker: Speaker,
+    /// Where the next line begins.
+    pub(super) offset: u64,
+    pub(super) assembler: Assembler,
+    /// Whether nothing was given to the assembler yet.
+    pub(super) fresh: bool,
+}
+
+impl TailFile {
+    pub(super) fn new(found: FoundFile, round: u64, initial: bool) -> Self {
+        Self {
+            found,
+            phase: Phase::Ready,
+            round,
+            initial,
+            gone: false,
+            caught_up: false,
+            content: None,
+            used: Instant::now(),
+            seen_bytes: 0,
+            told: None,
+            known: None,
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.found.path
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.found.rotation == Rotation::Live && !self.gone
+    }
+
+    /// Whether newer files of its group have to wait for it.
+    pub(super) fn blocks(&self) -> bool {
+        !self.caught_up && !matches!(self.phase, Phase::Alias | Phase::Failed | Phase::Done)
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.assembler.holds())
+    }
+
+    /// Bytes on disk that were not read yet, as far as that can be said.
+    pub(super) fn behind(&self) -> u64 {
+        if self.found.gzip || matches!(self.phase, Phase::Alias | Phase::Done) {
+            return 0;
+        }
+        let read = self.known.as_ref().map_or(0, |known| known.offset);
+        self.found.stat.bytes.max(self.seen_bytes).saturating_sub(read)
+    }
+
+    /// Whether what a sweep found can be this file under another name: files are rotated, never the other way.
+    pub(super) fn can_become(&self, found: &FoundFile) -> bool {
+        let own = &self.found;
+        self.content.is_some()
+            || (own.group == found.group
+                && own.part == found.part
+                && own.gzip == found.gzip
+                && (own.rotation == Rotation::Live || found.rotation != Rotation::Live))
+    }
+}

@@ -1,0 +1,180 @@
+//! How the files of an input are found and told apart.
+//!
+//! Owns: what a layout has to say about each file; rotated siblings and their order.
+//! Does not own: any one layout (`containers`, `files`).
+//! Invariant: the members of a group are the parts of one log, and sort from the oldest to the newest.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sawyer_model::Stream;
+
+use super::content::FileStat;
+use super::lines::Form;
+
+/// Finds files, and says who speaks in them.
+pub(crate) trait Layout: fmt::Debug + Send {
+    /// Looks at the machine.
+    fn scan(&mut self, scan: &mut Scan);
+
+    /// Who speaks in a file that was found.
+    ///
+    /// # Errors
+    /// Why that cannot be told yet.
+    fn identity(&self, found: &FoundFile) -> Result<Arc<Stream>, std::io::Error>;
+
+    /// The form of its lines, seen the first of them.
+    fn form(&self, found: &FoundFile, first_line: &[u8]) -> Form;
+
+    /// How its files are known again.
+    fn identify_by(&self) -> IdentifyBy;
+
+    /// The places it looks at, and whether they are there.
+    fn places(&self) -> Vec<(PathBuf, bool)>;
+}
+
+/// What makes two files the same source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdentifyBy {
+    /// The first line in its group: it begins with a time in nanoseconds, so no two files share it.
+    FirstLine,
+    /// Inode and beginning: first lines may be alike.
+    Inode,
+}
+
+/// What a look at the machine found.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// The files, each inode once.
+    pub(crate) files: Vec<FoundFile>,
+    /// Folders in which more may appear.
+    pub(crate) folders: Vec<PathBuf>,
+    /// What could not be looked at.
+    pub(crate) errors: Vec<(PathBuf, std::io::Error)>,
+}
+
+/// A file that was found.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FoundFile {
+    /// Where it is opened.
+    pub(crate) path: PathBuf,
+    /// The log it is a part of.
+    pub(crate) group: Arc<str>,
+    /// Which part: the restart count of a container.
+    pub(crate) part: u32,
+    /// How old it is among the files of its part.
+    pub(crate) rotation: Rotation,
+    /// Whether it is compressed.
+    pub(crate) gzip: bool,
+    /// The path that records name: that of the log, as it is on the host, rotated or not.
+    pub(crate) source: Arc<str>,
+    /// A number by which the layout knows who speaks.
+    pub(crate) owner: u32,
+    /// What the system says of it.
+    pub(crate) stat: FileStat,
+}
+
+/// The age of a file among its siblings; sorts from the oldest to the newest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rotation {
+    /// `.1`, `.2` …: the larger, the older.
+    Numbered(Reverse<u32>),
+    /// A time after the name: `.20261120-100422`, `-20261120`.
+    Dated(String),
+    /// The file that is written.
+    Live,
+}
+
+impl Rotation {
+    /// Reads what follows the name of the live file; also says whether the file is compressed. Nothing for names
+    /// that are no rotated sibling, such as files that are still being compressed.
+    pub(crate) fn parse(suffix: &str) -> Option<(Self, bool)> {
+        let (suffix, gzip) = match suffix.strip_suffix(".gz") {
+            Some(rest) => (rest, true),
+            None => (suffix, false),
+        };
+        let rest = match suffix.as_bytes().first() {
+            None if gzip => return None,
+            None => return Some((Self::Live, false)),
+            Some(b'.' | b'-') => &suffix[1..],
+            Some(_) => return None,
+        };
+        let digits = rest.bytes().all(|byte| byte.is_ascii_digit());
+        if digits && (1..=4).contains(&rest.len()) {
+            return Some((Self::Numbered(Reverse(rest.parse().ok()?)), gzip));
+        }
+        let date = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'.' | b'_' | b'T' | b'Z');
+        let dated = rest.len() >= 8 && rest.as_bytes()[0].is_ascii_digit() && rest.bytes().all(date);
+        dated.then(|| (Self::Dated(rest.to_owned()), gzip))
+    }
+}
+
+/// The names in a folder with what they are; what goes wrong with one of them does not hide the others.
+pub(crate) fn list(folder: &Path, scan: &mut Scan) -> Vec<(String, PathBuf)> {
+    let entries = match folder.read_dir() {
+        Ok(entries) => entries,
+        Err(error) => {
+            if !is_absent(&error) {
+                scan.errors.push((folder.to_owned(), error));
+            }
+            return Vec::new();
+        }
+    };
+    scan.folders.push(folder.to_owned());
+    let mut names = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => {
+                // Names that are not text are none that kubelet, docker or logrotate make.
+                if let Ok(name) = entry.file_name().into_string() {
+                    names.push((name, entry.path()));
+                }
+            }
+            Err(error) => scan.errors.push((folder.to_owned(), error)),
+        }
+    }
+    names.sort();
+    names
+}
+
+/// Whether an error only says that something is not there (any more).
+pub(crate) fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_rotated_siblings_from_other_names() {
+        let numbered = |n| Rotation::Numbered(Reverse(n));
+        let dated = |text: &str| Rotation::Dated(text.to_owned());
+        for (suffix, expected) in [
+            ("", Some((Rotation::Live, false))),
+            (".1", Some((numbered(1), false))),
+            (".12.gz", Some((numbered(12), true))),
+            (".20261120-100422", Some((dated("20261120-100422"), false))),
+            (".20261120-100422.gz", Some((dated("20261120-100422"), true))),
+            ("-20261120.gz", Some((dated("20261120"), true))),
+            (".gz", None),
+            (".20261120-100422.tmp", None),
+            (".bak", None),
+            ("x", None),
+            ("~", None),
+        ] {
+            assert_eq!(Rotation::parse(suffix), expected, "{suffix}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_comes_first() {
+        let mut all: Vec<Rotation> =
+            ["", ".1", ".10", ".2"].map(|suffix| Rotation::parse(suffix).unwrap().0).into();
+        all.sort();
+        let order = [".10", ".2", ".1", ""].map(|suffix| Rotation::parse(suffix).unwrap().0);
+        assert_eq!(all, order);
+    }
+}

@@ -1,0 +1,358 @@
+//! The reading thread: whose turn it is, what is on its way, when to wait.
+//!
+//! Owns: the files that are followed, the batch that is being filled, the loop.
+//! Does not own: looking for files ([`sweep`]), telling them apart ([`identify`]), reading them ([`turn`]).
+//! Invariant: memory is bounded: one batch being filled, one being sent, and at most [`FLIGHT_BYTES_MAX`] bytes of
+//! sources unreported.
+
+mod identify;
+mod sweep;
+mod turn;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use sawyer_codec::line::LineWriter;
+use sawyer_model::{Batch, Error, ErrorKind, Outcome, SourceId};
+use sawyer_pipeline::queue::QueueClosed;
+use sawyer_pipeline::{Context, Outlet, Stop};
+use sawyer_telemetry::Seldom;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::content::Inode;
+use super::file::{Phase, TailFile};
+use super::flight::{Mailbox, bytes_of};
+use super::layout::Layout;
+use super::lines::Counts;
+use super::meters::Meters;
+use super::watch::{FileId, Signal, Waker, Watch};
+use super::{ReadFrom, Tail, TailSettings};
+use crate::offsets::Offsets;
+
+/// Bytes read from a file in one turn. More would make others wait longer, less would cost more calls.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Text in a batch after which it is sent.
+const BATCH_TEXT_BYTES: usize = 512 << 10;
+
+/// Streams in a batch after which it is sent: looking one up takes time in proportion.
+const BATCH_STREAMS_MAX: usize = 256;
+
+/// Bytes of sources that are on their way at most. More would be read again after a crash, and held by whoever
+/// has not acknowledged them; less would make a fast disk wait for a slow acknowledgement.
+const FLIGHT_BYTES_MAX: u64 = 32 << 20;
+
+/// Turns between two looks at acknowledgements and events.
+const TURNS_MAX: usize = 64;
+
+/// How often files are looked at that were written a moment ago.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Pause after a batch was not taken, before its lines are read again.
+const UNDELIVERED_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long acknowledgements are waited for after a stop. Less would read more twice after the next start.
+const LANDING_WAIT: Duration = Duration::from_secs(4);
+
+/// How often the same kind of trouble is told of.
+const TELL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The ways out of the thread.
+pub(super) struct Sending {
+    pub(super) runtime: Handle,
+    pub(super) outlet: Outlet,
+}
+
+pub(super) struct Reader {
+    layout: Box<dyn Layout>,
+    settings: TailSettings,
+    context: Context,
+    stop: Stop,
+    offsets: Offsets,
+    /// Whether files that are there now are to be read from their end.
+    from_end: bool,
+    meters: Meters,
+    waker: Waker,
+    watch: Watch,
+    mailbox: Mailbox,
+
+    files: HashMap<FileId, TailFile>,
+    by_inode: HashMap<Inode, FileId>,
+    by_source: HashMap<SourceId, FileId>,
+    /// The files of each log, from the oldest to the newest.
+    groups: HashMap<Arc<str>, Vec<FileId>>,
+    regroup: bool,
+    next_id: FileId,
+    round: u64,
+    open_files: usize,
+    open_files_max: usize,
+
+    ready: VecDeque<FileId>,
+    warm: Vec<FileId>,
+    /// Files that are done, and still open until all of them is durable.
+    closing: Vec<FileId>,
+
+    batch: Batch,
+    writer: LineWriter,
+    buffer: Vec<u8>,
+    chunk: Vec<u8>,
+    counts: Counts,
+    flight_bytes: u64,
+    sending: Option<JoinHandle<Result<(), QueueClosed>>>,
+
+    sweep_at: Instant,
+    tick_at: Instant,
+    pause_until: Instant,
+    save_trouble: Seldom,
+    watch_trouble: Seldom,
+}
+
+impl Reader {
+    pub(super) fn new(tail: Tail, stop: Stop) -> Result<Self, Errno> {
+        let Tail { layout, settings, context, offsets, first_start } = tail;
+        let waker = Waker::new()?;
+        let now = Instant::now();
+        Ok(Self {
+            layout,
+            from_end: first_start && settings.read_from == ReadFrom::End,
+            settings,
+            stop,
+            offsets,
+            meters: Meters::new(&context),
+            context,
+            watch: Watch::new(waker.clone()),
+            mailbox: Mailbox::new(waker.clone()),
+            waker,
+            files: HashMap::new(),
+            by_inode: HashMap::new(),
+            by_source: HashMap::new(),
+            groups: HashMap::new(),
+            regroup: false,
+            next_id: 0,
+            round: 0,
+            open_files: 0,
+            open_files_max: open_files_max(),
+            ready: VecDeque::new(),
+            warm: Vec::new(),
+            closing: Vec::new(),
+            batch: Batch::new(),
+            writer: LineWriter::default(),
+            buffer: Vec::new(),
+            chunk: vec![0; CHUNK_BYTES],
+            counts: Counts::default(),
+            flight_bytes: 0,
+            sending: None,
+            sweep_at: now,
+            tick_at: now,
+            pause_until: now,
+            save_trouble: Seldom::new(TELL_INTERVAL),
+            watch_trouble: Seldom::new(TELL_INTERVAL),
+        })
+    }
+
+    pub(super) fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Reads until told to stop; then waits a little for what is on its way, so that it is not read again.
+    pub(super) fn run(mut self, sending: Sending) -> Result<(), Error> {
+        let mut result = Ok(());
+        while !self.stop.is_stopped() && result.is_ok() {
+            result = self.round(&sending);
+        }
+        if let Some(task) = self.sending.take() {
+            task.abort();
+        }
+        // The pipelines end when nobody can send to them any more, and acknowledge what they have.
+        drop(sending);
+        let deadline = Instant::now() + LANDING_WAIT;
+        while self.flight_bytes > 0 && Instant::now() < deadline {
+            self.watch.wait(deadline.saturating_duration_since(Instant::now()), &mut Vec::new());
+            self.land();
+            self.save_if_due();
+        }
+        self.save();
+        result
+    }
+
+    fn round(&mut self, sending: &Sending) -> Result<(), Error> {
+        self.land();
+        self.finish_sending(sending)?;
+        let now = Instant::now();
+        if now >= self.sweep_at {
+            self.sweep();
+        }
+        if now >= self.tick_at && !self.warm.is_empty() {
+            self.tick();
+        }
+        self.save_if_due();
+        let mut turns = 0;
+        while turns < TURNS_MAX && self.may_read() {
+            let Some(id) = self.ready.pop_front() else { break };
+            self.turn(id);
+            turns += 1;
+        }
+        self.meters.count(std::mem::take(&mut self.counts));
+        if self.batch_is_full() || self.ready.is_empty() {
+            self.send(sending);
+        }
+        let busy = self.may_read() && !self.ready.is_empty();
+        let timeout = if busy { Duration::ZERO } else { self.idle_time() };
+        let mut signals = Vec::new();
+        self.watch.wait(timeout, &mut signals);
+        for signal in signals {
+            match signal {
+                Signal::File(id) => self.wake_file(id),
+                Signal::Tree => self.sweep_soon(),
+            }
+        }
+        Ok(())
+    }
+
+    fn may_read(&self) -> bool {
+        self.flight_bytes < FLIGHT_BYTES_MAX && !self.batch_is_full() && Instant::now() >= self.pause_until
+    }
+
+    fn batch_is_full(&self) -> bool {
+        self.batch.text_bytes() >= BATCH_TEXT_BYTES || self.batch.streams().len() >= BATCH_STREAMS_MAX
+    }
+
+    /// How long nothing needs to be done, unless something happens.
+    fn idle_time(&self) -> Duration {
+        let now = Instant::now();
+        let mut until = self.sweep_at;
+        if !self.warm.is_empty() {
+            until = until.min(self.tick_at);
+        }
+        if !self.ready.is_empty() && now < self.pause_until {
+            until = until.min(self.pause_until);
+        }
+        let mut wait = until.saturating_duration_since(now);
+        if let Some(due) = self.offsets.save_due() {
+            wait = wait.min(due.since(self.context.clock.now()).max(Duration::from_millis(1)));
+        }
+        wait
+    }
+
+    /// Gives the batch away, unless the one before was not taken yet.
+    fn send(&mut self, to: &Sending) {
+        if self.sending.is_some() || self.batch.covered().is_empty() {
+            return;
+        }
+        let batch = std::mem::take(&mut self.batch);
+        for covered in batch.covered() {
+            self.offsets.sent(covered.source);
+        }
+        self.flight_bytes += bytes_of(batch.covered());
+        let ack = self.mailbox.ack(&batch);
+        if batch.is_empty() {
+            // Only empty lines: there is nothing to keep.
+            return ack.durable();
+        }
+        let (outlet, waker) = (to.outlet.clone(), self.waker.clone());
+        self.sending = Some(to.runtime.spawn(async move {
+            let result = outlet.send(batch, ack).await;
+            drop(outlet);
+            waker.wake();
+            result
+        }));
+    }
+
+    fn finish_sending(&mut self, to: &Sending) -> Result<(), Error> {
+        // A task that has just woken us may need a moment to end; it is polled to its end then.
+        let Some(task) = self.sending.take() else { return Ok(()) };
+        if !task.is_finished() {
+            self.sending = Some(task);
+            return Ok(());
+        }
+        match to.runtime.block_on(task) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(QueueClosed)) if self.stop.is_stopped() => Ok(()),
+            Ok(Err(closed)) => Err(Error::new(ErrorKind::Closed, "a pipeline has ended").because(closed)),
+            Err(panic) => Err(Error::new(ErrorKind::Bug, "send a batch").because(panic)),
+        }
+    }
+
+    /// Takes note of what was reported.
+    fn land(&mut self) {
+        let landed = self.mailbox.take();
+        if landed.is_empty() {
+            return;
+        }
+        let mut undelivered = Vec::new();
+        for landed in landed {
+            self.flight_bytes = self.flight_bytes.saturating_sub(bytes_of(&landed.covered));
+            let durable = landed.outcome == Outcome::Durable;
+            for covered in landed.covered {
+                self.offsets.landed(covered.source, durable.then_some(covered.range));
+                if !durable {
+                    undelivered.push(covered.source);
+                }
+            }
+        }
+        undelivered.sort_unstable();
+        undelivered.dedup();
+        if !undelivered.is_empty() && !self.stop.is_stopped() {
+            self.meters.error("undelivered");
+            self.pause_until = Instant::now() + UNDELIVERED_PAUSE;
+            for source in undelivered {
+                self.rewind(source);
+            }
+        }
+        self.close_settled();
+    }
+
+    /// Reads a source again from where it is durable.
+    fn rewind(&mut self, source: SourceId) {
+        let Some(id) = self.by_source.get(&source).copied() else { return };
+        let watermark = self.offsets.get(source).map_or(0, crate::offsets::Progress::watermark);
+        let line_max = self.settings.line_max.bytes() as usize;
+        let Some(file) = self.files.get_mut(&id) else { return };
+        let Some(known) = &mut file.known else { return };
+        known.restart(watermark, line_max);
+        // Newer files wait for it again: they may go on with what it holds at its end.
+        file.caught_up = false;
+        self.make_ready(id);
+    }
+
+    fn save_if_due(&mut self) {
+        if self.offsets.save_due().is_some_and(|due| due <= self.context.clock.now()) {
+            self.save();
+        }
+    }
+
+    fn save(&mut self) {
+        let now = self.context.clock.now();
+        if let Err(error) = self.offsets.save(now) {
+            self.meters.error("save_offsets");
+            if let Some(held_back) = self.save_trouble.pass(now) {
+                let (input, error) = (&self.context.name, &error as &dyn std::error::Error);
+                tracing::warn!(input, held_back, error, "offsets cannot be saved; a restart would read lines again");
+            }
+        }
+    }
+
+    /// Gives a file its turn, if it does not have one yet.
+    fn make_ready(&mut self, id: FileId) {
+        let Some(file) = self.files.get_mut(&id) else { return };
+        if file.phase != Phase::Ready {
+            file.phase = Phase::Ready;
+            self.ready.push_back(id);
+        }
+    }
+
+    fn wake_file(&mut self, id: FileId) {
+        if self.files.get(&id).is_some_and(|file| matches!(file.phase, Phase::Idle | Phase::Done)) {
+            self.make_ready(id);
+        }
+    }
+}
+
+/// Files that are kept open at most: a part of what the process may open, as others need some too.
+fn open_files_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    usize::try_from(limit.unwrap_or(4096) / 4).unwrap_or(4096).clamp(64, 4096)
+}

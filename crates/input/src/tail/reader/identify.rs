@@ -1,0 +1,245 @@
+//! Which source a file is: the one it was before it was renamed, compressed or Sawyer was restarted, or a new one.
+//!
+//! Invariant: one source has one reader at a time; further files with the same content wait.
+
+use std::io;
+
+use sawyer_model::{SeqRange, SourceId};
+
+use super::super::content::{Content, FileStat};
+use super::super::file::{Known, Phase, TailFile};
+use super::super::layout::{FoundFile, IdentifyBy, Rotation};
+use super::super::lines::Assembler;
+use super::super::speaker::Speaker;
+use super::super::watch::FileId;
+use super::Reader;
+use crate::offsets::{HEAD_BYTES_MAX, Head, Progress};
+
+/// A number no file's length comes near: everything of a file, however long it is.
+const ALL: SeqRange = SeqRange::new(0, 1 << 62);
+
+/// Bytes before the end of a file in which the end of its last whole line is looked for.
+const LAST_LINE_BYTES: u64 = 64 << 10;
+
+/// What is known of a file now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Identified {
+    /// Which source it is.
+    Known,
+    /// Not enough yet: its first line has no end.
+    NotYet,
+    /// Another file with the same content is read at present.
+    Alias,
+    /// All of it is durable.
+    Complete,
+}
+
+impl Reader {
+    /// Finds out which source a file is. `last` means that nothing will be added to it.
+    pub(super) fn identify(
+        &mut self,
+        id: FileId,
+        file: &mut TailFile,
+        stat: FileStat,
+        last: bool,
+    ) -> io::Result<Identified> {
+        let content = file.content.as_mut().expect("it was opened");
+        let mut head = [0; HEAD_BYTES_MAX];
+        let length = content.read_at(&mut head, 0)?;
+        let head = &head[..length];
+        let end = memchr::memchr(b'\n', head);
+        let whole = end.is_some() || length == HEAD_BYTES_MAX || last || file.found.gzip;
+        if length == 0 || !whole {
+            return Ok(Identified::NotYet);
+        }
+        let first_line = &head[..end.unwrap_or(length)];
+        let gzip_length = if file.found.gzip { Some(content.gzip_length()?) } else { None };
+        let Some(source) = self.resolve(id, &file.found, stat, head, first_line, gzip_length) else {
+            return Ok(Identified::Alias);
+        };
+        let form = self.layout.form(&file.found, first_line);
+        let speaker = Speaker::new(self.layout.identity(&file.found)?);
+        self.note(source, file, stat, head)?;
+        let offset = self.offsets.get(source).map_or(0, Progress::watermark);
+        self.by_source.insert(source, id);
+        let line_max = self.settings.line_max.bytes() as usize;
+        let assembler = Assembler::new(source, form, line_max);
+        let head = Head::of(head);
+        file.known = Some(Known { source, head, form, speaker, offset, assembler, fresh: true });
+        let complete = gzip_length.is_some_and(|length| offset >= ALL.end || (offset > 0 && offset as u32 == length));
+        Ok(if complete { Identified::Complete } else { Identified::Known })
+    }
+
+    /// Writes down what was seen, and at the very first start what is not to be read.
+    fn note(&mut self, source: SourceId, file: &mut TailFile, stat: FileStat, head: &[u8]) -> io::Result<()> {
+        let new = self.offsets.get(source).is_none();
+        let skip = if self.from_end && file.initial && new {
+            let content = file.content.as_mut().expect("it was opened");
+            Some(if file.found.gzip { ALL } else { SeqRange::new(0, last_line_end(content, stat.bytes)?) })
+        } else {
+            None
+        };
+        let now = self.context.clock.now();
+        let progress = self.offsets.edit(source);
+        progress.seen = now;
+        if new || !file.found.gzip {
+            progress.group = (&*file.found.group).into();
+            progress.inode = stat.inode;
+            progress.head = Head::of(head);
+        }
+        if let Some(skip) = skip {
+            progress.acked.insert(skip);
+        }
+        Ok(())
+    }
+
+    /// The source; none while another file has the same content and is being read.
+    fn resolve(
+        &self,
+        id: FileId,
+        found: &FoundFile,
+        stat: FileStat,
+        head: &[u8],
+        first_line: &[u8],
+        gzip_length: Option<u32>,
+    ) -> Option<SourceId> {
+        let source = match self.layout.identify_by() {
+            IdentifyBy::FirstLine => self.by_first_line(found, first_line),
+            IdentifyBy::Inode => self
+                .by_inode_and_head(found, stat, head, gzip_length)
+                .unwrap_or_else(|| self.new_by_inode(found, stat, first_line)),
+        };
+        let taken = self.by_source.get(&source).is_some_and(|other| *other != id);
+        let waits = self.offsets.get(source).is_some_and(|progress| {
+            let elsewhere = self.by_inode.get(&progress.inode).filter(|other| **other != id);
+            let unread = elsewhere.and_then(|other| self.files.get(other));
+            // The file itself is there too; it comes first, even if it was not looked at yet.
+            let before_it = unread
+                .is_some_and(|other| other.known.is_none() && other.found.group == found.group && !found_first(found, other));
+            progress.in_flight > 0 && progress.inode != stat.inode || before_it
+        });
+        (!taken && !waits).then_some(source)
+    }
+
+    /// A first line in a container's log is there once in the world, except if its file was cut and then began with
+    /// the same line, which makes another generation.
+    fn by_first_line(&self, found: &FoundFile, first_line: &[u8]) -> SourceId {
+        self.generation(|generation| {
+            let (part, generation) = (found.part.to_le_bytes(), generation.to_le_bytes());
+            SourceId::of(&[b"file", found.group.as_bytes(), &part, first_line, &generation])
+        })
+    }
+
+    /// A source that is known by its inode, or by its beginning if this is a rotated file.
+    fn by_inode_and_head(
+        &self,
+        found: &FoundFile,
+        stat: FileStat,
+        head: &[u8],
+        gzip_length: Option<u32>,
+    ) -> Option<SourceId> {
+        let alike = |progress: &Progress| {
+            !progress.superseded && *progress.group == *found.group && progress.head.matches(head)
+        };
+        let candidates: Vec<_> = self.offsets.iter().filter(|(_, progress)| alike(progress)).collect();
+        // Device numbers may change with a restart of the machine; the inode and the beginning do not.
+        if let Some((source, _)) = candidates.iter().find(|(_, progress)| progress.inode.1 == stat.inode.1)
+            && gzip_length.is_none()
+        {
+            return Some(*source);
+        }
+        if found.rotation == Rotation::Live {
+            return None;
+        }
+        let same_length = |progress: &Progress| match gzip_length {
+            Some(length) => progress.watermark() as u32 == length,
+            None => progress.watermark() == stat.bytes,
+        };
+        let can_be = |progress: &Progress| gzip_length.is_some() || progress.watermark() <= stat.bytes;
+        let rank = |progress: &Progress| (same_length(progress), progress.seen);
+        let best = candidates.iter().filter(|(_, progress)| can_be(progress));
+        best.max_by_key(|(_, progress)| rank(progress)).map(|(source, _)| *source)
+    }
+
+    fn new_by_inode(&self, found: &FoundFile, stat: FileStat, first_line: &[u8]) -> SourceId {
+        let (device, inode) = (stat.inode.0.to_le_bytes(), stat.inode.1.to_le_bytes());
+        let group = found.group.as_bytes();
+        let mut generation = 0u32;
+        loop {
+            let source =
+                SourceId::of(&[b"inode", group, &device, &inode, first_line, &generation.to_le_bytes()]);
+            if self.offsets.get(source).is_none() {
+                return source;
+            }
+            generation += 1;
+        }
+    }
+
+    /// The first generation whose file was not cut.
+    fn generation(&self, source: impl Fn(u32) -> SourceId) -> SourceId {
+        let superseded = |source: SourceId| self.offsets.get(source).is_some_and(|known| known.superseded);
+        let mut generation = 0;
+        while superseded(source(generation)) {
+            generation += 1;
+        }
+        source(generation)
+    }
+
+    /// Whether a file is the one that was opened and identified: it may have grown, not changed.
+    pub(super) fn was_cut(&mut self, file: &mut TailFile, stat: FileStat) -> io::Result<bool> {
+        let live = file.is_live();
+        let (Some(known), true) = (&mut file.known, live) else { return Ok(false) };
+        if stat.bytes < known.offset {
+            return Ok(true);
+        }
+        let content = file.content.as_mut().expect("it was opened");
+        let mut head = [0; HEAD_BYTES_MAX];
+        let length = content.read_at(&mut head, 0)?;
+        let head = &head[..length];
+        if !known.head.matches(head) {
+            return Ok(true);
+        }
+        if !known.head.is_full() && Head::of(head) != known.head {
+            known.head = Head::of(head);
+            self.offsets.edit(known.source).head = known.head;
+        }
+        Ok(false)
+    }
+
+    /// What the file held is gone; what it holds now is another source.
+    pub(super) fn supersede(&mut self, id: FileId, file: &mut TailFile) {
+        self.meters.truncations.inc();
+        let (input, path) = (&self.context.name, file.path().display());
+        tracing::info!(input, "{path} was cut to begin anew; what it held and was not read yet is gone");
+        self.flush_file(file);
+        let Some(known) = file.known.take() else { return };
+        self.offsets.edit(known.source).superseded = true;
+        if self.by_source.get(&known.source) == Some(&id) {
+            self.by_source.remove(&known.source);
+        }
+        file.phase = Phase::Ready;
+    }
+}
+
+/// Whether a file comes before another that may have the same content: plain files before compressed ones, and
+/// the file that is written before copies of it.
+fn found_first(found: &FoundFile, other: &TailFile) -> bool {
+    (found.gzip, found.rotation != Rotation::Live) < (other.found.gzip, other.found.rotation != Rotation::Live)
+}
+
+/// Where the last whole line ends, if one ends near the end of the file.
+fn last_line_end(content: &mut Content, bytes: u64) -> io::Result<u64> {
+    let start = bytes.saturating_sub(LAST_LINE_BYTES);
+    let mut tail = vec![0; (bytes - start) as usize];
+    let length = content.read_at(&mut tail, start)?;
+    Ok(memchr::memrchr(b'\n', &tail[..length]).map_or(bytes, |at| start + at as u64 + 1))
+}
+
+impl Known {
+    /// Begins again at an offset, with nothing held.
+    pub(super) fn restart(&mut self, offset: u64, line_bytes_max: usize) {
+        self.offset = offset;
+        self.assembler = Assembler::new(self.source, self.form, line_bytes_max);
+        self.fresh = true;
+    }
+}

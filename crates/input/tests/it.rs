@@ -1,0 +1,4 @@
+//! Inputs that really run, on real files: what is written is read once, whatever happens on the way.
+
+mod common;
+mod containers;

@@ -1,0 +1,262 @@
+//! A bench for inputs: a folder as the node's root, an input that really runs, and somebody who takes what it reads.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sawyer_config::{Document, Problems};
+use sawyer_disk::RealDisk;
+use sawyer_input::{PushHub, kinds};
+use sawyer_model::{Error, Record, RecordId, Transfer};
+use sawyer_pipeline::queue::queue;
+use sawyer_pipeline::{Context, Outlet, Stopper};
+use sawyer_telemetry::{Clock, Health, Metrics};
+use tokio::task::JoinHandle;
+
+/// How long a condition may take to come true before a test fails.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// The folder of one container.
+pub(crate) const WEB: &str = "var/log/pods/shop_web-0_11111111-2222-3333-4444-555555555555/app";
+
+/// The node, with what survives a restart of Sawyer.
+pub(crate) struct Node {
+    root: tempfile::TempDir,
+    state: tempfile::TempDir,
+    pub(crate) metrics: Metrics,
+}
+
+/// What whoever takes batches does with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taker {
+    /// Makes them durable.
+    Keeps,
+    /// Holds on to them without a word.
+    Holds,
+    /// Lets go of the first so many, then keeps.
+    Drops(usize),
+    /// Keeps every second one, holds the others.
+    KeepsEverySecond,
+}
+
+/// An input that runs.
+pub(crate) struct Run {
+    stopper: Stopper,
+    input: JoinHandle<Result<(), Error>>,
+    taking: JoinHandle<()>,
+    seen: Arc<Mutex<Seen>>,
+    pub(crate) hub: PushHub,
+}
+
+#[derive(Default)]
+struct Seen {
+    records: Vec<Record>,
+    held: Vec<Transfer>,
+    batches: usize,
+}
+
+impl Node {
+    pub(crate) fn new() -> Self {
+        Self {
+            root: tempfile::tempdir().unwrap(),
+            state: tempfile::tempdir().unwrap(),
+            metrics: Metrics::new(),
+        }
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.root.path().join(path)
+    }
+
+    pub(crate) fn state(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// Appends to a file, which is made if need be.
+    pub(crate) fn write(&self, path: &str, text: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        file.write_all(text.as_ref()).unwrap();
+    }
+
+    pub(crate) fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+
+    pub(crate) fn remove(&self, path: &str) {
+        fs::remove_file(self.path(path)).unwrap();
+    }
+
+    /// Compresses a file as the kubelet does: into a temporary file, renamed, and then the original is removed.
+    pub(crate) fn gzip(&self, path: &str) {
+        let text = fs::read(self.path(path)).unwrap();
+        let temporary = self.path(&format!("{path}.tmp"));
+        let file = fs::File::create(&temporary).unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+        encoder.write_all(&text).unwrap();
+        encoder.finish().unwrap();
+        fs::rename(temporary, self.path(&format!("{path}.gz"))).unwrap();
+        self.remove(path);
+    }
+
+    pub(crate) fn start(&self, kind: &str, settings: &str, taker: Taker) -> Run {
+        let hub = PushHub::new();
+        let all = kinds(&hub);
+        let kind = all.iter().find(|known| known.name == kind).unwrap();
+        let document = Document::parse("test.yaml", settings).unwrap();
+        let mut problems = Problems::new();
+        let plan = (kind.read)(&document.at(), &mut problems);
+        let plan = problems.into_result(plan).unwrap();
+        let context = Context {
+            name: "test".into(),
+            clock: Clock::system(),
+            metrics: self.metrics.clone(),
+            state: Arc::new(RealDisk::new(self.state.path()).unwrap()),
+            host_root: Some(self.root.path().to_owned()),
+            health: Health::new(),
+        };
+        let input = plan.open(&context).unwrap();
+        let (sender, mut receiver) = queue(8 << 20);
+        let outlet = Outlet::new("test", vec![sender], &self.metrics);
+        let (stopper, stop) = Stopper::new();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let sees = Arc::clone(&seen);
+        let taking = tokio::spawn(async move {
+            while let Some(queued) = receiver.next().await {
+                let (transfer, room) = queued.into_parts();
+                sees.lock().unwrap().take(transfer, taker);
+                drop(room);
+            }
+        });
+        Run { stopper, input: tokio::spawn(input.run(outlet, stop)), taking, seen, hub }
+    }
+
+    /// The containers of this node, looked through often.
+    pub(crate) fn containers(&self, taker: Taker) -> Run {
+        self.start("containers", "sweep_interval: 200ms\nnode: n1\n", taker)
+    }
+
+    /// The value of a metric of the input.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let text = self.metrics.text();
+        let line = text.lines().find(|line| line.starts_with(&format!("{name}{{")));
+        line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    }
+}
+
+impl Seen {
+    fn take(&mut self, transfer: Transfer, taker: Taker) {
+        self.batches += 1;
+        let keeps = match taker {
+            Taker::Keeps => true,
+            Taker::Holds => false,
+            Taker::Drops(count) if self.batches <= count => return,
+            Taker::Drops(_) => true,
+            Taker::KeepsEverySecond => self.batches.is_multiple_of(2),
+        };
+        self.records.extend(transfer.batch.iter().map(|record| record.to_record()));
+        if keeps {
+            transfer.ack.durable();
+        } else {
+            self.held.push(transfer);
+        }
+    }
+}
+
+impl Run {
+    /// Waits until so many records were taken, a little longer in case there are more, and gives them.
+    pub(crate) async fn records(&self, count: usize) -> Vec<Record> {
+        self.wait_for(|records| records.len() >= count, &format!("{count} records")).await;
+        let settled = Instant::now() + Duration::from_millis(200);
+        while Instant::now() < settled {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.seen()
+    }
+
+    pub(crate) async fn wait_for(&self, condition: impl Fn(&[Record]) -> bool, what: &str) {
+        self.wait(|| condition(&self.seen.lock().unwrap().records), what).await;
+    }
+
+    pub(crate) async fn wait(&self, condition: impl Fn() -> bool, what: &str) {
+        let deadline = Instant::now() + WAIT;
+        while !condition() {
+            if Instant::now() > deadline {
+                let count = self.seen.lock().unwrap().records.len();
+                panic!("no {what} within {WAIT:?}; taken so far: {count} records");
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Record> {
+        self.seen.lock().unwrap().records.clone()
+    }
+
+    /// Makes durable what was held.
+    pub(crate) fn keep_held(&self) {
+        for transfer in std::mem::take(&mut self.seen.lock().unwrap().held) {
+            transfer.ack.durable();
+        }
+    }
+
+    /// Stops the input as a process does, and gives all records. What is held is let go of unacknowledged, late
+    /// enough that the input is no longer interested.
+    pub(crate) async fn stop(self) -> Vec<Record> {
+        self.stopper.stop();
+        let held = tokio::spawn({
+            let seen = Arc::clone(&self.seen);
+            async move {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                seen.lock().unwrap().held.clear();
+            }
+        });
+        tokio::time::timeout(WAIT, self.input).await.expect("stops in time").unwrap().unwrap();
+        self.taking.await.unwrap();
+        held.await.unwrap();
+        self.seen.lock().unwrap().records.clone()
+    }
+}
+
+pub(crate) fn messages(records: &[Record]) -> Vec<String> {
+    records.iter().map(|record| text(record, "message")).collect()
+}
+
+/// A field as text; empty if it is not there.
+pub(crate) fn text(record: &Record, name: &str) -> String {
+    match record.get(name) {
+        Some(sawyer_model::Value::Str(text)) => text.to_string(),
+        Some(sawyer_model::Value::Int(number)) => number.to_string(),
+        Some(other) => format!("{other:?}"),
+        None => String::new(),
+    }
+}
+
+pub(crate) fn id(record: &Record) -> RecordId {
+    RecordId { source: record.source, start: record.range.start }
+}
+
+/// The records of several runs as a store keeps them: by their ids, the first of each.
+pub(crate) fn stored<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<Record> {
+    let mut ids = BTreeSet::new();
+    records.into_iter().filter(|record| ids.insert(id(record))).cloned().collect()
+}
+
+/// A CRI line; the number makes the time.
+pub(crate) fn cri(number: u32, stream: &str, tag: &str, content: &str) -> String {
+    let (minute, second) = (number / 1000 / 60 % 60, number / 1000 % 60);
+    format!("2026-11-20T09:{minute:02}:{second:02}.{:03}000001Z {stream} {tag} {content}\n", number % 1000)
+}
+
+/// Many CRI lines, whose messages are the numbers.
+pub(crate) fn cri_lines(numbers: std::ops::Range<u32>) -> String {
+    numbers.map(|number| cri(number, "stdout", "F", &number.to_string())).collect()
+}
+
+pub(crate) fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
+    range.map(|number| number.to_string()).collect()
+}
