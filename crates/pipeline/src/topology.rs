@@ -6,5 +6,5 @@
 pub mod plan;
 pub mod running;
 
-pub use plan::{SECTIONS, TopologyPlan};
+pub use plan::{PipelineSettings, SECTIONS, TopologyPlan};
 pub use running::{Resources, Topology};

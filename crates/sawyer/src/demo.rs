@@ -29,7 +29,7 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 const PIECE_BYTES_MAX: usize = 16 << 10;
 
 /// The workload and its open files.
-pub struct Demo {
+pub(crate) struct Demo {
     clock: Clock,
     pods: Vec<Pod>,
     state: State,
@@ -49,7 +49,7 @@ impl Demo {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn start(folder: &Path, clock: Clock) -> io::Result<Self> {
+    pub(crate) fn start(folder: &Path, clock: Clock) -> io::Result<Self> {
         let now = clock.now();
         let mut state = State::new(now.nanos().unsigned_abs());
         let mut pods = Vec::new();
@@ -65,7 +65,7 @@ impl Demo {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn catch_up(&mut self) -> io::Result<()> {
+    pub(crate) fn catch_up(&mut self) -> io::Result<()> {
         let now = self.clock.now();
         while self.time < now {
             self.tick()?;
@@ -86,7 +86,7 @@ impl Demo {
     }
 
     /// How often [`Demo::catch_up`] is worth calling.
-    pub const INTERVAL: Duration = TICK;
+    pub(crate) const INTERVAL: Duration = TICK;
 }
 
 impl Pod {

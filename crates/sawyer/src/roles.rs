@@ -8,7 +8,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use sawyer_agent::process::{self, Parts};
 use sawyer_agent::{ProcessPlan, http};
 use sawyer_config::{At, Document, Problems};
@@ -131,19 +131,20 @@ struct RolePlan {
 #[derive(Clone, Default)]
 struct Shared {
     hub: PushHub,
-    #[cfg(feature = "server")]
     store: sawyer_output::StoreHandle,
 }
+
+/// The output that only roles with a store have.
+const STORE_KIND: &str = "store";
 
 /// The sections at the top of a configuration that are neither the process's nor the topology's.
 const SECTIONS: &[&str] = &["store"];
 
 fn kinds(role: Role, shared: &Shared) -> Kinds {
-    #[cfg(feature = "server")]
-    let outputs = sawyer_output::kinds(role.stores().then(|| shared.store.clone()));
-    #[cfg(not(feature = "server"))]
-    let outputs = sawyer_output::kinds();
-    let _ = role;
+    let mut outputs = sawyer_output::kinds(&shared.store);
+    if !role.stores() {
+        outputs.retain(|kind| kind.name != STORE_KIND);
+    }
     Kinds { inputs: sawyer_input::kinds(&shared.hub), steps: sawyer_pipeline::steps::kinds(), outputs }
 }
 

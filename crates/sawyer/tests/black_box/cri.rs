@@ -9,17 +9,17 @@ use serde_json::Value;
 
 /// A line that a container wrote, with all that is known of it from outside.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Written {
-    pub namespace: String,
-    pub pod: String,
-    pub container: String,
-    pub stream: String,
-    pub time: String,
-    pub line: String,
+pub(crate) struct Written {
+    pub(crate) namespace: String,
+    pub(crate) pod: String,
+    pub(crate) container: String,
+    pub(crate) stream: String,
+    pub(crate) time: String,
+    pub(crate) line: String,
 }
 
 /// Every complete logical line below a `pods` folder. Rotated files come before the live one, `.gz` included.
-pub fn written(pods: &Path) -> Vec<Written> {
+pub(crate) fn written(pods: &Path) -> Vec<Written> {
     let mut all = Vec::new();
     for pod in folders(pods) {
         let name = pod.file_name().unwrap().to_str().unwrap().to_owned();
@@ -81,7 +81,7 @@ fn folders(path: &Path) -> Vec<PathBuf> {
 }
 
 /// The same facts out of records from the API.
-pub fn found(records: &[Value]) -> Vec<Written> {
+pub(crate) fn found(records: &[Value]) -> Vec<Written> {
     let text = |record: &Value, name: &str| {
         record[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {record}")).to_owned()
     };
@@ -101,12 +101,12 @@ pub fn found(records: &[Value]) -> Vec<Written> {
 }
 
 /// The same instant, whatever the number of digits and the zone.
-pub fn instant(time: &str) -> i64 {
+pub(crate) fn instant(time: &str) -> i64 {
     sawyer_model::Timestamp::parse(time).unwrap().nanos()
 }
 
 /// Compares two lists of lines whatever their order, and says what differs.
-pub fn assert_same(mut found: Vec<Written>, mut wanted: Vec<Written>) {
+pub(crate) fn assert_same(mut found: Vec<Written>, mut wanted: Vec<Written>) {
     for line in found.iter_mut().chain(&mut wanted) {
         line.time = instant(&line.time).to_string();
     }

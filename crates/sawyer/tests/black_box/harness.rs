@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Longest wait for anything that is to happen soon; far more than it takes on a busy machine.
-pub const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
-pub struct Sawyer {
+pub(crate) struct Sawyer {
     child: Child,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     log: mpsc::Receiver<String>,
     seen: Vec<String>,
 }
 
-pub fn binary() -> Command {
+pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sawyer"));
     for name in ["SAWYER_CONFIG", "SAWYER_DATA", "SAWYER_LISTEN", "SAWYER_HOST_ROOT", "SAWYER_SERVER"] {
         command.env_remove(name);
@@ -30,19 +30,19 @@ pub fn binary() -> Command {
 
 impl Sawyer {
     /// Starts a role on a free port and waits until it is ready.
-    pub fn start(role: &str, args: &[&str]) -> Self {
+    pub(crate) fn start(role: &str, args: &[&str]) -> Self {
         Self::try_start(role, args).unwrap_or_else(|log| panic!("it did not start:\n{log}"))
     }
 
     /// The whole of an empty machine, with its data in `folder/data` and its files below `folder/host`.
-    pub fn up(folder: &Path) -> Self {
+    pub(crate) fn up(folder: &Path) -> Self {
         let (data, host) = (folder.join("data"), folder.join("host"));
         std::fs::create_dir_all(&host).unwrap();
         Self::start("up", &["--data", data.to_str().unwrap(), "--host-root", host.to_str().unwrap()])
     }
 
     /// As [`Sawyer::start`]; gives back what it said if it ended instead.
-    pub fn try_start(role: &str, args: &[&str]) -> Result<Self, String> {
+    pub(crate) fn try_start(role: &str, args: &[&str]) -> Result<Self, String> {
         let mut command = binary();
         command.arg(role).args(["--listen", "127.0.0.1:0"]).args(args);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -70,29 +70,29 @@ impl Sawyer {
         Err(seen.join("\n"))
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Everything it has said so far.
-    pub fn log(&mut self) -> String {
+    pub(crate) fn log(&mut self) -> String {
         self.seen.extend(self.log.try_iter());
         self.seen.join("\n")
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
     /// SIGKILL.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Ctrl-C; gives back how long it took and how it ended.
-    pub fn stop(mut self) -> (Duration, ExitStatus, String) {
+    pub(crate) fn stop(mut self) -> (Duration, ExitStatus, String) {
         let start = Instant::now();
         self.signal("INT");
         let status = loop {
@@ -106,18 +106,18 @@ impl Sawyer {
         (took, status, self.log())
     }
 
-    pub fn get(&self, path: &str, params: &[(&str, &str)]) -> (u16, Value) {
+    pub(crate) fn get(&self, path: &str, params: &[(&str, &str)]) -> (u16, Value) {
         let query: Vec<String> = params.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
         let (status, body) = self.request("GET", &format!("{path}?{}", query.join("&")), &[], b"");
         (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
     }
 
-    pub fn post(&self, path: &str, body: &[u8]) -> (u16, Value) {
+    pub(crate) fn post(&self, path: &str, body: &[u8]) -> (u16, Value) {
         let (status, body) = self.request("POST", path, &[], body);
         (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
     }
 
-    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
@@ -138,14 +138,14 @@ impl Sawyer {
     }
 
     /// How many records match, of all time.
-    pub fn count(&self, query: &str) -> u64 {
+    pub(crate) fn count(&self, query: &str) -> u64 {
         let (status, answer) = self.get("/api/v1/count", &[("query", query), ("start", "0"), ("end", FAR)]);
         assert_eq!(status, 200, "{answer}");
         answer["count"].as_u64().unwrap()
     }
 
     /// Every record that matches, of all time, oldest first.
-    pub fn all(&self, query: &str) -> Vec<Value> {
+    pub(crate) fn all(&self, query: &str) -> Vec<Value> {
         let (mut records, mut cursor) = (Vec::new(), String::new());
         loop {
             let params = [
@@ -168,7 +168,7 @@ impl Sawyer {
     }
 
     /// Waits until this many records match, and makes sure that no more come a moment later.
-    pub fn wait_for_count(&mut self, query: &str, wanted: u64) {
+    pub(crate) fn wait_for_count(&mut self, query: &str, wanted: u64) {
         let deadline = Instant::now() + SOON;
         loop {
             let count = self.count(query);
@@ -183,7 +183,7 @@ impl Sawyer {
         }
     }
 
-    pub fn wait_for_log(&mut self, text: &str) {
+    pub(crate) fn wait_for_log(&mut self, text: &str) {
         let deadline = Instant::now() + SOON;
         while !self.log().contains(text) {
             assert!(Instant::now() < deadline, "`{text}` is not in the log:\n{}", self.log());
@@ -200,20 +200,20 @@ impl Drop for Sawyer {
 }
 
 /// Later than any record.
-pub const FAR: &str = "2261-01-01T00:00:00Z";
+pub(crate) const FAR: &str = "2261-01-01T00:00:00Z";
 
 /// Between two looks at something that takes a while.
-pub fn pause() {
+pub(crate) fn pause() {
     let (_keep, never) = mpsc::channel::<()>();
-    drop(never.recv_timeout(Duration::from_millis(20)));
+    let _ = never.recv_timeout(Duration::from_millis(20));
 }
 
 /// Runs the binary to its end.
-pub fn run(args: &[&str]) -> Output {
+pub(crate) fn run(args: &[&str]) -> Output {
     binary().args(args).stdin(Stdio::null()).output().unwrap()
 }
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
