@@ -51,14 +51,13 @@ impl Search for Store {
         let run = Run::new(&self.engine, &plan, budget);
         let counts = run.fold(
             || 0u64,
-            |count, unit| {
-                *count += unit.select(&plan.clip)?.count() as u64;
+            |count, _, rows| {
+                *count += rows.count() as u64;
                 Ok(())
             },
         )?;
-        let count = counts.into_iter().sum();
-        let stats = SearchStats { rows_matched: count, elapsed: started.elapsed(), ..run.stats() };
-        Ok((count, stats))
+        let stats = SearchStats { elapsed: started.elapsed(), ..run.stats() };
+        Ok((counts.into_iter().sum(), stats))
     }
 
     fn histogram(&self, request: &HistogramRequest, budget: &Budget) -> Result<Histogram, Error> {

@@ -2,6 +2,10 @@
 
 #[path = "store/common.rs"]
 mod common;
+#[path = "store/faults.rs"]
+mod faults;
+#[path = "store/life.rs"]
+mod life;
 #[path = "store/model.rs"]
 mod model;
 #[path = "store/power.rs"]

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sawyer_model::Error;
-use sawyer_query::search::{Budget, FieldInfo, Fields, Order, SearchStats, Selection};
+use sawyer_query::search::{Budget, FieldInfo, Fields, Order, Selection};
+use sawyer_segment::Rows;
 
 use super::plan::Plan;
 use super::run::Run;
@@ -14,7 +15,7 @@ use super::unit::{FieldSummary, TYPES, Unit};
 use crate::engine::Engine;
 
 /// Once this many matching records were looked at, newest first, it is enough to know which fields there are.
-const SAMPLE_ROWS: u64 = 200_000;
+const SAMPLE_ROWS: u64 = 100_000;
 
 #[derive(Default)]
 struct Tally {
@@ -28,12 +29,8 @@ pub(super) fn fields(engine: &Engine, selection: &Selection, budget: &Budget) ->
     let run = Run::new(engine, &plan, budget);
     let looked_at = AtomicU64::new(0);
     let left_out = AtomicU64::new(0);
-    let step = |tally: &mut Tally, unit: &Unit| {
-        let rows = unit.select(&plan.clip)?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let fields = unit.fields(&rows)?;
+    let step = |tally: &mut Tally, unit: &Unit, rows: &Rows| {
+        let fields = unit.fields(rows)?;
         let count = rows.count() as u64;
         looked_at.fetch_add(count, Ordering::Relaxed);
         tally.merge(Tally { fields, rows: count });
@@ -48,13 +45,12 @@ pub(super) fn fields(engine: &Engine, selection: &Selection, budget: &Budget) ->
     for tally in run.fold_while(Tally::default, step, wanted)? {
         all.merge(tally);
     }
-    let stats = SearchStats { rows_matched: all.rows, ..run.stats() };
     let fields = all.fields.into_iter().map(|(name, summary)| FieldInfo {
         name,
         types: TYPES.iter().enumerate().filter(|(bit, _)| summary.types >> bit & 1 == 1).map(|(_, t)| *t).collect(),
         count: summary.count,
     });
-    Ok(Fields { fields: fields.collect(), rows: all.rows, sampled: left_out.into_inner() > 0, stats })
+    Ok(Fields { fields: fields.collect(), rows: all.rows, sampled: left_out.into_inner() > 0, stats: run.stats() })
 }
 
 impl Tally {

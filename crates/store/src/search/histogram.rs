@@ -3,14 +3,16 @@
 //! Owns: buckets, and counting apart by the values of a field. Invariant: every record between the edges is
 //! counted once in `counts`.
 
-use sawyer_model::{Error, Timestamp, ValueRef};
+use sawyer_model::{Error, Timestamp};
+use sawyer_query::FieldPattern;
 use sawyer_query::search::{Budget, Histogram, HistogramRequest, Order, SearchStats};
+use sawyer_segment::Rows;
 
-use super::counts::{Counts, each_once};
+use super::counts::Counts;
 use super::invalid;
 use super::plan::Plan;
 use super::run::Run;
-use super::unit::{FieldName, Unit};
+use super::unit::Unit;
 use crate::engine::Engine;
 
 /// Numbers held for values counted apart: with more, the values seen least are counted as others. 32 MB.
@@ -24,6 +26,10 @@ struct Tally {
     by: Counts<Vec<u64>>,
     missing: Vec<u64>,
     other: Vec<u64>,
+    /// Values that may be counted apart.
+    values_max: usize,
+    /// Some values were counted as others before all was known.
+    dropped: bool,
 }
 
 /// Counts between edges.
@@ -39,20 +45,20 @@ pub(super) fn histogram(
     selection.end = selection.end.min(edges[edges.len() - 1]);
     let plan = Plan::of(engine, &selection, Order::NewestFirst);
     let run = Run::new(engine, &plan, budget);
-    let field = request.by.as_deref().map(FieldName::new);
+    let field = request.by.as_deref().map(FieldPattern::name);
     let buckets = edges.len() - 1;
-    let new = || Tally::new(buckets, field.is_some());
-    let step = |tally: &mut Tally, unit: &Unit| tally.add(unit, &plan, edges, field.as_ref());
+    let new = || Tally::new(buckets, field.as_ref().map(|_| request.by_limit));
+    let step = |tally: &mut Tally, unit: &Unit, rows: &Rows| tally.add(unit, rows, edges, field.as_ref());
     let mut all = new();
     for tally in run.fold(new, step)? {
-        all.merge(tally, request.by_limit);
+        all.merge(tally);
     }
     let (by, rest) = all.by.into_top(request.by_limit, |counts| counts.iter().sum());
     for counts in &rest {
         add_to(&mut all.other, counts);
     }
-    let rows_matched = all.counts.iter().sum();
-    let stats = SearchStats { rows_matched, ..run.stats() };
+    let stats = run.stats();
+    let stats = SearchStats { partial: stats.partial || all.dropped, ..stats };
     Ok(Histogram { counts: all.counts, by, missing: all.missing, other: all.other, stats })
 }
 
@@ -76,72 +82,86 @@ fn add_to(sums: &mut Vec<u64>, counts: &[u64]) {
 }
 
 impl Tally {
-    fn new(buckets: usize, by: bool) -> Self {
-        let apart = if by { vec![0; buckets] } else { Vec::new() };
-        Self { counts: vec![0; buckets], by: Counts::default(), missing: apart.clone(), other: apart }
+    fn new(buckets: usize, by_limit: Option<usize>) -> Self {
+        let apart = if by_limit.is_some() { vec![0; buckets] } else { Vec::new() };
+        Self {
+            counts: vec![0; buckets],
+            by: Counts::default(),
+            missing: apart.clone(),
+            other: apart,
+            values_max: (CELLS_MAX / buckets).max(16).max(by_limit.unwrap_or(0).saturating_mul(4)),
+            dropped: false,
+        }
     }
 
     fn add(
         &mut self,
         unit: &Unit,
-        plan: &Plan,
+        rows: &Rows,
         edges: &[Timestamp],
-        field: Option<&FieldName>,
+        field: Option<&FieldPattern>,
     ) -> Result<(), Error> {
-        let rows = unit.select(&plan.clip)?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let bucket = |time: Timestamp| edges.partition_point(|edge| *edge <= time) - 1;
-        let only = bucket(unit.time_min().max(edges[0]));
-        if field.is_none() && unit.time_max() < edges[only + 1] && unit.time_min() >= edges[only] {
+        let bucket = |time: Timestamp| edges.partition_point(|edge| *edge <= time).wrapping_sub(1);
+        let only = bucket(unit.time_min());
+        if field.is_none() && only < self.counts.len() && unit.time_max() < edges[only + 1] {
             self.counts[only] += rows.count() as u64;
             return Ok(());
         }
-        let buckets: Vec<usize> = unit.timestamps(&rows)?.into_iter().map(bucket).collect();
-        let mut added = Self::new(self.counts.len(), field.is_some());
+        let times = unit.timestamps()?;
+        let buckets: Vec<usize> = times.into_iter().map(bucket).collect();
         if let Some(field) = field {
-            added.add_values(unit, &rows, field, &buckets)?;
+            self.add_values(unit, rows, field, &buckets)?;
         }
-        for bucket in buckets {
-            added.counts[bucket] += 1;
+        for row in rows.iter() {
+            self.counts[buckets[row]] += 1;
         }
-        self.merge(added, 1);
         Ok(())
     }
 
+    /// Counts by value; `buckets` are those of all rows of the unit, right for those in `rows`.
     fn add_values(
         &mut self,
         unit: &Unit,
-        rows: &sawyer_segment::Rows,
-        field: &FieldName,
+        rows: &Rows,
+        field: &FieldPattern,
         buckets: &[usize],
     ) -> Result<(), Error> {
-        let Self { by, missing, counts, .. } = self;
-        let mut at = buckets.iter();
-        unit.each_value(rows, field, |value| {
-            let bucket = *at.next().expect("there is a bucket for each row");
-            let mut any = false;
-            each_once(value.unwrap_or(ValueRef::Null), |value| {
-                any = true;
-                if let Some(of_value) = by.of(value) {
-                    of_value.resize(counts.len(), 0);
-                    of_value[bucket] += 1;
+        let mut missing = rows.clone();
+        for groups in unit.groups(rows, field)? {
+            let mut pairs: Vec<(u32, u32)> = groups.rows.iter().map(|(row, value)| (*value, *row)).collect();
+            pairs.sort_unstable();
+            for of_value in pairs.chunk_by(|a, b| a.0 == b.0) {
+                let value = groups.values[of_value[0].0 as usize].as_ref();
+                let Some(counts) = self.by.of(value) else { continue };
+                counts.resize(self.counts.len(), 0);
+                for (_, row) in of_value {
+                    counts[buckets[*row as usize]] += 1;
+                    missing.remove(*row as usize);
                 }
-            });
-            missing[bucket] += u64::from(!any);
-        })
+                self.bound();
+            }
+        }
+        for row in missing.iter() {
+            self.missing[buckets[row]] += 1;
+        }
+        Ok(())
     }
 
-    fn merge(&mut self, other: Self, by_limit: usize) {
+    fn merge(&mut self, other: Self) {
         add_to(&mut self.counts, &other.counts);
         add_to(&mut self.missing, &other.missing);
         add_to(&mut self.other, &other.other);
         self.by.merge(other.by, |counts, more| add_to(counts, &more));
-        let values_max = (CELLS_MAX / self.counts.len()).max(16).max(by_limit.saturating_mul(4));
-        if self.by.len() > values_max {
+        self.dropped |= other.dropped;
+        self.bound();
+    }
+
+    /// Counts the values seen least as others if there are too many.
+    fn bound(&mut self) {
+        if self.by.len() > self.values_max {
+            self.dropped = true;
             let by = std::mem::take(&mut self.by);
-            let (kept, rest) = by.into_top(values_max / 2, |counts| counts.iter().sum());
+            let (kept, rest) = by.into_top(self.values_max / 2, |counts| counts.iter().sum());
             for (value, counts) in kept {
                 if let Some(of_value) = self.by.of(value.as_ref()) {
                     *of_value = counts;

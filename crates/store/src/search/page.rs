@@ -8,7 +8,8 @@ use std::collections::BinaryHeap;
 
 use parking_lot::Mutex;
 use sawyer_model::{Batch, Error, Record, RecordId, Timestamp};
-use sawyer_query::search::{Budget, Order, Page, Position, SearchRequest, SearchStats, Selection};
+use sawyer_query::search::{Budget, Order, Page, Position, SearchRequest, Selection};
+use sawyer_segment::Rows;
 
 use super::plan::Plan;
 use super::run::Run;
@@ -76,28 +77,22 @@ pub(super) fn search(engine: &Engine, request: &SearchRequest, budget: &Budget) 
     let run = Run::new(engine, &plan, budget);
     let count_max = if request.limit == 0 { 0 } else { request.limit.saturating_add(1) };
     let best = Best { heap: Mutex::default(), count_max, order };
-    let step = |matched: &mut u64, unit: &Unit| {
-        let rows = unit.select(&plan.clip)?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let positions = unit.positions(&rows)?;
-        *matched += positions.len() as u64;
-        let number = unit.number();
-        let is_behind = |position: Position| {
-            request.after.is_none_or(|after| order.compare(position, after) == Ordering::Greater)
-        };
-        best.add(positions.into_iter().filter(|(_, position)| is_behind(*position)).map(|(row, position)| {
-            Candidate { order, position, unit: number, row }
-        }));
+    let is_behind = |position: Position| {
+        request.after.is_none_or(|after| order.compare(position, after) == Ordering::Greater)
+    };
+    let step = |_: &mut (), unit: &Unit, rows: &Rows| {
+        let positions = unit.positions(rows)?;
+        let candidates = rows.iter().zip(positions).filter(|(_, position)| is_behind(*position));
+        best.add(candidates.map(|(row, position)| Candidate { order, position, unit: unit.number(), row }));
         Ok(())
     };
-    let matched = run.fold_while(|| 0, step, |unit| best.wants(unit))?.into_iter().sum();
+    run.fold_while(|| (), step, |unit| best.wants(unit))?;
     let mut chosen = best.heap.into_inner().into_sorted_vec();
     let more = chosen.len() > request.limit;
     chosen.truncate(request.limit);
     let records = fetch(&plan, &run, &chosen);
-    let stats = SearchStats { rows_matched: matched, ..run.stats() };
+    run.failure()?;
+    let stats = run.stats();
     let next = chosen.last().filter(|_| more || stats.partial).map(|last| last.position);
     Ok(Page { records, next, stats })
 }

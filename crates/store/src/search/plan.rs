@@ -14,65 +14,47 @@ use super::unit::Unit;
 use crate::engine::Engine;
 use crate::sealed::Sealed;
 
-/// A selection with the times that its predicate leaves.
-#[derive(Clone, Debug)]
-pub(super) struct Clip {
-    pub(super) predicate: Predicate,
-    /// First point in time.
-    pub(super) start: Timestamp,
-    /// First point in time after.
-    pub(super) end: Timestamp,
-}
-
 /// What has to be looked at.
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) clip: Clip,
+    pub(super) selection: Selection,
     pub(super) units: Vec<Unit>,
     /// Segments that were not ruled out; units name them by their place here.
     pub(super) segments: Vec<Arc<Sealed>>,
     pub(super) segments_skipped: u64,
 }
 
-impl Clip {
-    fn of(selection: &Selection) -> Self {
-        let bounds = selection.predicate.time_bounds(&|_| true);
-        // The last time there is cannot be left out by an exclusive end, so no clipping there.
-        let last = bounds.last.nanos().checked_add(1).map_or(selection.end, Timestamp::from_nanos);
-        Self {
-            predicate: selection.predicate.clone(),
-            start: selection.start.max(bounds.first),
-            end: selection.end.min(last),
-        }
-    }
-
-    /// Whether a part whose times lie between these may have records of it.
-    pub(super) fn meets(&self, time_min: Timestamp, time_max: Timestamp) -> bool {
-        time_min < self.end && time_max >= self.start
-    }
-
-    /// Whether all times between these are in it.
-    pub(super) fn holds(&self, time_min: Timestamp, time_max: Timestamp) -> bool {
-        time_min >= self.start && time_max < self.end
+/// The selection with the times that its predicate leaves.
+fn clip(selection: &Selection) -> Selection {
+    let bounds = selection.predicate.time_bounds(&|_| true);
+    // The last time there is cannot be left out by an exclusive end, so it clips nothing.
+    let last = bounds.last.nanos().checked_add(1).map_or(selection.end, Timestamp::from_nanos);
+    Selection {
+        predicate: selection.predicate.clone(),
+        start: selection.start.max(bounds.first),
+        end: selection.end.min(last),
     }
 }
 
 impl Plan {
     /// The plan for a selection.
     pub(super) fn of(engine: &Engine, selection: &Selection, order: Order) -> Self {
-        let clip = Clip::of(selection);
+        let selection = clip(selection);
         let (held, sealed) = {
             let live = engine.live.read();
             (live.held().cloned().collect::<Vec<_>>(), live.segments.clone())
         };
-        let nothing = clip.predicate == Predicate::None || clip.start >= clip.end;
-        let mut plan = Self { clip, units: Vec::new(), segments: Vec::new(), segments_skipped: 0 };
+        let nothing = selection.predicate == Predicate::None || selection.start >= selection.end;
+        let mut plan = Self { selection, units: Vec::new(), segments: Vec::new(), segments_skipped: 0 };
         if nothing {
             plan.segments_skipped = sealed.len() as u64;
             return plan;
         }
-        let held = held.into_iter().filter(|held| plan.clip.meets(held.time_min, held.time_max));
-        plan.units.extend(held.map(Unit::held));
+        for held in held {
+            if plan.meets(held.time_min, held.time_max) {
+                plan.units.push(Unit::held(held));
+            }
+        }
         for segment in sealed {
             plan.add_segment(segment);
         }
@@ -86,15 +68,20 @@ impl Plan {
         plan
     }
 
+    /// Whether a part whose times lie between these may have records of the selection.
+    fn meets(&self, time_min: Timestamp, time_max: Timestamp) -> bool {
+        time_min < self.selection.end && time_max >= self.selection.start
+    }
+
     fn add_segment(&mut self, segment: Arc<Sealed>) {
         let entry = &segment.entry;
-        if segment.is_damaged() || !self.clip.meets(entry.time_min, entry.time_max) {
+        if segment.is_damaged() || !self.meets(entry.time_min, entry.time_max) {
             self.segments_skipped += 1;
             return;
         }
         let number = self.segments.len();
         for (block, info) in segment.segment.blocks().iter().enumerate() {
-            if self.clip.meets(*info.timestamps.start(), *info.timestamps.end()) {
+            if self.meets(*info.timestamps.start(), *info.timestamps.end()) {
                 self.units.push(Unit::block(&segment, number, block));
             }
         }

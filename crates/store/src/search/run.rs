@@ -4,11 +4,12 @@
 //! Does not own: what is done with a unit.
 //! Invariant: all searches together have no more threads than the setting says, besides those that ask.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use sawyer_model::{Error, ErrorKind};
 use sawyer_query::search::{Budget, SearchStats};
+use sawyer_segment::Rows;
 
 use super::plan::Plan;
 use super::unit::Unit;
@@ -24,11 +25,10 @@ pub(super) struct Run<'a> {
     plan: &'a Plan,
     budget: &'a Budget,
     next: AtomicUsize,
-    partial: AtomicBool,
     failed: Mutex<Option<Error>>,
-    rows_scanned: AtomicU64,
-    bytes_read: AtomicU64,
-    segments_read: Vec<AtomicBool>,
+    stats: Mutex<SearchStats>,
+    /// For each segment whether it was looked at, and whether rows of it were.
+    seen: Vec<(AtomicBool, AtomicBool)>,
 }
 
 /// Threads that were taken from those that searches have together; given back when dropped.
@@ -62,20 +62,19 @@ impl<'a> Run<'a> {
             plan,
             budget,
             next: AtomicUsize::new(0),
-            partial: AtomicBool::new(false),
             failed: Mutex::new(None),
-            rows_scanned: AtomicU64::new(0),
-            bytes_read: AtomicU64::new(0),
-            segments_read: plan.segments.iter().map(|_| AtomicBool::new(false)).collect(),
+            stats: Mutex::default(),
+            seen: plan.segments.iter().map(|_| Default::default()).collect(),
         }
     }
 
-    /// Takes `step` over all units; each thread starts with what `new` gives, and the results are those of all
-    /// threads. A `step` that fails must leave what it was given as it was.
+    /// Takes `step` over all units that have rows of the selection, with these rows; each thread starts with what
+    /// `new` gives, and the results are those of all threads. A `step` that fails must leave what it was given as
+    /// it was.
     pub(super) fn fold<A: Send>(
         &self,
         new: impl Fn() -> A + Sync,
-        step: impl Fn(&mut A, &Unit) -> Result<(), Error> + Sync,
+        step: impl Fn(&mut A, &Unit, &Rows) -> Result<(), Error> + Sync,
     ) -> Result<Vec<A>, Error> {
         self.fold_while(new, step, |_| true)
     }
@@ -84,7 +83,7 @@ impl<'a> Run<'a> {
     pub(super) fn fold_while<A: Send>(
         &self,
         new: impl Fn() -> A + Sync,
-        step: impl Fn(&mut A, &Unit) -> Result<(), Error> + Sync,
+        step: impl Fn(&mut A, &Unit, &Rows) -> Result<(), Error> + Sync,
         wanted: impl Fn(&Unit) -> bool + Sync,
     ) -> Result<Vec<A>, Error> {
         let rows: usize = self.plan.units.iter().map(Unit::rows).sum();
@@ -108,53 +107,49 @@ impl<'a> Run<'a> {
             }
             all
         });
-        match self.failed.lock().take() {
-            Some(error) => Err(error),
-            None => Ok(folded),
-        }
+        self.failure().map(|()| folded)
     }
 
     fn work<A>(
         &self,
         folded: &mut A,
-        step: &impl Fn(&mut A, &Unit) -> Result<(), Error>,
+        step: &impl Fn(&mut A, &Unit, &Rows) -> Result<(), Error>,
         wanted: &impl Fn(&Unit) -> bool,
     ) {
         sealed::take_bytes_read();
+        let mut stats = SearchStats::default();
         while let Some(unit) = self.plan.units.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            if !wanted(unit) {
+            if !wanted(unit) || stats.partial {
                 break;
             }
-            match self.budget.take(unit.rows() as u64) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.partial.store(true, Ordering::Relaxed);
-                    break;
-                }
-                Err(cancelled) => {
-                    self.fail(cancelled);
-                    break;
-                }
-            }
-            self.look(unit, folded, step);
+            self.look(unit, folded, step, &mut stats);
         }
-        self.bytes_read.fetch_add(sealed::take_bytes_read(), Ordering::Relaxed);
+        stats.bytes_read = sealed::take_bytes_read();
+        self.stats.lock().add(&stats);
     }
 
-    fn look<A>(&self, unit: &Unit, folded: &mut A, step: &impl Fn(&mut A, &Unit) -> Result<(), Error>) {
-        let segment = unit.segment();
-        if let Some((number, segment)) = segment {
-            if segment.is_damaged() {
-                self.partial.store(true, Ordering::Relaxed);
-                return;
-            }
-            self.segments_read[number].store(true, Ordering::Relaxed);
+    fn look<A>(
+        &self,
+        unit: &Unit,
+        folded: &mut A,
+        step: &impl Fn(&mut A, &Unit, &Rows) -> Result<(), Error>,
+        stats: &mut SearchStats,
+    ) {
+        if unit.segment().is_some_and(|(_, segment)| segment.is_damaged()) {
+            self.stats.lock().partial = true;
+            return;
         }
-        match step(folded, unit) {
-            Ok(()) => {
-                self.rows_scanned.fetch_add(unit.rows() as u64, Ordering::Relaxed);
-            }
-            Err(error) => self.note(unit, error),
+        let scanned = stats.rows_scanned;
+        let looked = unit.select(&self.plan.selection, self.budget, stats).and_then(|rows| {
+            if rows.is_empty() { Ok(()) } else { step(folded, unit, &rows) }
+        });
+        if let Some((number, _)) = unit.segment() {
+            let (looked_at, read) = &self.seen[number];
+            looked_at.store(true, Ordering::Relaxed);
+            read.fetch_or(stats.rows_scanned > scanned, Ordering::Relaxed);
+        }
+        if let Err(error) = looked {
+            self.note(unit, error);
         }
     }
 
@@ -163,7 +158,7 @@ impl<'a> Run<'a> {
         match (unit.segment(), error.kind()) {
             (Some((_, segment)), ErrorKind::Corrupt | ErrorKind::Retry | ErrorKind::NotFound) => {
                 self.engine.note_unreadable(segment, &error);
-                self.partial.store(true, Ordering::Relaxed);
+                self.stats.lock().partial = true;
             }
             _ => self.fail(error),
         }
@@ -174,16 +169,22 @@ impl<'a> Run<'a> {
         self.next.store(self.plan.units.len(), Ordering::Relaxed);
     }
 
-    /// What it cost so far; matches and time are the caller's to add.
+    /// The error that fails all of it, if there is one.
+    pub(super) fn failure(&self) -> Result<(), Error> {
+        self.failed.lock().take().map_or(Ok(()), Err)
+    }
+
+    /// What it cost so far; the time is the caller's to add.
     pub(super) fn stats(&self) -> SearchStats {
-        let read = self.segments_read.iter().filter(|read| read.load(Ordering::Relaxed)).count();
-        SearchStats {
-            rows_scanned: self.rows_scanned.load(Ordering::Relaxed),
-            bytes_read: self.bytes_read.load(Ordering::Relaxed),
-            segments_read: read as u64,
-            segments_skipped: self.plan.segments_skipped,
-            partial: self.partial.load(Ordering::Relaxed),
-            ..SearchStats::default()
+        let mut stats = *self.stats.lock();
+        stats.segments_skipped += self.plan.segments_skipped;
+        for (looked_at, read) in &self.seen {
+            if read.load(Ordering::Relaxed) {
+                stats.segments_read += 1;
+            } else if looked_at.load(Ordering::Relaxed) {
+                stats.segments_skipped += 1;
+            }
         }
+        stats
     }
 }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use sawyer_model::{Batch, Error, RecordRef, Timestamp, ValueRef};
 use sawyer_query::FieldPattern;
-use sawyer_query::search::Position;
-use sawyer_segment::Rows;
+use sawyer_query::search::{Budget, Position, SearchStats, Selection};
+use sawyer_segment::{Groups, Rows};
 
-use super::plan::Clip;
+use super::counts::{Counts, each_once};
 use crate::memory::Held;
 use crate::sealed::Sealed;
 
@@ -36,10 +36,6 @@ enum Part {
     },
 }
 
-/// The name of a field as it was asked for: the common name first if it is an alias.
-#[derive(Debug)]
-pub(super) struct FieldName(FieldPattern);
-
 /// What is known of a field in a unit.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FieldSummary {
@@ -59,22 +55,6 @@ impl FieldSummary {
         if let Some(bit) = TYPES.iter().position(|name| *name == value.type_name()) {
             self.types |= 1 << bit;
         }
-    }
-}
-
-impl FieldName {
-    pub(super) fn new(name: &str) -> Self {
-        Self(FieldPattern::name(name))
-    }
-
-    /// The names that it means, the most wanted first.
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.names().unwrap_or_default().iter().map(|name| &**name)
-    }
-
-    /// The value in a record.
-    fn of<'r>(&self, record: RecordRef<'r>) -> Option<ValueRef<'r>> {
-        self.names().find_map(|name| record.get(name))
     }
 }
 
@@ -120,31 +100,47 @@ impl Unit {
         }
     }
 
-    fn batch(&self) -> Result<Arc<Batch>, Error> {
+    /// The rows that are of the selection. If the budget is used up they are none, and the stats say so.
+    pub(super) fn select(
+        &self,
+        selection: &Selection,
+        budget: &Budget,
+        stats: &mut SearchStats,
+    ) -> Result<Rows, Error> {
+        let batch = match &self.part {
+            Part::Held(batch) => batch,
+            Part::Block { segment, block, .. } => {
+                return segment.segment.scan(*block, selection, budget, stats);
+            }
+        };
+        if !budget.take(self.rows as u64)? {
+            stats.partial = true;
+            return Ok(Rows::none(self.rows));
+        }
+        let within = |record: RecordRef<'_>| {
+            record.timestamp() >= selection.start && record.timestamp() < selection.end
+        };
+        let rows: Rows =
+            batch.iter().map(|record| within(record) && selection.predicate.matches(record)).collect();
+        stats.rows_scanned += self.rows as u64;
+        stats.rows_matched += rows.count() as u64;
+        Ok(rows)
+    }
+
+    /// Where in the order of all records these rows are, in order.
+    pub(super) fn positions(&self, rows: &Rows) -> Result<Vec<Position>, Error> {
         match &self.part {
-            Part::Held(batch) => Ok(Arc::clone(batch)),
-            Part::Block { segment, block, .. } => segment.segment.decode_block(*block).map(Arc::new),
+            Part::Held(batch) => Ok(rows.iter().map(|row| Position::of(batch.get(row))).collect()),
+            Part::Block { segment, block, .. } => segment.segment.positions(*block, rows),
         }
     }
 
-    /// The rows for which the selection holds.
-    pub(super) fn select(&self, clip: &Clip) -> Result<Rows, Error> {
-        let batch = self.batch()?;
-        let all = clip.holds(self.time_min, self.time_max);
-        let inside = |record: RecordRef<'_>| all || clip.meets(record.timestamp(), record.timestamp());
-        Ok(batch.iter().map(|record| inside(record) && clip.predicate.matches(record)).collect())
-    }
-
-    /// Where in the order of all records these rows are.
-    pub(super) fn positions(&self, rows: &Rows) -> Result<Vec<(usize, Position)>, Error> {
-        let batch = self.batch()?;
-        Ok(rows.iter().map(|row| (row, Position::of(batch.get(row)))).collect())
-    }
-
-    /// The timestamps of these rows, in order.
-    pub(super) fn timestamps(&self, rows: &Rows) -> Result<Vec<Timestamp>, Error> {
-        let batch = self.batch()?;
-        Ok(rows.iter().map(|row| batch.get(row).timestamp()).collect())
+    /// The timestamps of all rows.
+    pub(super) fn timestamps(&self) -> Result<Vec<Timestamp>, Error> {
+        match &self.part {
+            Part::Held(batch) => Ok(batch.iter().map(|record| record.timestamp()).collect()),
+            Part::Block { segment, block, .. } => segment.segment.timestamps(*block),
+        }
     }
 
     /// The records of these rows (ascending), in order.
@@ -161,26 +157,29 @@ impl Unit {
         Ok(records)
     }
 
-    /// Tells the value of a field in each of these rows, in order; `None` for those without.
-    pub(super) fn each_value(
-        &self,
-        rows: &Rows,
-        field: &FieldName,
-        mut tell: impl FnMut(Option<ValueRef<'_>>),
-    ) -> Result<(), Error> {
-        let batch = self.batch()?;
-        for row in rows.iter() {
-            tell(field.of(batch.get(row)));
+    /// The values of a field in these rows. If the field has several names, the first one that a row has counts.
+    pub(super) fn groups(&self, rows: &Rows, field: &FieldPattern) -> Result<Vec<Groups>, Error> {
+        let mut rest = rows.clone();
+        let mut all = Vec::new();
+        for name in field.names().unwrap_or_default() {
+            let groups = match &self.part {
+                Part::Held(batch) => groups_of(batch, &rest, name),
+                Part::Block { segment, block, .. } => segment.segment.groups(*block, &rest, name)?,
+            };
+            rest = groups.missing.clone();
+            all.push(groups);
+            if rest.is_empty() {
+                break;
+            }
         }
-        Ok(())
+        Ok(all)
     }
 
     /// The fields that these rows have.
     pub(super) fn fields(&self, rows: &Rows) -> Result<BTreeMap<String, FieldSummary>, Error> {
-        let batch = self.batch()?;
         let mut fields: BTreeMap<String, FieldSummary> = BTreeMap::new();
-        for row in rows.iter() {
-            for (name, value) in batch.get(row).fields() {
+        for record in self.fetch(rows.iter())?.iter() {
+            for (name, value) in record.fields() {
                 match fields.get_mut(name) {
                     Some(field) => field.add(value),
                     None => fields.entry(name.to_owned()).or_default().add(value),
@@ -189,4 +188,23 @@ impl Unit {
         }
         Ok(fields)
     }
+}
+
+/// The values of a field in rows of a batch.
+fn groups_of(batch: &Batch, rows: &Rows, name: &str) -> Groups {
+    let mut groups = Groups { values: Vec::new(), rows: Vec::new(), missing: rows.clone() };
+    let mut numbers: Counts<Option<u32>> = Counts::default();
+    for row in rows.iter() {
+        let Some(value) = batch.get(row).get(name) else { continue };
+        groups.missing.remove(row);
+        each_once(value, |value| {
+            let Some(number) = numbers.of(value) else { return };
+            let number = *number.get_or_insert_with(|| {
+                groups.values.push(value.to_value());
+                groups.values.len() as u32 - 1
+            });
+            groups.rows.push((row as u32, number));
+        });
+    }
+    groups
 }

@@ -2,13 +2,15 @@
 //!
 //! Owns: the bound of what is counted. Invariant: within the bound the answer is exact.
 
-use sawyer_model::{Error, ValueRef};
+use sawyer_model::{Error, Value};
+use sawyer_query::FieldPattern;
 use sawyer_query::search::{Budget, Order, SearchStats, TopValues, ValuesRequest};
+use sawyer_segment::Rows;
 
-use super::counts::{Counts, each_once, starts_with};
+use super::counts::{Counts, starts_with};
 use super::plan::Plan;
 use super::run::Run;
-use super::unit::{FieldName, Unit};
+use super::unit::Unit;
 use crate::engine::Engine;
 
 /// Values counted apart by one thread. Beyond it those seen least are dropped, and the answer is partial. A value
@@ -27,9 +29,9 @@ struct Tally {
 pub(super) fn values(engine: &Engine, request: &ValuesRequest, budget: &Budget) -> Result<TopValues, Error> {
     let plan = Plan::of(engine, &request.selection, Order::NewestFirst);
     let run = Run::new(engine, &plan, budget);
-    let field = FieldName::new(&request.field);
+    let field = FieldPattern::name(&request.field);
     let prefix = request.prefix.as_deref().map(str::to_lowercase);
-    let step = |tally: &mut Tally, unit: &Unit| tally.add(unit, &plan, &field, prefix.as_deref());
+    let step = |tally: &mut Tally, unit: &Unit, rows: &Rows| tally.add(unit, rows, &field, prefix.as_deref());
     let mut all = Tally::default();
     for tally in run.fold(Tally::default, step)? {
         all.merge(tally);
@@ -38,29 +40,29 @@ pub(super) fn values(engine: &Engine, request: &ValuesRequest, budget: &Budget) 
     let (rows, missing, distinct) = (all.rows, all.missing, all.counts.len() as u64);
     let (values, _) = all.counts.into_top(request.limit, |count| *count);
     let partial = stats.partial || all.dropped;
-    let stats = SearchStats { rows_matched: rows, partial, ..stats };
-    Ok(TopValues { values, rows, missing, distinct, stats })
+    Ok(TopValues { values, rows, missing, distinct, stats: SearchStats { partial, ..stats } })
 }
 
 impl Tally {
-    fn add(&mut self, unit: &Unit, plan: &Plan, field: &FieldName, prefix: Option<&str>) -> Result<(), Error> {
-        let rows = unit.select(&plan.clip)?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let mut counts: Counts<u64> = Counts::default();
-        let mut missing = 0;
-        unit.each_value(&rows, field, |value| {
-            let mut any = false;
-            each_once(value.unwrap_or(ValueRef::Null), |value| {
-                any = true;
-                if prefix.is_none_or(|prefix| starts_with(value, prefix)) {
-                    counts.add(value, 1);
+    fn add(&mut self, unit: &Unit, rows: &Rows, field: &FieldPattern, prefix: Option<&str>) -> Result<(), Error> {
+        let mut told = Rows::none(rows.len());
+        for groups in unit.groups(rows, field)? {
+            let mut counts = vec![0u64; groups.values.len()];
+            for (row, value) in &groups.rows {
+                if groups.values[*value as usize] != Value::Null {
+                    told.insert(*row as usize);
+                    counts[*value as usize] += 1;
                 }
-            });
-            missing += u64::from(!any);
-        })?;
-        self.merge(Self { counts, rows: rows.count() as u64, missing, dropped: false });
+            }
+            for (value, count) in groups.values.iter().zip(counts).filter(|(_, count)| *count > 0) {
+                if prefix.is_none_or(|prefix| starts_with(value.as_ref(), prefix)) {
+                    self.counts.add(value.as_ref(), count);
+                }
+            }
+        }
+        self.rows += rows.count() as u64;
+        self.missing += (rows.count() - told.count()) as u64;
+        self.bound();
         Ok(())
     }
 
@@ -69,6 +71,10 @@ impl Tally {
         self.rows += other.rows;
         self.missing += other.missing;
         self.dropped |= other.dropped;
+        self.bound();
+    }
+
+    fn bound(&mut self) {
         if self.counts.len() > VALUES_MAX {
             let kept = std::mem::take(&mut self.counts).into_top(VALUES_MAX / 2, |count| *count).0;
             for (value, count) in kept {

@@ -58,7 +58,7 @@ impl Ledger {
 }
 
 fn work(store: &Store, ledger: &mut Ledger, dice: &mut Dice, clock: &Clock, disk: &SimDisk) {
-    for _ in 0..40 {
+    for _ in 0..30 {
         if !disk.has_power() {
             return;
         }
@@ -82,9 +82,9 @@ fn lose_power_again_and_again(seed: u64, plan: &StorePlan) {
     let mut disk = SimDisk::new(seed, SimSettings::default());
     let mut ledger = Ledger::default();
     let clock = clock();
-    for round in 0..4 {
+    for round in 0..3 {
         let told = format!("seed={seed} round={round}");
-        disk.cut_power_at(1 + dice.below(120));
+        disk.cut_power_at(1 + dice.below(100));
         // It may go while the store is being opened, too.
         if let Ok(store) = open(&disk, plan, &clock) {
             if disk.has_power() {
@@ -107,7 +107,7 @@ fn lose_power_again_and_again(seed: u64, plan: &StorePlan) {
 
 #[test]
 fn what_was_acknowledged_is_there_once_after_any_loss_of_power() {
-    for seed in 0..400 {
+    for seed in 0..1000 {
         lose_power_again_and_again(seed, &plan());
     }
 }

@@ -1,0 +1,288 @@
+//! Full disks, read-only disks, flipped bits, torn ends, two processes: each gives a clear error or a named problem,
+//! and nothing else suffers.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sawyer_disk::{Disk, Fault, SimDisk, SimSettings, read_all};
+use sawyer_model::{ErrorKind, Record, RecordId};
+use sawyer_query::search::{Budget, Order, Search, SearchRequest};
+use sawyer_store::Store;
+use sawyer_telemetry::Clock;
+
+use crate::common::{Dice, batch_of, clock, everything, open, plan, plan_of, record, records};
+
+fn id(record: &Record) -> RecordId {
+    RecordId { source: record.source, start: record.range.start }
+}
+
+fn some_records(clock: &Clock, source: u128, count: u64) -> Vec<Record> {
+    let mut dice = Dice::new(source as u64);
+    (0..count).map(|n| record(clock, &mut dice, source, n * 10, n * 10 + 10)).collect()
+}
+
+fn append(store: &Store, records: &[Record]) {
+    store.append(Arc::new(batch_of(records))).expect("it is stored");
+}
+
+/// All files of a disk.
+fn files(disk: &SimDisk) -> Vec<(PathBuf, u64)> {
+    let mut all = Vec::new();
+    for folder in ["", "wal", "segments", "quarantine"] {
+        for entry in disk.read_dir(Path::new(folder)).unwrap_or_default() {
+            if entry.kind == sawyer_disk::EntryKind::File {
+                all.push((Path::new(folder).join(entry.name), entry.len));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn a_second_store_is_kept_out() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let first = open(&disk, &plan(), &clock).unwrap();
+    let error = open(&disk, &plan(), &clock).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.chain().starts_with("another process has the data folder open"), "{}", error.chain());
+    drop(first);
+    open(&disk, &plan(), &clock).unwrap();
+}
+
+#[test]
+fn a_read_only_folder_is_told_when_it_is_opened() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    drop(open(&disk, &plan(), &clock).unwrap());
+    disk.set_read_only(true);
+    let error = open(&disk, &plan(), &clock).unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Invalid, "the data folder cannot be written"));
+}
+
+#[test]
+fn a_disk_that_turns_read_only_refuses_writes_and_answers() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let store = open(&disk, &plan(), &clock).unwrap();
+    let (first, second) = (some_records(&clock, 1, 20), some_records(&clock, 2, 20));
+    append(&store, &first);
+    disk.set_read_only(true);
+    let refused = store.append(Arc::new(batch_of(&second))).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Retry, "{}", refused.chain());
+    assert!(store.seal_now().is_err());
+    assert_eq!(records(&store).len(), 20);
+    disk.set_read_only(false);
+    append(&store, &second);
+    store.seal_now().unwrap();
+    assert_eq!(records(&store).len(), 40);
+    drop(store);
+    let store = open(&disk.power_loss(), &plan(), &clock).unwrap();
+    assert_eq!(records(&store).len(), 40);
+}
+
+#[test]
+fn a_full_disk_refuses_writes_answers_and_recovers() {
+    let settings = SimSettings { capacity_bytes: 80_000, ..SimSettings::default() };
+    let (disk, clock) = (SimDisk::new(1, settings), clock());
+    let plan = plan_of("memory_max: 1MiB\nseal_interval: 5s\nfree_min: 20KB\nsize_max: 1GiB\n");
+    let store = open(&disk, &plan, &clock).unwrap();
+    let mut stored = BTreeSet::new();
+    let mut refused = 0;
+    for source in 0..100 {
+        let records = some_records(&clock, source, 50);
+        match store.append(Arc::new(batch_of(&records))) {
+            Ok(_) => stored.extend(records.iter().map(id)),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Retry);
+                assert!(error.chain().starts_with("disk is full, writes are refused"), "{}", error.chain());
+                refused += 1;
+            }
+        }
+        clock.advance(Duration::from_secs(1));
+        // Sealing makes room, because segments are smaller than the log.
+        let _ = store.run_once();
+        assert_eq!(records_of(&store), stored);
+    }
+    assert!(refused > 10, "the disk was full: refused={refused}");
+    disk.set_capacity(10_000_000);
+    for source in 0..100 {
+        let records = some_records(&clock, source, 50);
+        append(&store, &records);
+        stored.extend(records.iter().map(id));
+    }
+    assert_eq!(records_of(&store), stored);
+    drop(store);
+    let store = open(&disk.power_loss(), &plan, &clock).unwrap();
+    assert_eq!(records_of(&store), stored);
+    assert_eq!(store.verify().problems, []);
+}
+
+fn records_of(store: &Store) -> BTreeSet<RecordId> {
+    let all = records(store);
+    let ids: BTreeSet<RecordId> = all.iter().map(id).collect();
+    assert_eq!(ids.len(), all.len(), "each once");
+    ids
+}
+
+#[test]
+fn a_disk_without_any_room_still_sheds_what_is_too_old() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let plan = plan_of("memory_max: 1MiB\nretention: 48h\nfree_min: 0\nsize_max: 1GiB\n");
+    let store = open(&disk, &plan, &clock).unwrap();
+    append(&store, &some_records(&clock, 1, 500));
+    store.seal_now().unwrap();
+    disk.set_capacity(0);
+    clock.advance(Duration::from_secs(4 * 86_400));
+    // Removing the segment leaves less room than a catalogue takes, so this fails until there is room.
+    assert!(store.run_once().is_err());
+    assert_eq!(records(&store).len(), 0);
+    disk.set_capacity(1_000_000);
+    store.run_once().unwrap();
+    append(&store, &some_records(&clock, 2, 5));
+    drop(store);
+    let store = open(&disk, &plan, &clock).unwrap();
+    assert_eq!(records(&store).len(), 5);
+    assert_eq!(store.problems(), []);
+}
+
+#[test]
+fn a_failed_sync_acknowledges_nothing_and_doubles_nothing() {
+    for number in 1..60 {
+        let (disk, clock) = (SimDisk::new(number, SimSettings::default()), clock());
+        let store = open(&disk, &plan(), &clock).unwrap();
+        disk.fail_operation(disk.counts().operations + number, Fault::Io);
+        let mut all = BTreeSet::new();
+        for source in 0..8 {
+            let records = some_records(&clock, source, 5);
+            all.extend(records.iter().map(id));
+            let batch = Arc::new(batch_of(&records));
+            if store.append(Arc::clone(&batch)).is_err() {
+                store.append(batch).expect("the next file takes it");
+            }
+            if source % 3 == 2 {
+                let _ = store.seal_now();
+            }
+        }
+        assert_eq!(records_of(&store), all, "number={number}");
+        drop(store);
+        let store = open(&disk.power_loss(), &plan(), &clock).unwrap();
+        assert_eq!(records_of(&store), all, "number={number}");
+        assert_eq!(store.problems(), [], "number={number}");
+    }
+}
+
+#[test]
+fn a_torn_log_costs_only_what_was_not_acknowledged() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let store = open(&disk, &plan(), &clock).unwrap();
+    append(&store, &some_records(&clock, 1, 20));
+    drop(store);
+    let log = files(&disk).into_iter().find(|(path, _)| path.starts_with("wal")).unwrap().0;
+    let mut file = disk.open_append(&log).unwrap();
+    file.append(&[0xf5, b'S', b'W', 0xff, 1, 2, 3]).unwrap();
+    drop(file);
+    let store = open(&disk, &plan(), &clock).unwrap();
+    assert_eq!(records(&store).len(), 20);
+    assert_eq!(store.problems(), []);
+    append(&store, &some_records(&clock, 2, 20));
+    drop(store);
+    assert_eq!(records(&open(&disk, &plan(), &clock).unwrap()).len(), 40);
+}
+
+/// A store with records in three segments and in the log, and the records of each.
+fn filled(clock: &Clock) -> (SimDisk, Vec<Vec<Record>>) {
+    let disk = SimDisk::new(7, SimSettings::default());
+    let store = open(&disk, &plan(), clock).unwrap();
+    let parts: Vec<Vec<Record>> = (0..5).map(|source| some_records(clock, source, 30)).collect();
+    for part in &parts[..3] {
+        append(&store, part);
+        store.seal_now().unwrap();
+    }
+    append(&store, &parts[3]);
+    append(&store, &parts[4]);
+    drop(store);
+    (disk, parts)
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_named_and_the_rest_is_served() {
+    let mut dice = Dice::new(3);
+    let (sample, _) = filled(&clock());
+    for (path, len) in files(&sample).into_iter().filter(|(_, len)| *len > 0) {
+        for _ in 0..12 {
+            let clock = clock();
+            let (disk, parts) = filled(&clock);
+            let (offset, bit) = (dice.below(len), dice.below(8) as u8);
+            disk.flip_bit(&path, offset, bit).unwrap();
+            let told = format!("{} offset={offset} bit={bit}", path.display());
+            check_damaged(&disk, &clock, &parts, &path, &told);
+        }
+    }
+}
+
+fn check_damaged(disk: &SimDisk, clock: &Clock, parts: &[Vec<Record>], path: &Path, told: &str) {
+    let store = open(disk, &plan(), clock).expect(told);
+    // The damage may be in a part that is only read by a question, or only by a check of everything.
+    let request =
+        SearchRequest { selection: everything(), order: Order::NewestFirst, limit: usize::MAX, after: None };
+    let _ = store.search(&request, &Budget::unlimited()).expect(told);
+    let verified = store.verify();
+    store.run_once().expect(told);
+    let torn = path.starts_with("wal") && store.problems().is_empty();
+    let found = records_of(&store);
+    let sent: BTreeSet<RecordId> = parts.iter().flatten().map(id).collect();
+    assert!(found.is_subset(&sent), "{told}");
+    let lost_parts = parts.iter().filter(|part| !part.iter().all(|record| found.contains(&id(record)))).count();
+    assert!(lost_parts <= 1, "lost_parts={lost_parts} {told}");
+    if !torn {
+        let problems = store.problems();
+        assert!(problems.iter().any(|p| Path::new(&p.path) == path), "{problems:?} {verified:?} {told}");
+    }
+    assert_eq!(store.verify().problems, [], "what is left is sound {told}");
+    // What is left is served after a restart too, without new problems, and the damaged file is put aside.
+    drop(store);
+    let store = open(disk, &plan(), clock).expect(told);
+    store.seal_now().expect(told);
+    assert_eq!(records_of(&store), found, "{told}");
+    if path.starts_with("segments") {
+        let aside = Path::new("quarantine").join(path.file_name().expect("it has a name"));
+        let note = read_all(disk, &PathBuf::from(format!("{}.txt", aside.display())), 10_000).expect(told);
+        assert!(String::from_utf8_lossy(&note).contains("put aside from segments/"), "{told}");
+    }
+}
+
+#[test]
+fn a_missing_catalogue_is_not_taken_for_an_empty_store() {
+    let (disk, _) = filled(&clock());
+    disk.remove_file(Path::new("catalogue")).unwrap();
+    let error = open(&disk, &plan(), &clock()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.chain().contains("catalogue: it is missing, and there is data in segments/"), "{}", error.chain());
+}
+
+#[test]
+fn a_missing_segment_is_named() {
+    let (disk, parts) = filled(&clock());
+    let (segment, _) = files(&disk).into_iter().find(|(path, _)| path.starts_with("segments")).unwrap();
+    disk.remove_file(&segment).unwrap();
+    let store = open(&disk, &plan(), &clock()).unwrap();
+    let problems = store.problems();
+    assert_eq!((problems.len(), Path::new(&problems[0].path)), (1, &*segment));
+    assert_eq!(problems[0].message, "it is missing");
+    assert!(records(&store).len() >= parts[1..].iter().map(Vec::len).sum());
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_for_a_moment_makes_a_partial_answer() {
+    let (disk, parts) = filled(&clock());
+    let store = open(&disk, &plan(), &clock()).unwrap();
+    disk.fail_read(disk.counts().reads + 1, Fault::Io);
+    let request =
+        SearchRequest { selection: everything(), order: Order::NewestFirst, limit: 1000, after: None };
+    let page = store.search(&request, &Budget::unlimited()).unwrap();
+    let all: usize = parts.iter().map(Vec::len).sum();
+    assert!(page.stats.partial && page.records.len() < all, "{:?}", page.stats);
+    assert_eq!(records(&store).len(), all);
+    store.run_once().unwrap();
+    assert_eq!(store.problems(), [], "nothing is damaged");
+}

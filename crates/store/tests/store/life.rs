@@ -1,0 +1,268 @@
+//! The life of a store: threads, followers, retention, merging, settings.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use sawyer_config::{Document, Problems, Setting};
+use sawyer_disk::{Disk, RealDisk, SimDisk, SimSettings};
+use sawyer_model::{Batch, ErrorKind, Record, RecordId, SeqRange, SourceId, Timestamp};
+use sawyer_query::Predicate;
+use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
+use sawyer_store::{Store, StorePlan, StoreSettings};
+use sawyer_telemetry::{Clock, Metrics};
+
+use crate::common::{Dice, batch_of, clock, everything, open, plan, plan_of, record, records};
+
+fn id(record: &Record) -> RecordId {
+    RecordId { source: record.source, start: record.range.start }
+}
+
+fn some_records(clock: &Clock, source: u128, first: u64, count: u64) -> Vec<Record> {
+    let mut dice = Dice::new(first);
+    (first..first + count).map(|n| record(clock, &mut dice, source, n * 10, n * 10 + 10)).collect()
+}
+
+#[test]
+fn many_threads_store_each_record_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(folder.path()).unwrap());
+    let plan = plan_of("memory_max: 1MiB\nseal_interval: 20ms\nfree_min: 0\nsearch_threads: 2\n");
+    let metrics = Metrics::new();
+    let store = Store::open(Arc::clone(&disk), plan.clone(), Clock::system(), &metrics).unwrap();
+    std::thread::scope(|scope| {
+        for source in 0..6u128 {
+            let store = &store;
+            scope.spawn(move || {
+                let clock = Clock::system();
+                for n in 0..40 {
+                    let batch = Arc::new(batch_of(&some_records(&clock, source, n * 20, 20)));
+                    assert_eq!(store.append(Arc::clone(&batch)).unwrap().stored, 20);
+                    // Sent again, as after a lost answer.
+                    assert_eq!(store.append(batch).unwrap().stored, 0);
+                    let (count, stats) = store.count(&everything(), &Budget::unlimited()).unwrap();
+                    assert!(count >= (n + 1) * 20 && !stats.partial);
+                }
+            });
+        }
+    });
+    assert_eq!(records(&store).len(), 6 * 40 * 20);
+    let (tell, told) = mpsc::channel();
+    store.append_with(Arc::new(batch_of(&some_records(&clock(), 9, 0, 5))), move |answer| {
+        tell.send(answer.map(|appended| appended.stored)).unwrap();
+    });
+    assert_eq!(told.recv().unwrap().unwrap(), 5);
+    let started = Instant::now();
+    store.close();
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!(store.append(Arc::default()).unwrap_err().kind(), ErrorKind::Closed);
+    let store = Store::open(disk, plan, Clock::system(), &metrics).unwrap();
+    let ids: BTreeSet<RecordId> = records(&store).iter().map(id).collect();
+    assert_eq!((ids.len(), records(&store).len()), (4805, 4805));
+    let text = metrics.text();
+    let stored = text.lines().find(|line| line.starts_with("sawyer_store_records_total")).unwrap();
+    assert!(stored.ends_with(" 4805"), "{stored}");
+}
+
+#[test]
+fn followers_hear_every_batch_once_it_can_be_found() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let store = open(&disk, &plan(), &clock).unwrap();
+    let heard = Arc::new(AtomicUsize::new(0));
+    let ear = Arc::clone(&heard);
+    store.follow(Box::new(move |batch| ear.fetch_add(batch.len(), Ordering::Relaxed) + batch.len() < 30));
+    let first = Arc::new(batch_of(&some_records(&clock, 1, 0, 20)));
+    store.append(Arc::clone(&first)).unwrap();
+    store.append(first).unwrap();
+    assert_eq!(heard.load(Ordering::Relaxed), 20, "what was there before is not told");
+    // Half of it is new, and after that the follower wants no more.
+    store.append(Arc::new(batch_of(&some_records(&clock, 1, 10, 20)))).unwrap();
+    store.append(Arc::new(batch_of(&some_records(&clock, 2, 0, 20)))).unwrap();
+    assert_eq!(heard.load(Ordering::Relaxed), 30);
+}
+
+#[test]
+fn retention_counts_from_when_records_were_seen() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let plan = plan_of("memory_max: 1MiB\nretention: 3d\nfree_min: 0\n");
+    let store = open(&disk, &plan, &clock).unwrap();
+    let mut old = some_records(&clock, 1, 0, 10);
+    for record in &mut old {
+        record.timestamp = record.timestamp.saturating_sub(Duration::from_secs(300 * 86_400));
+    }
+    store.append(Arc::new(batch_of(&old))).unwrap();
+    for day in 1..6u32 {
+        clock.advance(Duration::from_secs(86_400));
+        store.run_once().unwrap();
+        let there = records(&store).iter().filter(|record| record.source == SourceId(1)).count();
+        assert_eq!(there, if day <= 3 { 10 } else { 0 }, "day={day}");
+        store.append(Arc::new(batch_of(&some_records(&clock, 2, u64::from(day) * 5, 5)))).unwrap();
+    }
+    // What was removed is not stored again when it is sent again, as long as its source is remembered.
+    assert_eq!(store.append(Arc::new(batch_of(&old))).unwrap().stored, 0);
+    clock.advance(Duration::from_secs(11 * 86_400));
+    store.append(Arc::new(batch_of(&some_records(&clock, 3, 0, 1)))).unwrap();
+    store.seal_now().unwrap();
+    assert_eq!(store.append(Arc::new(batch_of(&old))).unwrap().stored, 10);
+}
+
+#[test]
+fn the_store_stays_within_its_size() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let plan = plan_of("memory_max: 1MiB\nsize_max: 1MiB\nfree_min: 0\nmerged_bytes_max: 1MiB\nseal_interval: 1s\n");
+    let store = open(&disk, &plan, &clock).unwrap();
+    let (mut newest, mut dice) = (Timestamp::MIN, Dice::new(1));
+    for n in 0..30 {
+        clock.advance(Duration::from_secs(600));
+        let mut records = some_records(&clock, 1, n * 600, 600);
+        for record in &mut records {
+            let noise: String = (0..20).map(|_| format!("{:016x}", dice.below(u64::MAX))).collect();
+            record.fields.push(("noise".into(), noise.into()));
+        }
+        newest = records.iter().map(|record| record.timestamp).max().unwrap();
+        store.append(Arc::new(batch_of(&records))).unwrap();
+        store.run_once().unwrap();
+        assert!(store.totals().bytes < 1_500_000, "{:?}", store.totals());
+    }
+    let totals = store.totals();
+    assert!(totals.records < 30 * 600 && totals.records > 600, "{totals:?}");
+    assert_eq!(totals.newest, Some(newest));
+    assert_eq!(store.problems(), []);
+}
+
+#[test]
+fn merging_makes_few_segments_of_many() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let plan = plan_of("memory_max: 1MiB\nfree_min: 0\nseal_interval: 1s\n");
+    let store = open(&disk, &plan, &clock).unwrap();
+    let mut total = 0;
+    for n in 0..60 {
+        clock.advance(Duration::from_secs(2));
+        let sent: Vec<Record> = some_records(&clock, 1, n * 5, 5)
+            .into_iter()
+            .map(|record| Record { timestamp: clock.now(), ..record })
+            .collect();
+        total += sent.len();
+        store.append(Arc::new(batch_of(&sent))).unwrap();
+        store.run_once().unwrap();
+    }
+    for _ in 0..10 {
+        store.run_once().unwrap();
+    }
+    assert!(store.totals().segments <= 16, "{:?}", store.totals());
+    assert_eq!(records(&store).len(), total);
+    let files = disk.read_dir(std::path::Path::new("segments")).unwrap();
+    assert_eq!(files.len() as u64, store.totals().segments, "nothing is left over");
+}
+
+#[test]
+fn a_search_goes_on_over_segments_that_are_merged_away() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let plan = plan_of("memory_max: 1MiB\nfree_min: 0\n");
+    let store = open(&disk, &plan, &clock).unwrap();
+    for n in 0..8 {
+        let sent: Vec<Record> = some_records(&clock, 1, n * 5, 5)
+            .into_iter()
+            .map(|record| Record { timestamp: clock.now(), ..record })
+            .collect();
+        store.append(Arc::new(batch_of(&sent))).unwrap();
+        store.seal_now().unwrap();
+    }
+    let (mut found, mut after) = (0, None);
+    loop {
+        let request = SearchRequest { selection: everything(), order: Order::OldestFirst, limit: 7, after };
+        let page = store.search(&request, &Budget::unlimited()).unwrap();
+        found += page.records.len();
+        store.run_once().unwrap();
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((found, store.totals().segments), (40, 1));
+}
+
+#[test]
+fn a_budget_ends_a_question() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let store = open(&disk, &plan(), &clock).unwrap();
+    for n in 0..4 {
+        store.append(Arc::new(batch_of(&some_records(&clock, n, 0, 100)))).unwrap();
+        store.seal_now().unwrap();
+    }
+    let (count, stats) = store.count(&everything(), &Budget::new(None, 150)).unwrap();
+    assert!(stats.partial && count >= 1 && count <= 150, "{count} {stats:?}");
+    let cancelled = Budget::unlimited();
+    cancelled.cancel();
+    assert_eq!(store.count(&everything(), &cancelled).unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn segments_of_other_times_are_not_read() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let store = open(&disk, &plan(), &clock).unwrap();
+    for n in 0..5 {
+        clock.advance(Duration::from_secs(3600));
+        let mut record = some_records(&clock, 1, n, 1).remove(0);
+        record.timestamp = clock.now();
+        store.append(Arc::new(batch_of(&[record]))).unwrap();
+        store.seal_now().unwrap();
+    }
+    let start = clock.now().saturating_sub(Duration::from_secs(1800));
+    let selection = Selection { predicate: Predicate::All, start, end: Timestamp::MAX };
+    let (count, stats) = store.count(&selection, &Budget::unlimited()).unwrap();
+    assert_eq!((count, stats.segments_read, stats.segments_skipped), (1, 1, 4));
+}
+
+#[test]
+fn parts_of_sources_that_were_filtered_are_remembered_after_a_restart() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let store = open(&disk, &plan(), &clock).unwrap();
+    let mut filtered = Batch::new();
+    filtered.cover(SourceId(1), SeqRange::new(0, 1000));
+    store.append(Arc::new(filtered)).unwrap();
+    drop(store);
+    for _ in 0..2 {
+        let store = open(&disk, &plan(), &clock).unwrap();
+        assert_eq!(store.append(Arc::new(batch_of(&some_records(&clock, 1, 0, 100)))).unwrap().stored, 0);
+        store.seal_now().unwrap();
+    }
+}
+
+#[test]
+fn the_same_seed_makes_the_same_bytes() {
+    let run = || {
+        let (disk, clock) = (SimDisk::new(5, SimSettings::default()), clock());
+        let store = open(&disk, &plan(), &clock).unwrap();
+        for n in 0..20 {
+            store.append(Arc::new(batch_of(&some_records(&clock, n % 3, u64::try_from(n).unwrap() * 5, 5)))).unwrap();
+            clock.advance(Duration::from_secs(3));
+            store.run_once().unwrap();
+        }
+        drop(store);
+        disk.counts()
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn settings_say_what_is_wrong() {
+    let check = |yaml: &str| {
+        let document = Document::parse("sawyer.yaml", yaml).unwrap();
+        let mut problems = Problems::new();
+        let at = document.at();
+        let plan = StoreSettings::read(&at, &mut problems).and_then(|s| s.check(&at, &mut problems));
+        problems.into_result(plan).err().map(|problems| problems.to_string())
+    };
+    assert_eq!(check("retention: 14d\n"), None);
+    assert_eq!(
+        check("size_max: 2MiB\n").as_deref(),
+        Some("sawyer.yaml:1:1: size_max: expected at least `memory_max` (64MiB), which the write-ahead log alone can take")
+    );
+    assert_eq!(
+        check("retension: 14d\n").as_deref(),
+        Some("sawyer.yaml:1:1: retension: unknown key; did you mean `retention`?")
+    );
+    let _: StorePlan = StorePlan::default();
+}
