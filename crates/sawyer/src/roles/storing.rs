@@ -39,7 +39,8 @@ pub(super) fn open(
     let Some(plan) = plan.filter(|_| role.stores()) else { return Ok(None) };
     let store = Store::open(disk.sub("store"), plan, clock.clone(), metrics);
     let store = Arc::new(store.map_err(|error| anyhow!(error)).context("open the store")?);
-    shared.store.set(Arc::clone(&store));
+    let set = shared.store.set(Arc::clone(&store));
+    set.map_err(|_| anyhow!("a process has one store"))?;
     Ok(Some(store))
 }
 
