@@ -1,1 +1,37 @@
-//! To be written.
+//! Where do records go? One folder a destination, all with the same files.
+//!
+//! Owns: the kinds of outputs, and what they share: writing groups of records as lines, trying again, telling what
+//! is wrong.
+//! Does not own: queues and stopping (`pipeline`), the store itself (`store`), the form of a record in JSON (`codec`).
+//! Invariant: a transfer is acknowledged once its records are as durable as the output promises, and not before. What
+//! was not delivered is let go of unacknowledged, so that its source still has it.
+//!
+//! | file of a destination | what |
+//! |---|---|
+//! | `x.rs` | what it promises, its kind |
+//! | `x/settings.rs` | what can be set |
+//! | `x/output.rs` or `x/sink.rs` | the output itself; a sink where records go as lines ([`lines`]) |
+//! | `x/tests.rs` | its tests |
+
+pub mod exec;
+pub mod file;
+pub mod stdout;
+pub mod store;
+
+mod encode;
+mod lines;
+mod report;
+
+#[cfg(test)]
+mod testing;
+
+use sawyer_pipeline::{Kind, OutputPlan};
+
+pub use encode::LineFormat;
+pub use store::StoreHandle;
+
+/// The kinds of outputs. `store` is where the embedded store will be once it is open.
+#[must_use]
+pub fn kinds(store: &StoreHandle) -> Vec<Kind<Box<dyn OutputPlan>>> {
+    vec![store::kind(store.clone()), stdout::kind(), file::kind(), exec::kind()]
+}

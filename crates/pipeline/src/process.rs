@@ -111,13 +111,25 @@ impl Process {
     /// # Errors
     /// [`ProcessError::Start`].
     pub fn start(settings: &CommandSettings) -> Result<Self, ProcessError> {
+        Self::start_with(settings, Stdio::piped())
+    }
+
+    /// Starts a program of which nobody wants to read anything: what it prints is thrown away.
+    ///
+    /// # Errors
+    /// [`ProcessError::Start`].
+    pub fn start_unheard(settings: &CommandSettings) -> Result<Self, ProcessError> {
+        Self::start_with(settings, Stdio::null())
+    }
+
+    fn start_with(settings: &CommandSettings, output: Stdio) -> Result<Self, ProcessError> {
         let name = settings.command.first().cloned().unwrap_or_default();
         let mut command = Command::new(&name);
         command.args(settings.command.iter().skip(1)).envs(&settings.environment);
         if let Some(directory) = &settings.directory {
             command.current_dir(directory);
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command.stdin(Stdio::piped()).stdout(output).stderr(Stdio::piped()).process_group(0);
         let start = |source| ProcessError::Start { name: name.clone(), source };
         let mut child = command.spawn().map_err(start)?;
         let (sender, lines) = mpsc::sync_channel(LINES_WAITING_MAX);

@@ -1,0 +1,56 @@
+//! The output `exec`: lines into a program of the user's.
+//!
+//! Owns: what is written to the program and what its answers mean; starting it again.
+//! Does not own: the program's pipes (`pipeline::process`).
+//! Promise: at least once. With `acknowledge: written` records are acknowledged when they are in the pipe, and what the
+//! program loses is lost. With `acknowledge: answered` they are acknowledged when the program has said `ok` to them;
+//! if it fails before that, they are written again to a new one. A record that the program refuses is counted and
+//! logged, and its transfer let go of unacknowledged: its source still has it, and reads it again after a restart.
+
+mod settings;
+mod sink;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use sawyer_config::{Settings, read_both};
+use sawyer_model::Error;
+use sawyer_pipeline::process::CommandSettings;
+use sawyer_pipeline::{Context, Kind, Output, OutputPlan};
+
+pub use settings::{Acknowledge, ExecOutputSettings};
+
+use crate::encode::LineFormat;
+use crate::lines::LineOutput;
+
+/// The kind `exec`.
+pub(crate) fn kind() -> Kind<Box<dyn OutputPlan>> {
+    Kind {
+        name: "exec",
+        reference: || {
+            let mut reference = ExecOutputSettings::reference();
+            reference.entries.splice(0..0, CommandSettings::reference().entries);
+            reference
+        },
+        read: Box::new(|at, problems| {
+            let (settings, command): (ExecOutputSettings, CommandSettings) = read_both(at, problems)?;
+            command.check(at, problems);
+            Some(Box::new(ExecPlan { settings, command }))
+        }),
+    }
+}
+
+#[derive(Debug)]
+struct ExecPlan {
+    settings: ExecOutputSettings,
+    command: CommandSettings,
+}
+
+impl OutputPlan for ExecPlan {
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
+        let sink = sink::ExecSink::new(self.settings, self.command);
+        Ok(Box::new(LineOutput::new(sink, LineFormat::Json, Duration::ZERO, context)))
+    }
+}

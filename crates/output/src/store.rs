@@ -1,0 +1,49 @@
+//! The output `store`: records into the embedded store of this process.
+//!
+//! Owns: several appends under way at once, and trying again. Does not own: the store.
+//! Promise: a transfer is acknowledged when all its records are durable in the store, which takes each record once
+//! however often it is sent. When the store cannot take records now (the disk is full, sealing is behind) they are
+//! kept and tried again, readiness says why, and it recovers by itself. A transfer that the store refuses for good is
+//! cut in halves until the refused records stand alone; these are counted, logged, and their transfer is let go of
+//! unacknowledged: its source still has them, and reads them again after a restart.
+
+mod handle;
+mod output;
+mod settings;
+
+#[cfg(test)]
+mod tests;
+
+use sawyer_config::{Setting, Settings};
+use sawyer_model::{Error, ErrorKind};
+use sawyer_pipeline::{Context, Kind, Output, OutputPlan};
+
+pub use handle::StoreHandle;
+pub use settings::StoreOutputSettings;
+
+/// The kind `store`.
+pub(crate) fn kind(store: StoreHandle) -> Kind<Box<dyn OutputPlan>> {
+    Kind {
+        name: "store",
+        reference: StoreOutputSettings::reference,
+        read: Box::new(move |at, problems| {
+            StoreOutputSettings::read(at, problems)?;
+            Some(Box::new(StorePlan(store.clone())))
+        }),
+    }
+}
+
+#[derive(Debug)]
+struct StorePlan(StoreHandle);
+
+impl OutputPlan for StorePlan {
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
+        let store = self.0.get().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Invalid,
+                "there is no store in this process; send records to a server instead",
+            )
+        })?;
+        Ok(Box::new(output::StoreOutput::new(store, context)))
+    }
+}
