@@ -4,13 +4,13 @@
 //! Does not own: HTTP, reading bodies (`server`, `codec`).
 //! Invariant: a push is answered only once its batch is durable, or will not be; what waits is bounded.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sawyer_config::{Setting, Settings, settings};
 use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome};
 use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 settings! {
     /// Takes what clients post to `/api/v1/ingest`.
@@ -33,8 +33,19 @@ pub struct PushHub(Arc<Hub>);
 
 #[derive(Debug)]
 struct Hub {
-    door: Mutex<Option<Door>>,
+    door: watch::Sender<Way>,
     room: Semaphore,
+}
+
+/// Whether there is a way in.
+#[derive(Clone, Debug, Default)]
+enum Way {
+    /// No input takes records, or it has ended.
+    #[default]
+    Closed,
+    /// An input was opened and will run in a moment.
+    Opening,
+    Open(Door),
 }
 
 /// The way in, while there is one.
@@ -47,7 +58,10 @@ struct Door {
 
 impl Default for PushHub {
     fn default() -> Self {
-        Self(Arc::new(Hub { door: Mutex::new(None), room: Semaphore::new(WAITING_BYTES_MAX / PERMIT_BYTES) }))
+        Self(Arc::new(Hub {
+            door: watch::Sender::default(),
+            room: Semaphore::new(WAITING_BYTES_MAX / PERMIT_BYTES),
+        }))
     }
 }
 
@@ -67,10 +81,16 @@ impl PushHub {
         if batch.is_empty() {
             return Ok(Outcome::Durable);
         }
-        let door = self.door().clone().ok_or_else(closed)?;
+        let door = self.door().await.ok_or_else(closed)?;
         let reported = self.send(&door, batch).await?;
         drop(door);
         reported.await.map_err(|_| closed())
+    }
+
+    /// Whether an input takes what is handed in.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(*self.0.door.borrow(), Way::Open(_))
     }
 
     async fn send(&self, door: &Door, batch: Batch) -> Result<oneshot::Receiver<Outcome>, Error> {
@@ -95,8 +115,14 @@ impl PushHub {
         Ok(reported)
     }
 
-    fn door(&self) -> std::sync::MutexGuard<'_, Option<Door>> {
-        self.0.door.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The way in; waits for one that is about to open.
+    async fn door(&self) -> Option<Door> {
+        let mut way = self.0.door.subscribe();
+        let settled = way.wait_for(|way| !matches!(way, Way::Opening)).await.ok()?;
+        match &*settled {
+            Way::Open(door) => Some(door.clone()),
+            _ => None,
+        }
     }
 }
 
@@ -125,37 +151,41 @@ struct Push {
 
 impl InputPlan for Push {
     fn open(self: Box<Self>, _: &Context) -> Result<Box<dyn Input>, Error> {
-        Ok(self)
+        if !matches!(*self.hub.0.door.borrow(), Way::Closed) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "another input of the kind `push` takes all that is pushed",
+            ));
+        }
+        self.hub.0.door.send_replace(Way::Opening);
+        let close = Close(self.hub.clone());
+        Ok(Box::new(OpenPush { close, wait_max: self.wait_max }))
     }
 }
 
-impl Input for Push {
+/// Closes the way on every way out, also if it never runs.
+#[derive(Debug)]
+struct OpenPush {
+    close: Close,
+    wait_max: Duration,
+}
+
+impl Input for OpenPush {
     fn run(self: Box<Self>, to: Outlet, stop: Stop) -> Running {
         Box::pin(async move {
             let door = Door { outlet: to, stop: stop.clone(), wait_max: self.wait_max };
-            {
-                let mut own = self.hub.door();
-                if own.is_some() {
-                    let message = "there is an input of the kind `push` already, and one takes all";
-                    return Err(Error::new(ErrorKind::Invalid, message));
-                }
-                *own = Some(door);
-            }
-            // Closed on every way out, also if this is dropped.
-            let _close = Close(self.hub.clone());
+            self.close.0.0.door.send_replace(Way::Open(door));
             stop.stopped().await;
             Ok(())
         })
     }
 }
 
+#[derive(Debug)]
 struct Close(PushHub);
 
 impl Drop for Close {
     fn drop(&mut self) {
-        *self.0.door() = None;
+        self.0.0.door.send_replace(Way::Closed);
     }
 }
-
-#[cfg(test)]
-mod tests;

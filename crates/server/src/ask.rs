@@ -37,6 +37,9 @@ const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How far back a query looks that does not say.
 const DEFAULT_START: &str = "now-1h";
 
+/// The beginning of time, as people write it. Other numbers of so few digits could as well be years.
+const EPOCH: &str = "0";
+
 /// Cancels its budget when the request is gone.
 struct CancelOnDrop(Budget);
 
@@ -52,6 +55,9 @@ impl Api {
         let now = self.0.clock.now();
         let instant = |name: &str, default: &str, edge: time::Edge| {
             let text = params.text(name).unwrap_or(default);
+            if text == EPOCH {
+                return Ok(Timestamp::EPOCH);
+            }
             let parsed = time::parse_instant(text, now, &jiff::tz::TimeZone::UTC, edge);
             parsed.map_err(|error| ApiError::invalid(format!("{name}: {error}")))
         };
