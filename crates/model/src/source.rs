@@ -1,6 +1,6 @@
 //! Where records come from: sources (what is read, with sequence numbers) and streams (who speaks).
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::str::FromStr;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
@@ -92,8 +92,9 @@ impl Stream {
         }
         let mut text = String::new();
         for (name, value) in &sorted {
-            use std::fmt::Write;
-            let _ = write!(text, "{name:?}={value:?};");
+            let _ = write!(text, "{name:?}=");
+            write_exactly(&mut text, value);
+            text.push(';');
         }
         Self { fingerprint: xxh3_128(text.as_bytes()), fields: sorted }
     }
@@ -122,6 +123,26 @@ impl Stream {
     pub fn with(&self, fields: impl IntoIterator<Item = (impl Into<Box<str>>, Value)>) -> Self {
         let own = self.fields.iter().cloned();
         Self::new(own.chain(fields.into_iter().map(|(name, value)| (name.into(), value))))
+    }
+}
+
+/// Writes a value so that different values differ, floats to the bit.
+fn write_exactly(text: &mut String, value: &Value) {
+    match value {
+        Value::Float(float) => {
+            let _ = write!(text, "Float({:x})", float.to_bits());
+        }
+        Value::List(values) => {
+            text.push('[');
+            for value in values {
+                write_exactly(text, value);
+                text.push(',');
+            }
+            text.push(']');
+        }
+        other => {
+            let _ = write!(text, "{other:?}");
+        }
     }
 }
 
@@ -162,5 +183,15 @@ mod tests {
         assert_eq!(one, other);
         assert_eq!(one.get("pod"), Some(&Value::from("a")));
         assert_ne!(one.fingerprint(), one.with([("pod", Value::from("c"))]).fingerprint());
+    }
+
+    #[test]
+    fn streams_that_differ_in_a_bit_are_not_the_same() {
+        let of = |value: Value| Stream::new([("n", value)]).fingerprint();
+        let lists = [vec![], vec![Value::Null], vec![Value::from("a"), Value::from("b")], vec![Value::from("a|b")]];
+        let nans = [f64::NAN, f64::from_bits(f64::NAN.to_bits() | 1), 0.0, -0.0].map(Value::Float);
+        let all: Vec<u128> = lists.map(Value::List).into_iter().chain(nans).chain([Value::Null]).map(of).collect();
+        let different: std::collections::HashSet<&u128> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
     }
 }

@@ -66,11 +66,6 @@ impl<'a> Reader<'a> {
         Self { bytes, at: 0 }
     }
 
-    /// How far it has read.
-    pub(crate) fn at(&self) -> usize {
-        self.at
-    }
-
     /// All its bytes, read or not.
     pub(crate) fn bytes(&self) -> &'a [u8] {
         self.bytes
@@ -190,7 +185,7 @@ mod tests {
         fn any_bytes_end_or_err(bytes: Vec<u8>) {
             let mut reader = Reader::new(&bytes);
             while reader.left() > 0 && reader.text(8).is_ok() {}
-            prop_assert!(reader.at() <= bytes.len());
+            prop_assert!(reader.left() <= bytes.len());
         }
     }
 

@@ -8,6 +8,7 @@
 //! are asked for are read.
 
 mod build;
+mod floats;
 mod presence;
 mod values;
 

@@ -12,10 +12,17 @@ use sawyer_model::{Batch, Error, NameId, RecordRef, ValueRef};
 use self::block::BlockBuilder;
 use self::sort::Sorted;
 use crate::bytes::{Put, checksum};
+use crate::column::ELEMENTS_MAX;
 use crate::error::SegmentError;
 use crate::layout::{BLOCK_ROWS_MAX, BlockInfo, Directory, Footer, MAGIC, Summary, VERSION, put_tail};
 use crate::names::NameTable;
 use crate::source::Stored;
+
+/// Most bytes of values in a block of several records: what is made of a block has to fit into one batch.
+pub const BLOCK_BYTES_MAX: u64 = 256 << 20;
+
+const _: () =
+    assert!(BLOCK_BYTES_MAX < sawyer_model::limits::BATCH_TEXT_BYTES_MAX as u64, "a block fits into a batch");
 
 /// How a segment is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +30,7 @@ pub struct EncodeSettings {
     /// Rows at which a block is closed, at most [`BLOCK_ROWS_MAX`]. Larger blocks have fewer heads and
     /// dictionaries; smaller ones are skipped more often.
     pub block_rows_max: usize,
-    /// Bytes of values at which a block is closed. A block may end with one larger record.
+    /// Most bytes of values in a block, at most [`BLOCK_BYTES_MAX`]. A larger record is a block of its own.
     pub block_bytes_max: u64,
     /// Bits that the filter of a block has for each of its tokens; none without a filter. 12 let about one of 200
     /// blocks pass that does not have the token.
@@ -48,13 +55,13 @@ impl Default for EncodeSettings {
 /// Makes a segment of all records of these batches, ordered by stream, then time, then source and place in it.
 ///
 /// # Errors
-/// `Invalid` if there are more records, names, streams or sources than 32 bits can count.
+/// `Invalid` if there are more records than 32 bits can count, or a list of more than 67 million elements.
 pub fn encode(batches: &[&Batch], settings: &EncodeSettings) -> Result<Encoded, Error> {
     let sorted = Sorted::of(batches)?;
     let mut writer = Writer::new(settings);
     for row in &sorted.rows {
         let record = batches[row.batch as usize].get(row.record as usize);
-        writer.push(batches, row, record);
+        writer.push(batches, row, record)?;
     }
     Ok(writer.finish(sorted))
 }
@@ -77,11 +84,12 @@ const UNKNOWN: u32 = u32::MAX;
 
 impl Writer {
     fn new(settings: &EncodeSettings) -> Self {
-        let rows_max = settings.block_rows_max.clamp(1, BLOCK_ROWS_MAX);
+        let block_rows_max = settings.block_rows_max.clamp(1, BLOCK_ROWS_MAX);
+        let block_bytes_max = settings.block_bytes_max.min(BLOCK_BYTES_MAX);
         let mut bytes = MAGIC.to_vec();
         bytes.put_u8(VERSION);
         Self {
-            settings: EncodeSettings { block_rows_max: rows_max, ..*settings },
+            settings: EncodeSettings { block_rows_max, block_bytes_max, ..*settings },
             bytes,
             names: NameTable::default(),
             known_names: Vec::new(),
@@ -91,18 +99,32 @@ impl Writer {
         }
     }
 
-    fn push(&mut self, batches: &[&Batch], row: &sort::Row, record: RecordRef<'_>) {
+    fn push(
+        &mut self,
+        batches: &[&Batch],
+        row: &sort::Row,
+        record: RecordRef<'_>,
+    ) -> Result<(), SegmentError> {
+        let mut bytes = ROW_BYTES;
+        for (_, value) in record.own_fields_by_id() {
+            bytes += raw_bytes(value);
+            if matches!(value, ValueRef::List(list) if list.len() > ELEMENTS_MAX) {
+                return Err(SegmentError::Invalid("a list of more elements than a segment can hold"));
+            }
+        }
+        let full = self.block.rows() >= self.settings.block_rows_max
+            || self.block.raw_bytes() + bytes > self.settings.block_bytes_max;
+        if full && self.block.rows() > 0 {
+            self.finish_block();
+        }
         self.note_source(row.source as usize);
         self.block.begin(record.head(), row.stream, row.source);
         for (name, value) in record.own_fields_by_id() {
             let name = self.name(batches, row.batch as usize, name);
             self.block.field(name, value);
         }
-        let full = self.block.rows() >= self.settings.block_rows_max
-            || self.block.raw_bytes() >= self.settings.block_bytes_max;
-        if full {
-            self.finish_block();
-        }
+        self.block.add_raw_bytes(bytes);
+        Ok(())
     }
 
     fn note_source(&mut self, source: usize) {
@@ -157,6 +179,15 @@ impl Writer {
 
 /// Raw bytes that count for a row beside its fields.
 pub(crate) const ROW_BYTES: u64 = 48;
+
+/// Bytes of the texts in a value.
+pub(crate) fn text_bytes(value: ValueRef<'_>) -> u64 {
+    match value {
+        ValueRef::Str(text) | ValueRef::Json(text) => text.len() as u64,
+        ValueRef::List(list) => list.iter().map(text_bytes).sum(),
+        _ => 0,
+    }
+}
 
 /// Bytes that a value takes, for the bounds of blocks.
 pub(crate) fn raw_bytes(value: ValueRef<'_>) -> u64 {

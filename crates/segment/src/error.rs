@@ -1,7 +1,8 @@
 //! What can be wrong with stored bytes, and what callers are told to do about it.
 //!
 //! Owns: [`Damage`] (found while decoding, without a place) and [`SegmentError`] (with its place).
-//! Invariant: an error that came from the storage (`Read`) is never called corrupt; only wrong bytes are.
+//! Invariant: only wrong or missing bytes are called corrupt: neither a failed read is, nor what a newer version
+//! has made.
 
 use std::fmt;
 
@@ -102,19 +103,18 @@ impl fmt::Display for Place {
 impl From<SegmentError> for Error {
     fn from(error: SegmentError) -> Self {
         let kind = match &error {
-            SegmentError::Query(_) => {
-                let SegmentError::Query(inner) = error else { unreachable!("matched above") };
-                return inner;
-            }
+            SegmentError::Query(inner) => inner.kind(),
             SegmentError::Read { source, .. } if source.kind() == std::io::ErrorKind::UnexpectedEof => {
                 ErrorKind::Corrupt
             }
             SegmentError::Read { .. } => ErrorKind::Retry,
+            SegmentError::Damaged { source: Damage::Unknown { .. }, .. } => ErrorKind::Invalid,
             SegmentError::Checksum { .. } | SegmentError::Damaged { .. } => ErrorKind::Corrupt,
             SegmentError::Newer(..) | SegmentError::Invalid(_) => ErrorKind::Invalid,
         };
         let message = error.to_string();
         match error {
+            SegmentError::Query(inner) => inner,
             SegmentError::Read { source, .. } => Self::new(kind, message).because(source),
             SegmentError::Damaged { source, .. } => Self::new(kind, message).because(source),
             _ => Self::new(kind, message),

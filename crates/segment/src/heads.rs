@@ -11,6 +11,14 @@ use crate::error::{Damage, Decoded};
 use crate::ints;
 use crate::ints::Ints;
 
+/// Sources, each with the rows in a row that are of it.
+const SOURCES_RUNS: u8 = 0;
+/// A source for each row.
+const SOURCES_EACH: u8 = 1;
+
+/// With more runs than one in so many rows, there is a source for each row.
+const ROWS_PER_RUN_MIN: usize = 3;
+
 /// Ranges follow each other but for a few rows.
 const RANGES_JUMPS: u8 = 0;
 /// Each range has a start of its own.
@@ -88,7 +96,17 @@ impl HeadsBuilder {
     }
 
     pub(crate) fn put_sources(&self, out: &mut Vec<u8>) {
-        ints::encode(out, &self.sources);
+        let runs = self.sources.chunk_by(|a, b| a == b);
+        if runs.clone().count() * ROWS_PER_RUN_MIN > self.sources.len() + ROWS_PER_RUN_MIN {
+            out.put_u8(SOURCES_EACH);
+            return ints::encode(out, &self.sources);
+        }
+        out.put_u8(SOURCES_RUNS);
+        out.put_varint(runs.clone().count() as u64);
+        for run in runs {
+            out.put_varint(run[0] as u64);
+            out.put_varint(run.len() as u64);
+        }
     }
 
     pub(crate) fn put_ranges(&self, out: &mut Vec<u8>) {
@@ -167,11 +185,29 @@ pub(crate) fn parse_observed(bytes: &[u8], timestamps: &[Timestamp]) -> Decoded<
 
 /// Reads the numbers of the sources of `rows` rows.
 pub(crate) fn parse_sources(bytes: &[u8], rows: usize, source_count: usize) -> Decoded<Vec<u32>> {
-    let source = |number: i64| {
-        let known = usize::try_from(number).is_ok_and(|number| number < source_count);
-        if known { Ok(number as u32) } else { Err(Damage::expected("a source of the segment")) }
+    let mut reader = Reader::new(bytes);
+    let sources = match reader.u8()? {
+        SOURCES_RUNS => {
+            let mut sources = Vec::with_capacity(rows);
+            for _ in 0..reader.count()? {
+                let source = reader.at_most(u32::MAX as usize, "a source of the segment")? as i64;
+                let more = reader.at_most(rows - sources.len(), "no more rows than the block has")?;
+                sources.extend(std::iter::repeat_n(source, more));
+            }
+            sources
+        }
+        SOURCES_EACH => Ints::parse_and_decode(&mut reader, rows)?,
+        other => return Err(Damage::unknown("form of sources", other)),
     };
-    parse_ints(bytes, rows)?.into_iter().map(source).collect()
+    reader.end()?;
+    if sources.len() != rows {
+        return Err(Damage::expected("a source for each row"));
+    }
+    let known = |number: &i64| usize::try_from(*number).is_ok_and(|number| number < source_count);
+    if !sources.iter().all(known) {
+        return Err(Damage::expected("a source of the segment"));
+    }
+    Ok(sources.into_iter().map(|number| number as u32).collect())
 }
 
 /// Reads the ranges of `rows` rows.

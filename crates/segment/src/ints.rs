@@ -122,11 +122,6 @@ impl Ints {
         Ok(ints.decode(reader.bytes()))
     }
 
-    /// How many numbers.
-    pub(crate) fn count(&self) -> usize {
-        self.count
-    }
-
     /// All numbers. `bytes` are those it was parsed from.
     pub(crate) fn decode(&self, bytes: &[u8]) -> Vec<i64> {
         let mut values = Vec::with_capacity(self.count);

@@ -29,7 +29,7 @@ mod value;
 mod zip;
 
 pub use bits::Rows;
-pub use encode::{EncodeSettings, Encoded, encode};
+pub use encode::{BLOCK_BYTES_MAX, EncodeSettings, Encoded, encode};
 #[doc(hidden)]
 pub use frame::decode_batch_unverified;
 pub use frame::{BatchCompression, decode_batch, encode_batch, encode_batch_with};

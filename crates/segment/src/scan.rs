@@ -185,12 +185,14 @@ impl Scan<'_> {
     fn cost(&self, predicate: &Predicate) -> u64 {
         match predicate {
             Predicate::All | Predicate::None => 0,
-            Predicate::And(parts) | Predicate::Or(parts) => parts.iter().map(|part| self.cost(part)).sum(),
+            Predicate::And(parts) | Predicate::Or(parts) => {
+                parts.iter().fold(0, |sum, part| sum.saturating_add(self.cost(part)))
+            }
             Predicate::Not(part) => self.cost(part),
             Predicate::Exists(field) => self.columns.heads_bytes(&|name| field.matches_or_contains(name)),
             Predicate::Field { field, .. } => self.columns.bytes(&|name| field.matches(name)),
             Predicate::AnyField(_) => self.columns.bytes(&|_| true),
-            Predicate::Nested { .. } => u64::MAX / 2,
+            Predicate::Nested { .. } => u64::MAX,
         }
     }
 }

@@ -250,3 +250,6 @@ impl fmt::Debug for Segment {
         f.debug_struct("Segment").field("summary", &self.summary).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@ fn small_blocks(rows: usize) -> EncodeSettings {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(generate::cases(48))]
 
     #[test]
     fn any_records_come_out_of_a_segment(records in records(0..120), size in 1usize..60, rows in 1usize..100) {

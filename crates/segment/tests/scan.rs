@@ -124,7 +124,7 @@ fn check(segment: &Segment, selection: &Selection) -> Result<usize, TestCaseErro
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(generate::cases(400))]
 
     #[test]
     fn a_scan_finds_what_asking_every_record_finds(

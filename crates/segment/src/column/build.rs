@@ -5,14 +5,11 @@
 
 use sawyer_model::ValueRef;
 
-use super::{Presence, kind};
+use super::{Presence, floats, kind};
 use crate::bytes::Put;
 use crate::ints;
 use crate::layout::Stats;
 use crate::text::{self, Texts};
-
-/// How floats are kept. Others can come.
-pub(super) const FLOATS_PLAIN: u8 = 0;
 
 /// Values on their way into a column.
 #[derive(Debug, Default)]
@@ -144,10 +141,7 @@ impl ValuesBuilder {
             match kind {
                 kind::BOOL => self.bools.iter().copied().collect::<crate::bits::Rows>().put(head),
                 kind::INT => ints::encode(head, &self.ints),
-                kind::FLOAT => {
-                    head.put_u8(FLOATS_PLAIN);
-                    self.floats.iter().for_each(|value| head.put_u64(value.to_bits()));
-                }
+                kind::FLOAT => floats::encode(head, &self.floats),
                 kind::TIMESTAMP => ints::encode(head, &self.times),
                 kind::STR => text::encode(&self.strs, head, data),
                 kind::JSON => text::encode(&self.jsons, head, data),

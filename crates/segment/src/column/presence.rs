@@ -121,19 +121,6 @@ impl Presence {
             }
         }
     }
-
-    /// The rows that have it.
-    pub(crate) fn rows(&self, len: usize) -> Rows {
-        match self {
-            Self::All { .. } => Rows::all(len),
-            Self::Bitmap { rows, .. } => rows.clone(),
-            Self::Few(few) => {
-                let mut rows = Rows::none(len);
-                few.iter().for_each(|row| rows.insert(*row as usize));
-                rows
-            }
-        }
-    }
 }
 
 /// Numbers of rows take less than a bit for each row when fewer than this part of the rows have the field.

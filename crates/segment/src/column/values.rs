@@ -4,11 +4,9 @@
 //! Invariant: the counts of all sub-columns follow from the number of values and their types, so that no count
 //! that was read alone decides how much is allocated.
 
-use std::ops::Range;
-
 use sawyer_model::{Timestamp, Value, ValueRef};
 
-use super::build::FLOATS_PLAIN;
+use super::floats::Floats;
 use super::{ELEMENTS_MAX, kind};
 use crate::bits::Rows;
 use crate::bytes::Reader;
@@ -26,7 +24,7 @@ pub(crate) struct Values {
     mixed: Option<(Vec<u8>, Vec<u32>)>,
     bools: Option<Rows>,
     ints: Option<Ints>,
-    floats: Range<usize>,
+    floats: Option<Floats>,
     times: Option<Ints>,
     strs: Option<Text>,
     jsons: Option<Text>,
@@ -43,6 +41,7 @@ struct Lists {
 #[derive(Debug)]
 pub(crate) struct Cursor {
     ints: IntsCursor,
+    floats: IntsCursor,
     times: IntsCursor,
     strs: TextCursor,
     jsons: TextCursor,
@@ -54,6 +53,7 @@ impl Default for Cursor {
     fn default() -> Self {
         Self {
             ints: IntsCursor::default(),
+            floats: IntsCursor::default(),
             times: IntsCursor::default(),
             strs: TextCursor::default(),
             jsons: TextCursor::default(),
@@ -89,7 +89,7 @@ impl Values {
             mixed,
             bools: None,
             ints: None,
-            floats: 0..0,
+            floats: None,
             times: None,
             strs: None,
             jsons: None,
@@ -102,11 +102,7 @@ impl Values {
             values.ints = Some(Ints::parse(reader, count)?);
         }
         if let Some(count) = has(kind::FLOAT) {
-            let encoding = reader.u8()?;
-            if encoding != FLOATS_PLAIN {
-                return Err(Damage::unknown("encoding of floats", encoding));
-            }
-            values.floats = reader.skip(count * size_of::<f64>())?;
+            values.floats = Some(Floats::parse(reader, count)?);
         }
         if let Some(count) = has(kind::TIMESTAMP) {
             values.times = Some(Ints::parse(reader, count)?);
@@ -121,11 +117,6 @@ impl Values {
             values.lists = Some(Lists::parse(reader, count, data_offset)?);
         }
         Ok(values)
-    }
-
-    /// How many values.
-    pub(crate) fn count(&self) -> usize {
-        self.count
     }
 
     /// The types of the values, a bit for each.
@@ -167,7 +158,9 @@ impl Values {
         Ok(match kind {
             kind::BOOL => ValueRef::Bool(self.bools.as_ref().expect(missing).contains(at)),
             kind::INT => ValueRef::Int(self.ints.as_ref().expect(missing).get(head, at, &mut cursor.ints)),
-            kind::FLOAT => ValueRef::Float(self.float(head, at)),
+            kind::FLOAT => {
+                ValueRef::Float(self.floats.as_ref().expect(missing).get(head, at, &mut cursor.floats))
+            }
             kind::TIMESTAMP => {
                 let nanos = self.times.as_ref().expect(missing).get(head, at, &mut cursor.times);
                 ValueRef::Timestamp(Timestamp::from_nanos(nanos))
@@ -225,12 +218,6 @@ impl Values {
             call(*cell, self.get_of(kind, head, cell.place as usize, data, cursor)?);
         }
         Ok(())
-    }
-
-    fn float(&self, head: &[u8], at: usize) -> f64 {
-        let start = self.floats.start + at * size_of::<f64>();
-        let bytes = head[start..start + size_of::<f64>()].try_into().expect("eight bytes were taken");
-        f64::from_bits(u64::from_le_bytes(bytes))
     }
 }
 

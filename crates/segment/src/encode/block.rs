@@ -8,7 +8,6 @@ use std::ops::Range;
 
 use sawyer_model::{RecordHead, Timestamp, ValueRef};
 
-use super::{ROW_BYTES, raw_bytes};
 use crate::bytes::checksum;
 use crate::column::ColumnBuilder;
 use crate::filter::FilterBuilder;
@@ -40,10 +39,14 @@ impl BlockBuilder {
         self.raw_bytes
     }
 
+    /// Counts what a row took.
+    pub(super) fn add_raw_bytes(&mut self, bytes: u64) {
+        self.raw_bytes += bytes;
+    }
+
     /// Starts a row; its fields follow.
     pub(super) fn begin(&mut self, head: RecordHead, stream: u32, source: u32) {
         self.heads.push(head, stream, source);
-        self.raw_bytes += ROW_BYTES;
         for (bounds, time) in [(&mut self.timestamps, head.timestamp), (&mut self.observed, head.observed)] {
             let (first, last) = bounds.get_or_insert((time, time));
             *first = (*first).min(time);
@@ -61,7 +64,6 @@ impl BlockBuilder {
             self.touched.push(name);
         }
         self.columns[at].push(self.heads.len() as u32 - 1, value);
-        self.raw_bytes += raw_bytes(value);
     }
 
     /// Writes the block, and is empty again.

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use sawyer_model::limits::{BATCH_TEXT_BYTES_MAX, NAME_BYTES_MAX, RECORD_FIELDS_MAX, VALUE_BYTES_MAX};
+use sawyer_model::limits::{BATCH_TEXT_BYTES_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
 use sawyer_model::{
     Batch, Covered, Error, ListRef, NameId, RecordHead, SeqRange, SourceId, Timestamp, ValueRef,
 };
@@ -141,7 +141,7 @@ impl<'a> Records<'a> {
         };
         let stream = self.rows.at_most(self.streams.len(), "a stream of the batch")?;
         let stream = *self.streams.get(stream).ok_or(Damage::expected("a stream of the batch"))?;
-        let field_count = self.rows.at_most(RECORD_FIELDS_MAX, "a record of fields within bounds")?;
+        let field_count = self.rows.count()?;
         let mut writer = batch.begin(head, stream);
         for _ in 0..field_count {
             let name = self.rows.at_most(self.names.len(), "a name of the batch")?;

@@ -5,7 +5,7 @@
 use hashbrown::HashMap;
 use sawyer_model::{Batch, RecordRef, SourceId, ValueRef};
 
-use super::{HEADER_BYTES, MAGIC, PLAIN, VERSION, ZSTD};
+use super::{BODY_BYTES_MAX, HEADER_BYTES, MAGIC, PLAIN, VERSION, ZSTD};
 use crate::bytes::{Put, checksum};
 use crate::column::kind;
 use crate::value::put_stream;
@@ -203,6 +203,9 @@ impl<'a> Encoder<'a> {
 /// The part of a frame behind its header, if compressing makes it shorter.
 fn compressed(body: &[u8]) -> Option<Vec<u8>> {
     const LEVEL: i32 = 1;
+    if body.len() > BODY_BYTES_MAX {
+        return None;
+    }
     let smaller = zstd::bulk::compress(body, LEVEL).ok().filter(|smaller| smaller.len() < body.len())?;
     let mut out = vec![ZSTD];
     out.put_varint(body.len() as u64);

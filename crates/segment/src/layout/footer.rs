@@ -42,6 +42,15 @@ pub(crate) struct Footer {
 impl Footer {
     /// The bytes of a footer, as they are stored.
     pub(crate) fn encode(&self) -> Vec<u8> {
+        let plain = self.encode_plain();
+        let mut stored = Vec::with_capacity(plain.len() / 2);
+        stored.put_varint(plain.len() as u64);
+        zip::put_zipped(&mut stored, &plain);
+        stored
+    }
+
+    /// The bytes of a footer before they are compressed.
+    pub(crate) fn encode_plain(&self) -> Vec<u8> {
         let mut plain = Vec::new();
         plain.put_varint(self.names.len() as u64);
         self.names.iter().for_each(|name| plain.put_text(name));
@@ -55,18 +64,19 @@ impl Footer {
         }
         plain.put_varint(self.blocks.len() as u64);
         self.blocks.iter().for_each(|block| put_block(&mut plain, block));
-        let mut stored = Vec::with_capacity(plain.len() / 2);
-        stored.put_varint(plain.len() as u64);
-        zip::put_zipped(&mut stored, &plain);
-        stored
+        plain
     }
 
     /// Reads a footer of a segment whose blocks and directories take `body_bytes` bytes, header included.
     pub(crate) fn decode(stored: &[u8], body_bytes: u64) -> Decoded<Self> {
         let mut reader = Reader::new(stored);
         let len = reader.at_most(FOOTER_BYTES_MAX, "a footer within bounds")?;
-        let plain = zip::unzip(&mut reader, len)?;
-        let mut reader = Reader::new(&plain);
+        Self::decode_plain(&zip::unzip(&mut reader, len)?, body_bytes)
+    }
+
+    /// Reads the bytes of [`Footer::encode_plain`].
+    pub(crate) fn decode_plain(plain: &[u8], body_bytes: u64) -> Decoded<Self> {
+        let mut reader = Reader::new(plain);
         let mut footer = Self { names: parse_names(&mut reader)?, ..Self::default() };
         for _ in 0..reader.count()? {
             footer.streams.push(parse_stream(&mut reader)?);

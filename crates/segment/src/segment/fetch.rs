@@ -10,7 +10,7 @@ use super::Segment;
 use super::parts::Window;
 use crate::bits::Rows;
 use crate::column::{Column, Cursor};
-use crate::encode::{ROW_BYTES, raw_bytes};
+use crate::encode::{ROW_BYTES, raw_bytes, text_bytes};
 use crate::error::{Damage, Place, Result, SegmentError};
 use crate::heads::{self, StreamRuns};
 use crate::layout::{ColumnEntry, part};
@@ -115,7 +115,7 @@ impl Segment {
         let place = Place::in_block("block", block);
         let raw_bytes_max = self.footer.blocks[block].raw_bytes;
         let room = (BATCH_TEXT_BYTES_MAX - out.text_bytes()) as u64;
-        let mut raw = 0;
+        let (mut raw, mut text) = (0, 0);
         let mut last_stream = None;
         for (slot, row) in rows.iter().enumerate() {
             let stream = heads.streams.stream_of(row);
@@ -136,7 +136,8 @@ impl Segment {
                         "no more bytes than the block was made of",
                     )));
                 }
-                if raw > room {
+                text += text_bytes(value);
+                if text > room {
                     return Err(SegmentError::Invalid("a batch cannot hold these records"));
                 }
                 writer.field_by_id(*name, value);

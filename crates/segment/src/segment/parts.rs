@@ -16,7 +16,7 @@ use crate::heads::{self, StreamRuns};
 use crate::layout::{ColumnEntry, Directory, part};
 use crate::source::{Data, Stored};
 
-/// Heads of neighbouring columns are read together up to this many bytes.
+/// Heads of neighbouring columns are read together up to about this many bytes.
 const WINDOW_BYTES: u64 = 64 << 10;
 
 /// Bytes of a block that were read ahead.
@@ -91,19 +91,13 @@ impl Segment {
     ) -> Result<Column> {
         let info = &self.footer.blocks[block];
         let place = Place::in_block("head of column", block).column(entry.name);
-        let len = entry.head.end - entry.head.start;
-        let head = if len >= WINDOW_BYTES {
-            self.bytes.read_checked(self.stored(block, &entry.head, entry.head_checksum), place)?
-        } else {
-            if !window.has(&entry.head) {
-                let end = info.bytes.min(entry.head.start + WINDOW_BYTES);
-                let bytes = self.bytes.read(info.offset + entry.head.start, end - entry.head.start, place)?;
-                *window = Window { start: entry.head.start, bytes };
-            }
-            let head = window.get(&entry.head).to_vec();
-            self.bytes.check(&head, entry.head_checksum, place.at(info.offset + entry.head.start))?;
-            head
-        };
+        if !window.has(&entry.head) {
+            let len = window.bytes_for(&entry.head).min(info.bytes - entry.head.start);
+            let bytes = self.bytes.read(info.offset + entry.head.start, len, place)?;
+            *window = Window { start: entry.head.start, bytes };
+        }
+        let head = window.get(&entry.head).to_vec();
+        self.bytes.check(&head, entry.head_checksum, place.at(info.offset + entry.head.start))?;
         let column =
             Column::parse(head, info.rows).map_err(place.at(info.offset + entry.head.start).damaged())?;
         if column.presence.count() != entry.count || column.values.mask() != entry.mask {
@@ -128,6 +122,15 @@ impl Segment {
 }
 
 impl Window {
+    /// How many bytes to read for a head that the window does not have: its own, and the more besides the more
+    /// heads were read in order.
+    fn bytes_for(&self, range: &Range<u64>) -> u64 {
+        let len = self.bytes.len() as u64;
+        let follows = (self.start..=self.start + len).contains(&range.start);
+        let ahead = if follows { (len * 2).min(WINDOW_BYTES) } else { 0 };
+        ahead.max(range.end - range.start)
+    }
+
     fn has(&self, range: &Range<u64>) -> bool {
         range.start >= self.start && range.end <= self.start + self.bytes.len() as u64
     }
@@ -137,7 +140,7 @@ impl Window {
     }
 }
 
-fn part_name(kind: u8) -> &'static str {
+pub(super) fn part_name(kind: u8) -> &'static str {
     match kind {
         part::STREAMS => "streams",
         part::TIMESTAMPS => "timestamps",

@@ -2,9 +2,12 @@
 //!
 //! Owns: [`Segment::verify`]. Invariant: a segment without a finding can be read whole.
 
+use std::collections::BTreeMap;
+
 use sawyer_model::Error;
 
 use super::Segment;
+use super::parts::part_name;
 use crate::error::{Place, Result};
 use crate::filter;
 use crate::layout::part;
@@ -20,6 +23,32 @@ impl Segment {
             self.verify_filter(block)?;
         }
         Ok(())
+    }
+
+    /// How many bytes the columns of each name and the other parts take, largest first: to see what a store is
+    /// made of.
+    ///
+    /// # Errors
+    /// As [`Segment::verify`].
+    pub fn column_bytes(&self) -> Result<Vec<(String, u64)>, Error> {
+        let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
+        let footer =
+            self.bytes.source.len() - self.footer.blocks.iter().map(|block| block.bytes).sum::<u64>();
+        sizes.insert("(directories and footer)".into(), footer);
+        for block in 0..self.footer.blocks.len() {
+            let directory = self.directory(block)?;
+            for column in &directory.columns {
+                let bytes = column.data.end - column.data.start + column.head.end - column.head.start;
+                *sizes.entry(self.name(column.name).to_owned()).or_default() += bytes;
+            }
+            for part in &directory.parts {
+                let name = format!("({})", part_name(part.kind));
+                *sizes.entry(name).or_default() += part.range.end - part.range.start;
+            }
+        }
+        let mut sizes: Vec<(String, u64)> = sizes.into_iter().collect();
+        sizes.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        Ok(sizes)
     }
 
     fn verify_filter(&self, block: usize) -> Result<()> {

@@ -5,6 +5,12 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use sawyer_model::{Batch, Record, SeqRange, SourceId, Stream, Timestamp, Value};
 
+/// So many cases, times `SAWYER_TEST_TIMES`: for long runs on demand.
+pub(crate) fn cases(count: u32) -> ProptestConfig {
+    let times = std::env::var("SAWYER_TEST_TIMES").ok().and_then(|times| times.parse().ok());
+    ProptestConfig::with_cases(count * times.unwrap_or(1))
+}
+
 /// A text that is likely to be like others, or anything.
 pub(crate) fn text() -> BoxedStrategy<String> {
     prop_oneof![

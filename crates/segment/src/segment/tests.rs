@@ -1,0 +1,93 @@
+//! What lies behind the compression of the footer survives any bytes too.
+
+use proptest::prelude::*;
+use sawyer_model::{RecordHead, SeqRange, Value, ValueRef};
+
+use super::*;
+use crate::encode::{EncodeSettings, encode};
+
+/// A segment of several blocks, streams, sources and types of values.
+fn segment_bytes() -> Vec<u8> {
+    let mut batch = Batch::new();
+    let streams: Vec<u32> = (0..3i64)
+        .map(|n| {
+            batch.add_stream(&Arc::new(Stream::new([
+                ("pod", Value::from(format!("cart-{n}"))),
+                ("n", n.into()),
+            ])))
+        })
+        .collect();
+    for row in 0..90u64 {
+        let head = RecordHead {
+            timestamp: Timestamp::from_millis(row as i64 * 7),
+            observed: Timestamp::from_millis(row as i64 * 7 + 2),
+            source: SourceId(u128::from(row % 4)),
+            range: SeqRange::new(row * 10, row * 10 + 9),
+        };
+        let mut writer = batch.begin(head, streams[row as usize % 3]);
+        writer.field("message", ValueRef::Str(&format!("line {row}")));
+        writer.field(["a", "b"][row as usize % 2], ValueRef::Int(row as i64));
+        if row % 3 == 0 {
+            writer
+                .field("tags", Value::List(vec![Value::from("x"), Value::Float(0.5), Value::Null]).as_ref());
+        }
+    }
+    let settings = EncodeSettings { block_rows_max: 20, ..EncodeSettings::default() };
+    encode(&[&batch], &settings).unwrap().bytes
+}
+
+/// Reads all that there is; whether it can be read does not matter, ending does.
+fn read_all(bytes: Bytes, footer: Footer) {
+    let directories = footer.blocks.iter().map(|_| OnceLock::new()).collect();
+    let summary = footer.summary(bytes.source.len());
+    let segment = Segment { bytes, summary, footer, directories, stream_tokens: OnceLock::new() };
+    for block in 0..segment.blocks().len() {
+        let _ = segment.decode_block(block);
+        let _ = segment.fields(block);
+        let rows = Rows::all(segment.blocks()[block].rows);
+        let _ = segment.groups(block, &rows, "message");
+        let _ = segment.groups(block, &rows, "pod");
+    }
+    let sources: Vec<SourceId> = segment.sources().to_vec();
+    for source in sources {
+        let _ = segment.find(RecordId { source, start: 70 });
+    }
+    let _ = segment.column_bytes();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_footer_ends_in_an_error_or_in_records(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 1usize..9), 1..4),
+    ) {
+        let bytes = Bytes { source: Arc::new(segment_bytes()), verify: false };
+        let len = bytes.source.len();
+        let tail = bytes.read(len - TAIL_BYTES as u64, TAIL_BYTES as u64, Place::of("tail")).unwrap();
+        let stored = parse_tail(&tail, len).unwrap();
+        let footer = bytes.read_checked(stored, Place::of("footer")).unwrap();
+        let footer = Footer::decode(&footer, stored.offset).unwrap();
+        let mut plain = footer.encode_plain();
+        prop_assert!(Footer::decode_plain(&plain, stored.offset).is_ok());
+        for (at, value, count) in changes {
+            let at = at.index(plain.len());
+            plain.iter_mut().skip(at).take(count).for_each(|byte| *byte = value);
+        }
+        if let Ok(footer) = Footer::decode_plain(&plain, stored.offset) {
+            read_all(bytes, footer);
+        }
+    }
+
+    #[test]
+    fn any_directory_ends_in_an_error_or_in_records(
+        block in 0usize..5, at in any::<prop::sample::Index>(), value: u8, count in 1usize..6,
+    ) {
+        let mut raw = segment_bytes();
+        let segment = Segment::open(Arc::new(raw.clone())).unwrap();
+        let stored = segment.blocks()[block % segment.blocks().len()].directory;
+        let at = stored.offset as usize + at.index(stored.len as usize);
+        raw.iter_mut().skip(at).take(count).for_each(|byte| *byte = value);
+        read_all(Bytes { source: Arc::new(raw), verify: false }, segment.footer);
+    }
+}

@@ -1,0 +1,212 @@
+//! Any bytes give records or an error: no panic, no endless work, no unbounded memory.
+
+#[path = "support/generate.rs"]
+mod generate;
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use sawyer_model::{Batch, Error, ErrorKind, Timestamp};
+use sawyer_query::search::{Budget, SearchStats, Selection};
+use sawyer_query::{Context, FieldPattern, FieldTest, Predicate};
+use sawyer_segment::{
+    BatchCompression, EncodeSettings, Rows, Segment, decode_batch, decode_batch_unverified, encode,
+    encode_batch_with,
+};
+
+use self::generate::{batches, exact_all, records};
+
+/// A change to bytes.
+#[derive(Clone, Debug)]
+enum Damage {
+    Flip(prop::sample::Index, u8),
+    Set(prop::sample::Index, Vec<u8>),
+    Cut(prop::sample::Index),
+    Copy(prop::sample::Index, prop::sample::Index, usize),
+    Insert(prop::sample::Index, Vec<u8>),
+}
+
+impl Damage {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        let place = |at: &prop::sample::Index, bytes: &[u8]| at.index(bytes.len());
+        match self {
+            _ if bytes.is_empty() => {}
+            Self::Flip(at, bit) => {
+                let at = place(at, bytes);
+                bytes[at] ^= 1 << bit;
+            }
+            Self::Set(at, value) => {
+                let at = place(at, bytes);
+                for (byte, value) in bytes[at..].iter_mut().zip(value) {
+                    *byte = *value;
+                }
+            }
+            Self::Cut(at) => bytes.truncate(place(at, bytes)),
+            Self::Copy(from, to, len) => {
+                let (from, to) = (place(from, bytes), place(to, bytes));
+                let len = (*len).min(bytes.len() - from).min(bytes.len() - to);
+                bytes.copy_within(from..from + len, to);
+            }
+            Self::Insert(at, more) => {
+                let at = place(at, bytes);
+                bytes.splice(at..at, more.iter().copied());
+            }
+        }
+    }
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let bytes = || {
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 1..12),
+            prop::sample::select(vec![
+                vec![0xff; 9],
+                vec![0xff, 0xff, 0xff, 0xff, 0x0f],
+                vec![0; 8],
+                vec![0x7f; 8]
+            ]),
+        ]
+    };
+    prop_oneof![
+        4 => (any::<prop::sample::Index>(), 0u8..8).prop_map(|(at, bit)| Damage::Flip(at, bit)),
+        4 => (any::<prop::sample::Index>(), bytes()).prop_map(|(at, bytes)| Damage::Set(at, bytes)),
+        1 => any::<prop::sample::Index>().prop_map(Damage::Cut),
+        2 => (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 1usize..64)
+            .prop_map(|(from, to, len)| Damage::Copy(from, to, len)),
+        1 => (any::<prop::sample::Index>(), bytes()).prop_map(|(at, bytes)| Damage::Insert(at, bytes)),
+    ]
+}
+
+fn segment_bytes(batches: &[Batch], rows: usize) -> Vec<u8> {
+    let batches: Vec<&Batch> = batches.iter().collect();
+    encode(&batches, &EncodeSettings { block_rows_max: rows, ..EncodeSettings::default() }).unwrap().bytes
+}
+
+/// Asks a segment everything; gives its records, if all can be read.
+fn ask_everything(segment: &Segment) -> Result<Vec<Batch>, Error> {
+    let any = Predicate::AnyField(FieldTest::contains("e", false));
+    let word = Predicate::AnyField(FieldTest::words("timeout 7", &Context::default()));
+    let field = Predicate::field(FieldPattern::name("message"), FieldTest::exact("error"));
+    let mut batches = Vec::new();
+    for block in 0..segment.blocks().len() {
+        for predicate in [&any, &word, &field] {
+            let selection =
+                Selection { predicate: predicate.clone(), start: Timestamp::MIN, end: Timestamp::MAX };
+            let _ = segment.scan(block, &selection, &Budget::unlimited(), &mut SearchStats::default());
+        }
+        let _ = segment.fields(block);
+        let rows = Rows::all(segment.blocks()[block].rows);
+        for field in ["message", "pod", "timestamp"] {
+            let _ = segment.groups(block, &rows, field);
+        }
+        let _ = segment.positions(block, &rows);
+    }
+    for block in 0..segment.blocks().len() {
+        batches.push(segment.decode_block(block)?);
+    }
+    segment.verify()?;
+    Ok(batches)
+}
+
+fn is_clear(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Invalid) && !error.chain().is_empty()
+}
+
+proptest! {
+    #![proptest_config(generate::cases(300))]
+
+    #[test]
+    fn a_damaged_segment_gives_the_right_records_or_an_error(
+        records in records(1..40), rows in 3usize..50, damage in prop::collection::vec(damage(), 1..4),
+    ) {
+        let batches = batches(&records, 20);
+        let bytes = segment_bytes(&batches, rows);
+        let mut damaged = bytes.clone();
+        damage.iter().for_each(|damage| damage.apply(&mut damaged));
+        let result = Segment::open(Arc::new(damaged.clone())).and_then(|segment| ask_everything(&segment));
+        match result {
+            Ok(found) => prop_assert_eq!(exact_all(&found), exact_all(&batches)),
+            Err(error) => {
+                prop_assert!(damaged != bytes);
+                prop_assert!(is_clear(&error), "{error:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_lies_behind_the_checksums_survives_any_bytes(
+        records in records(1..40), rows in 3usize..50, damage in prop::collection::vec(damage(), 1..3),
+    ) {
+        let mut bytes = segment_bytes(&batches(&records, 20), rows);
+        damage.iter().for_each(|damage| damage.apply(&mut bytes));
+        match Segment::open_unverified(Arc::new(bytes)).and_then(|segment| ask_everything(&segment)) {
+            Ok(_) => {}
+            Err(error) => prop_assert!(is_clear(&error), "{error:?}"),
+        }
+    }
+
+    #[test]
+    fn a_damaged_frame_gives_the_same_batch_or_an_error(
+        records in records(1..40), zip: bool, damage in prop::collection::vec(damage(), 1..3),
+    ) {
+        let batch: Batch = records.iter().collect();
+        let compression = if zip { BatchCompression::Zstd } else { BatchCompression::Plain };
+        let mut bytes = encode_batch_with(&batch, compression);
+        damage.iter().for_each(|damage| damage.apply(&mut bytes));
+        match decode_batch(&bytes) {
+            Ok(found) => prop_assert_eq!(exact_all([&found]), exact_all([&batch])),
+            Err(error) => prop_assert!(is_clear(&error), "{error:?}"),
+        }
+        if let Err(error) = decode_batch_unverified(&bytes) {
+            prop_assert!(is_clear(&error), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_no_segment(bytes: Vec<u8>, version in 0u8..3) {
+        let mut named = b"SAWYSEG".to_vec();
+        named.push(version);
+        named.extend_from_slice(&bytes);
+        for bytes in [bytes, named.clone()] {
+            prop_assert!(is_clear(&Segment::open(Arc::new(bytes.clone())).map(|_| ()).unwrap_err()));
+            prop_assert!(is_clear(&decode_batch(&bytes).map(|_| ()).unwrap_err()));
+        }
+        named[..7].copy_from_slice(b"SAWYBAT");
+        prop_assert!(is_clear(&decode_batch_unverified(&named).map(|_| ()).err().unwrap_or_else(|| Error::new(ErrorKind::Corrupt, "x"))));
+    }
+}
+
+#[test]
+fn an_error_names_the_place() {
+    let stream = Arc::new(sawyer_model::Stream::new([("pod", sawyer_model::Value::from("a"))]));
+    let mut batch = Batch::new();
+    let number = batch.add_stream(&stream);
+    for row in 0..100u64 {
+        let head = sawyer_model::RecordHead {
+            timestamp: Timestamp::from_secs(row as i64),
+            observed: Timestamp::from_secs(row as i64),
+            source: sawyer_model::SourceId(1),
+            range: sawyer_model::SeqRange::new(row, row + 1),
+        };
+        batch
+            .begin(head, number)
+            .field("message", sawyer_model::ValueRef::Str(&format!("line number {row}")));
+    }
+    let mut bytes = segment_bytes(&[batch], 1000);
+    bytes[20] ^= 1;
+    let segment = Segment::open(Arc::new(bytes)).unwrap();
+    let error = segment.decode_block(0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let told = error.chain();
+    assert!(told.starts_with("checksum of column block=0 column=0 offset=8 does not match"), "{told}");
+    assert!(segment.timestamps(0).is_ok());
+}
+
+#[test]
+fn a_newer_version_is_named() {
+    let mut bytes = segment_bytes(&[Batch::new()], 10);
+    bytes[7] = 200;
+    let error = Segment::open(Arc::new(bytes)).map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert_eq!(error.message(), "segment is made by a newer version: version=200");
+}

@@ -1,0 +1,179 @@
+//! Files of every version that was ever written can be read.
+//!
+//! `SAWYER_WRITE_GOLDEN=1 cargo test -p sawyer-segment --test golden` writes those of the present version, once.
+
+#[path = "support/generate.rs"]
+#[allow(dead_code, reason = "other tests generate, this one compares only")]
+mod generate;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sawyer_model::{Batch, ErrorKind, Record, SeqRange, SourceId, Stream, Timestamp, Value};
+use sawyer_segment::{
+    BatchCompression, EncodeSettings, Segment, decode_batch, encode, encode_batch, encode_batch_with,
+};
+
+use self::generate::{exact, exact_all};
+
+/// The versions that were released, or may be: all of them are read.
+const VERSIONS: [u32; 1] = [1];
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn float(n: u64) -> Value {
+    match n % 5 {
+        0 => Value::Float(f64::from_bits(0x7ff8_dead_beef_0001)),
+        1 => Value::Float(-0.0),
+        _ => Value::Float(n as f64 / 3.0),
+    }
+}
+
+/// Records that make use of every encoding.
+fn golden_records() -> Vec<Record> {
+    let streams: Vec<Arc<Stream>> = (0..3i64)
+        .map(|n| {
+            let fields = [
+                ("namespace", Value::from("shop")),
+                ("pod", Value::from(format!("cart-{n}"))),
+                ("n", n.into()),
+            ];
+            Arc::new(Stream::new(fields))
+        })
+        .collect();
+    (0..1500u64)
+        .map(|n| {
+            let mix = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let id = format!("{mix:016x}{:016x}", mix.rotate_left(17));
+            let mut fields: Vec<(Box<str>, Value)> = vec![
+                (
+                    "message".into(),
+                    Value::from(format!("GET /carts/{} took {} ms: 결제", mix % 5000, n % 977)),
+                ),
+                ("level".into(), Value::from(["info", "warn", "error"][(mix >> 60) as usize % 3])),
+                ("service".into(), Value::from("cart")),
+                ("trace_id".into(), Value::from(id.as_str())),
+                (
+                    "uuid".into(),
+                    Value::from(format!(
+                        "{}-{}-{}-{}-{}",
+                        &id[..8],
+                        &id[8..12],
+                        &id[12..16],
+                        &id[16..20],
+                        &id[20..]
+                    )),
+                ),
+                ("count".into(), Value::Int((mix >> 50) as i64)),
+                ("duration".into(), Value::Float((mix >> 48) as f64 / 1000.0)),
+                ("ratio".into(), float(n)),
+                ("at".into(), Value::Timestamp(Timestamp::from_millis(n as i64 * 1000))),
+                ("ok".into(), Value::Bool(n.is_multiple_of(3))),
+                (
+                    "mixed".into(),
+                    [Value::Int(1), Value::from("one"), Value::Null, Value::Bool(true), float(n)]
+                        [n as usize % 5]
+                        .clone(),
+                ),
+                (
+                    "tags".into(),
+                    Value::List(
+                        (0..n % 4)
+                            .map(|tag| if tag == 2 { Value::Null } else { Value::from(format!("t{tag}")) })
+                            .collect(),
+                    ),
+                ),
+            ];
+            if n.is_multiple_of(2) {
+                fields.push(("items".into(), Value::Json(format!("[{{\"price\":{n}}}]").into())));
+            }
+            if n.is_multiple_of(400) {
+                fields.push((format!("rare.{n}").into(), Value::from("x")));
+                fields.push(("_original".into(), Value::from("")));
+            }
+            let (start, len) = (n / 3 * 100, if n.is_multiple_of(50) { 90 } else { 100 });
+            Record {
+                timestamp: Timestamp::from_nanos(1_700_000_000_000_000_000 + (n as i64) * 1_000_000),
+                observed: Timestamp::from_nanos(
+                    1_700_000_000_000_000_000 + (n as i64) * 1_000_000 + (mix >> 45) as i64,
+                ),
+                source: SourceId(u128::from(n % 3) + (u128::from(n / 900) << 90)),
+                range: SeqRange { start, end: start + len },
+                stream: Arc::clone(&streams[n as usize % 3]),
+                fields,
+            }
+        })
+        .collect()
+}
+
+fn golden_batch() -> Batch {
+    let mut batch: Batch = golden_records().iter().collect();
+    batch.cover(SourceId(77), SeqRange::new(5, 50));
+    batch.retain(|record| !record.range().start.is_multiple_of(700));
+    batch
+}
+
+fn write_golden(version: u32) {
+    let batch = golden_batch();
+    let settings = EncodeSettings { block_rows_max: 1100, ..EncodeSettings::default() };
+    let segment = encode(&[&batch], &settings).unwrap().bytes;
+    std::fs::create_dir_all(path("")).unwrap();
+    std::fs::write(path(&format!("segment-v{version}.bin")), segment).unwrap();
+    let mut few = Batch::new();
+    batch.iter().take(60).for_each(|record| few.push_ref(record));
+    few.cover(SourceId(77), SeqRange::new(5, 50));
+    std::fs::write(path(&format!("batch-v{version}.bin")), encode_batch(&few)).unwrap();
+    std::fs::write(
+        path(&format!("batch-zstd-v{version}.bin")),
+        encode_batch_with(&few, BatchCompression::Zstd),
+    )
+    .unwrap();
+}
+
+#[test]
+fn files_of_every_version_are_read() {
+    if std::env::var_os("SAWYER_WRITE_GOLDEN").is_some() {
+        write_golden(*VERSIONS.last().unwrap());
+    }
+    let expected = golden_batch();
+    for version in VERSIONS {
+        let read = |name: &str| std::fs::read(path(&format!("{name}-v{version}.bin"))).unwrap();
+        let segment = Segment::open(Arc::new(read("segment"))).unwrap();
+        segment.verify().unwrap();
+        let found: Vec<Batch> =
+            (0..segment.blocks().len()).map(|block| segment.decode_block(block).unwrap()).collect();
+        assert!(found.len() > 1);
+        assert_eq!(exact_all(&found), exact_all([&expected]));
+        for name in ["batch", "batch-zstd"] {
+            let batch = decode_batch(&read(name)).unwrap();
+            assert_eq!(
+                batch.covered().last().map(|part| (part.source, part.range)),
+                Some((SourceId(77), SeqRange::new(5, 50)))
+            );
+            assert_eq!(batch.len(), 60);
+            for (found, expected) in batch.iter().zip(expected.iter()) {
+                assert_eq!(exact(&found.to_record()), exact(&expected.to_record()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_found() {
+    let bytes = std::fs::read(path("segment-v1.bin")).unwrap();
+    let batch = std::fs::read(path("batch-v1.bin")).unwrap();
+    for at in (0..bytes.len()).step_by(97).chain(0..8).chain(bytes.len() - 20..bytes.len()) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1 << (at % 8);
+        let result = Segment::open(Arc::new(damaged)).and_then(|segment| segment.verify());
+        let kind = result.expect_err("the flip is noticed").kind();
+        assert!(matches!(kind, ErrorKind::Corrupt | ErrorKind::Invalid), "byte {at}: {kind:?}");
+    }
+    for at in (0..batch.len()).step_by(13) {
+        let mut damaged = batch.clone();
+        damaged[at] ^= 1 << (at % 8);
+        assert!(decode_batch(&damaged).is_err(), "byte {at}");
+    }
+}
