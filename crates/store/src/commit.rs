@@ -234,7 +234,8 @@ fn prepare(committed: &Sources, batches: &[Arc<Batch>]) -> Group {
 /// The same refusal for everybody in a group.
 fn refuse_all(error: Error, count: usize) -> Vec<Result<Appended, Error>> {
     let (kind, message) = (error.kind(), error.chain());
-    let mut answers: Vec<Result<Appended, Error>> = (1..count).map(|_| Err(Error::new(kind, &*message))).collect();
+    let mut answers: Vec<Result<Appended, Error>> =
+        (1..count).map(|_| Err(Error::new(kind, &*message))).collect();
     answers.push(Err(error));
     answers
 }

@@ -18,7 +18,7 @@ use crate::{merge, retention, wal};
 
 /// What a merge came to.
 enum Merged {
-    Segment(Sealed),
+    Segment(Box<Sealed>),
     /// An input cannot be read, or the store is closing.
     Nothing,
 }
@@ -37,9 +37,8 @@ impl Engine {
         let mut merging = self.merging.lock();
         let segments = self.live.read().segments.clone();
         let entries: Vec<_> = segments.iter().map(|segment| segment.entry).collect();
-        let busy = |id: u64| {
-            merging.contains(&id) || segments.iter().any(|s| s.entry.id == id && s.is_damaged())
-        };
+        let busy =
+            |id: u64| merging.contains(&id) || segments.iter().any(|s| s.entry.id == id && s.is_damaged());
         let chosen = merge::choose(&entries, self.plan.merged_bytes_max, self.clock.now(), busy)?;
         merging.extend(&chosen);
         Some(segments.into_iter().filter(|segment| chosen.contains(&segment.entry.id)).collect())
@@ -47,7 +46,7 @@ impl Engine {
 
     fn merge(&self, inputs: &[Arc<Sealed>]) -> Result<bool> {
         let Merged::Segment(merged) = self.write_merged(inputs)? else { return Ok(false) };
-        let merged = Arc::new(merged);
+        let merged: Arc<Sealed> = Arc::from(merged);
         self.sync_segments(std::slice::from_ref(&merged))?;
         let mut keeper = self.keeper.lock();
         if !inputs.iter().all(|input| keeper.catalogue().find(input.entry.id).is_some()) {
@@ -91,7 +90,7 @@ impl Engine {
             }
         }
         let stray = inputs.first().is_some_and(|input| input.entry.stray);
-        self.write_segment(&batches, stray).map(Merged::Segment)
+        self.write_segment(&batches, stray).map(|segment| Merged::Segment(Box::new(segment)))
     }
 
     /// Notes that a segment cannot be read. A damaged one is left out from now on, and put aside soon.

@@ -33,12 +33,18 @@ impl Counters {
         let gauge = |name, help| metrics.gauge(name, help, &[]);
         Self {
             records: counter("sawyer_store_records", "Records stored"),
-            duplicates: counter("sawyer_store_duplicates", "Records left out because they were stored before"),
+            duplicates: counter(
+                "sawyer_store_duplicates",
+                "Records left out because they were stored before",
+            ),
             commits: counter("sawyer_store_commits", "Writes to the write-ahead log, each synced"),
             wal_bytes: counter("sawyer_store_wal_written_bytes", "Bytes written to the write-ahead log"),
             refused: counter("sawyer_store_refused_groups", "Groups of batches sent back to their senders"),
             sealed: counter("sawyer_store_sealed_segments", "Segments made from records in memory"),
-            sealed_bytes: counter("sawyer_store_sealed_bytes", "Bytes of segments made from records in memory"),
+            sealed_bytes: counter(
+                "sawyer_store_sealed_bytes",
+                "Bytes of segments made from records in memory",
+            ),
             merged: counter("sawyer_store_merges", "Merges of segments"),
             merged_bytes: counter("sawyer_store_merged_bytes", "Bytes of segments made by merging"),
             expired: counter("sawyer_store_expired_segments", "Segments removed by retention"),

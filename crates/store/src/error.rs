@@ -55,7 +55,9 @@ impl StoreError {
         match self {
             Self::Unwritable { .. } => ErrorKind::Invalid,
             Self::Locked { .. } => ErrorKind::Conflict,
-            Self::Disk { .. } | Self::Full { .. } | Self::Behind { .. } | Self::Busy { .. } => ErrorKind::Retry,
+            Self::Disk { .. } | Self::Full { .. } | Self::Behind { .. } | Self::Busy { .. } => {
+                ErrorKind::Retry
+            }
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Newer { .. } | Self::TooLarge { .. } => ErrorKind::Invalid,
             Self::Encode { source } => source.kind(),

@@ -48,7 +48,13 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     pub(crate) fn new(catalogue: Catalogue, segment_next: u64) -> Self {
-        Self { catalogue, segment_next, waiting: Vec::new(), superfluous: Vec::new(), damaged_logs: Vec::new() }
+        Self {
+            catalogue,
+            segment_next,
+            waiting: Vec::new(),
+            superfluous: Vec::new(),
+            damaged_logs: Vec::new(),
+        }
     }
 
     /// The catalogue in force.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use sawyer_model::{Batch, Timestamp};
+use sawyer_model::{Batch, RecordRef, Timestamp};
 
 use crate::sources::Sources;
 
@@ -63,7 +63,7 @@ impl Held {
 
 /// Earliest and latest timestamp of the records.
 pub(crate) fn time_span(batch: &Batch) -> Option<(Timestamp, Timestamp)> {
-    let times = batch.iter().map(|record| record.timestamp());
+    let times = batch.iter().map(RecordRef::timestamp);
     times.fold(None, |span, time| match span {
         None => Some((time, time)),
         Some((min, max)) => Some((time.min(min), time.max(max))),
@@ -73,7 +73,7 @@ pub(crate) fn time_span(batch: &Batch) -> Option<(Timestamp, Timestamp)> {
 impl Generation {
     /// Adds a batch that is durable.
     pub(crate) fn push(&mut self, batch: &Arc<Batch>, now: Timestamp) {
-        self.started.get_or_insert(now);
+        self.start(now);
         self.covered.commit(batch, now);
         self.rows += batch.len() as u64;
         let Some(new) = Held::new(Arc::clone(batch)) else { return };
@@ -91,6 +91,11 @@ impl Generation {
         }
         self.bytes += batch.bytes() + BATCH_OVERHEAD_BYTES;
         self.held.push(new);
+    }
+
+    /// Says that the log has something of it, so that it has to be sealed for the log to go.
+    pub(crate) fn start(&mut self, now: Timestamp) {
+        self.started.get_or_insert(now);
     }
 
     /// The batches.
@@ -113,7 +118,7 @@ impl Generation {
         &self.covered
     }
 
-    /// When its first batch came; none if none did.
+    /// When the log got the first of it; none if it has nothing.
     pub(crate) fn started(&self) -> Option<Timestamp> {
         self.started
     }
@@ -131,7 +136,7 @@ impl Generation {
 
 #[cfg(test)]
 mod tests {
-    use sawyer_model::{RecordHead, RecordRef, SeqRange, SourceId, Stream};
+    use sawyer_model::{RecordHead, SeqRange, SourceId, Stream};
 
     use super::*;
 

@@ -147,7 +147,8 @@ impl Opening {
             Found::Nothing => {
                 // A new folder. The catalogue is written before the first log, so one with data has one.
                 for folder in [SEGMENT_DIR, WAL_DIR] {
-                    let entries = self.disk.read_dir(Path::new(folder)).map_err(StoreError::disk("list files"))?;
+                    let entries =
+                        self.disk.read_dir(Path::new(folder)).map_err(StoreError::disk("list files"))?;
                     if !entries.is_empty() {
                         let reason = format!("it is missing, and there is data in {folder}/");
                         return Err(StoreError::Corrupt { path: CATALOGUE_FILE.into(), reason });
@@ -170,7 +171,8 @@ impl Opening {
             }
         }
         segments.sort_by_key(|segment| segment.entry.id);
-        let entries = self.disk.read_dir(Path::new(SEGMENT_DIR)).map_err(StoreError::disk("list segments"))?;
+        let entries =
+            self.disk.read_dir(Path::new(SEGMENT_DIR)).map_err(StoreError::disk("list segments"))?;
         for id in entries.iter().filter_map(|entry| segment_of(&entry.name)) {
             next = next.max(id + 1);
             if catalogue.find(id).is_none() {
@@ -203,7 +205,8 @@ impl Opening {
 
     /// Reads the log from where the catalogue ends.
     fn replay(&self, catalogue: &Catalogue) -> Result<Replayed> {
-        let entries = self.disk.read_dir(Path::new(WAL_DIR)).map_err(StoreError::disk("list the write-ahead log"))?;
+        let entries =
+            self.disk.read_dir(Path::new(WAL_DIR)).map_err(StoreError::disk("list the write-ahead log"))?;
         let mut replayed = Replayed {
             active: Generation::default(),
             frozen: Vec::new(),
@@ -233,6 +236,11 @@ impl Opening {
         if let Some(version) = frames.unknown_version {
             return Err(StoreError::Newer { path: path.display().to_string(), version });
         }
+        if frames.payloads.is_empty() {
+            self.remove_empty_log(&path, frames.torn_bytes);
+            return Ok(());
+        }
+        replayed.active.start(self.clock.now());
         let mut undecodable = 0;
         for payload in frames.payloads {
             match sawyer_segment::decode_batch(&bytes[payload]) {
@@ -270,12 +278,19 @@ impl Opening {
         }
     }
 
+    /// A file whose first write was not finished has nothing to keep.
+    fn remove_empty_log(&self, path: &Path, torn_bytes: usize) {
+        if torn_bytes > 0 {
+            warn_torn(path, torn_bytes);
+        }
+        if let Err(error) = self.disk.remove_file(path) {
+            tracing::warn!(%error, "remove a file of the write-ahead log");
+        }
+    }
+
     /// Cuts off what a loss of power left of the last write, so that it is told once.
     fn cut_torn(&self, path: &Path, torn_bytes: usize, good_len: u64) {
-        tracing::warn!(
-            path = %path.display(), torn_bytes,
-            "the write-ahead log ends in a write that was not finished (nobody was promised it); it is left out"
-        );
+        warn_torn(path, torn_bytes);
         let cut = self.disk.open_append(path).and_then(|mut file| {
             file.truncate(good_len)?;
             file.sync_data()
@@ -284,4 +299,11 @@ impl Opening {
             tracing::warn!(%error, "cut the end of the write-ahead log");
         }
     }
+}
+
+fn warn_torn(path: &Path, torn_bytes: usize) {
+    tracing::warn!(
+        path = %path.display(), torn_bytes,
+        "the write-ahead log ends in a write that was not finished (nobody was promised it); it is left out"
+    );
 }

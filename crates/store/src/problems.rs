@@ -50,7 +50,12 @@ impl ProblemLog {
 }
 
 /// Moves a damaged file into the quarantine, with a note beside it that says why. Gives its new path.
-pub(crate) fn quarantine(disk: &dyn Disk, path: &Path, why: &str, now: Timestamp) -> sawyer_disk::Result<PathBuf> {
+pub(crate) fn quarantine(
+    disk: &dyn Disk,
+    path: &Path,
+    why: &str,
+    now: Timestamp,
+) -> sawyer_disk::Result<PathBuf> {
     let folder = Path::new(QUARANTINE_DIR);
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut target = folder.join(&name);

@@ -25,9 +25,8 @@ impl Engine {
     pub(crate) fn freeze_if_due(&self, at_once: bool) {
         let mut writer = self.writer.lock();
         let started = self.live.read().active.started();
-        let due = started.is_some_and(|started| {
-            at_once || self.clock.now().since(started) >= self.plan.seal_interval
-        });
+        let due = started
+            .is_some_and(|started| at_once || self.clock.now().since(started) >= self.plan.seal_interval);
         if due {
             self.freeze(&mut writer);
         }

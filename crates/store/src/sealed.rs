@@ -103,7 +103,11 @@ impl Sealed {
     /// Opens the segment of a catalogue's entry.
     ///
     /// `NotFound` if its file is missing, `Corrupt` if it is not what the entry says.
-    pub(crate) fn open(disk: &Arc<dyn Disk>, handles: &Arc<Handles>, entry: SegmentEntry) -> Result<Self, Error> {
+    pub(crate) fn open(
+        disk: &Arc<dyn Disk>,
+        handles: &Arc<Handles>,
+        entry: SegmentEntry,
+    ) -> Result<Self, Error> {
         let path = segment_path(entry.id);
         let len = disk.metadata(&path).map_err(|error| {
             let kind = if error.is_not_found() { ErrorKind::NotFound } else { ErrorKind::Retry };
@@ -123,7 +127,11 @@ impl Sealed {
         });
         let segment = Segment::open(source)?;
         if segment.rows() != entry.rows {
-            return corrupt(format!("the number of its records is {}, expected {}", segment.rows(), entry.rows));
+            return corrupt(format!(
+                "the number of its records is {}, expected {}",
+                segment.rows(),
+                entry.rows
+            ));
         }
         Ok(Self { entry, segment, damaged: AtomicBool::new(false) })
     }

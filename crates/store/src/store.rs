@@ -48,7 +48,12 @@ impl Store {
     /// `Conflict` if another process has it open, `Invalid` if it cannot be written or was made by a newer
     /// version, `Corrupt` if both copies of the catalogue are damaged, `Retry` if the disk is full or fails.
     /// Damaged segments and logs are no error; see [`Store::problems`].
-    pub fn open(disk: Arc<dyn Disk>, plan: StorePlan, clock: Clock, metrics: &Metrics) -> Result<Self, Error> {
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        plan: StorePlan,
+        clock: Clock,
+        metrics: &Metrics,
+    ) -> Result<Self, Error> {
         let engine = Arc::new(open(disk, plan, clock, metrics, true)?);
         let store = Self { engine, threads: Mutex::default() };
         store.start_threads()?;
@@ -120,8 +125,13 @@ impl Store {
     /// Stores a batch without waiting: `done` is called when it is durable, or refused, on the thread that
     /// writes; it must return at once. Errors are as for [`Store::append`]; `Retry` also comes at once when too
     /// many batches wait.
-    pub fn append_with(&self, batch: Arc<Batch>, done: impl FnOnce(Result<Appended, Error>) + Send + 'static) {
-        if let Err((error, pending)) = self.engine.queue.push(Pending { batch, done: Box::new(done) }, false) {
+    pub fn append_with(
+        &self,
+        batch: Arc<Batch>,
+        done: impl FnOnce(Result<Appended, Error>) + Send + 'static,
+    ) {
+        if let Err((error, pending)) = self.engine.queue.push(Pending { batch, done: Box::new(done) }, false)
+        {
             (pending.done)(Err(error.into()));
         }
     }
@@ -197,7 +207,11 @@ impl Engine {
             if let Err(error) = work()
                 && let Some(held_back) = self.refusals.pass(self.clock.now())
             {
-                tracing::error!(error = Error::from(error).chain(), held_back, "background work of the store");
+                tracing::error!(
+                    error = Error::from(error).chain(),
+                    held_back,
+                    "background work of the store"
+                );
             }
             if !self.is_stopping() {
                 self.work.wait_since(seen, LOOK_INTERVAL);

@@ -121,9 +121,8 @@ impl<T: Default> Counts<T> {
         ranked.extend(self.others.iter().map(|(scalar, counted)| (SortKey::Scalar(scalar), weight(counted))));
         ranked.extend(self.texts.iter().map(|(text, counted)| (SortKey::Text(text), weight(counted))));
         let limit = limit.min(ranked.len());
-        let by_rank = |a: &(SortKey<'_>, u64), b: &(SortKey<'_>, u64)| {
-            (Reverse(a.1), &a.0).cmp(&(Reverse(b.1), &b.0))
-        };
+        let by_rank =
+            |a: &(SortKey<'_>, u64), b: &(SortKey<'_>, u64)| (Reverse(a.1), &a.0).cmp(&(Reverse(b.1), &b.0));
         if limit > 0 && limit < ranked.len() {
             ranked.select_nth_unstable_by(limit - 1, by_rank);
         }
@@ -167,7 +166,9 @@ impl Counts<u64> {
 /// The text of a value, as people see it.
 pub(super) fn starts_with(value: ValueRef<'_>, prefix_lowercase: &str) -> bool {
     let text = match value {
-        ValueRef::Str(text) | ValueRef::Json(text) => return text.to_lowercase().starts_with(prefix_lowercase),
+        ValueRef::Str(text) | ValueRef::Json(text) => {
+            return text.to_lowercase().starts_with(prefix_lowercase);
+        }
         ValueRef::Bool(value) => value.to_string(),
         ValueRef::Int(value) => value.to_string(),
         ValueRef::Float(value) => value.to_string(),

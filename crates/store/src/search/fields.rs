@@ -47,10 +47,20 @@ pub(super) fn fields(engine: &Engine, selection: &Selection, budget: &Budget) ->
     }
     let fields = all.fields.into_iter().map(|(name, summary)| FieldInfo {
         name,
-        types: TYPES.iter().enumerate().filter(|(bit, _)| summary.types >> bit & 1 == 1).map(|(_, t)| *t).collect(),
+        types: TYPES
+            .iter()
+            .enumerate()
+            .filter(|(bit, _)| summary.types >> bit & 1 == 1)
+            .map(|(_, t)| *t)
+            .collect(),
         count: summary.count,
     });
-    Ok(Fields { fields: fields.collect(), rows: all.rows, sampled: left_out.into_inner() > 0, stats: run.stats() })
+    Ok(Fields {
+        fields: fields.collect(),
+        rows: all.rows,
+        sampled: left_out.into_inner() > 0,
+        stats: run.stats(),
+    })
 }
 
 impl Tally {

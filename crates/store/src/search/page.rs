@@ -50,7 +50,9 @@ impl Best {
     /// Whether a unit may have a record that comes before the last of the best.
     fn wants(&self, unit: &Unit) -> bool {
         let heap = self.heap.lock();
-        let Some(last) = heap.peek().filter(|_| heap.len() == self.count_max) else { return self.count_max > 0 };
+        let Some(last) = heap.peek().filter(|_| heap.len() == self.count_max) else {
+            return self.count_max > 0;
+        };
         match self.order {
             Order::NewestFirst => unit.time_max() >= last.position.timestamp,
             Order::OldestFirst => unit.time_min() <= last.position.timestamp,

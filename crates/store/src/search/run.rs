@@ -5,6 +5,7 @@
 //! Invariant: all searches together have no more threads than the setting says, besides those that ask.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use parking_lot::Mutex;
 use sawyer_model::{Error, ErrorKind};
@@ -97,7 +98,7 @@ impl<'a> Run<'a> {
         let folded = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..permits.count).map(|_| scope.spawn(work)).collect();
             let own = work();
-            let others = threads.into_iter().map(|thread| thread.join());
+            let others = threads.into_iter().map(ScopedJoinHandle::join);
             let mut all: Vec<A> = vec![own];
             for other in others {
                 match other {
@@ -140,9 +141,9 @@ impl<'a> Run<'a> {
             return;
         }
         let scanned = stats.rows_scanned;
-        let looked = unit.select(&self.plan.selection, self.budget, stats).and_then(|rows| {
-            if rows.is_empty() { Ok(()) } else { step(folded, unit, &rows) }
-        });
+        let looked = unit
+            .select(&self.plan.selection, self.budget, stats)
+            .and_then(|rows| if rows.is_empty() { Ok(()) } else { step(folded, unit, &rows) });
         if let Some((number, _)) = unit.segment() {
             let (looked_at, read) = &self.seen[number];
             looked_at.store(true, Ordering::Relaxed);

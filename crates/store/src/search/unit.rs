@@ -138,7 +138,7 @@ impl Unit {
     /// The timestamps of all rows.
     pub(super) fn timestamps(&self) -> Result<Vec<Timestamp>, Error> {
         match &self.part {
-            Part::Held(batch) => Ok(batch.iter().map(|record| record.timestamp()).collect()),
+            Part::Held(batch) => Ok(batch.iter().map(RecordRef::timestamp).collect()),
             Part::Block { segment, block, .. } => segment.segment.timestamps(*block),
         }
     }

@@ -44,7 +44,13 @@ pub(super) fn values(engine: &Engine, request: &ValuesRequest, budget: &Budget) 
 }
 
 impl Tally {
-    fn add(&mut self, unit: &Unit, rows: &Rows, field: &FieldPattern, prefix: Option<&str>) -> Result<(), Error> {
+    fn add(
+        &mut self,
+        unit: &Unit,
+        rows: &Rows,
+        field: &FieldPattern,
+        prefix: Option<&str>,
+    ) -> Result<(), Error> {
         let mut told = Rows::none(rows.len());
         for groups in unit.groups(rows, field)? {
             let mut counts = vec![0u64; groups.values.len()];

@@ -34,7 +34,8 @@ pub(crate) fn plan_of(yaml: &str) -> StorePlan {
     let document = Document::parse("sawyer.yaml", yaml).expect("it is YAML");
     let mut problems = Problems::new();
     let at = document.at();
-    let plan = StoreSettings::read(&at, &mut problems).and_then(|settings| settings.check(&at, &mut problems));
+    let plan =
+        StoreSettings::read(&at, &mut problems).and_then(|settings| settings.check(&at, &mut problems));
     problems.into_result(plan).expect("it is a plan")
 }
 

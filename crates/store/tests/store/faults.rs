@@ -172,6 +172,25 @@ fn a_failed_sync_acknowledges_nothing_and_doubles_nothing() {
 }
 
 #[test]
+fn what_was_written_in_doubt_and_sent_again_is_there_once() {
+    for seed in 0..30 {
+        let (disk, clock) = (SimDisk::new(seed, SimSettings::default()), clock());
+        let store = open(&disk, &plan(), &clock).unwrap();
+        append(&store, &some_records(&clock, 1, 5));
+        // The bytes get written, their sync fails, and they are sent again with some more.
+        disk.fail_operation(disk.counts().operations + 2, Fault::Io);
+        let again = some_records(&clock, 2, 20);
+        store.append(Arc::new(batch_of(&again[..10]))).unwrap_err();
+        append(&store, &again);
+        assert_eq!(records_of(&store).len(), 25);
+        let disk = disk.kill_process();
+        drop(store);
+        let store = open(&disk, &plan(), &clock).unwrap();
+        assert_eq!(records_of(&store).len(), 25, "seed={seed}");
+    }
+}
+
+#[test]
 fn a_torn_log_costs_only_what_was_not_acknowledged() {
     let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
     let store = open(&disk, &plan(), &clock).unwrap();
@@ -192,11 +211,11 @@ fn a_torn_log_costs_only_what_was_not_acknowledged() {
 /// A store with records in three segments and in the log, and the records of each.
 fn filled(clock: &Clock) -> (SimDisk, Vec<Vec<Record>>) {
     let disk = SimDisk::new(7, SimSettings::default());
-    let store = open(&disk, &plan(), clock).unwrap();
+    let store = open(&disk, &plan(), clock).expect("it opens");
     let parts: Vec<Vec<Record>> = (0..5).map(|source| some_records(clock, source, 30)).collect();
     for part in &parts[..3] {
         append(&store, part);
-        store.seal_now().unwrap();
+        store.seal_now().expect("it is sealed");
     }
     append(&store, &parts[3]);
     append(&store, &parts[4]);
@@ -232,7 +251,8 @@ fn check_damaged(disk: &SimDisk, clock: &Clock, parts: &[Vec<Record>], path: &Pa
     let found = records_of(&store);
     let sent: BTreeSet<RecordId> = parts.iter().flatten().map(id).collect();
     assert!(found.is_subset(&sent), "{told}");
-    let lost_parts = parts.iter().filter(|part| !part.iter().all(|record| found.contains(&id(record)))).count();
+    let lost_parts =
+        parts.iter().filter(|part| !part.iter().all(|record| found.contains(&id(record)))).count();
     assert!(lost_parts <= 1, "lost_parts={lost_parts} {told}");
     if !torn {
         let problems = store.problems();
@@ -257,7 +277,11 @@ fn a_missing_catalogue_is_not_taken_for_an_empty_store() {
     disk.remove_file(Path::new("catalogue")).unwrap();
     let error = open(&disk, &plan(), &clock()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert!(error.chain().contains("catalogue: it is missing, and there is data in segments/"), "{}", error.chain());
+    assert!(
+        error.chain().contains("catalogue: it is missing, and there is data in segments/"),
+        "{}",
+        error.chain()
+    );
 }
 
 #[test]

@@ -110,7 +110,8 @@ fn retention_counts_from_when_records_were_seen() {
 #[test]
 fn the_store_stays_within_its_size() {
     let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
-    let plan = plan_of("memory_max: 1MiB\nsize_max: 1MiB\nfree_min: 0\nmerged_bytes_max: 1MiB\nseal_interval: 1s\n");
+    let plan =
+        plan_of("memory_max: 1MiB\nsize_max: 1MiB\nfree_min: 0\nmerged_bytes_max: 1MiB\nseal_interval: 1s\n");
     let store = open(&disk, &plan, &clock).unwrap();
     let (mut newest, mut dice) = (Timestamp::MIN, Dice::new(1));
     for n in 0..30 {
@@ -192,7 +193,7 @@ fn a_budget_ends_a_question() {
         store.seal_now().unwrap();
     }
     let (count, stats) = store.count(&everything(), &Budget::new(None, 150)).unwrap();
-    assert!(stats.partial && count >= 1 && count <= 150, "{count} {stats:?}");
+    assert!(stats.partial && (1..=150).contains(&count), "{count} {stats:?}");
     let cancelled = Budget::unlimited();
     cancelled.cancel();
     assert_eq!(store.count(&everything(), &cancelled).unwrap_err().kind(), ErrorKind::Closed);
@@ -231,12 +232,28 @@ fn parts_of_sources_that_were_filtered_are_remembered_after_a_restart() {
 }
 
 #[test]
+fn the_log_ends_where_segments_begin() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let logs = || disk.read_dir(std::path::Path::new("wal")).unwrap().len();
+    let store = open(&disk, &plan(), &clock).unwrap();
+    for n in 0..3 {
+        store.append(Arc::new(batch_of(&some_records(&clock, 1, n * 5, 5)))).unwrap();
+        assert_eq!(logs(), 1);
+        clock.advance(Duration::from_secs(10));
+        store.run_once().unwrap();
+        assert_eq!(logs(), 0);
+    }
+}
+
+#[test]
 fn the_same_seed_makes_the_same_bytes() {
     let run = || {
         let (disk, clock) = (SimDisk::new(5, SimSettings::default()), clock());
         let store = open(&disk, &plan(), &clock).unwrap();
         for n in 0..20 {
-            store.append(Arc::new(batch_of(&some_records(&clock, n % 3, u64::try_from(n).unwrap() * 5, 5)))).unwrap();
+            store
+                .append(Arc::new(batch_of(&some_records(&clock, n % 3, u64::try_from(n).unwrap() * 5, 5))))
+                .unwrap();
             clock.advance(Duration::from_secs(3));
             store.run_once().unwrap();
         }
@@ -258,7 +275,9 @@ fn settings_say_what_is_wrong() {
     assert_eq!(check("retention: 14d\n"), None);
     assert_eq!(
         check("size_max: 2MiB\n").as_deref(),
-        Some("sawyer.yaml:1:1: size_max: expected at least `memory_max` (64MiB), which the write-ahead log alone can take")
+        Some(
+            "sawyer.yaml:1:1: size_max: expected at least `memory_max` (64MiB), which the write-ahead log alone can take"
+        )
     );
     assert_eq!(
         check("retension: 14d\n").as_deref(),

@@ -11,8 +11,8 @@ use sawyer_model::{
     Batch, RangeSet, Record, RecordId, SeqRange, SourceId, Stream, Timestamp, Value, ValueRef,
 };
 use sawyer_query::search::{
-    Budget, FieldInfo, Histogram, HistogramRequest, Order, Position, Search, SearchRequest, Selection, TopValues,
-    ValuesRequest,
+    Budget, FieldInfo, Histogram, HistogramRequest, Order, Position, Search, SearchRequest, Selection,
+    TopValues, ValuesRequest,
 };
 use sawyer_query::{Context, Predicate, kql};
 use sawyer_store::Store;
@@ -58,8 +58,12 @@ fn sent() -> impl Strategy<Value = Sent> {
     let late = prop_oneof![6 => 0i64..10, 1 => -5i64..100_000, 1 => 0i64..40_000_000];
     let name = prop::sample::select(vec!["message", "level", "code", "tags", "pod"]);
     let fields = prop::collection::btree_map(name, value(), 0..4);
-    (0u128..3, 0u64..60, late, 0u8..3, fields).prop_map(|(source, start, late_secs, pod, fields)| {
-        Sent { source, start, late_secs, pod, fields: fields.into_iter().collect() }
+    (0u128..3, 0u64..60, late, 0u8..3, fields).prop_map(|(source, start, late_secs, pod, fields)| Sent {
+        source,
+        start,
+        late_secs,
+        pod,
+        fields: fields.into_iter().collect(),
     })
 }
 
@@ -226,7 +230,12 @@ fn check_counts(store: &Store, naive: &Naive, selection: &Selection, now: Timest
     }
 }
 
-fn naive_histogram(records: &[&Record], edges: &[Timestamp], by: Option<&str>, found: &Histogram) -> Histogram {
+fn naive_histogram(
+    records: &[&Record],
+    edges: &[Timestamp],
+    by: Option<&str>,
+    found: &Histogram,
+) -> Histogram {
     let buckets = edges.len() - 1;
     let mut histogram = Histogram { counts: vec![0; buckets], ..Histogram::default() };
     if by.is_some() {
@@ -235,7 +244,8 @@ fn naive_histogram(records: &[&Record], edges: &[Timestamp], by: Option<&str>, f
         histogram.by = found.by.iter().map(|(value, _)| (value.clone(), vec![0; buckets])).collect();
     }
     for record in records {
-        let Some(bucket) = (0..buckets).find(|n| record.timestamp >= edges[*n] && record.timestamp < edges[n + 1])
+        let Some(bucket) =
+            (0..buckets).find(|n| record.timestamp >= edges[*n] && record.timestamp < edges[n + 1])
         else {
             continue;
         };
@@ -297,7 +307,10 @@ fn check_fields(store: &Store, naive: &Naive, selection: &Selection) {
     let mut wanted: BTreeMap<String, (Vec<&'static str>, u64)> = BTreeMap::new();
     for record in naive.select(selection) {
         let of_stream = record.stream.fields().iter();
-        let all = record.fields.iter().chain(of_stream.filter(|(name, _)| !record.fields.iter().any(|f| f.0 == *name)));
+        let all = record
+            .fields
+            .iter()
+            .chain(of_stream.filter(|(name, _)| !record.fields.iter().any(|f| f.0 == *name)));
         for (name, value) in all {
             let (types, count) = wanted.entry(name.to_string()).or_default();
             *count += 1;
@@ -316,7 +329,8 @@ fn check_ids(store: &Store, naive: &Naive) {
     for record in naive.records.iter().step_by(5) {
         let id = RecordId { source: record.source, start: record.range.start };
         let found = store.record(id, &Budget::unlimited()).expect("it is answered").map(sorted);
-        let same = naive.records.iter().filter(|known| known.source == id.source && known.range.start == id.start);
+        let same =
+            naive.records.iter().filter(|known| known.source == id.source && known.range.start == id.start);
         assert!(same.clone().any(|known| Some(known) == found.as_ref()), "{id}");
     }
     let nobody = RecordId { source: SourceId(99), start: 0 };

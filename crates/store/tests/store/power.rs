@@ -1,13 +1,14 @@
 //! Loss of power at any operation of the whole write path, on the simulated disk.
 
-
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::common::{Dice, batch_of, clock, open, plan, record, records};
-use sawyer_disk::{SimDisk, SimSettings};
+use sawyer_disk::{Disk, Fault, SimDisk, SimSettings};
 use sawyer_model::{Batch, Record, RecordId};
+use sawyer_query::search::Search;
 use sawyer_store::{Store, StorePlan};
 use sawyer_telemetry::Clock;
 
@@ -85,14 +86,16 @@ fn lose_power_again_and_again(seed: u64, plan: &StorePlan) {
     for round in 0..3 {
         let told = format!("seed={seed} round={round}");
         disk.cut_power_at(1 + dice.below(100));
-        // It may go while the store is being opened, too.
+        // Every other time the disk fails now and then before.
+        for _ in 0..dice.below(2) * 3 {
+            disk.fail_operation(1 + dice.below(60), Fault::Io);
+        }
+        // Both may happen while the store is being opened, too.
         if let Ok(store) = open(&disk, plan, &clock) {
             if disk.has_power() {
                 ledger.check(&store, &told);
             }
             work(&store, &mut ledger, &mut dice, &clock, &disk);
-        } else {
-            assert!(!disk.has_power(), "only a loss of power keeps it from opening {told}");
         }
         disk = disk.power_loss();
     }
@@ -101,7 +104,10 @@ fn lose_power_again_and_again(seed: u64, plan: &StorePlan) {
     ledger.check(&store, &told);
     assert_eq!(store.problems(), [], "{told}");
     assert_eq!(store.verify().problems, [], "{told}");
+    let left = |folder: &str| disk.read_dir(Path::new(folder)).expect("it can be listed").len();
+    assert_eq!((left("segments") as u64, left("quarantine")), (store.totals().segments, 0), "{told}");
     store.seal_now().expect("goes on");
+    assert_eq!(left("wal"), 0, "{told}");
     ledger.check(&store, &told);
 }
 
