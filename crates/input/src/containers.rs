@@ -57,7 +57,11 @@ struct ContainersPlan {
 
 /// The kind `containers`.
 pub(crate) fn kind() -> Kind<Box<dyn InputPlan>> {
-    Kind { name: "containers", reference, read: Box::new(|at, problems| read(at, problems).map(|plan| plan as _)) }
+    Kind {
+        name: "containers",
+        reference,
+        read: Box::new(|at, problems| read(at, problems).map(|plan| plan as _)),
+    }
 }
 
 fn reference() -> Reference {
@@ -75,7 +79,9 @@ fn read(at: &At<'_>, problems: &mut Problems) -> Option<Box<ContainersPlan>> {
         if pattern.is_empty() || pattern.split('/').count() > 3 {
             problems.push(
                 &at.key("exclude"),
-                format!("expected `namespace`, `namespace/pod` or `namespace/pod/container`, found \"{pattern}\""),
+                format!(
+                    "expected `namespace`, `namespace/pod` or `namespace/pod/container`, found \"{pattern}\""
+                ),
             );
             good = false;
         }

@@ -116,7 +116,8 @@ impl Input for Exec {
             let runtime = Handle::current();
             let exec = Arc::new(*self);
             loop {
-                let (this, outlet, stop_run, handle) = (Arc::clone(&exec), to.clone(), stop.clone(), runtime.clone());
+                let (this, outlet, stop_run, handle) =
+                    (Arc::clone(&exec), to.clone(), stop.clone(), runtime.clone());
                 let run = tokio::task::spawn_blocking(move || this.run_once(&outlet, &stop_run, &handle));
                 let ended = run.await.map_err(|panic| {
                     Error::new(ErrorKind::Bug, "the reading thread panicked").because(panic)
@@ -245,7 +246,8 @@ impl<'a> Run<'a> {
             self.exec.malformed.inc();
         }
         let head = LineHead { source: self.source, observed, stream, malformed };
-        let whole = Joined { timestamp: observed, content: line.into(), range, covered: Vec::new(), cut: None };
+        let whole =
+            Joined { timestamp: observed, content: line.into(), range, covered: Vec::new(), cut: None };
         self.writer.write(&mut self.batch, head, &whole);
     }
 
@@ -260,17 +262,19 @@ impl<'a> Run<'a> {
         if batch.is_empty() {
             return true;
         }
-        let (name, metrics, count) = (self.exec.context.name.clone(), self.exec.context.metrics.clone(), batch.len());
+        let (name, metrics, count) =
+            (self.exec.context.name.clone(), self.exec.context.metrics.clone(), batch.len());
         let ack = Ack::new(move |outcome| {
             if outcome == Outcome::Undelivered {
                 let labels = [("input", name.as_str()), ("reason", "undelivered")];
                 metrics.counter("sawyer_input_errors", "Things that went wrong while reading", &labels).inc();
-                tracing::error!(input = name, records = count, "records of a program were not made durable and are lost");
+                tracing::error!(
+                    input = name,
+                    records = count,
+                    "records of a program were not made durable and are lost"
+                );
             }
         });
         runtime.block_on(to.send(batch, ack)).is_ok()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -100,7 +100,8 @@ impl Files {
     fn folders(&self, pattern: &Path, scan: &mut Scan) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
         let parent = pattern.parent().unwrap_or(Path::new("/"));
-        let mut names = |folder: &Path| list(&self.on_host(folder), scan).into_iter().map(|(name, _)| name).collect();
+        let mut names =
+            |folder: &Path| list(&self.on_host(folder), scan).into_iter().map(|(name, _)| name).collect();
         glob::walk(parent, &mut names, &mut |folder| {
             folders.insert(folder.to_owned());
         });

@@ -82,8 +82,9 @@ impl Tail {
         context: &Context,
     ) -> Result<Self, Error> {
         let now = context.clock.now();
-        let (offsets, found) = Offsets::open(context.state.clone(), now)
-            .map_err(|error| Error::new(ErrorKind::Retry, "read the offsets of earlier runs").because(error))?;
+        let (offsets, found) = Offsets::open(context.state.clone(), now).map_err(|error| {
+            Error::new(ErrorKind::Retry, "read the offsets of earlier runs").because(error)
+        })?;
         if let Found::Damaged(why, aside) = &found {
             tracing::warn!(
                 input = context.name,

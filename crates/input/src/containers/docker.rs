@@ -44,7 +44,8 @@ pub(super) fn log(
     source: &Arc<str>,
     scan: &mut Scan,
 ) {
-    let (Some(folder), Some(stem)) = (host_path.parent(), host_path.file_name().and_then(|name| name.to_str()))
+    let (Some(folder), Some(stem)) =
+        (host_path.parent(), host_path.file_name().and_then(|name| name.to_str()))
     else {
         return;
     };
@@ -84,7 +85,9 @@ impl Descriptions {
             Err(_) if tries < TRIES_MAX => Description::Unread(tries + 1),
             Err(error) => {
                 let folder = folder.display();
-                tracing::warn!("cannot read the names of a docker container in {folder}; its id is used: {error}");
+                tracing::warn!(
+                    "cannot read the names of a docker container in {folder}; its id is used: {error}"
+                );
                 Description::Known(Owner { container: Some(id.to_owned()), ..Owner::default() })
             }
         };

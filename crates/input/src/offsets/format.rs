@@ -103,7 +103,8 @@ fn decode_entry(reader: &mut Reader<'_>) -> Result<(SourceId, Progress), FormatE
     let group_len = reader.u16()?;
     let range_count = reader.u16()?;
     let group = String::from_utf8_lossy(reader.bytes(group_len as usize)?).into();
-    let mut progress = Progress { inode, head: Head { len, hash }, seen, superseded, group, ..Progress::default() };
+    let mut progress =
+        Progress { inode, head: Head { len, hash }, seen, superseded, group, ..Progress::default() };
     for _ in 0..range_count {
         let (start, end) = (reader.u64()?, reader.u64()?);
         if start >= end {

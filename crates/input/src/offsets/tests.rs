@@ -1,0 +1,150 @@
+use proptest::prelude::*;
+use sawyer_disk::{RealDisk, SimDisk, SimSettings};
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const SOURCE: SourceId = SourceId(7);
+
+fn disk() -> (tempfile::TempDir, Arc<dyn Disk>) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(RealDisk::new(folder.path()).unwrap());
+    (folder, disk)
+}
+
+fn filled(disk: &Arc<dyn Disk>) -> Offsets {
+    let (mut offsets, found) = Offsets::open(Arc::clone(disk), NOW).unwrap();
+    assert_eq!(found, Found::Nothing);
+    let progress = offsets.edit(SOURCE);
+    progress.group = "/var/log/pods/a_b_c/d".into();
+    progress.inode = (1, 2);
+    progress.head = Head::of(b"first line");
+    progress.seen = NOW;
+    progress.acked.insert(SeqRange::new(0, 100));
+    progress.acked.insert(SeqRange::new(200, 300));
+    offsets.edit(SourceId(8)).superseded = true;
+    offsets
+}
+
+#[test]
+fn reads_back_what_was_saved() {
+    let (_folder, disk) = disk();
+    let mut offsets = filled(&disk);
+    offsets.save(NOW).unwrap();
+    let (again, found) = Offsets::open(disk, NOW).unwrap();
+    assert_eq!(found, Found::Sources(2));
+    assert_eq!(again.sources, offsets.sources);
+    assert_eq!(again.get(SOURCE).unwrap().watermark(), 100);
+}
+
+#[test]
+fn only_what_is_durable_counts() {
+    let (_folder, disk) = disk();
+    let mut offsets = filled(&disk);
+    offsets.sent(SOURCE);
+    offsets.sent(SOURCE);
+    offsets.landed(SOURCE, None);
+    assert_eq!(offsets.get(SOURCE).unwrap().watermark(), 100);
+    assert!(!offsets.is_settled(SOURCE, 100));
+    offsets.landed(SOURCE, Some(SeqRange::new(100, 200)));
+    assert_eq!(offsets.get(SOURCE).unwrap().watermark(), 300);
+    assert!(offsets.is_settled(SOURCE, 300));
+    assert!(!offsets.is_settled(SOURCE, 301));
+}
+
+#[test]
+fn saves_only_changes_and_not_too_often() {
+    let (folder, disk) = disk();
+    let mut offsets = filled(&disk);
+    assert_eq!(offsets.save_due(), Some(NOW));
+    offsets.save(NOW).unwrap();
+    assert_eq!(offsets.save_due(), None);
+    std::fs::remove_file(folder.path().join(FILE)).unwrap();
+    offsets.save(NOW).unwrap();
+    assert!(!folder.path().join(FILE).exists());
+    offsets.edit(SOURCE);
+    assert_eq!(offsets.save_due(), Some(NOW.saturating_add(SAVE_INTERVAL)));
+}
+
+#[test]
+fn forgets_what_is_gone_for_long() {
+    let (_folder, disk) = disk();
+    let mut offsets = filled(&disk);
+    offsets.edit(SourceId(8)).seen = NOW;
+    let day = Duration::from_secs(86_400);
+    offsets.touch(SOURCE, NOW.saturating_add(day));
+    offsets.forget(NOW.saturating_add(day + Duration::from_secs(1)), day);
+    assert!(offsets.get(SOURCE).is_some());
+    assert!(offsets.get(SourceId(8)).is_none());
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_with_the_reason() {
+    for (at, expected) in [(0, "does not start"), (20, "checksum"), (8, "checksum")] {
+        let (folder, disk) = disk();
+        filled(&disk).save(NOW).unwrap();
+        let path = folder.path().join(FILE);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[at] ^= 0x10;
+        std::fs::write(&path, bytes).unwrap();
+        let (offsets, found) = Offsets::open(disk, NOW).unwrap();
+        let Found::Damaged(why, aside) = found else { panic!("{found:?}") };
+        assert!(why.contains(expected), "{why}");
+        assert!(folder.path().join(aside).exists());
+        assert_eq!(offsets.iter().count(), 0);
+    }
+}
+
+#[test]
+fn every_crash_leaves_an_old_or_a_new_file() {
+    let run = |disk: &SimDisk| -> sawyer_disk::Result<()> {
+        let (mut offsets, _) = Offsets::open(Arc::new(disk.clone()), NOW)?;
+        for end in [100, 200, 300] {
+            offsets.edit(SOURCE).acked.insert(SeqRange::new(0, end));
+            offsets.save(NOW)?;
+        }
+        Ok(())
+    };
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed, SimSettings::default());
+        run(&disk).unwrap();
+        for last in 1..=disk.counts().operations {
+            let disk = SimDisk::new(seed, SimSettings::default());
+            disk.cut_power_at(last);
+            run(&disk).unwrap_err();
+            let (offsets, found) = Offsets::open(Arc::new(disk.power_loss()), NOW).unwrap();
+            assert!(!matches!(found, Found::Damaged(..)), "seed {seed}, operation {last}: {found:?}");
+            let watermark = offsets.get(SOURCE).map_or(0, Progress::watermark);
+            assert!(watermark % 100 == 0 && watermark <= 300);
+        }
+    }
+}
+
+#[test]
+fn heads_grow_and_do_not_change() {
+    let head = Head::of(b"abc");
+    assert!(head.matches(b"abc") && head.matches(b"abcdef"));
+    assert!(!head.matches(b"ab") && !head.matches(b"abd"));
+    assert!(Head::of(&[b'x'; 5000]).is_full() && !head.is_full());
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_decode_or_give_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let mut file = b"SWYROFFS\x01\0".to_vec();
+        file.extend(bytes);
+        let checksum = crc32c::crc32c(&file);
+        file.extend(checksum.to_le_bytes());
+        let _ = format::decode(&file);
+    }
+
+    #[test]
+    fn entries_read_back(ranges in prop::collection::vec((0u64..1000, 1u64..50), 0..40), group in ".{0,40}") {
+        let mut progress = Progress { group: group.into(), ..Progress::default() };
+        for (start, len) in ranges {
+            progress.acked.insert(SeqRange::new(start, start + len));
+        }
+        let sources = HashMap::from([(SOURCE, progress)]);
+        prop_assert_eq!(format::decode(&format::encode(&sources)).unwrap(), sources);
+    }
+}

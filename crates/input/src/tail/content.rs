@@ -21,10 +21,17 @@ pub(crate) struct FileStat {
     pub(crate) inode: Inode,
     /// Its length on disk.
     pub(crate) bytes: u64,
-    /// When it was last written, in seconds since the epoch.
-    pub(crate) modified_secs: i64,
+    /// When it was last written, in nanoseconds since the epoch, as far as the file system tells.
+    pub(crate) modified_nanos: i64,
     /// Whether it has no name left.
     pub(crate) unlinked: bool,
+}
+
+impl FileStat {
+    /// What changes with every write: the length, or if a file is cut and filled again, at least the time.
+    pub(crate) fn state(&self) -> (u64, i64) {
+        (self.bytes, self.modified_nanos)
+    }
 }
 
 impl From<&std::fs::Metadata> for FileStat {
@@ -32,7 +39,7 @@ impl From<&std::fs::Metadata> for FileStat {
         Self {
             inode: (metadata.dev(), metadata.ino()),
             bytes: metadata.len(),
-            modified_secs: metadata.mtime(),
+            modified_nanos: metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec()),
             unlinked: metadata.nlink() == 0,
         }
     }
@@ -176,7 +183,8 @@ mod tests {
         let mut buffer = [0; 1000];
         for offset in [0, 1, 999, 150_000, 149_500, 3, 299_500, 300_000, 400_000] {
             let read = content.read_at(&mut buffer, offset as u64).unwrap();
-            let expected = &text[offset.min(text.len())..(offset + 1000).min(text.len()).max(offset.min(text.len()))];
+            let expected =
+                &text[offset.min(text.len())..(offset + 1000).min(text.len()).max(offset.min(text.len()))];
             assert_eq!(&buffer[..read], expected, "{offset}");
         }
         assert_eq!(content.gzip_length().unwrap(), 300_000);

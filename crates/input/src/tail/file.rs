@@ -40,12 +40,14 @@ pub(super) struct TailFile {
     pub(super) initial: bool,
     /// Whether it has no name any more that concerns us.
     pub(super) gone: bool,
+    /// Whether it is in the list of those that are looked at with every tick.
+    pub(super) listed: bool,
     /// Whether it was read to its end once, so that newer files of its group may be read.
     pub(super) caught_up: bool,
     pub(super) content: Option<Content>,
     pub(super) used: Instant,
-    /// Its length when it was last read.
-    pub(super) seen_bytes: u64,
+    /// Its length and the time it was written when it was last read.
+    pub(super) seen: (u64, i64),
     /// The kind of error that was last told of, so that each is told once.
     pub(super) told: Option<std::io::ErrorKind>,
     pub(super) known: Option<Known>,
@@ -73,10 +75,11 @@ impl TailFile {
             round,
             initial,
             gone: false,
+            listed: false,
             caught_up: false,
             content: None,
             used: Instant::now(),
-            seen_bytes: 0,
+            seen: (0, 0),
             told: None,
             known: None,
         }
@@ -105,7 +108,7 @@ impl TailFile {
             return 0;
         }
         let read = self.known.as_ref().map_or(0, |known| known.offset);
-        self.found.stat.bytes.max(self.seen_bytes).saturating_sub(read)
+        self.found.stat.bytes.max(self.seen.0).saturating_sub(read)
     }
 
     /// Whether what a sweep found can be this file under another name: files are rotated, never the other way.

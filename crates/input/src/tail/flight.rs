@@ -32,7 +32,8 @@ impl Mailbox {
 
     /// The duty for this batch.
     pub(crate) fn ack(&self, batch: &Batch) -> Ack {
-        let (landed, waker, covered) = (Arc::clone(&self.landed), self.waker.clone(), batch.covered().to_vec());
+        let (landed, waker, covered) =
+            (Arc::clone(&self.landed), self.waker.clone(), batch.covered().to_vec());
         Ack::new(move |outcome| {
             landed.lock().unwrap_or_else(PoisonError::into_inner).push(Landed { outcome, covered });
             waker.wake();

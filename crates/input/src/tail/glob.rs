@@ -21,12 +21,7 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
 }
 
 /// The usual walk with one place to go back to: the last wildcard, as any earlier one need not take more.
-fn wildcard<P, T>(
-    pattern: &[P],
-    text: &[T],
-    any: impl Fn(&P) -> bool,
-    one: impl Fn(&P, &T) -> bool,
-) -> bool {
+fn wildcard<P, T>(pattern: &[P], text: &[T], any: impl Fn(&P) -> bool, one: impl Fn(&P, &T) -> bool) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut back: Option<(usize, usize)> = None;
     while t < text.len() {
@@ -48,11 +43,7 @@ fn wildcard<P, T>(
 
 /// Calls `found` for every path that matches `pattern`, and `list` for every folder whose names have to be known
 /// for that. Parts without wildcards are taken to be there.
-pub(crate) fn walk(
-    pattern: &Path,
-    list: &mut dyn FnMut(&Path) -> Vec<String>,
-    found: &mut dyn FnMut(&Path),
-) {
+pub(crate) fn walk(pattern: &Path, list: &mut dyn FnMut(&Path) -> Vec<String>, found: &mut dyn FnMut(&Path)) {
     let parts: Vec<String> = pattern
         .components()
         .filter_map(|part| match part {

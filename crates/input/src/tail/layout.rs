@@ -105,7 +105,8 @@ impl Rotation {
         if digits && (1..=4).contains(&rest.len()) {
             return Some((Self::Numbered(Reverse(rest.parse().ok()?)), gzip));
         }
-        let date = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'.' | b'_' | b'T' | b'Z');
+        let date =
+            |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'.' | b'_' | b'T' | b'Z');
         let dated = rest.len() >= 8 && rest.as_bytes()[0].is_ascii_digit() && rest.bytes().all(date);
         dated.then(|| (Self::Dated(rest.to_owned()), gzip))
     }

@@ -214,7 +214,12 @@ impl Assembler {
             ranges.push(joined.range);
             // What was itself carried into this file is let go of here: a line over three files is not joined whole.
             let carried = Carried { source: self.source, ranges };
-            held.push(Held { voice, timestamp: joined.timestamp, content: joined.content.into_owned(), carried });
+            held.push(Held {
+                voice,
+                timestamp: joined.timestamp,
+                content: joined.content.into_owned(),
+                carried,
+            });
         }
         held
     }

@@ -30,7 +30,10 @@ impl Meters {
             lines: counter("sawyer_input_lines", "Lines read, as they stand in files"),
             bytes: counter("sawyer_input_bytes", "Bytes read from files, unpacked"),
             malformed: counter("sawyer_input_malformed_lines", "Lines without the form of their file"),
-            cut: counter("sawyer_input_cut_lines", "Lines beyond the bound, of which head and tail were kept"),
+            cut: counter(
+                "sawyer_input_cut_lines",
+                "Lines beyond the bound, of which head and tail were kept",
+            ),
             truncations: counter("sawyer_input_truncations", "Files that were cut while they were followed"),
             input: context.name.clone(),
             metrics,

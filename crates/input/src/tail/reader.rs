@@ -169,6 +169,7 @@ impl Reader {
         // The pipelines end when nobody can send to them any more, and acknowledge what they have.
         drop(sending);
         let deadline = Instant::now() + LANDING_WAIT;
+        self.land();
         while self.flight_bytes > 0 && Instant::now() < deadline {
             self.watch.wait(deadline.saturating_duration_since(Instant::now()), &mut Vec::new());
             self.land();
@@ -330,7 +331,12 @@ impl Reader {
             self.meters.error("save_offsets");
             if let Some(held_back) = self.save_trouble.pass(now) {
                 let (input, error) = (&self.context.name, &error as &dyn std::error::Error);
-                tracing::warn!(input, held_back, error, "offsets cannot be saved; a restart would read lines again");
+                tracing::warn!(
+                    input,
+                    held_back,
+                    error,
+                    "offsets cannot be saved; a restart would read lines again"
+                );
             }
         }
     }

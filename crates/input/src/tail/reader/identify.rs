@@ -3,6 +3,7 @@
 //! Invariant: one source has one reader at a time; further files with the same content wait.
 
 use std::io;
+use std::os::unix::fs::FileExt;
 
 use sawyer_model::{SeqRange, SourceId};
 
@@ -66,7 +67,8 @@ impl Reader {
         let assembler = Assembler::new(source, form, line_max);
         let head = Head::of(head);
         file.known = Some(Known { source, head, form, speaker, offset, assembler, fresh: true });
-        let complete = gzip_length.is_some_and(|length| offset >= ALL.end || (offset > 0 && offset as u32 == length));
+        let complete =
+            gzip_length.is_some_and(|length| offset >= ALL.end || (offset > 0 && offset as u32 == length));
         Ok(if complete { Identified::Complete } else { Identified::Known })
     }
 
@@ -104,7 +106,7 @@ impl Reader {
         gzip_length: Option<u32>,
     ) -> Option<SourceId> {
         let source = match self.layout.identify_by() {
-            IdentifyBy::FirstLine => self.by_first_line(found, first_line),
+            IdentifyBy::FirstLine => self.by_first_line(found, stat, first_line),
             IdentifyBy::Inode => self
                 .by_inode_and_head(found, stat, head, gzip_length)
                 .unwrap_or_else(|| self.new_by_inode(found, stat, first_line)),
@@ -112,10 +114,13 @@ impl Reader {
         let taken = self.by_source.get(&source).is_some_and(|other| *other != id);
         let waits = self.offsets.get(source).is_some_and(|progress| {
             let elsewhere = self.by_inode.get(&progress.inode).filter(|other| **other != id);
-            let unread = elsewhere.and_then(|other| self.files.get(other));
+            let other = elsewhere.and_then(|other| self.files.get(other));
             // The file itself is there too; it comes first, even if it was not looked at yet.
-            let before_it = unread
-                .is_some_and(|other| other.known.is_none() && other.found.group == found.group && !found_first(found, other));
+            let before_it = other.is_some_and(|other| {
+                other.known.is_none()
+                    && other.found.group == found.group
+                    && may_begin_with(other, progress.head)
+            });
             progress.in_flight > 0 && progress.inode != stat.inode || before_it
         });
         (!taken && !waits).then_some(source)
@@ -123,11 +128,22 @@ impl Reader {
 
     /// A first line in a container's log is there once in the world, except if its file was cut and then began with
     /// the same line, which makes another generation.
-    fn by_first_line(&self, found: &FoundFile, first_line: &[u8]) -> SourceId {
-        self.generation(|generation| {
+    fn by_first_line(&self, found: &FoundFile, stat: FileStat, first_line: &[u8]) -> SourceId {
+        let source = |generation: u32| {
             let (part, generation) = (found.part.to_le_bytes(), generation.to_le_bytes());
             SourceId::of(&[b"file", found.group.as_bytes(), &part, first_line, &generation])
-        })
+        };
+        let known = |generation| Some((source(generation), self.offsets.get(source(generation))?));
+        let present = (0..).map_while(known).find(|(_, progress)| {
+            !progress.superseded && (found.rotation == Rotation::Live || progress.inode == stat.inode)
+        });
+        let next = (0..).find(|generation| known(*generation).is_none_or(|(_, known)| !known.superseded));
+        match present {
+            Some((source, _)) => source,
+            None if found.rotation == Rotation::Live => source(next.expect("numbers do not end")),
+            // A copy that was made before its file was cut.
+            None => source(0),
+        }
     }
 
     /// A source that is known by its inode, or by its beginning if this is a rotated file.
@@ -139,7 +155,9 @@ impl Reader {
         gzip_length: Option<u32>,
     ) -> Option<SourceId> {
         let alike = |progress: &Progress| {
-            !progress.superseded && *progress.group == *found.group && progress.head.matches(head)
+            // A copy may have been made before its file was cut.
+            let current = !progress.superseded || found.rotation != Rotation::Live;
+            current && *progress.group == *found.group && progress.head.matches(head)
         };
         let candidates: Vec<_> = self.offsets.iter().filter(|(_, progress)| alike(progress)).collect();
         // Device numbers may change with a restart of the machine; the inode and the beginning do not.
@@ -173,16 +191,6 @@ impl Reader {
             }
             generation += 1;
         }
-    }
-
-    /// The first generation whose file was not cut.
-    fn generation(&self, source: impl Fn(u32) -> SourceId) -> SourceId {
-        let superseded = |source: SourceId| self.offsets.get(source).is_some_and(|known| known.superseded);
-        let mut generation = 0;
-        while superseded(source(generation)) {
-            generation += 1;
-        }
-        source(generation)
     }
 
     /// Whether a file is the one that was opened and identified: it may have grown, not changed.
@@ -221,10 +229,11 @@ impl Reader {
     }
 }
 
-/// Whether a file comes before another that may have the same content: plain files before compressed ones, and
-/// the file that is written before copies of it.
-fn found_first(found: &FoundFile, other: &TailFile) -> bool {
-    (found.gzip, found.rotation != Rotation::Live) < (other.found.gzip, other.found.rotation != Rotation::Live)
+/// Whether a file that was not looked at yet may be the one with this beginning; its inode alone may be used again.
+fn may_begin_with(file: &TailFile, head: Head) -> bool {
+    let Some(content) = file.content.as_ref().filter(|_| !file.found.gzip) else { return !file.found.gzip };
+    let mut bytes = [0; HEAD_BYTES_MAX];
+    content.file().read_at(&mut bytes, 0).is_ok_and(|length| head.matches(&bytes[..length]))
 }
 
 /// Where the last whole line ends, if one ends near the end of the file.

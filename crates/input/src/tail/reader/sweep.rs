@@ -80,7 +80,7 @@ impl Reader {
 
     fn is_recent(&self, found: &FoundFile) -> bool {
         let Some(oldest) = self.settings.ignore_older else { return true };
-        let modified = sawyer_model::Timestamp::from_secs(found.stat.modified_secs);
+        let modified = sawyer_model::Timestamp::from_nanos(found.stat.modified_nanos);
         self.context.clock.now().since(modified) <= oldest
     }
 
@@ -95,13 +95,17 @@ impl Reader {
         self.regroup |= file.found.rotation != found.rotation || file.found.group != found.group;
         file.round = self.round;
         file.gone = false;
-        let changed = if found.gzip { bytes != file.found.stat.bytes } else { bytes != file.seen_bytes };
+        let changed = if found.gzip { bytes != file.found.stat.bytes } else { found.stat.state() != file.seen };
         file.found = found;
         if let Some(known) = &file.known {
             self.offsets.touch(known.source, self.context.clock.now());
         }
+        if rotated {
+            // Newer files wait until what was added to it at last is read.
+            file.caught_up = false;
+        }
         let resting = matches!(file.phase, Phase::Idle | Phase::Done);
-        if resting && changed || file.phase == Phase::Idle && rotated {
+        if resting && changed || matches!(file.phase, Phase::Idle | Phase::Warm(_)) && rotated {
             self.make_ready(id);
         }
     }

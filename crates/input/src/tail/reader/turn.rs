@@ -103,7 +103,7 @@ impl Reader {
             match self.identify(id, file, stat, false)? {
                 Identified::Known => {}
                 Identified::NotYet => {
-                    file.seen_bytes = stat.bytes;
+                    file.seen = stat.state();
                     return Ok(Step::End);
                 }
                 Identified::Alias => return Ok(Step::Alias),
@@ -114,7 +114,7 @@ impl Reader {
             self.supersede(id, file);
             return Ok(Step::More);
         }
-        file.seen_bytes = stat.bytes;
+        file.seen = stat.state();
         self.read_chunk(id, file)
     }
 
@@ -163,7 +163,7 @@ impl Reader {
             .as_ref()
             .filter(|_| !older.found.gzip)
             .and_then(|content| content.stat().ok())
-            .is_some_and(|stat| stat.bytes != older.seen_bytes);
+            .is_some_and(|stat| stat.state() != older.seen);
         if grown {
             self.make_ready(before);
             return false;
@@ -194,7 +194,9 @@ impl Reader {
             if self.warm.is_empty() {
                 self.tick_at = Instant::now() + TICK;
             }
-            self.warm.push(id);
+            if !std::mem::replace(&mut file.listed, true) {
+                self.warm.push(id);
+            }
         }
         if first {
             self.wake_group(&group);
@@ -215,16 +217,24 @@ impl Reader {
         self.tick_at = Instant::now() + TICK;
         for id in std::mem::take(&mut self.warm) {
             let Some(file) = self.files.get_mut(&id) else { continue };
+            file.listed = false;
             let Phase::Warm(ticks) = file.phase else { continue };
             let stat = file.content.as_ref().map(Content::stat);
-            if !matches!(stat, Some(Ok(stat)) if stat.bytes == file.seen_bytes) {
+            if !matches!(stat, Some(Ok(stat)) if stat.state() == file.seen) {
                 self.make_ready(id);
                 continue;
             }
             let live = file.is_live();
-            let ticks_max = if live { LIVE_TICKS } else if file.gone { GONE_TICKS } else { ROTATED_TICKS };
+            let ticks_max = if live {
+                LIVE_TICKS
+            } else if file.gone {
+                GONE_TICKS
+            } else {
+                ROTATED_TICKS
+            };
             if ticks < ticks_max {
                 file.phase = Phase::Warm(ticks + 1);
+                file.listed = true;
                 self.warm.push(id);
             } else if live {
                 self.rest(id);
@@ -241,7 +251,7 @@ impl Reader {
         file.phase = Phase::Idle;
         self.watch.add_file(content.file(), id);
         // What was written before the watch was there is seen now.
-        if !content.stat().is_ok_and(|stat| stat.bytes == file.seen_bytes) {
+        if !content.stat().is_ok_and(|stat| stat.state() == file.seen) {
             self.make_ready(id);
         }
     }
@@ -298,7 +308,8 @@ impl Reader {
     fn will_not_go_on(&self, id: FileId) -> bool {
         let Some(file) = self.files.get(&id) else { return true };
         let group = self.groups.get(&file.found.group).map_or(&[][..], Vec::as_slice);
-        let newer = group.iter().skip_while(|other| **other != id).skip(1).filter_map(|other| self.files.get(other));
+        let newer =
+            group.iter().skip_while(|other| **other != id).skip(1).filter_map(|other| self.files.get(other));
         let started = |other: &TailFile| other.known.as_ref().is_some_and(|known| !known.fresh);
         file.gone || newer.into_iter().any(|other| other.found.part != file.found.part || started(other))
     }
@@ -317,7 +328,11 @@ impl Reader {
     }
 
     /// Lets an assembler write into the batch.
-    fn assemble(&mut self, known: &mut Known, work: impl FnOnce(&mut Assembler, &mut Speaker, &mut Sink<'_>)) {
+    fn assemble(
+        &mut self,
+        known: &mut Known,
+        work: impl FnOnce(&mut Assembler, &mut Speaker, &mut Sink<'_>),
+    ) {
         let nothing = RangeSet::new();
         let mut sink = Sink {
             batch: &mut self.batch,
@@ -366,9 +381,10 @@ impl Reader {
 
     /// Closes the file that was quiet for longest; its watch and the sweeps go on looking at it.
     fn close_one(&mut self) {
-        let quiet = self.files.iter().filter(|(_, file)| {
-            file.phase == Phase::Idle && file.content.is_some() && !file.gone
-        });
+        let quiet = self
+            .files
+            .iter()
+            .filter(|(_, file)| file.phase == Phase::Idle && file.content.is_some() && !file.gone);
         if let Some(id) = quiet.min_by_key(|(_, file)| file.used).map(|(id, _)| *id) {
             self.close(id);
         }

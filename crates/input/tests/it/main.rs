@@ -2,3 +2,8 @@
 
 mod common;
 mod containers;
+mod files;
+mod others;
+mod rotation;
+mod shared;
+mod trouble;

@@ -1,0 +1,86 @@
+//! Plain files.
+
+use std::fs;
+
+use crate::common::{Node, Run, Taker, messages, numbers, text};
+
+fn lines(range: std::ops::Range<u32>) -> String {
+    range.map(|number| format!("{number}\n")).collect()
+}
+
+fn start(node: &Node) -> Run {
+    node.start("files", "sweep_interval: 200ms\nnode: n1\n", Taker::Keeps)
+}
+
+#[tokio::test]
+async fn reads_what_matches_with_its_siblings() {
+    let node = Node::new();
+    node.write("var/log/app.log.2", lines(0..5));
+    node.gzip("var/log/app.log.2");
+    node.write("var/log/app.log.1", lines(5..10));
+    node.write("var/log/app.log", "10\r\n\n12\n");
+    node.write("var/log/other.txt", "no\n");
+    node.write("var/log/pods/a_b_c/d/0.log", "no\n");
+    let run = start(&node);
+    let records = run.records(13).await;
+    let mut expected = numbers(0..13);
+    expected[11] = String::new();
+    assert_eq!(messages(&records), expected);
+    let fields = ["source", "node", "stream"].map(|name| text(&records[0], name));
+    assert_eq!(fields, ["/var/log/app.log", "n1", ""]);
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn equal_beginnings_are_told_apart() {
+    let node = Node::new();
+    node.write("var/log/app.log", format!("=== start\n{}", lines(0..5)));
+    let run = start(&node);
+    run.records(6).await;
+    node.rename("var/log/app.log", "var/log/app.log.1");
+    node.write("var/log/app.log", format!("=== start\n{}", lines(5..10)));
+    run.records(12).await;
+    node.gzip("var/log/app.log.1");
+    node.rename("var/log/app.log.1.gz", "var/log/app.log.2.gz");
+    node.rename("var/log/app.log", "var/log/app.log.1");
+    node.write("var/log/app.log", format!("=== start\n{}", lines(10..15)));
+    let records = run.records(18).await;
+    let said: Vec<String> = messages(&records).into_iter().filter(|message| message != "=== start").collect();
+    assert_eq!(said, numbers(0..15));
+    assert_eq!(records.len(), 18);
+    run.stop().await;
+    let again = start(&node);
+    node.write("var/log/app.log", "last\n");
+    assert_eq!(messages(&again.records(1).await), ["last"]);
+    again.stop().await;
+}
+
+#[tokio::test]
+async fn a_copied_and_cut_file_loses_nothing_that_was_copied() {
+    let node = Node::new();
+    node.write("var/log/app.log", lines(0..1000));
+    let run = start(&node);
+    run.records(1000).await;
+    for round in 1..4 {
+        let from = round * 1000;
+        node.write("var/log/app.log", lines(from..from + 500));
+        let copy = node.path(&format!("var/log/app.log.{}", 10 - round));
+        fs::copy(node.path("var/log/app.log"), copy).unwrap();
+        fs::OpenOptions::new().write(true).open(node.path("var/log/app.log")).unwrap().set_len(0).unwrap();
+        node.write("var/log/app.log", lines(from + 500..from + 1000));
+        run.records(from as usize + 1000).await;
+    }
+    let mut seen: Vec<u32> = messages(&run.seen()).iter().map(|message| message.parse().unwrap()).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..4000).collect::<Vec<_>>());
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_with_nul_bytes_is_read() {
+    let node = Node::new();
+    node.write("var/log/odd.log", "a\0b\n\0\0\0\nc\n");
+    let run = start(&node);
+    assert_eq!(messages(&run.records(3).await), ["a\0b", "\0\0\0", "c"]);
+    run.stop().await;
+}
