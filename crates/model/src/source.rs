@@ -188,9 +188,11 @@ mod tests {
     #[test]
     fn streams_that_differ_in_a_bit_are_not_the_same() {
         let of = |value: Value| Stream::new([("n", value)]).fingerprint();
-        let lists = [vec![], vec![Value::Null], vec![Value::from("a"), Value::from("b")], vec![Value::from("a|b")]];
+        let lists =
+            [vec![], vec![Value::Null], vec![Value::from("a"), Value::from("b")], vec![Value::from("a|b")]];
         let nans = [f64::NAN, f64::from_bits(f64::NAN.to_bits() | 1), 0.0, -0.0].map(Value::Float);
-        let all: Vec<u128> = lists.map(Value::List).into_iter().chain(nans).chain([Value::Null]).map(of).collect();
+        let all: Vec<u128> =
+            lists.map(Value::List).into_iter().chain(nans).chain([Value::Null]).map(of).collect();
         let different: std::collections::HashSet<&u128> = all.iter().collect();
         assert_eq!(different.len(), all.len());
     }

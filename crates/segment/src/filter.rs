@@ -175,6 +175,10 @@ mod tests {
                 prop_assert_eq!(here, there);
             }
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
 
         #[test]
         fn what_was_put_in_is_found(tokens in prop::collection::hash_set("[a-z0-9]{1,12}", 0..2000)) {

@@ -1,5 +1,9 @@
 //! Any bytes give records or an error: no panic, no endless work, no unbounded memory.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
+#[path = "support/exact.rs"]
+mod exact;
 #[path = "support/generate.rs"]
 mod generate;
 
@@ -14,7 +18,8 @@ use sawyer_segment::{
     encode_batch_with,
 };
 
-use self::generate::{batches, exact_all, records};
+use self::exact::exact_all;
+use self::generate::{batches, records};
 
 /// A change to bytes.
 #[derive(Clone, Debug)]

@@ -1,17 +1,24 @@
 //! What goes into a segment or a frame comes out of it.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
+#[path = "support/exact.rs"]
+mod exact;
 #[path = "support/generate.rs"]
 mod generate;
 
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use sawyer_model::{Batch, NameId, RecordHead, SeqRange, SourceId, Stream, Timestamp, Value, ValueRef};
+use sawyer_model::{
+    Batch, NameId, RecordHead, RecordRef, SeqRange, SourceId, Stream, Timestamp, Value, ValueRef,
+};
 use sawyer_segment::{
     BatchCompression, EncodeSettings, Rows, Segment, decode_batch, encode, encode_batch, encode_batch_with,
 };
 
-use self::generate::{batches, exact, exact_all, records};
+use self::exact::{exact, exact_all};
+use self::generate::{batches, records};
 
 fn open(bytes: Vec<u8>) -> Segment {
     Segment::open(Arc::new(bytes)).unwrap()
@@ -50,7 +57,7 @@ proptest! {
             prop_assert_eq!(batch.len(), info.rows);
             prop_assert!(batch.iter().all(|r| info.timestamps.contains(&r.timestamp())));
             prop_assert!(batch.iter().all(|r| info.observed.contains(&r.observed())));
-            let timestamps: Vec<Timestamp> = batch.iter().map(|r| r.timestamp()).collect();
+            let timestamps: Vec<Timestamp> = batch.iter().map(RecordRef::timestamp).collect();
             prop_assert_eq!(segment.timestamps(block).unwrap(), timestamps);
         }
         for record in batches.iter().flat_map(Batch::iter) {
@@ -146,9 +153,8 @@ fn large_values_come_out() {
     let segment = segment_of(std::slice::from_ref(&batch), &EncodeSettings::default());
     assert!(segment.blocks().len() > 1);
     let out = all_of(&segment);
-    let messages =
-        out.iter().flat_map(|batch| batch.iter().map(|record| record.message()).collect::<Vec<_>>());
-    assert!(messages.eq(batch.iter().map(|record| record.message())));
+    let messages = out.iter().flat_map(|batch| batch.iter().map(RecordRef::message).collect::<Vec<_>>());
+    assert!(messages.eq(batch.iter().map(RecordRef::message)));
     assert_eq!(decode_batch(&encode_batch(&batch)).unwrap().get(11).message(), batch.get(11).message());
 }
 

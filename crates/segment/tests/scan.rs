@@ -1,12 +1,14 @@
 //! What a scan finds is what asking every record finds.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
 #[path = "support/generate.rs"]
 mod generate;
 
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use sawyer_model::{Batch, Record, SeqRange, SourceId, Stream, Timestamp, Value, ValueRef};
+use sawyer_model::{Batch, Record, RecordRef, SeqRange, SourceId, Stream, Timestamp, Value, ValueRef};
 use sawyer_query::kql::{RangeOp, WildcardText};
 use sawyer_query::search::{Budget, Position, SearchStats, Selection};
 use sawyer_query::{Context, FieldPattern, FieldTest, Predicate};
@@ -112,7 +114,7 @@ fn check(segment: &Segment, selection: &Selection) -> Result<usize, TestCaseErro
             naive,
             "{:?} {:#?}",
             selection,
-            batch.iter().map(|r| r.to_record()).collect::<Vec<_>>()
+            batch.iter().map(RecordRef::to_record).collect::<Vec<_>>()
         );
         prop_assert!(rows.is_empty() || segment.may_match(block, selection).unwrap());
         prop_assert_eq!(stats.rows_matched, rows.count() as u64);
