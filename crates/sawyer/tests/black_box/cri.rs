@@ -27,21 +27,23 @@ pub(crate) fn written(pods: &Path) -> Vec<Written> {
         let (namespace, pod_name) = (parts.next().unwrap().to_owned(), parts.next().unwrap().to_owned());
         for container in folders(&pod) {
             let container_name = container.file_name().unwrap().to_str().unwrap().to_owned();
-            let mut pieces: BTreeMap<String, String> = BTreeMap::new();
+            let mut pieces: BTreeMap<String, (String, String)> = BTreeMap::new();
             for row in rows(&container) {
                 let mut words = row.splitn(4, ' ');
                 let (time, stream) = (words.next().unwrap(), words.next().unwrap());
                 let (tag, rest) = (words.next().unwrap(), words.next().unwrap_or(""));
-                let joined = pieces.entry(stream.to_owned()).or_default();
-                joined.push_str(rest);
+                // A line that was split has the time at which it began.
+                let begun = || (time.to_owned(), String::new());
+                pieces.entry(stream.to_owned()).or_insert_with(begun).1.push_str(rest);
                 if tag == "F" {
+                    let (time, line) = pieces.remove(stream).unwrap();
                     all.push(Written {
                         namespace: namespace.clone(),
                         pod: pod_name.clone(),
                         container: container_name.clone(),
                         stream: stream.to_owned(),
-                        time: time.to_owned(),
-                        line: std::mem::take(joined),
+                        time,
+                        line,
                     });
                 }
             }

@@ -105,7 +105,7 @@ impl Writer {
             let n = self.count.load(Ordering::Relaxed);
             let mut rows = String::new();
             for n in n..n + 50 {
-                rows.push_str(&format!("2026-11-20T10:00:00.{:09}Z stdout F number={n} some=more text\n", n % 1_000_000_000));
+                rows.push_str(&format!("2026-11-20T10:00:00.{:09}Z stdout F {{\"number\":{n},\"msg\":\"some text\"}}\n", n % 1_000_000_000));
             }
             file.write_all(rows.as_bytes()).unwrap();
             self.count.store(n + 50, Ordering::Relaxed);

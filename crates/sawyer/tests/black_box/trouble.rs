@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -99,13 +100,21 @@ fn a_torn_write_ahead_log_costs_only_what_was_not_acknowledged() {
 #[test]
 fn a_flipped_bit_in_a_segment_is_named_and_the_rest_is_served() {
     let folder = tempfile::tempdir().unwrap();
-    // Each start and stop seals what was pushed.
+    let config = folder.path().join("sawyer.yaml");
+    // Three segments, and a merge cannot come before the next start.
+    fs::write(&config, "store: {seal_interval: 10ms, merge_threads: 1}\ninputs: {push: }\n").unwrap();
+    let data = folder.path().join("data");
+    let args = ["--data", data.to_str().unwrap(), "--config", config.to_str().unwrap()];
     for n in 0..3 {
-        let sawyer = Sawyer::up(folder.path());
+        let sawyer = Sawyer::start("server", &args);
         push(&sawyer, n * 100, n * 100 + 100);
-        sawyer.stop();
+        let deadline = Instant::now() + harness::SOON;
+        while sawyer.get("/api/v1/status", &[]).1["store"]["segments"].as_u64() < Some(1) {
+            assert!(Instant::now() < deadline, "nothing is sealed");
+            pause();
+        }
     }
-    let segments = files(&folder.path().join("data/store"), ".seg");
+    let segments = files(&data.join("store"), ".seg");
     assert!(!segments.is_empty());
     let victim = &segments[0];
     let mut file = OpenOptions::new().read(true).write(true).open(victim).unwrap();
@@ -116,7 +125,7 @@ fn a_flipped_bit_in_a_segment_is_named_and_the_rest_is_served() {
     file.seek(SeekFrom::Start(middle)).unwrap();
     file.write_all(&[byte[0] ^ 0x10]).unwrap();
     drop(file);
-    let mut sawyer = Sawyer::up(folder.path());
+    let mut sawyer = Sawyer::start("server", &args);
     let found = sawyer.all("message: pushed");
     push(&sawyer, 300, 400);
     assert_eq!(sawyer.all("message: pushed and n >= 300").len(), 100);
