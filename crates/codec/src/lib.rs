@@ -12,6 +12,7 @@ pub mod body;
 pub mod cri;
 pub mod docker;
 pub mod fields;
+pub mod group;
 pub mod join;
 pub mod journal;
 pub mod json;
