@@ -41,7 +41,7 @@ impl CommandSettings {
 pub const LINE_BYTES_MAX: usize = 32 << 20;
 
 /// Lines that wait to be asked for; a program that prints more waits until they are taken.
-const LINES_WAITING_MAX: usize = 4096;
+pub const LINES_WAITING_MAX: usize = 4096;
 
 /// How long a program may take to end after its input was closed, before it is killed.
 const END_GRACE: Duration = Duration::from_secs(2);

@@ -5,13 +5,15 @@
 use sawyer_codec::fields::FieldSink;
 use sawyer_codec::json::{Scratch, flatten};
 use sawyer_model::{Error, ErrorKind, ValueRef};
-use sawyer_pipeline::process::{CommandSettings, Process, ProcessError};
+use sawyer_pipeline::process::{CommandSettings, LINES_WAITING_MAX, Process, ProcessError};
 
 use super::settings::{Acknowledge, ExecOutputSettings};
 use crate::lines::{Lines, Sink};
 
 /// Most records that are written before their answers are read.
 const RECORDS_AHEAD_MAX: usize = 1000;
+
+const _: () = assert!(RECORDS_AHEAD_MAX <= LINES_WAITING_MAX, "answers wait while records are still written");
 
 pub(super) struct ExecSink {
     settings: ExecOutputSettings,

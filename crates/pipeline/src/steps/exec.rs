@@ -20,7 +20,7 @@ use sawyer_telemetry::{Clock, Counter, Seldom};
 use super::{Condition, labels};
 use crate::backoff::Backoff;
 use crate::component::{Context, Kind, Step, StepPlan};
-use crate::process::{CommandSettings, Process, ProcessError};
+use crate::process::{CommandSettings, LINES_WAITING_MAX, Process, ProcessError};
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +28,8 @@ mod tests;
 /// Most records that are written before their answers are read. More would need a larger pipe in between; fewer would
 /// wait more often.
 const RECORDS_AHEAD_MAX: usize = 1000;
+
+const _: () = assert!(RECORDS_AHEAD_MAX <= LINES_WAITING_MAX, "answers wait while records are still written");
 
 /// Bytes that are written before answers are read; one record may be larger.
 const BYTES_AHEAD_MAX: usize = 1 << 20;

@@ -21,7 +21,7 @@ fn run(command: &[&str], more: &str) -> Bench {
 fn an_answer_that_repeats_the_record_changes_nothing() {
     let lines = records(&["one", "two \"quoted\"", "three\u{0}\n\tlines", ""]);
     let batch = shell("exec cat", "").run(&lines);
-    let back: Vec<_> = batch.iter().map(|record| record.to_record()).collect();
+    let back: Vec<_> = batch.iter().map(RecordRef::to_record).collect();
     assert_eq!(back, lines);
 }
 

@@ -51,7 +51,7 @@ fn tells_what_is_wrong_with_the_condition() {
       level: 
              ^
     ");
-    insta::assert_snapshot!(bench("keep", "{}").err().unwrap(), @"sawyer.yaml:1:1: when: required, and missing; expected condition");
+    insta::assert_snapshot!(bench("keep", "{}").err().unwrap(), @"sawyer.yaml:1:1: when: required, and missing; expected condition in KQL");
     insta::assert_snapshot!(bench("keep", "wehn: a").err().unwrap(), @r"
     sawyer.yaml:1:1: wehn: unknown key; did you mean `when`?
     sawyer.yaml:1:1: when: required, and missing; expected condition in KQL

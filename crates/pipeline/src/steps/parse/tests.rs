@@ -1,4 +1,4 @@
-use sawyer_model::{Record, Timestamp, Value};
+use sawyer_model::{Record, RecordRef, Timestamp, Value};
 
 use crate::steps::testing::{OBSERVED, bench, record, records};
 
@@ -71,9 +71,9 @@ fn parsing_twice_changes_nothing() {
     lines[0].fields.push(("a".into(), Value::Int(1)));
     let mut bench = bench("parse", "{}").unwrap();
     let once = bench.run(&lines);
-    let again: Vec<Record> = once.iter().map(|record| record.to_record()).collect();
+    let again: Vec<Record> = once.iter().map(RecordRef::to_record).collect();
     let twice = bench.run(&again);
-    let twice: Vec<Record> = twice.iter().map(|record| record.to_record()).collect();
+    let twice: Vec<Record> = twice.iter().map(RecordRef::to_record).collect();
     assert_eq!(twice, again);
     assert_eq!(again[0], lines[0], "it was parsed before");
 }
