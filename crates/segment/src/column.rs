@@ -19,8 +19,12 @@ pub(crate) use self::build::ColumnBuilder;
 pub(crate) use self::presence::Presence;
 pub(crate) use self::values::{Cursor, Values};
 
-/// Most list elements that one column of a block can have. A line of the greatest length has a quarter of it.
+/// Most list elements that one column of a block can have. A line of the greatest length has a quarter of it. When
+/// a column is read, the bytes that its block was made of are the nearer bound.
 pub(crate) const ELEMENTS_MAX: usize = 1 << 26;
+
+/// The fewest raw bytes that an element of a list counts for: those of an empty text.
+const MIN_ELEMENT_BYTES: u64 = 1;
 
 /// The types of values. The number of a type is its bit in the mask of a column.
 pub(crate) mod kind {
@@ -44,12 +48,14 @@ pub(crate) struct Column {
 }
 
 impl Column {
-    /// Reads the head of a column of a block of `rows` rows.
-    pub(crate) fn parse(head: Vec<u8>, rows: usize) -> Decoded<Self> {
+    /// Reads the head of a column of a block of `rows` rows, which was made of `raw_bytes` bytes.
+    pub(crate) fn parse(head: Vec<u8>, rows: usize, raw_bytes: u64) -> Decoded<Self> {
+        let elements_max =
+            usize::try_from(raw_bytes / MIN_ELEMENT_BYTES).unwrap_or(ELEMENTS_MAX).min(ELEMENTS_MAX);
         let mut reader = Reader::new(&head);
         let presence = Presence::parse(&mut reader, rows)?;
         let mut data_offset = 0;
-        let values = Values::parse(&mut reader, presence.count(), &mut data_offset, true)?;
+        let values = Values::parse(&mut reader, presence.count(), &mut data_offset, Some(elements_max))?;
         reader.end()?;
         Ok(Self { presence, values, head })
     }

@@ -44,9 +44,7 @@ impl Segment {
             names::OBSERVED => groups.add_times(&self.read_observed(block)?),
             _ => {
                 let mut columns = BlockColumns::new(self, block);
-                let number = self.footer.find_name(field);
-                let entry = number.and_then(|number| Some((number, columns.directory().ok()?)));
-                if let Some(entry) = entry.and_then(|(number, directory)| directory.column(number)) {
+                if let Some(entry) = columns.own(field)? {
                     let column = columns.column(entry)?;
                     groups.add_column(self, block, entry, &column)?;
                 }

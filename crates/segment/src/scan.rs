@@ -158,7 +158,7 @@ impl Scan<'_> {
     /// Asks whole records: for what columns cannot answer.
     fn select_by_record(&self, predicate: &Predicate, alive: &Rows) -> Result<Rows> {
         /// Records that are made at a time: so many bound the memory.
-        const RECORDS_AT_A_TIME: usize = 1024;
+        const RECORDS_AT_A_TIME: usize = 8192;
         let rows: Vec<usize> = alive.iter().collect();
         let mut found = Rows::none(self.rows());
         for some in rows.chunks(RECORDS_AT_A_TIME) {

@@ -19,7 +19,7 @@ use crate::bits::Rows;
 use crate::column::kind;
 use crate::error::{Place, Result, SegmentError};
 use crate::layout::{
-    BlockInfo, Directory, Footer, HEADER_BYTES, MAGIC, Summary, TAIL_BYTES, VERSION, parse_tail,
+    BlockInfo, Directory, Footer, HEADER_BYTES, MAGIC, Stats, Summary, TAIL_BYTES, VERSION, parse_tail,
 };
 use crate::scan::StreamTokens;
 use crate::source::{Bytes, ReadAt};
@@ -34,7 +34,7 @@ pub struct Segment {
 }
 
 /// A field that a block has, apart from those of its streams.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BlockField<'a> {
     /// Its name.
     pub name: &'a str,
@@ -42,6 +42,8 @@ pub struct BlockField<'a> {
     pub types: Vec<&'static str>,
     /// How many rows have it.
     pub count: usize,
+    /// The least and greatest numbers among its values.
+    pub stats: Stats,
 }
 
 impl Segment {
@@ -126,6 +128,7 @@ impl Segment {
             name: self.name(column.name),
             types: type_names(column.mask),
             count: column.count,
+            stats: column.stats,
         };
         Ok(directory.columns.iter().map(field).collect())
     }

@@ -7,7 +7,7 @@
 use sawyer_model::{Timestamp, Value, ValueRef};
 
 use super::floats::Floats;
-use super::{ELEMENTS_MAX, kind};
+use super::kind;
 use crate::bits::Rows;
 use crate::bytes::Reader;
 use crate::error::{Damage, Decoded, Result};
@@ -64,15 +64,16 @@ impl Default for Cursor {
 }
 
 impl Values {
-    /// Reads the heads of the sub-columns of `count` values. Elements of lists cannot be lists.
+    /// Reads the heads of the sub-columns of `count` values. Lists may have `elements_max` elements altogether; if it
+    /// is none there are no lists, because these are elements themselves.
     pub(crate) fn parse(
         reader: &mut Reader<'_>,
         count: usize,
         data_offset: &mut u64,
-        may_be_lists: bool,
+        elements_max: Option<usize>,
     ) -> Decoded<Self> {
         let mask = reader.u8()?;
-        if (mask == 0) != (count == 0) || (!may_be_lists && mask >> kind::LIST == 1) {
+        if (mask == 0) != (count == 0) || (elements_max.is_none() && mask >> kind::LIST == 1) {
             return Err(Damage::expected("the types of the values"));
         }
         let mut counts = [0; kind::COUNT as usize];
@@ -114,7 +115,7 @@ impl Values {
             values.jsons = Some(Text::parse(reader, count, data_offset)?);
         }
         if let Some(count) = has(kind::LIST) {
-            values.lists = Some(Lists::parse(reader, count, data_offset)?);
+            values.lists = Some(Lists::parse(reader, count, data_offset, elements_max.unwrap_or(0))?);
         }
         Ok(values)
     }
@@ -241,15 +242,20 @@ fn parse_kinds(
 }
 
 impl Lists {
-    fn parse(reader: &mut Reader<'_>, count: usize, data_offset: &mut u64) -> Decoded<Self> {
+    fn parse(
+        reader: &mut Reader<'_>,
+        count: usize,
+        data_offset: &mut u64,
+        elements_max: usize,
+    ) -> Decoded<Self> {
         let mut ends = Vec::with_capacity(count);
         let mut end = 0usize;
         for len in Ints::parse_and_decode(reader, count)? {
-            let len = usize::try_from(len).ok().filter(|len| *len <= ELEMENTS_MAX - end);
+            let len = usize::try_from(len).ok().filter(|len| *len <= elements_max - end);
             end += len.ok_or(Damage::expected("lists within bounds"))?;
             ends.push(end as u32);
         }
-        let elements = Box::new(Values::parse(reader, end, data_offset, false)?);
+        let elements = Box::new(Values::parse(reader, end, data_offset, None)?);
         Ok(Self { ends, elements })
     }
 

@@ -104,13 +104,15 @@ impl<'a> BlockColumns<'a> {
         Ok(runs)
     }
 
+    /// The column of the own fields of this name.
+    pub(crate) fn own(&self, name: &str) -> Result<Option<&'a ColumnEntry>> {
+        let directory = self.directory()?;
+        Ok(self.segment.footer.find_name(name).and_then(|number| directory.column(number)))
+    }
+
     /// Takes out the rows that have an own field of this name.
     pub(crate) fn subtract_own(&mut self, name: &str, rows: &mut Rows) -> Result<()> {
-        let number = self.segment.footer.find_name(name);
-        let Some(entry) = number.and_then(|number| self.segment.directory(self.block).ok()?.column(number))
-        else {
-            return Ok(());
-        };
+        let Some(entry) = self.own(name)? else { return Ok(()) };
         let column = self.column(entry)?;
         let mut own = Vec::new();
         column.presence.for_each(rows, |row, _| own.push(row));
@@ -211,22 +213,24 @@ impl Scan<'_> {
     ) -> Result<Rows> {
         let segment = self.columns.segment();
         let mut found = Rows::none(self.rows());
-        // For each name the rows whose stream says yes.
-        let mut by_name: Vec<(&str, Rows)> = Vec::new();
+        // Names that records of the block have for own fields too; there are few.
+        let mut overruled: Vec<(&str, Rows)> = Vec::new();
         for (stream, rows) in self.columns.runs()?.iter() {
             let fields = segment.streams()[stream].fields().iter();
-            for (name, value) in fields.filter(|(name, _)| is_meant(name)) {
-                if !holds(name, value.as_ref()) {
+            for (name, _) in fields.filter(|(name, value)| is_meant(name) && holds(name, value.as_ref())) {
+                if self.columns.own(name)?.is_none() {
+                    found.insert_range(rows.clone());
                     continue;
                 }
-                let at = by_name.iter().position(|(known, _)| **known == **name).unwrap_or_else(|| {
-                    by_name.push((name, Rows::none(alive.len())));
-                    by_name.len() - 1
+                let at = overruled.iter().position(|(known, _)| **known == **name).unwrap_or_else(|| {
+                    overruled.push((name, Rows::none(alive.len())));
+                    overruled.len() - 1
                 });
-                by_name[at].1.insert_range(rows.clone());
+                overruled[at].1.insert_range(rows.clone());
             }
         }
-        for (name, mut rows) in by_name {
+        found.intersect(alive);
+        for (name, mut rows) in overruled {
             rows.intersect(alive);
             self.columns.subtract_own(name, &mut rows)?;
             found.unite(&rows);

@@ -98,8 +98,8 @@ impl Segment {
         }
         let head = window.get(&entry.head).to_vec();
         self.bytes.check(&head, entry.head_checksum, place.at(info.offset + entry.head.start))?;
-        let column =
-            Column::parse(head, info.rows).map_err(place.at(info.offset + entry.head.start).damaged())?;
+        let column = Column::parse(head, info.rows, info.raw_bytes)
+            .map_err(place.at(info.offset + entry.head.start).damaged())?;
         if column.presence.count() != entry.count || column.values.mask() != entry.mask {
             return Err(place.damaged()(Damage::expected("what the directory says")));
         }

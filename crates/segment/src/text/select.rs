@@ -100,8 +100,7 @@ impl Text {
         Ok(())
     }
 
-    /// Calls with the answer for each distinct text at hand (each entry of a dictionary once, others for each row):
-    /// the text, and the places that have it.
+    /// Calls with each text, and with the number of its entry where it has one: equal numbers are equal texts.
     pub(crate) fn for_each(
         &self,
         head: &[u8],
