@@ -1,0 +1,310 @@
+//! Sends what was handed in, until every item has its verdict.
+//!
+//! Owns: requests under way, pausing after failures, trying again, cutting in halves, what follows from verdicts.
+//! Does not own: which items make a request (`waiting`), how many requests at once (`adaptive`), how one is sent
+//! ([`Target`]), what becomes of rejected items ([`DeadLetters`]).
+//! Invariant: an item's acknowledgement says "durable" only after the verdict `Done` or `Duplicate`, or when it is
+//! kept as a dead letter. However the courier ends, every other item is let go of unacknowledged.
+//!
+//! After a request that failed as a whole (nobody answers, everything is refused for now) one request at a time is
+//! sent after a pause, and the pauses grow; the first that succeeds opens the way again.
+
+use std::sync::Arc;
+
+use sawyer_model::{Ack, Error, ErrorKind};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+
+use crate::adaptive::Adaptive;
+use crate::letters::{DeadLetters, Letter};
+use crate::random::Random;
+use crate::state::{Identity, State, Status};
+use crate::target::{Item, Limits, Target};
+use crate::verdict::{Answer, Trouble, Verdict};
+use crate::waiting::{Entry, Group, Waiting};
+
+mod settle;
+
+#[cfg(test)]
+mod tests;
+
+/// Bytes that one permit stands for; semaphores count in `u32`.
+const PERMIT_BYTES: usize = 1024;
+
+/// Parcels that wait to be looked at. Their bytes are bounded beside that.
+const PARCELS_MAX: usize = 256;
+
+/// How often numbers that grow by themselves are brought up to date.
+const TICK: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Where items are handed in. The courier delivers the rest and ends once it is dropped.
+#[derive(Debug)]
+pub struct Outbox<P> {
+    to: mpsc::Sender<Parcel<P>>,
+    room: Arc<Semaphore>,
+    permits: u32,
+    limits: Limits,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct Parcel<P> {
+    items: Vec<Item<P>>,
+    room: Arc<OwnedSemaphorePermit>,
+}
+
+/// The courier has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the courier has ended")]
+pub struct CourierGone;
+
+/// Delivers; [`Courier::run`] does the work.
+#[derive(Debug)]
+pub struct Courier<T: Target> {
+    target: Arc<T>,
+    from: mpsc::Receiver<Parcel<T::Payload>>,
+    room: Arc<Semaphore>,
+    permits: u32,
+    limits: Limits,
+    letters: LettersOf,
+    waiting: Waiting<T::Payload>,
+    adaptive: Adaptive,
+    gate: Gate,
+    random: Random,
+    requests: JoinSet<Returned<T::Payload>>,
+    letters_under_way: JoinSet<()>,
+    state: Arc<State>,
+}
+
+/// Where rejected items go.
+struct LettersOf(Arc<dyn DeadLetters>);
+
+impl std::fmt::Debug for LettersOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DeadLetters")
+    }
+}
+
+/// A request that came back.
+#[derive(Debug)]
+struct Returned<P> {
+    group: Group<P>,
+    answer: Answer,
+    started: Instant,
+    saturated: bool,
+}
+
+/// Shut after a failure, for a while.
+#[derive(Debug)]
+struct Gate {
+    failures: u32,
+    last_failure: Option<Instant>,
+    until: Option<Instant>,
+}
+
+/// A courier for this target and the box that it empties.
+pub fn courier<T: Target>(
+    target: Arc<T>,
+    limits: Limits,
+    identity: Identity,
+    letters: Arc<dyn DeadLetters>,
+) -> (Outbox<T::Payload>, Courier<T>) {
+    let (to, from) = mpsc::channel(PARCELS_MAX);
+    let permits = u32::try_from((limits.held_bytes_max / PERMIT_BYTES).max(1)).unwrap_or(u32::MAX);
+    let permits = permits.min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
+    let room = Arc::new(Semaphore::new(permits as usize));
+    let state = Arc::new(State::new(identity));
+    let courier = Courier {
+        target,
+        from,
+        room: Arc::clone(&room),
+        permits,
+        waiting: Waiting::new(limits.clone()),
+        adaptive: Adaptive::new(limits.requests_max),
+        limits: limits.clone(),
+        letters: LettersOf(letters),
+        gate: Gate { failures: 0, last_failure: None, until: None },
+        random: Random::new(),
+        requests: JoinSet::new(),
+        letters_under_way: JoinSet::new(),
+        state: Arc::clone(&state),
+    };
+    (Outbox { to, room, permits, limits, state }, courier)
+}
+
+impl<P> Outbox<P> {
+    /// Waits for room and hands items in. Where more than the room comes at once, it passes alone.
+    ///
+    /// # Errors
+    /// If the courier has ended; the items are let go of unacknowledged.
+    pub async fn send(&self, items: Vec<Item<P>>) -> Result<(), CourierGone> {
+        let bytes: usize = items.iter().map(|item| item.bytes).sum();
+        let wanted = u32::try_from(bytes.div_ceil(PERMIT_BYTES).max(1)).unwrap_or(u32::MAX).min(self.permits);
+        let room = tokio::select! {
+            room = Arc::clone(&self.room).acquire_many_owned(wanted) => room.map_err(|_| CourierGone)?,
+            () = self.to.closed() => return Err(CourierGone),
+        };
+        self.to.send(Parcel { items, room: Arc::new(room) }).await.map_err(|_| CourierGone)
+    }
+
+    /// What the target takes at once.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How the delivery fares.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.state.status()
+    }
+}
+
+impl<T: Target> Courier<T> {
+    /// Delivers until the outbox is dropped and everything has its verdict. Dropping it lets go of what is left.
+    ///
+    /// # Errors
+    /// If a request or the dead letters panicked.
+    pub async fn run(mut self) -> Result<(), Error> {
+        let mut open = true;
+        loop {
+            self.send_what_is_due();
+            self.tell();
+            if !open && self.waiting.is_empty() && self.letters_under_way.is_empty() {
+                return Ok(());
+            }
+            let wake = self.wake_at();
+            tokio::select! {
+                Some(returned) = self.requests.join_next() => {
+                    let returned = returned.map_err(panicked)?;
+                    self.settle(returned);
+                }
+                Some(kept) = self.letters_under_way.join_next() => kept.map_err(panicked)?,
+                parcel = self.from.recv(), if open => match parcel {
+                    Some(parcel) => self.take_in(parcel),
+                    None => {
+                        open = false;
+                        self.waiting.close();
+                    }
+                },
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn take_in(&mut self, parcel: Parcel<T::Payload>) {
+        let now = Instant::now();
+        let mut letters = Vec::new();
+        let Parcel { items, room } = parcel;
+        for item in items {
+            let entry = Entry { item, since: now, retries: 0, room: Arc::clone(&room) };
+            if entry.item.bytes > self.limits.item_bytes_max {
+                let (bytes, most) = (entry.item.bytes, self.limits.item_bytes_max);
+                letters
+                    .push((entry, format!("too large: {bytes} bytes, and the target takes {most} at most")));
+            } else {
+                self.waiting.push(entry);
+            }
+        }
+        self.reject(letters);
+    }
+
+    /// How many requests may be under way.
+    fn allowed(&self) -> usize {
+        if self.gate.failures > 0 { 1 } else { self.adaptive.allowed() }
+    }
+
+    fn send_what_is_due(&mut self) {
+        let now = Instant::now();
+        if self.gate.until.is_some_and(|until| until > now) {
+            return;
+        }
+        while self.requests.len() < self.allowed() {
+            let Some(group) = self.waiting.take(now) else { return };
+            let saturated = self.requests.len() + 1 >= self.allowed();
+            let target = Arc::clone(&self.target);
+            self.state.sent();
+            self.requests.spawn(async move {
+                let started = Instant::now();
+                let (group, answer) = send(&*target, group).await;
+                Returned { group, answer, started, saturated }
+            });
+        }
+    }
+
+    /// When there is something to do though nothing happens.
+    fn wake_at(&self) -> Instant {
+        let tick = Instant::now() + TICK;
+        if self.requests.len() >= self.allowed() {
+            return tick;
+        }
+        let Some(turn) = self.waiting.next_turn() else { return tick };
+        turn.max(self.gate.until.unwrap_or(turn)).min(tick)
+    }
+
+    fn tell(&self) {
+        let free = self.room.available_permits().min(self.permits as usize);
+        let held = (self.permits as usize - free) * PERMIT_BYTES;
+        self.state.moved(self.requests.len(), self.allowed(), held);
+    }
+
+    /// Sees to it that rejected items are kept, and acknowledges those that are.
+    fn reject(&mut self, rejected: Vec<(Entry<T::Payload>, String)>) {
+        if rejected.is_empty() {
+            return;
+        }
+        self.state.rejected(rejected.len());
+        if let Some((_, reason)) = rejected.first() {
+            self.state.noted(reason.clone());
+        }
+        let mut letters = Vec::new();
+        let mut acks = Vec::new();
+        let mut rooms = Vec::new();
+        for (Entry { item, room, .. }, reason) in rejected {
+            letters.push(Letter { record: item.record, reason });
+            acks.push(item.ack);
+            rooms.push(room);
+        }
+        let keeper = Arc::clone(&self.letters.0);
+        let name = self.state.name().to_owned();
+        let longest = self.limits.retry_pause_max;
+        self.letters_under_way.spawn(async move {
+            let mut random = Random::new();
+            let mut failures = 0;
+            let kept = loop {
+                match keeper.put(&name, &letters).await {
+                    Err(error) if error.kind() == ErrorKind::Retry => {
+                        failures += 1;
+                        tokio::time::sleep(random.pause(failures, longest)).await;
+                    }
+                    settled => break settled,
+                }
+            };
+            if kept.is_ok() {
+                acks.into_iter().for_each(Ack::durable);
+            }
+            drop(rooms);
+        });
+    }
+}
+
+async fn send<T: Target>(target: &T, group: Group<T::Payload>) -> (Group<T::Payload>, Answer) {
+    // The items lie in the entries; a request borrows them as one slice.
+    let Group { entries, partition, fixed, due } = group;
+    let mut rest = Vec::with_capacity(entries.len());
+    let mut items = Vec::with_capacity(entries.len());
+    for Entry { item, since, retries, room } in entries {
+        items.push(item);
+        rest.push((since, retries, room));
+    }
+    let answer = target.send(&items).await;
+    let entries = items.into_iter().zip(rest);
+    let entries =
+        entries.map(|(item, (since, retries, room))| Entry { item, since, retries, room }).collect();
+    (Group { entries, partition, fixed, due }, answer)
+}
+
+fn panicked(error: JoinError) -> Error {
+    Error::new(ErrorKind::Bug, "a delivery panicked").because(error)
+}

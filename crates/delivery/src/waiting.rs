@@ -1,0 +1,231 @@
+//! Items that wait, and which of them make the next request.
+//!
+//! Owns: partitions, filling requests up to the limits, what is tried again and when. Pure: it is told the time.
+//! Does not own: sending, verdicts (`courier`).
+//! Invariant: an item is in one place: here, or in the group that was taken. A group never mixes partitions, and is
+//! within the limits unless it is a single item.
+//!
+//! Each partition is a *lane*. Lanes stand in a queue by the time at which they have something to send, so choosing
+//! costs little however many there are.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use tokio::time::Instant;
+
+use crate::target::{Item, Limits};
+
+#[cfg(test)]
+mod tests;
+
+/// An item with what was tried so far.
+#[derive(Debug)]
+pub(crate) struct Entry<P> {
+    pub(crate) item: Item<P>,
+    /// When it came.
+    pub(crate) since: Instant,
+    /// How often it was tried again.
+    pub(crate) retries: u32,
+    /// Room that it takes with the other items it came with.
+    pub(crate) room: std::sync::Arc<tokio::sync::OwnedSemaphorePermit>,
+}
+
+/// Items that make one request.
+#[derive(Debug)]
+pub(crate) struct Group<P> {
+    pub(crate) entries: Vec<Entry<P>>,
+    pub(crate) partition: u64,
+    /// Whether it must be sent as it is. A half of a refused request would be refused again with others beside it.
+    pub(crate) fixed: bool,
+    /// Not to be sent before.
+    pub(crate) due: Instant,
+}
+
+impl<P> Group<P> {
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.item.bytes).sum()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Waiting<P> {
+    limits: Limits,
+    lanes: HashMap<u64, Lane<P>>,
+    /// When each lane has something to send, and which lane.
+    turns: BTreeSet<(Instant, u64)>,
+    /// Counts down, so that what is given back later comes first.
+    number: i64,
+    /// Where all keys of an ordered lane begin, so that only their numbers count.
+    start: Instant,
+    /// Nothing more comes, so there is nothing to wait for.
+    closing: bool,
+}
+
+#[derive(Debug)]
+struct Lane<P> {
+    fresh: VecDeque<Entry<P>>,
+    fresh_bytes: usize,
+    /// What is tried again: by when, or in an ordered lane by place.
+    again: BTreeMap<(Instant, i64), Group<P>>,
+    under_way: usize,
+    turn: Option<Instant>,
+}
+
+impl<P> Lane<P> {
+    fn new() -> Self {
+        Self { fresh: VecDeque::new(), fresh_bytes: 0, again: BTreeMap::new(), under_way: 0, turn: None }
+    }
+
+    fn is_over(&self) -> bool {
+        self.fresh.is_empty() && self.again.is_empty() && self.under_way == 0
+    }
+
+    /// When it has something to send.
+    fn ready_at(&self, limits: &Limits, closing: bool) -> Option<Instant> {
+        let again = self.again.first_key_value().map(|(_, group)| group.due);
+        if limits.ordered && (self.under_way > 0 || again.is_some()) {
+            return again.filter(|_| self.under_way == 0);
+        }
+        let fresh = self.fresh.front().map(|oldest| {
+            let full =
+                self.fresh_bytes >= limits.request_bytes_max || self.fresh.len() >= limits.request_items_max;
+            if full || closing { oldest.since } else { oldest.since + limits.age_max }
+        });
+        again.into_iter().chain(fresh).min()
+    }
+
+    /// What is sent next at this time.
+    fn take(&mut self, partition: u64, limits: &Limits, now: Instant) -> Group<P> {
+        let due = self.again.first_entry().filter(|entry| entry.get().due <= now);
+        let mut group = match due {
+            Some(entry) => entry.remove(),
+            None => Group { entries: Vec::new(), partition, fixed: false, due: now },
+        };
+        if group.fixed {
+            return group;
+        }
+        let mut bytes = group.bytes();
+        while let Some(entry) = self.again.first_entry() {
+            let other = entry.get();
+            let more = other.bytes();
+            let fits = bytes + more <= limits.request_bytes_max
+                && group.entries.len() + other.entries.len() <= limits.request_items_max;
+            if other.due > now || other.fixed || !fits {
+                break;
+            }
+            bytes += more;
+            group.entries.append(&mut entry.remove().entries);
+        }
+        if limits.ordered && !self.again.is_empty() {
+            return group;
+        }
+        while let Some(next) = self.fresh.front() {
+            let fits = bytes + next.item.bytes <= limits.request_bytes_max
+                && group.entries.len() < limits.request_items_max;
+            if !fits && !group.entries.is_empty() {
+                break;
+            }
+            bytes += next.item.bytes;
+            self.fresh_bytes -= next.item.bytes;
+            group.entries.extend(self.fresh.pop_front());
+        }
+        group
+    }
+}
+
+impl<P> Waiting<P> {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            lanes: HashMap::new(),
+            turns: BTreeSet::new(),
+            number: 0,
+            start: Instant::now(),
+            closing: false,
+        }
+    }
+
+    /// Puts an item at the end of its lane.
+    pub(crate) fn push(&mut self, entry: Entry<P>) {
+        let partition = entry.item.partition;
+        let lane = self.lanes.entry(partition).or_insert_with(Lane::new);
+        lane.fresh_bytes += entry.item.bytes;
+        lane.fresh.push_back(entry);
+        // Only the first item and the one that fills a request change the lane's turn.
+        let full = lane.fresh_bytes >= self.limits.request_bytes_max
+            || lane.fresh.len() >= self.limits.request_items_max;
+        if lane.fresh.len() == 1 || full {
+            self.set_turn(partition);
+        }
+    }
+
+    /// Takes what is to be sent now, if anything is. Tell [`Waiting::returned`] when it was.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Group<P>> {
+        let &(due, partition) = self.turns.first()?;
+        if due > now {
+            return None;
+        }
+        let lane = self.lanes.get_mut(&partition).expect("a lane with a turn is there");
+        let group = lane.take(partition, &self.limits, now);
+        lane.under_way += 1;
+        self.set_turn(partition);
+        Some(group)
+    }
+
+    /// Puts items back, to be sent when they are due. In an ordered lane they come before everything else; of several
+    /// groups give the last one back first.
+    pub(crate) fn give_back(&mut self, group: Group<P>) {
+        if group.entries.is_empty() {
+            return;
+        }
+        let partition = group.partition;
+        self.number -= 1;
+        let by = if self.limits.ordered { self.start } else { group.due };
+        let lane = self.lanes.entry(partition).or_insert_with(Lane::new);
+        lane.again.insert((by, self.number), group);
+        self.set_turn(partition);
+    }
+
+    /// A group that was taken is settled, or was given back.
+    pub(crate) fn returned(&mut self, partition: u64) {
+        if let Some(lane) = self.lanes.get_mut(&partition) {
+            lane.under_way -= 1;
+        }
+        self.set_turn(partition);
+    }
+
+    /// When there is something to send.
+    pub(crate) fn next_turn(&self) -> Option<Instant> {
+        self.turns.first().map(|(due, _)| *due)
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+        let partitions: Vec<u64> = self.lanes.keys().copied().collect();
+        partitions.into_iter().for_each(|partition| self.set_turn(partition));
+    }
+
+    /// Requests larger than this were refused as too large.
+    pub(crate) fn lower_request_bytes(&mut self, bytes: usize) {
+        self.limits.request_bytes_max = self.limits.request_bytes_max.min(bytes).max(1);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    fn set_turn(&mut self, partition: u64) {
+        let Some(lane) = self.lanes.get_mut(&partition) else { return };
+        let turn = lane.ready_at(&self.limits, self.closing);
+        if lane.turn != turn {
+            if let Some(old) = lane.turn {
+                self.turns.remove(&(old, partition));
+            }
+            self.turns.extend(turn.map(|turn| (turn, partition)));
+            lane.turn = turn;
+        }
+        if lane.is_over() {
+            self.lanes.remove(&partition);
+        }
+    }
+}
