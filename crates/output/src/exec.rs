@@ -15,7 +15,6 @@ mod tests;
 
 use std::time::Duration;
 
-use sawyer_config::{Settings, read_both};
 use sawyer_model::Error;
 use sawyer_pipeline::process::CommandSettings;
 use sawyer_pipeline::{Context, Kind, Output, OutputPlan};
@@ -29,14 +28,9 @@ use crate::lines::LineOutput;
 pub(crate) fn kind() -> Kind<Box<dyn OutputPlan>> {
     Kind {
         name: "exec",
-        reference: || {
-            let mut reference = ExecOutputSettings::reference();
-            reference.entries.splice(0..0, CommandSettings::reference().entries);
-            reference
-        },
+        reference: CommandSettings::reference_beside::<ExecOutputSettings>,
         read: Box::new(|at, problems| {
-            let (settings, command): (ExecOutputSettings, CommandSettings) = read_both(at, problems)?;
-            command.check(at, problems);
+            let (settings, command) = CommandSettings::read_beside(at, problems)?;
             Some(Box::new(ExecPlan { settings, command }))
         }),
     }

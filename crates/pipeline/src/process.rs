@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use sawyer_config::{At, Problems, settings};
+use sawyer_config::{At, Problems, Reference, Setting, Settings, settings};
 use sawyer_telemetry::Seldom;
 
 settings! {
@@ -29,6 +29,24 @@ settings! {
 }
 
 impl CommandSettings {
+    /// Reads a component's own settings and, from the same map, how to start its program; checks the latter.
+    pub fn read_beside<S: Settings>(at: &At<'_>, problems: &mut Problems) -> Option<(S, Self)> {
+        let own = S::read_part(at, problems);
+        let command = Self::read(&at.without(S::KEYS), problems);
+        if let Some(command) = &command {
+            command.check(at, problems);
+        }
+        own.zip(command)
+    }
+
+    /// The manual of a component whose settings are read by [`CommandSettings::read_beside`].
+    #[must_use]
+    pub fn reference_beside<S: Settings>() -> Reference {
+        let mut reference = S::reference();
+        reference.entries.splice(0..0, Self::reference().entries);
+        reference
+    }
+
     /// Reports what is wrong beyond the types.
     pub fn check(&self, at: &At<'_>, problems: &mut Problems) {
         if self.command.first().is_none_or(String::is_empty) {

@@ -110,6 +110,8 @@ fn there_may_be_no_store() {
 struct Moody {
     dice: Mutex<Dice>,
     refused: Vec<u64>,
+    /// Refuses batches with more records.
+    records_max: usize,
     stored: Mutex<BTreeMap<u64, u32>>,
     committed: Mutex<RangeSet>,
 }
@@ -119,7 +121,9 @@ impl Moody {
         if self.dice.lock().below(4) == 0 {
             return Err(Error::new(ErrorKind::Retry, "not now"));
         }
-        if batch.iter().any(|record| self.refused.contains(&record.range().start)) {
+        if batch.len() > self.records_max
+            || batch.iter().any(|record| self.refused.contains(&record.range().start))
+        {
             return Err(Error::new(ErrorKind::Invalid, "too large"));
         }
         let mut committed = self.committed.lock();
@@ -155,6 +159,7 @@ async fn one_refused_record_costs_nobody_else_anything() {
         let store = Arc::new(Moody {
             dice: Mutex::new(Dice(seed)),
             refused: refused.clone(),
+            records_max: if seed % 2 == 0 { 2 } else { usize::MAX },
             stored: Mutex::default(),
             committed: Mutex::default(),
         });

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use sawyer_codec::json_out;
 use sawyer_codec::ndjson_in::{NdjsonHead, NdjsonReader, Sender};
-use sawyer_config::{Settings, choice, read_both, settings};
+use sawyer_config::{choice, settings};
 use sawyer_model::{Batch, Error, RecordHead, RecordId, RecordRef, Transfer, names};
 use sawyer_telemetry::{Clock, Counter, Seldom};
 
@@ -73,14 +73,9 @@ settings! {
 pub(super) fn kind() -> Kind<Box<dyn StepPlan>> {
     Kind {
         name: "exec",
-        reference: || {
-            let mut reference = ExecStepSettings::reference();
-            reference.entries.splice(0..0, CommandSettings::reference().entries);
-            reference
-        },
+        reference: CommandSettings::reference_beside::<ExecStepSettings>,
         read: Box::new(|at, problems| {
-            let (settings, command): (ExecStepSettings, CommandSettings) = read_both(at, problems)?;
-            command.check(at, problems);
+            let (settings, command) = CommandSettings::read_beside(at, problems)?;
             Some(Box::new(ExecPlan { settings, command }))
         }),
     }

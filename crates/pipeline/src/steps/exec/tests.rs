@@ -155,6 +155,7 @@ fn answers_out_of_step_are_not_taken() {
 fn tells_what_is_wrong_with_the_settings() {
     let text = "command: []\ntimeout: 0\non_error: wait\nshell: x\nwhen: '('";
     insta::assert_snapshot!(bench("exec", text).err().unwrap(), @r#"
+    sawyer.yaml:1:1: command: expected the name of a program, found nothing
     sawyer.yaml:2:1: timeout: expected a value from 1ms to 1h, found 0s
     sawyer.yaml:3:1: on_error: expected one of `pass`, `drop`, found "wait"
     sawyer.yaml:4:1: shell: unknown key; known: `command`, `environment`, `directory`, `timeout`, `on_error`, `when`
