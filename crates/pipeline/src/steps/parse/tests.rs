@@ -167,3 +167,33 @@ fn keeps_other_marks_when_it_takes_one_back() {
     let batch = bench("parse", "{}").unwrap().run(&[line]);
     assert_eq!(batch.get(0).marks().collect::<Vec<_>>(), ["cut", "malformed"]);
 }
+
+#[test]
+fn what_clients_push_is_left_as_it_was_read() {
+    use sawyer_codec::ndjson_in::{NdjsonHead, NdjsonReader, Sender};
+    use sawyer_model::{Batch, SeqRange, SourceId, Stream};
+
+    let lines = [
+        r#"{"timestamp":"2024-06-01T12:34:56Z","level":"ERROR","namespace":"prod","message":"a=1 b=2 c=3"}"#,
+        r#"{"msg":"{\"a\":1}","severity":"warn"}"#,
+        r#"{"a":1,"b":{"c":[1,2]}}"#,
+        r#"{"level":"info","list":[{"x":1},{"x":2}]}"#,
+    ];
+    let mut batch = Batch::new();
+    let stream = batch.add_stream(&std::sync::Arc::new(Stream::default()));
+    for (at, line) in lines.into_iter().enumerate() {
+        let range = SeqRange::new(at as u64, at as u64 + 1);
+        let head =
+            NdjsonHead { source: SourceId(1), range, observed: OBSERVED, stream, sender: Sender::Client };
+        NdjsonReader::default().read(line.as_bytes(), &head, &mut batch).unwrap();
+    }
+    let pushed: Vec<Record> = batch.iter().map(RecordRef::to_record).collect();
+    let parsed = bench("parse", "{}").unwrap().run(&pushed);
+    let mut parsed: Vec<Record> = parsed.iter().map(RecordRef::to_record).collect();
+    // Its time is years from its arrival.
+    assert!(parsed[0].fields.iter().any(|(name, _)| &**name == "sawyer.mark"));
+    parsed[0].fields.retain(|(name, _)| &**name != "sawyer.mark");
+    let mut expected = pushed;
+    expected[0].fields.retain(|(name, _)| &**name != "sawyer.mark");
+    assert_eq!(parsed, expected);
+}

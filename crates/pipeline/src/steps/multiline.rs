@@ -1,0 +1,266 @@
+//! The step `multiline`: lines that belong together become one record.
+//!
+//! Owns: holding lines back until their group is whole, how long and how much, and their acknowledgements.
+//! Does not own: which lines belong together (`sawyer_codec::group`).
+//! Invariant: a transfer is acknowledged only after every group that has a line of it; a batch covers a line only
+//! once its record is in it or was before, so that nothing is lost when the rest comes again; lines of one source
+//! and stream stay in order.
+//!
+//! A group's own range is that of its last lines that lie directly behind each other, normally all of them; lines
+//! that other output lies between are covered beside it, as with the pieces of a long line. Whether a line comes
+//! too late for its group is asked of the records' own times, so that reading the same lines again groups them as
+//! before.
+
+mod gathered;
+mod rule;
+mod sort;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sawyer_config::{ByteSize, Setting, Settings, settings};
+use sawyer_model::{Ack, Batch, Covered, Error, Outcome, RangeSet, SeqRange, SourceId, Transfer};
+use sawyer_telemetry::Counter;
+
+use super::pattern::Pattern;
+use super::{Condition, labels};
+use crate::component::{Context, Kind, Step, StepPlan};
+use gathered::Gathered;
+use rule::Rule;
+use sort::{Sorted, sort};
+
+/// A group is given out when its first line is this many times as old as the longest silence, though lines still
+/// come: a program that never stops would hold its lines back for ever.
+const AGE_IN_WAITS_MAX: u32 = 5;
+
+/// A line that may stand alone waits for another one this part of the longest silence.
+const ALONE_DIVISOR: u32 = 4;
+
+/// Most groups held at once; one more and all are given out. Each is a stream that was cut off in the middle.
+const HELD_GROUPS_MAX: usize = 10_000;
+
+/// Most text held at once; beyond it all groups are given out, whole or not.
+const HELD_BYTES_MAX: usize = 32 << 20;
+
+settings! {
+    /// Makes one record of lines that belong together: stack traces (Java, Python, Go, Node.js, .NET, Ruby, PHP,
+    /// Rust), keys and certificates in PEM, objects printed over several lines, and indented lines behind an error
+    /// or behind a line that ends with a bracket or a colon. The lines are kept as written, with line feeds
+    /// between them. Lines of JSON are never grouped, nor are lines of different sources, or of stdout and stderr.
+    /// Comes before `mask` and `parse`.
+    pub struct MultilineSettings {
+        /// A pattern that the first line of every record matches, and no other line does; it takes the place of
+        /// what is known of traces. The last line of every stream then waits for the next one.
+        pub first_line: Option<Pattern>,
+        /// Longest silence within a group; then it is given out. A line that may be a record by itself waits a
+        /// quarter of it.
+        #[range(Duration::from_millis(1)..=Duration::from_secs(60))]
+        pub wait: Duration = Duration::from_secs(1),
+        /// Most lines of a group; further ones begin another.
+        #[range(2..=100_000)]
+        pub lines_max: u64 = 1000,
+        /// Most text of a group.
+        #[range(ByteSize::kib(1)..=ByteSize::mib(16))]
+        pub bytes_max: ByteSize = ByteSize::mib(1),
+        /// Which records are grouped, in KQL. All by default.
+        pub when: Option<Condition>,
+    }
+}
+
+/// The kind `multiline`.
+pub(super) fn kind() -> Kind<Box<dyn StepPlan>> {
+    Kind {
+        name: "multiline",
+        reference: MultilineSettings::reference,
+        read: Box::new(|at, problems| {
+            Some(Box::new(MultilinePlan(MultilineSettings::read(at, problems)?)))
+        }),
+    }
+}
+
+#[derive(Debug)]
+struct MultilinePlan(MultilineSettings);
+
+/// The bounds of a group.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    wait: Duration,
+    lines_max: u64,
+    bytes_max: usize,
+}
+
+/// Whose lines may be of one group: a source, and a stream by its fingerprint.
+type Key = (SourceId, u128);
+
+struct Multiline {
+    rule: Rule,
+    bounds: Bounds,
+    held: HashMap<Key, Gathered>,
+    groups: Counter,
+    lines: Counter,
+}
+
+impl StepPlan for MultilinePlan {
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Step>, Error> {
+        Ok(Box::new(Multiline::new(self.0, context)))
+    }
+}
+
+impl Multiline {
+    fn new(settings: MultilineSettings, context: &Context) -> Self {
+        let count = |name, help| context.metrics.counter(name, help, &labels(context));
+        Self {
+            rule: Rule { first_line: settings.first_line, when: settings.when },
+            bounds: Bounds {
+                wait: settings.wait,
+                lines_max: settings.lines_max,
+                bytes_max: usize::try_from(settings.bytes_max.bytes()).unwrap_or(usize::MAX),
+            },
+            held: HashMap::new(),
+            groups: count("sawyer_step_grouped_records", "Records made of several lines, by step and pipeline"),
+            lines: count("sawyer_step_grouped_lines", "Lines joined into records, by step and pipeline"),
+        }
+    }
+
+    fn apply_at(&mut self, transfer: Transfer, out: &mut Vec<Transfer>, now: Instant) {
+        let sorted = sort(&transfer.batch, &self.rule, self.bounds, &mut self.held, now);
+        if sorted.is_untouched() {
+            return out.push(transfer);
+        }
+        let Transfer { batch, ack } = transfer;
+        let Sorted { taken, closed, open } = sorted;
+        let mut covered = Cover::of(&batch, open.iter().map(|(key, group)| (key.0, group.fresh())));
+        let mut next = Batch::new();
+        let mut acks = Vec::new();
+        let mut closed = closed.into_iter().peekable();
+        for at in 0..=batch.len() {
+            while let Some((_, group)) = closed.next_if(|(before, _)| *before == at) {
+                self.write(group, &mut next, &mut covered, &mut acks);
+            }
+            if at < batch.len() && !taken.contains(at) {
+                next.push_ref(batch.get(at));
+            }
+        }
+        for (key, mut group) in open {
+            group.share(&ack);
+            self.held.insert(key, group);
+        }
+        next.set_covered(covered.into_parts());
+        if next.is_empty() && next.covered().is_empty() {
+            ack.durable();
+        } else {
+            acks.push(ack);
+            out.push(Transfer { batch: Arc::new(next), ack: all_of(acks) });
+        }
+        let bytes: usize = self.held.values().map(Gathered::bytes).sum();
+        if bytes > HELD_BYTES_MAX || self.held.len() > HELD_GROUPS_MAX {
+            self.give_out(out, |_| true);
+        }
+    }
+
+    /// Gives out the held groups of which `which` says so, as one transfer.
+    fn give_out(&mut self, out: &mut Vec<Transfer>, which: impl Fn(&Gathered) -> bool) {
+        let mut groups: Vec<Gathered> =
+            self.held.extract_if(|_, group| which(group)).map(|(_, group)| group).collect();
+        if groups.is_empty() {
+            return;
+        }
+        groups.sort_by_key(Gathered::order);
+        let (mut batch, mut covered, mut acks) = (Batch::new(), Cover::default(), Vec::new());
+        for group in groups {
+            self.write(group, &mut batch, &mut covered, &mut acks);
+        }
+        batch.set_covered(covered.into_parts());
+        out.push(Transfer { batch: Arc::new(batch), ack: all_of(acks) });
+    }
+
+    fn write(&self, group: Gathered, batch: &mut Batch, covered: &mut Cover, acks: &mut Vec<Ack>) {
+        if group.lines() > 1 {
+            self.groups.inc();
+            self.lines.inc_by(group.lines());
+        }
+        for range in group.ranges() {
+            covered.add(group.source(), *range);
+        }
+        acks.extend(group.write(batch));
+    }
+}
+
+impl Step for Multiline {
+    fn apply(&mut self, transfer: Transfer, out: &mut Vec<Transfer>) {
+        self.apply_at(transfer, out, Instant::now());
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        self.held.values().map(Gathered::due).min()
+    }
+
+    fn wake(&mut self, out: &mut Vec<Transfer>) {
+        let now = Instant::now();
+        self.give_out(out, |group| group.due() <= now);
+    }
+
+    fn finish(&mut self, out: &mut Vec<Transfer>) {
+        self.give_out(out, |_| true);
+    }
+}
+
+/// One duty for several: it is durable only if all of them may be.
+fn all_of(mut acks: Vec<Ack>) -> Ack {
+    if acks.len() == 1 {
+        return acks.remove(0);
+    }
+    Ack::new(move |outcome| {
+        if outcome == Outcome::Durable {
+            acks.into_iter().for_each(Ack::durable);
+        }
+    })
+}
+
+/// What a batch covers, source by source.
+#[derive(Default)]
+struct Cover(BTreeMap<SourceId, RangeSet>);
+
+impl Cover {
+    /// What `batch` covers, less the lines that are held back.
+    fn of<'a>(batch: &Batch, held: impl Iterator<Item = (SourceId, &'a [SeqRange])>) -> Self {
+        let mut less: BTreeMap<SourceId, Vec<SeqRange>> = BTreeMap::new();
+        for (source, ranges) in held {
+            less.entry(source).or_default().extend(ranges);
+        }
+        for ranges in less.values_mut() {
+            ranges.sort_unstable();
+        }
+        let mut cover = Self::default();
+        for Covered { source, range } in batch.covered() {
+            let mut start = range.start;
+            for held in less.get(source).into_iter().flatten() {
+                if held.end > start && held.start < range.end {
+                    cover.add(*source, SeqRange::new(start, held.start));
+                    start = held.end;
+                }
+            }
+            cover.add(*source, SeqRange::new(start, range.end));
+        }
+        cover
+    }
+
+    fn add(&mut self, source: SourceId, range: SeqRange) {
+        if !range.is_empty() {
+            self.0.entry(source).or_default().insert(range);
+        }
+    }
+
+    fn into_parts(self) -> Vec<Covered> {
+        let parts = self.0.into_iter();
+        parts
+            .flat_map(|(source, ranges)| {
+                ranges.iter().map(|range| Covered { source, range }).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+}
