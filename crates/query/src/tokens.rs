@@ -15,6 +15,13 @@ use crate::fold::fold_char;
 /// Longest token in UTF-16 units, as in Lucene; the rest of a longer word is a token of its own.
 pub const TOKEN_UNITS_MAX: usize = 255;
 
+/// How far behind the longest token it is looked to know whether an ASCII word ends there.
+const ASCII_AHEAD_BYTES: usize = 3;
+
+/// How much of a word is looked at. The longest token takes three quarters of it (three bytes for each unit); without
+/// a bound, a word of megabytes would be read to its end for each of its tokens.
+const WORD_BYTES_SEEN: usize = TOKEN_UNITS_MAX * 4;
+
 /// Hands out the tokens of a text in order, in lower case.
 pub fn tokens(text: &str, mut take: impl FnMut(&str)) {
     let mut lower = String::new();
@@ -65,7 +72,8 @@ impl<'a> Tokens<'a> {
 
     fn next_ascii(&mut self) -> Option<&'a str> {
         let start = self.at;
-        let part = &self.text.as_bytes()[..self.part_end];
+        let seen = self.part_end.min(start + TOKEN_UNITS_MAX + ASCII_AHEAD_BYTES);
+        let part = &self.text.as_bytes()[..seen];
         self.at = ascii_word_end(part, start);
         if self.at - start > TOKEN_UNITS_MAX {
             self.at = ascii_word_end(&part[..start + TOKEN_UNITS_MAX], start);
@@ -75,7 +83,8 @@ impl<'a> Tokens<'a> {
     }
 
     fn next_unicode(&mut self) -> Option<&'a str> {
-        let mut word = first_word(&self.text[self.at..self.part_end]);
+        let seen = self.text.floor_char_boundary(self.part_end.min(self.at + WORD_BYTES_SEEN));
+        let mut word = first_word(&self.text[self.at..seen]);
         if word.len() > TOKEN_UNITS_MAX {
             let mut units = 0;
             let cut = word.char_indices().find(|(_, c)| {
@@ -216,6 +225,18 @@ mod tests {
         assert_eq!(check(&long), format!("{}|y", "x".repeat(TOKEN_UNITS_MAX - 1)));
         let long = "é".repeat(TOKEN_UNITS_MAX + 5);
         assert_eq!(check(&long), format!("{}|{}", "é".repeat(TOKEN_UNITS_MAX), "é".repeat(5)));
+    }
+
+    #[test]
+    fn a_word_of_megabytes_is_read_once() {
+        for letter in ["x", "é", "결", "1,", "a."] {
+            let word = letter.repeat(1 << 20);
+            let mut length = 0;
+            let before = std::time::Instant::now();
+            tokens(&word, |token| length += token.chars().filter(|c| c.is_alphanumeric()).count());
+            assert_eq!(length, 1 << 20, "{letter}");
+            assert!(before.elapsed().as_secs() < 20, "{letter}: {:?}", before.elapsed());
+        }
     }
 
     proptest! {
