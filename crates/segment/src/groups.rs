@@ -162,10 +162,9 @@ impl Groups {
             let value = known.number(self, value);
             return self.rows.push((row, value));
         };
-        let start = self.rows.len();
         for element in list.iter() {
             let value = known.number(self, element);
-            if !self.rows[start..].contains(&(row, value)) {
+            if known.is_new(value, row) {
                 self.rows.push((row, value));
             }
         }
@@ -192,9 +191,16 @@ impl Groups {
 struct Known {
     numbers: HashMap<(u8, u64), u32>,
     texts: HashMap<(u8, Box<str>), u32>,
+    /// For each value the row with a list that had it last.
+    last_rows: HashMap<u32, u32>,
 }
 
 impl Known {
+    /// Whether a row does not have this value yet. Rows come one after another.
+    fn is_new(&mut self, value: u32, row: u32) -> bool {
+        self.last_rows.insert(value, row) != Some(row)
+    }
+
     fn number(&mut self, groups: &mut Groups, value: ValueRef<'_>) -> u32 {
         let mut by_bits = |kind: u8, bits: u64| {
             *self.numbers.entry((kind, bits)).or_insert_with(|| groups.add(value.to_value()))
