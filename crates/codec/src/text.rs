@@ -47,8 +47,14 @@ pub fn decode<'a>(bytes: &'a [u8], buffer: &'a mut String) -> Decoded<'a> {
 }
 
 /// The bytes in base64 (RFC 4648, with padding), into `buffer`.
-pub(crate) fn base64<'a>(bytes: &[u8], buffer: &'a mut String) -> &'a str {
+pub fn base64<'a>(bytes: &[u8], buffer: &'a mut String) -> &'a str {
     buffer.clear();
     STANDARD.encode_string(bytes, buffer);
     buffer
+}
+
+/// The bytes that [`base64`] made a text of.
+#[must_use]
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
 }

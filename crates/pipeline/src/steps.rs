@@ -8,7 +8,9 @@
 pub mod condition;
 pub mod exec;
 pub mod filter;
+pub mod multiline;
 pub mod parse;
+pub mod pattern;
 
 #[cfg(test)]
 mod testing;
@@ -20,7 +22,7 @@ use crate::component::{Context, Kind, StepPlan};
 /// The kinds of steps that are built in.
 #[must_use]
 pub fn kinds() -> Vec<Kind<Box<dyn StepPlan>>> {
-    vec![parse::kind(), filter::drop_kind(), filter::keep_kind(), exec::kind()]
+    vec![parse::kind(), filter::drop_kind(), filter::keep_kind(), exec::kind(), multiline::kind()]
 }
 
 /// The labels of a step's metrics: its place in its pipeline, and the pipeline.

@@ -76,9 +76,7 @@ pub(super) fn kind() -> Kind<Box<dyn StepPlan>> {
     Kind {
         name: "multiline",
         reference: MultilineSettings::reference,
-        read: Box::new(|at, problems| {
-            Some(Box::new(MultilinePlan(MultilineSettings::read(at, problems)?)))
-        }),
+        read: Box::new(|at, problems| Some(Box::new(MultilinePlan(MultilineSettings::read(at, problems)?)))),
     }
 }
 
@@ -121,7 +119,10 @@ impl Multiline {
                 bytes_max: usize::try_from(settings.bytes_max.bytes()).unwrap_or(usize::MAX),
             },
             held: HashMap::new(),
-            groups: count("sawyer_step_grouped_records", "Records made of several lines, by step and pipeline"),
+            groups: count(
+                "sawyer_step_grouped_records",
+                "Records made of several lines, by step and pipeline",
+            ),
             lines: count("sawyer_step_grouped_lines", "Lines joined into records, by step and pipeline"),
         }
     }

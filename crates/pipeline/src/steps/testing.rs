@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use sawyer_config::{Document, Problems};
+use sawyer_config::{Document, Problems, Settings};
 use sawyer_model::{
     Ack, Batch, Outcome, Record, RecordRef, SeqRange, SourceId, Stream, Timestamp, Transfer, Value, ValueRef,
 };
@@ -46,16 +46,29 @@ pub(crate) fn bench(kind: &str, settings: &str) -> Result<Bench, String> {
     let mut problems = Problems::new();
     let plan = (kind.read)(&document.at(), &mut problems);
     let plan = problems.into_result(plan).map_err(|problems| problems.to_string())?;
-    let metrics = Metrics::new();
-    let context = Context {
-        name: format!("main/0-{}", kind.name),
+    let context = context(kind.name);
+    let metrics = context.metrics.clone();
+    Ok(Bench { metrics, step: plan.open(&context).unwrap() })
+}
+
+/// What a step of this kind is given.
+pub(crate) fn context(kind: &str) -> Context {
+    Context {
+        name: format!("main/0-{kind}"),
         clock: Clock::manual(OBSERVED),
-        metrics: metrics.clone(),
+        metrics: Metrics::new(),
         state: Arc::new(sawyer_disk::SimDisk::new(1, sawyer_disk::SimSettings::default())),
         host_root: None,
         health: Health::new(),
-    };
-    Ok(Bench { metrics, step: plan.open(&context).unwrap() })
+    }
+}
+
+/// Settings as they are written.
+pub(crate) fn settings<S: Settings>(text: &str) -> S {
+    let document = Document::parse("sawyer.yaml", text).unwrap();
+    let mut problems = Problems::new();
+    let settings = S::read(&document.at(), &mut problems);
+    problems.into_result(settings).unwrap()
 }
 
 impl Bench {

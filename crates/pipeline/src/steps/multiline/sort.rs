@@ -79,10 +79,93 @@ pub(super) fn sort(
         let lane = lanes.of(line, held);
         pass.line(at, line, lane);
     }
-    for ((source, stream), lane) in lanes.numbers.keys().zip(lanes.in_order_of_keys()) {
+    for ((source, stream), lane) in lanes.all {
         if let Some(group) = pass.end(lane) {
-            pass.sorted.open.push(((*source, batch.streams()[*stream].fingerprint()), group));
+            pass.sorted.open.push(((source, batch.streams()[stream].fingerprint()), group));
         }
     }
     pass.sorted
+}
+
+/// The lanes of a batch, by source and number of the stream.
+#[derive(Default)]
+struct Lanes {
+    all: Vec<((SourceId, usize), Lane)>,
+    places: HashMap<(SourceId, usize), usize>,
+    /// The place of the one that was asked for last: lines mostly come in runs.
+    last: usize,
+}
+
+impl Lanes {
+    fn of(&mut self, line: RecordRef<'_>, held: &mut HashMap<Key, Gathered>) -> &mut Lane {
+        let key = (line.source(), line.stream_index());
+        if self.all.get(self.last).is_none_or(|(known, _)| *known != key) {
+            self.last = *self.places.entry(key).or_insert_with(|| {
+                let open = match held.is_empty() {
+                    true => None,
+                    false => held.remove(&(key.0, line.stream().fingerprint())),
+                };
+                self.all.push((key, Lane { before: None, open }));
+                self.all.len() - 1
+            });
+        }
+        &mut self.all[self.last].1
+    }
+}
+
+impl Pass<'_> {
+    fn line(&mut self, at: usize, line: RecordRef<'_>, lane: &mut Lane) {
+        let is_line = self.rule.is_line(line);
+        if let Some(group) = &mut lane.open {
+            if is_line && group.take(line, self.rule, self.bounds, self.now) {
+                return self.taken(at, lane);
+            }
+            self.sorted.closed.extend(lane.open.take().map(|group| (at, group)));
+        }
+        if !is_line {
+            lane.before = None;
+            return;
+        }
+        let text = line.message();
+        if let Some(before) = lane.before.take().filter(|_| self.rule.may_continue(text)) {
+            let mut group = self.begin(before);
+            if group.as_mut().is_some_and(|group| group.take(line, self.rule, self.bounds, self.now)) {
+                lane.open = group;
+                self.sorted.taken.insert(before);
+                return self.taken(at, lane);
+            }
+        }
+        match self.rule.begins_surely(text) {
+            Some(form) => {
+                lane.open = Some(Gathered::new(line, form, self.bounds, self.now));
+                self.taken(at, lane);
+            }
+            None => lane.before = Some(at),
+        }
+    }
+
+    /// The line was taken into the lane's group.
+    fn taken(&mut self, at: usize, lane: &mut Lane) {
+        self.sorted.taken.insert(at);
+        if let Some(group) = lane.open.take_if(|group| group.is_whole()) {
+            self.sorted.closed.push((at + 1, group));
+        }
+    }
+
+    fn begin(&self, at: usize) -> Option<Gathered> {
+        let line = self.batch.get(at);
+        let form = self.rule.begin(line.message())?;
+        Some(Gathered::new(line, form, self.bounds, self.now))
+    }
+
+    /// The group that is open at the end of the batch.
+    fn end(&mut self, lane: Lane) -> Option<Gathered> {
+        if lane.open.is_some() {
+            return lane.open;
+        }
+        let before = lane.before?;
+        let group = self.begin(before)?;
+        self.sorted.taken.insert(before);
+        Some(group)
+    }
 }
