@@ -91,7 +91,7 @@ fn read(at: &At<'_>, problems: &mut Problems) -> Option<Box<ContainersPlan>> {
 
 impl InputPlan for ContainersPlan {
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Input>, Error> {
-        let layout = Containers::new(self.settings, context.host_root.clone());
+        let layout = Containers::new(self.settings, context.host_root.as_deref());
         Ok(Box::new(Tail::open(Box::new(layout), self.tail, context)?))
     }
 }
@@ -122,9 +122,9 @@ struct Containers {
 }
 
 impl Containers {
-    fn new(settings: ContainersSettings, host_root: Option<PathBuf>) -> Self {
-        let root = if settings.on_host { host_root.clone() } else { None };
-        let node = settings.node.clone().or_else(|| node_name(host_root.as_deref()));
+    fn new(settings: ContainersSettings, host_root: Option<&Path>) -> Self {
+        let root = host_root.filter(|_| settings.on_host).map(Path::to_owned);
+        let node = settings.node.clone().or_else(|| node_name(host_root));
         let (owners, seen) = (Vec::new(), HashSet::new());
         Self { settings, root, node, owners, seen, described: docker::Descriptions::default() }
     }

@@ -10,12 +10,14 @@
 //! |---|---|
 //! | `containers` | logs of Kubernetes pods and of docker, through rotation |
 //! | `files` | plain log files by pattern, through rotation |
+//! | `journal` | the systemd journal, from its files |
 //! | `exec` | what a program prints |
 //! | `push` | what clients post to the server |
 
 pub mod containers;
 pub mod exec;
 pub mod files;
+pub mod journal;
 mod node;
 mod offsets;
 pub mod push;
@@ -29,5 +31,5 @@ pub use push::PushHub;
 /// All kinds of inputs. What is handed in at the hub comes out of the input of the kind `push`.
 #[must_use]
 pub fn kinds(hub: &PushHub) -> Vec<Kind<Box<dyn InputPlan>>> {
-    vec![containers::kind(), files::kind(), exec::kind(), push::kind(hub)]
+    vec![containers::kind(), files::kind(), journal::kind(), exec::kind(), push::kind(hub)]
 }

@@ -111,14 +111,14 @@ pub(crate) struct Offsets {
 
 impl Offsets {
     /// Reads the file, if there is one.
-    pub(crate) fn open(disk: Arc<dyn Disk>, now: Timestamp) -> sawyer_disk::Result<(Self, Found)> {
+    pub(crate) fn open(disk: &Arc<dyn Disk>, now: Timestamp) -> sawyer_disk::Result<(Self, Found)> {
         disk.create_dir_all(Path::new(""))?;
-        let new = |sources| Self { disk: Arc::clone(&disk), sources, changed: false, next_save: now };
-        let bytes = match read_all(&*disk, Path::new(FILE), FILE_BYTES_MAX) {
+        let new = |sources| Self { disk: Arc::clone(disk), sources, changed: false, next_save: now };
+        let bytes = match read_all(&**disk, Path::new(FILE), FILE_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) if error.is_not_found() => return Ok((new(HashMap::new()), Found::Nothing)),
             Err(error) if error.kind() == ErrorKind::TooLarge => {
-                let aside = set_aside(&*disk, now)?;
+                let aside = set_aside(&**disk, now)?;
                 return Ok((new(HashMap::new()), Found::Damaged(error.to_string(), aside)));
             }
             Err(error) => return Err(error),
@@ -129,7 +129,7 @@ impl Offsets {
                 Ok((new(sources), Found::Sources(count)))
             }
             Err(error) => {
-                let aside = set_aside(&*disk, now)?;
+                let aside = set_aside(&**disk, now)?;
                 Ok((new(HashMap::new()), Found::Damaged(error.to_string(), aside)))
             }
         }

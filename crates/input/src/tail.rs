@@ -12,7 +12,7 @@
 
 mod content;
 mod file;
-mod flight;
+pub(crate) mod flight;
 pub(crate) mod glob;
 pub(crate) mod layout;
 pub(crate) mod lines;
@@ -20,7 +20,7 @@ mod meters;
 mod reader;
 pub(crate) mod resolve;
 mod speaker;
-mod watch;
+pub(crate) mod watch;
 
 pub(crate) use content::FileStat;
 
@@ -29,9 +29,13 @@ use std::time::Duration;
 use sawyer_config::{ByteSize, choice, settings};
 use sawyer_model::{Error, ErrorKind};
 use sawyer_pipeline::{Context, Input, Outlet, Running, Stop};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
+use self::flight::Flight;
 use self::layout::Layout;
-use self::reader::{Reader, Sending};
+use self::reader::Reader;
+use self::watch::Waker;
 use crate::offsets::{Found, Offsets};
 
 choice! {
@@ -82,17 +86,10 @@ impl Tail {
         context: &Context,
     ) -> Result<Self, Error> {
         let now = context.clock.now();
-        let (offsets, found) = Offsets::open(context.state.clone(), now).map_err(|error| {
+        let (offsets, found) = Offsets::open(&context.state, now).map_err(|error| {
             Error::new(ErrorKind::Retry, "read the offsets of earlier runs").because(error)
         })?;
-        if let Found::Damaged(why, aside) = &found {
-            tracing::warn!(
-                input = context.name,
-                aside,
-                "the offsets file cannot be used and was set aside, so files are read from their beginning; \
-                 what the store has already is not stored again: {why}"
-            );
-        }
+        warn_damaged(&found, context);
         let first_start = found == Found::Nothing;
         Ok(Self { layout, settings, context: context.clone(), offsets, first_start })
     }
@@ -113,27 +110,48 @@ impl Input for Tail {
     fn run(self: Box<Self>, to: Outlet, stop: Stop) -> Running {
         Box::pin(async move {
             self.report_places();
-            let sending = Sending { runtime: tokio::runtime::Handle::current(), outlet: to };
             let reader = Reader::new(*self, stop.clone())
                 .map_err(|error| Error::new(ErrorKind::Retry, "make an event descriptor").because(error))?;
             let waker = reader.waker();
-            let (done, ended) = tokio::sync::oneshot::channel();
-            let thread = std::thread::Builder::new().name("sawyer-tail".into());
-            let spawned = thread.spawn(move || {
-                // Nobody listens if the runtime is ending; then there is nothing to tell.
-                let _ = done.send(reader.run(sending));
-            });
-            spawned.map_err(|error| Error::new(ErrorKind::Retry, "start a thread").because(error))?;
-            let wake = async {
-                stop.stopped().await;
-                waker.wake();
-                std::future::pending().await
-            };
-            tokio::select! {
-                ended = ended => ended
-                    .unwrap_or_else(|_| Err(Error::new(ErrorKind::Bug, "the reading thread panicked"))),
-                () = wake => Ok(()),
-            }
+            let flight = Flight::new(Handle::current(), to, waker.clone());
+            on_thread(stop, waker, move || reader.run(flight)).await
         })
+    }
+}
+
+/// Says that progress was lost, and what that means.
+pub(crate) fn warn_damaged(found: &Found, context: &Context) {
+    let Found::Damaged(why, aside) = found else { return };
+    tracing::warn!(
+        input = context.name,
+        aside,
+        "the offsets file cannot be used and was set aside, so all is read from its beginning; what the store has \
+         already is not stored again: {why}"
+    );
+}
+
+/// Runs a reader on a thread of its own, and wakes it when it is to stop.
+pub(crate) async fn on_thread(
+    stop: Stop,
+    waker: Waker,
+    work: impl FnOnce() -> Result<(), Error> + Send + 'static,
+) -> Result<(), Error> {
+    let (done, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("sawyer-input".into());
+    let spawned = thread.spawn(move || {
+        // Nobody listens if the runtime is ending; then there is nothing to tell.
+        let _ = done.send(work());
+    });
+    spawned.map_err(|error| Error::new(ErrorKind::Retry, "start a thread").because(error))?;
+    let wake = async {
+        stop.stopped().await;
+        waker.wake();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        ended = ended => {
+            ended.unwrap_or_else(|_| Err(Error::new(ErrorKind::Bug, "the reading thread panicked")))
+        }
+        () = wake => Ok(()),
     }
 }

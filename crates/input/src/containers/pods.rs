@@ -3,7 +3,7 @@
 //! The layout is that of the kubelet (`BuildPodLogsDirectory` and `rotateLatestLog` in its source). Where docker is
 //! the runtime, `<n>.log` is a link to docker's own file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{Containers, Owner, docker, stat};
@@ -44,7 +44,7 @@ fn container(containers: &mut Containers, folder: &Path, host_folder: &Path, own
         let host_path = host_folder.join(format!("{restarts}.log"));
         let source: Arc<str> = host_path.to_string_lossy().into();
         if path.is_symlink() {
-            link(containers, &host_path, owner, &source, scan);
+            link(containers, &host_path, &owner, &source, scan);
             continue;
         }
         let Some(stat) = stat(&path, scan) else { continue };
@@ -55,12 +55,12 @@ fn container(containers: &mut Containers, folder: &Path, host_folder: &Path, own
 }
 
 /// `0.log` leads to docker's own file, whose rotated siblings lie there.
-fn link(containers: &mut Containers, host_path: &PathBuf, owner: Owner, source: &Arc<str>, scan: &mut Scan) {
+fn link(containers: &mut Containers, host_path: &Path, owner: &Owner, source: &Arc<str>, scan: &mut Scan) {
     match resolve(containers.root.as_deref(), host_path) {
-        Ok(target) => docker::log(containers, &target, &owner, source, scan),
+        Ok(target) => docker::log(containers, &target, owner, source, scan),
         Err(error) => {
             if error.kind() != std::io::ErrorKind::NotFound {
-                scan.errors.push((host_path.clone(), error));
+                scan.errors.push((host_path.to_owned(), error));
             }
         }
     }

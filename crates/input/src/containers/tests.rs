@@ -41,7 +41,7 @@ fn folders_may_be_left_out_or_be_missing() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir_all(root.path().join("var/log/pods")).unwrap();
     let settings = ContainersSettings { docker: None, ..ContainersSettings::default() };
-    let mut containers = Containers::new(settings, Some(root.path().to_owned()));
+    let mut containers = Containers::new(settings, Some(root.path()));
     let there: Vec<bool> = containers.places().into_iter().map(|(_, there)| there).collect();
     assert_eq!(there, [true, false]);
     let mut scan = Scan::default();

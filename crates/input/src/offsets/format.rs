@@ -8,8 +8,11 @@ use sawyer_model::{SeqRange, SourceId, Timestamp};
 
 use super::{Head, Progress};
 
-const MAGIC: &[u8; 8] = b"SWYROFFS";
-const VERSION: u16 = 1;
+const MAGIC: &[u8; 7] = b"SAWYOFF";
+const VERSION: u8 = 1;
+
+/// Bytes before the checksum.
+const HEAD_BYTES: usize = 8;
 const SUPERSEDED: u16 = 1;
 
 /// Most ranges that are kept of one source. What lies above the last is read again after a restart.
@@ -26,7 +29,7 @@ pub(super) enum FormatError {
     Magic,
     /// Of another time.
     #[error("version {0} is not known here; {VERSION} is")]
-    Version(u16),
+    Version(u8),
     /// Flipped or missing bytes.
     #[error("the checksum does not fit")]
     Checksum,
@@ -40,14 +43,14 @@ pub(super) fn encode(sources: &HashMap<SourceId, Progress>) -> Vec<u8> {
     sorted.sort_by_key(|(source, _)| **source);
     let mut out = Vec::with_capacity(32 + sorted.len() * 160);
     out.extend(MAGIC);
-    out.extend(VERSION.to_le_bytes());
-    out.extend(0u16.to_le_bytes());
+    out.push(VERSION);
+    out.extend([0; 4]);
     out.extend((sorted.len() as u32).to_le_bytes());
     for (source, progress) in sorted {
         encode_entry(*source, progress, &mut out);
     }
-    let checksum = crc32c::crc32c(&out);
-    out.extend(checksum.to_le_bytes());
+    let checksum = crc32c::crc32c(&out[HEAD_BYTES + 4..]);
+    out[HEAD_BYTES..HEAD_BYTES + 4].copy_from_slice(&checksum.to_le_bytes());
     out
 }
 
@@ -71,19 +74,19 @@ fn encode_entry(source: SourceId, progress: &Progress, out: &mut Vec<u8>) {
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<HashMap<SourceId, Progress>, FormatError> {
-    if bytes.get(..8) != Some(MAGIC) {
+    let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or(FormatError::Magic)?;
+    let [magic @ .., version] = head;
+    if magic != MAGIC {
         return Err(FormatError::Magic);
     }
-    let (body, checksum) = bytes.split_last_chunk::<4>().ok_or(FormatError::Checksum)?;
+    if *version != VERSION {
+        return Err(FormatError::Version(*version));
+    }
+    let (checksum, body) = rest.split_first_chunk::<4>().ok_or(FormatError::Checksum)?;
     if crc32c::crc32c(body) != u32::from_le_bytes(*checksum) {
         return Err(FormatError::Checksum);
     }
-    let mut reader = Reader(&body[8..]);
-    let version = reader.u16()?;
-    if version != VERSION {
-        return Err(FormatError::Version(version));
-    }
-    reader.u16()?;
+    let mut reader = Reader(body);
     let count = reader.u32()?;
     let mut sources = HashMap::new();
     for _ in 0..count {

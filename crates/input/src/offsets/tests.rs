@@ -12,8 +12,12 @@ fn disk() -> (tempfile::TempDir, Arc<dyn Disk>) {
     (folder, disk)
 }
 
+fn sim(disk: &SimDisk) -> Arc<dyn Disk> {
+    Arc::new(disk.clone())
+}
+
 fn filled(disk: &Arc<dyn Disk>) -> Offsets {
-    let (mut offsets, found) = Offsets::open(Arc::clone(disk), NOW).unwrap();
+    let (mut offsets, found) = Offsets::open(disk, NOW).unwrap();
     assert_eq!(found, Found::Nothing);
     let progress = offsets.edit(SOURCE);
     progress.group = "/var/log/pods/a_b_c/d".into();
@@ -31,10 +35,20 @@ fn reads_back_what_was_saved() {
     let (_folder, disk) = disk();
     let mut offsets = filled(&disk);
     offsets.save(NOW).unwrap();
-    let (again, found) = Offsets::open(disk, NOW).unwrap();
+    let (again, found) = Offsets::open(&disk, NOW).unwrap();
     assert_eq!(found, Found::Sources(2));
     assert_eq!(again.sources, offsets.sources);
     assert_eq!(again.get(SOURCE).unwrap().watermark(), 100);
+}
+
+/// The file that version 1 wrote; it stays readable for ever.
+#[test]
+fn version_1_is_read() {
+    let golden = include_bytes!("../../tests/golden/offsets-v1.bin");
+    let (_folder, disk) = disk();
+    let expected = filled(&disk).sources;
+    assert_eq!(format::decode(golden).unwrap(), expected);
+    assert_eq!(format::encode(&expected), golden);
 }
 
 #[test]
@@ -80,14 +94,14 @@ fn forgets_what_is_gone_for_long() {
 
 #[test]
 fn a_damaged_file_is_set_aside_with_the_reason() {
-    for (at, expected) in [(0, "does not start"), (20, "checksum"), (8, "checksum")] {
+    for (at, expected) in [(0, "does not start"), (7, "version 17"), (8, "checksum"), (20, "checksum")] {
         let (folder, disk) = disk();
         filled(&disk).save(NOW).unwrap();
         let path = folder.path().join(FILE);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[at] ^= 0x10;
         std::fs::write(&path, bytes).unwrap();
-        let (offsets, found) = Offsets::open(disk, NOW).unwrap();
+        let (offsets, found) = Offsets::open(&disk, NOW).unwrap();
         let Found::Damaged(why, aside) = found else { panic!("{found:?}") };
         assert!(why.contains(expected), "{why}");
         assert!(folder.path().join(aside).exists());
@@ -98,7 +112,7 @@ fn a_damaged_file_is_set_aside_with_the_reason() {
 #[test]
 fn every_crash_leaves_an_old_or_a_new_file() {
     let run = |disk: &SimDisk| -> sawyer_disk::Result<()> {
-        let (mut offsets, _) = Offsets::open(Arc::new(disk.clone()), NOW)?;
+        let (mut offsets, _) = Offsets::open(&sim(disk), NOW)?;
         for end in [100, 200, 300] {
             offsets.edit(SOURCE).acked.insert(SeqRange::new(0, end));
             offsets.save(NOW)?;
@@ -112,7 +126,7 @@ fn every_crash_leaves_an_old_or_a_new_file() {
             let disk = SimDisk::new(seed, SimSettings::default());
             disk.cut_power_at(last);
             run(&disk).unwrap_err();
-            let (offsets, found) = Offsets::open(Arc::new(disk.power_loss()), NOW).unwrap();
+            let (offsets, found) = Offsets::open(&sim(&disk.power_loss()), NOW).unwrap();
             assert!(!matches!(found, Found::Damaged(..)), "seed {seed}, operation {last}: {found:?}");
             let watermark = offsets.get(SOURCE).map_or(0, Progress::watermark);
             assert!(watermark % 100 == 0 && watermark <= 300);
@@ -131,10 +145,9 @@ fn heads_grow_and_do_not_change() {
 proptest! {
     #[test]
     fn any_bytes_decode_or_give_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut file = b"SWYROFFS\x01\0".to_vec();
+        let mut file = b"SAWYOFF\x01".to_vec();
+        file.extend(crc32c::crc32c(&bytes).to_le_bytes());
         file.extend(bytes);
-        let checksum = crc32c::crc32c(&file);
-        file.extend(checksum.to_le_bytes());
         let _ = format::decode(&file);
     }
 

@@ -39,7 +39,10 @@ impl From<&std::fs::Metadata> for FileStat {
         Self {
             inode: (metadata.dev(), metadata.ino()),
             bytes: metadata.len(),
-            modified_nanos: metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec()),
+            modified_nanos: metadata
+                .mtime()
+                .saturating_mul(1_000_000_000)
+                .saturating_add(metadata.mtime_nsec()),
             unlinked: metadata.nlink() == 0,
         }
     }

@@ -1,52 +1,143 @@
-//! What was sent and is not yet reported.
+//! What is on its way: one batch that waits to be taken, and those that were taken and are not yet reported.
 //!
-//! Owns: the mailbox in which acknowledgements arrive from any thread.
-//! Invariant: every batch that was sent lands exactly once, because an [`Ack`] reports exactly once.
+//! Owns: handing batches over without blocking the reading thread, the mailbox in which acknowledgements arrive.
+//! Does not own: the offsets, in which it notes what was sent and reported.
+//! Invariant: every batch that was sent lands exactly once, because an [`Ack`] reports exactly once; no more than
+//! [`FLIGHT_BYTES_MAX`] bytes are unreported, save one batch.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use sawyer_model::{Ack, Batch, Covered, Outcome};
+use sawyer_model::{Ack, Batch, Covered, Error, ErrorKind, Outcome, SourceId};
+use sawyer_pipeline::queue::QueueClosed;
+use sawyer_pipeline::{Outlet, Stop};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
-use super::watch::Waker;
+use super::watch::{Waker, Watch};
+use crate::offsets::Offsets;
+
+/// Bytes of batches that are on their way at most. More would be read again after a crash, and held by whoever has
+/// not acknowledged them; less would make a fast disk wait for a slow acknowledgement.
+const FLIGHT_BYTES_MAX: u64 = 32 << 20;
+
+/// How long acknowledgements are waited for after a stop. Less would read more twice after the next start.
+const LANDING_WAIT: Duration = Duration::from_secs(4);
 
 /// A batch that was reported.
 #[derive(Debug)]
-pub(crate) struct Landed {
-    /// What became of it.
-    pub(crate) outcome: Outcome,
-    /// What it accounted for.
-    pub(crate) covered: Vec<Covered>,
+struct Landed {
+    outcome: Outcome,
+    covered: Vec<Covered>,
+    bytes: u64,
 }
 
-/// Collects reports, and wakes whoever reads them.
-#[derive(Clone, Debug)]
-pub(crate) struct Mailbox {
-    landed: Arc<Mutex<Vec<Landed>>>,
+/// Sends batches for a thread that must not wait for anything but its [`Watch`].
+#[derive(Debug)]
+pub(crate) struct Flight {
+    runtime: Handle,
+    /// None once it is closing.
+    outlet: Option<Outlet>,
     waker: Waker,
+    landed: Arc<Mutex<Vec<Landed>>>,
+    sending: Option<JoinHandle<Result<(), QueueClosed>>>,
+    bytes: u64,
 }
 
-impl Mailbox {
-    pub(crate) fn new(waker: Waker) -> Self {
-        Self { landed: Arc::default(), waker }
+impl Flight {
+    /// Sends into `outlet`, and calls the waker when there is something to be looked at.
+    pub(crate) fn new(runtime: Handle, outlet: Outlet, waker: Waker) -> Self {
+        Self { runtime, outlet: Some(outlet), waker, landed: Arc::default(), sending: None, bytes: 0 }
     }
 
-    /// The duty for this batch.
-    pub(crate) fn ack(&self, batch: &Batch) -> Ack {
+    /// Whether reading has to wait for acknowledgements.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes >= FLIGHT_BYTES_MAX
+    }
+
+    /// Gives a batch away, unless there is nothing in it, or the one before was not taken yet.
+    pub(crate) fn send(&mut self, batch: &mut Batch, offsets: &mut Offsets) {
+        let Some(outlet) = &self.outlet else { return };
+        if self.sending.is_some() || batch.covered().is_empty() {
+            return;
+        }
+        let (outlet, waker) = (outlet.clone(), self.waker.clone());
+        let batch = std::mem::take(batch);
+        for covered in batch.covered() {
+            offsets.sent(covered.source);
+        }
+        let ack = self.ack(&batch);
+        if batch.is_empty() {
+            // Only lines that make no record: there is nothing to keep.
+            return ack.durable();
+        }
+        self.sending = Some(self.runtime.spawn(async move {
+            let result = outlet.send(batch, ack).await;
+            drop(outlet);
+            waker.wake();
+            result
+        }));
+    }
+
+    fn ack(&mut self, batch: &Batch) -> Ack {
+        let bytes = batch.bytes() as u64;
+        self.bytes += bytes;
         let (landed, waker, covered) =
             (Arc::clone(&self.landed), self.waker.clone(), batch.covered().to_vec());
         Ack::new(move |outcome| {
-            landed.lock().unwrap_or_else(PoisonError::into_inner).push(Landed { outcome, covered });
+            landed.lock().unwrap_or_else(PoisonError::into_inner).push(Landed { outcome, covered, bytes });
             waker.wake();
         })
     }
 
-    /// What was reported since this was last asked.
-    pub(crate) fn take(&self) -> Vec<Landed> {
-        std::mem::take(&mut self.landed.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Looks whether the batch was taken.
+    ///
+    /// # Errors
+    /// If a pipeline has ended though nobody told us to stop.
+    pub(crate) fn check(&mut self, stop: &Stop) -> Result<(), Error> {
+        let Some(task) = self.sending.take_if(|task| task.is_finished()) else { return Ok(()) };
+        match self.runtime.block_on(task) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(QueueClosed)) if stop.is_stopped() => Ok(()),
+            Ok(Err(closed)) => Err(Error::new(ErrorKind::Closed, "a pipeline has ended").because(closed)),
+            Err(panic) => Err(Error::new(ErrorKind::Bug, "send a batch").because(panic)),
+        }
     }
-}
 
-/// Bytes of sources that some parts take.
-pub(crate) fn bytes_of(covered: &[Covered]) -> u64 {
-    covered.iter().map(|covered| covered.range.len()).sum()
+    /// Notes what was reported; none if nothing was, else the sources of which something was not delivered.
+    pub(crate) fn land(&mut self, offsets: &mut Offsets) -> Option<Vec<SourceId>> {
+        let landed = std::mem::take(&mut *self.landed.lock().unwrap_or_else(PoisonError::into_inner));
+        if landed.is_empty() {
+            return None;
+        }
+        let mut undelivered = Vec::new();
+        for Landed { outcome, covered, bytes } in landed {
+            self.bytes = self.bytes.saturating_sub(bytes);
+            let durable = outcome == Outcome::Durable;
+            for covered in covered {
+                offsets.landed(covered.source, durable.then_some(covered.range));
+                if !durable {
+                    undelivered.push(covered.source);
+                }
+            }
+        }
+        undelivered.sort_unstable();
+        undelivered.dedup();
+        Some(undelivered)
+    }
+
+    /// The end: lets go of the way out, so that the pipelines can end, and waits a little for what they still
+    /// acknowledge, so that it is not read again.
+    pub(crate) fn close(mut self, watch: &mut Watch, offsets: &mut Offsets) {
+        if let Some(task) = self.sending.take() {
+            task.abort();
+        }
+        self.outlet = None;
+        let deadline = Instant::now() + LANDING_WAIT;
+        self.land(offsets);
+        while self.bytes > 0 && Instant::now() < deadline {
+            watch.wait(deadline.saturating_duration_since(Instant::now()), &mut Vec::new());
+            self.land(offsets);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: time is bounded by the product of the lengths of pattern and text.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Folders below each other that `**` walks; deeper ones are not looked at, which also ends circles of links.
 const WALK_DEPTH_MAX: usize = 16;
@@ -51,31 +51,31 @@ pub(crate) fn walk(pattern: &Path, list: &mut dyn FnMut(&Path) -> Vec<String>, f
             _ => None,
         })
         .collect();
-    walk_below(PathBuf::from("/"), &parts, 0, list, found);
+    walk_below(Path::new("/"), &parts, 0, list, found);
 }
 
 fn walk_below(
-    folder: PathBuf,
+    folder: &Path,
     parts: &[String],
     depth: usize,
     list: &mut dyn FnMut(&Path) -> Vec<String>,
     found: &mut dyn FnMut(&Path),
 ) {
-    let Some((part, rest)) = parts.split_first() else { return found(&folder) };
+    let Some((part, rest)) = parts.split_first() else { return found(folder) };
     if part == "**" {
-        walk_below(folder.clone(), rest, depth, list, found);
+        walk_below(folder, rest, depth, list, found);
         if depth < WALK_DEPTH_MAX {
-            for name in list(&folder).iter().filter(|name| !name.starts_with('.')) {
-                walk_below(folder.join(name), parts, depth + 1, list, found);
+            for name in list(folder).iter().filter(|name| !name.starts_with('.')) {
+                walk_below(&folder.join(name), parts, depth + 1, list, found);
             }
         }
         return;
     }
     if !part.contains(['*', '?']) {
-        return walk_below(folder.join(part), rest, depth, list, found);
+        return walk_below(&folder.join(part), rest, depth, list, found);
     }
-    for name in list(&folder).iter().filter(|name| matches(part, name)) {
-        walk_below(folder.join(name), rest, depth, list, found);
+    for name in list(folder).iter().filter(|name| matches(part, name)) {
+        walk_below(&folder.join(name), rest, depth, list, found);
     }
 }
 

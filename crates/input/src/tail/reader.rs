@@ -2,8 +2,7 @@
 //!
 //! Owns: the files that are followed, the batch that is being filled, the loop.
 //! Does not own: looking for files ([`sweep`]), telling them apart ([`identify`]), reading them ([`turn`]).
-//! Invariant: memory is bounded: one batch being filled, one being sent, and at most [`FLIGHT_BYTES_MAX`] bytes of
-//! sources unreported.
+//! Invariant: memory is bounded: one batch that is being filled, and what [`Flight`] bounds.
 
 mod identify;
 mod sweep;
@@ -15,16 +14,13 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use sawyer_codec::line::LineWriter;
-use sawyer_model::{Batch, Error, ErrorKind, Outcome, SourceId};
-use sawyer_pipeline::queue::QueueClosed;
-use sawyer_pipeline::{Context, Outlet, Stop};
+use sawyer_model::{Batch, Error, SourceId};
+use sawyer_pipeline::{Context, Stop};
 use sawyer_telemetry::Seldom;
-use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 
 use super::content::Inode;
 use super::file::{Phase, TailFile};
-use super::flight::{Mailbox, bytes_of};
+use super::flight::Flight;
 use super::layout::Layout;
 use super::lines::Counts;
 use super::meters::Meters;
@@ -41,10 +37,6 @@ const BATCH_TEXT_BYTES: usize = 512 << 10;
 /// Streams in a batch after which it is sent: looking one up takes time in proportion.
 const BATCH_STREAMS_MAX: usize = 256;
 
-/// Bytes of sources that are on their way at most. More would be read again after a crash, and held by whoever
-/// has not acknowledged them; less would make a fast disk wait for a slow acknowledgement.
-const FLIGHT_BYTES_MAX: u64 = 32 << 20;
-
 /// Turns between two looks at acknowledgements and events.
 const TURNS_MAX: usize = 64;
 
@@ -54,17 +46,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// Pause after a batch was not taken, before its lines are read again.
 const UNDELIVERED_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long acknowledgements are waited for after a stop. Less would read more twice after the next start.
-const LANDING_WAIT: Duration = Duration::from_secs(4);
-
 /// How often the same kind of trouble is told of.
 const TELL_INTERVAL: Duration = Duration::from_secs(60);
-
-/// The ways out of the thread.
-pub(super) struct Sending {
-    pub(super) runtime: Handle,
-    pub(super) outlet: Outlet,
-}
 
 pub(super) struct Reader {
     layout: Box<dyn Layout>,
@@ -77,7 +60,6 @@ pub(super) struct Reader {
     meters: Meters,
     waker: Waker,
     watch: Watch,
-    mailbox: Mailbox,
 
     files: HashMap<FileId, TailFile>,
     by_inode: HashMap<Inode, FileId>,
@@ -100,8 +82,6 @@ pub(super) struct Reader {
     buffer: Vec<u8>,
     chunk: Vec<u8>,
     counts: Counts,
-    flight_bytes: u64,
-    sending: Option<JoinHandle<Result<(), QueueClosed>>>,
 
     sweep_at: Instant,
     tick_at: Instant,
@@ -124,7 +104,6 @@ impl Reader {
             meters: Meters::new(&context),
             context,
             watch: Watch::new(waker.clone()),
-            mailbox: Mailbox::new(waker.clone()),
             waker,
             files: HashMap::new(),
             by_inode: HashMap::new(),
@@ -143,8 +122,6 @@ impl Reader {
             buffer: Vec::new(),
             chunk: vec![0; CHUNK_BYTES],
             counts: Counts::default(),
-            flight_bytes: 0,
-            sending: None,
             sweep_at: now,
             tick_at: now,
             pause_until: now,
@@ -158,30 +135,19 @@ impl Reader {
     }
 
     /// Reads until told to stop; then waits a little for what is on its way, so that it is not read again.
-    pub(super) fn run(mut self, sending: Sending) -> Result<(), Error> {
+    pub(super) fn run(mut self, mut flight: Flight) -> Result<(), Error> {
         let mut result = Ok(());
         while !self.stop.is_stopped() && result.is_ok() {
-            result = self.round(&sending);
+            result = self.round(&mut flight);
         }
-        if let Some(task) = self.sending.take() {
-            task.abort();
-        }
-        // The pipelines end when nobody can send to them any more, and acknowledge what they have.
-        drop(sending);
-        let deadline = Instant::now() + LANDING_WAIT;
-        self.land();
-        while self.flight_bytes > 0 && Instant::now() < deadline {
-            self.watch.wait(deadline.saturating_duration_since(Instant::now()), &mut Vec::new());
-            self.land();
-            self.save_if_due();
-        }
+        flight.close(&mut self.watch, &mut self.offsets);
         self.save();
         result
     }
 
-    fn round(&mut self, sending: &Sending) -> Result<(), Error> {
-        self.land();
-        self.finish_sending(sending)?;
+    fn round(&mut self, flight: &mut Flight) -> Result<(), Error> {
+        self.land(flight);
+        flight.check(&self.stop)?;
         let now = Instant::now();
         if now >= self.sweep_at {
             self.sweep();
@@ -191,16 +157,16 @@ impl Reader {
         }
         self.save_if_due();
         let mut turns = 0;
-        while turns < TURNS_MAX && self.may_read() {
+        while turns < TURNS_MAX && self.may_read(flight) {
             let Some(id) = self.ready.pop_front() else { break };
             self.turn(id);
             turns += 1;
         }
         self.meters.count(std::mem::take(&mut self.counts));
         if self.batch_is_full() || self.ready.is_empty() {
-            self.send(sending);
+            flight.send(&mut self.batch, &mut self.offsets);
         }
-        let busy = self.may_read() && !self.ready.is_empty();
+        let busy = self.may_read(flight) && !self.ready.is_empty();
         let timeout = if busy { Duration::ZERO } else { self.idle_time() };
         let mut signals = Vec::new();
         self.watch.wait(timeout, &mut signals);
@@ -213,8 +179,8 @@ impl Reader {
         Ok(())
     }
 
-    fn may_read(&self) -> bool {
-        self.flight_bytes < FLIGHT_BYTES_MAX && !self.batch_is_full() && Instant::now() >= self.pause_until
+    fn may_read(&self, flight: &Flight) -> bool {
+        !flight.is_full() && !self.batch_is_full() && Instant::now() >= self.pause_until
     }
 
     fn batch_is_full(&self) -> bool {
@@ -238,64 +204,9 @@ impl Reader {
         wait
     }
 
-    /// Gives the batch away, unless the one before was not taken yet.
-    fn send(&mut self, to: &Sending) {
-        if self.sending.is_some() || self.batch.covered().is_empty() {
-            return;
-        }
-        let batch = std::mem::take(&mut self.batch);
-        for covered in batch.covered() {
-            self.offsets.sent(covered.source);
-        }
-        self.flight_bytes += bytes_of(batch.covered());
-        let ack = self.mailbox.ack(&batch);
-        if batch.is_empty() {
-            // Only empty lines: there is nothing to keep.
-            return ack.durable();
-        }
-        let (outlet, waker) = (to.outlet.clone(), self.waker.clone());
-        self.sending = Some(to.runtime.spawn(async move {
-            let result = outlet.send(batch, ack).await;
-            drop(outlet);
-            waker.wake();
-            result
-        }));
-    }
-
-    fn finish_sending(&mut self, to: &Sending) -> Result<(), Error> {
-        // A task that has just woken us may need a moment to end; it is polled to its end then.
-        let Some(task) = self.sending.take() else { return Ok(()) };
-        if !task.is_finished() {
-            self.sending = Some(task);
-            return Ok(());
-        }
-        match to.runtime.block_on(task) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(QueueClosed)) if self.stop.is_stopped() => Ok(()),
-            Ok(Err(closed)) => Err(Error::new(ErrorKind::Closed, "a pipeline has ended").because(closed)),
-            Err(panic) => Err(Error::new(ErrorKind::Bug, "send a batch").because(panic)),
-        }
-    }
-
     /// Takes note of what was reported.
-    fn land(&mut self) {
-        let landed = self.mailbox.take();
-        if landed.is_empty() {
-            return;
-        }
-        let mut undelivered = Vec::new();
-        for landed in landed {
-            self.flight_bytes = self.flight_bytes.saturating_sub(bytes_of(&landed.covered));
-            let durable = landed.outcome == Outcome::Durable;
-            for covered in landed.covered {
-                self.offsets.landed(covered.source, durable.then_some(covered.range));
-                if !durable {
-                    undelivered.push(covered.source);
-                }
-            }
-        }
-        undelivered.sort_unstable();
-        undelivered.dedup();
+    fn land(&mut self, flight: &mut Flight) {
+        let Some(undelivered) = flight.land(&mut self.offsets) else { return };
         if !undelivered.is_empty() && !self.stop.is_stopped() {
             self.meters.error("undelivered");
             self.pause_until = Instant::now() + UNDELIVERED_PAUSE;

@@ -158,7 +158,7 @@ impl Seen {
             Taker::Drops(_) => true,
             Taker::KeepsEverySecond => self.batches.is_multiple_of(2),
         };
-        self.records.extend(transfer.batch.iter().map(|record| record.to_record()));
+        self.records.extend(transfer.batch.iter().map(sawyer_model::RecordRef::to_record));
         if keeps {
             transfer.ack.durable();
         } else {

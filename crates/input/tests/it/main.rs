@@ -1,8 +1,11 @@
 //! Inputs that really run, on real files: what is written is read once, whatever happens on the way.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod common;
 mod containers;
 mod files;
+mod journal;
 mod others;
 mod rotation;
 mod shared;

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use std::{fs, thread};
 
 use crate::common::{Node, Taker, WEB, cri, cri_lines, id, messages, numbers, stored};
@@ -186,7 +187,7 @@ async fn a_file_that_is_cut_begins_anew() {
 #[tokio::test]
 async fn nothing_is_lost_or_doubled_under_rotation_and_restarts() {
     let node = Arc::new(Node::new());
-    let total = 40_000;
+    let total = 100_000;
     let done = Arc::new(AtomicBool::new(false));
     let writer = thread::spawn({
         let (node, done) = (Arc::clone(&node), Arc::clone(&done));
@@ -221,7 +222,8 @@ fn write_with_rotation(node: &Node, total: u32) {
     for start in (0..total).step_by(2500) {
         for chunk in (start..start + 2500).step_by(100) {
             node.write(&log("0.log"), cri_lines(chunk..chunk + 100));
-            thread::yield_now();
+            // About 50,000 lines a second, so that several restarts fall into it.
+            thread::park_timeout(Duration::from_millis(2));
         }
         let rotated = log(&format!("0.log.20261120-{start:06}"));
         node.rename(&log("0.log"), &rotated);

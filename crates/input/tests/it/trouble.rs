@@ -109,7 +109,7 @@ async fn an_unreadable_file_is_no_trouble_for_others() {
     node.write(&log("0.log"), cri_lines(0..3));
     node.write("var/log/pods/shop_closed_u/app/0.log", cri_lines(3..6));
     let closed = node.path("var/log/pods/shop_closed_u/app/0.log");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     let run = node.containers(Taker::Keeps);
     assert_eq!(messages(&run.records(3).await), numbers(0..3));
     assert!(node.metric("sawyer_input_errors_total") >= 1);

@@ -47,7 +47,9 @@ impl Bench {
             let chunk = &text[at..(at + chunk_bytes).min(text.len())];
             let full = chunk.len() == chunk_bytes;
             let mut taken = 0;
-            self.with(|assembler, speaker, sink| taken = assembler.take(chunk, at as u64, full, speaker, sink));
+            self.with(|assembler, speaker, sink| {
+                taken = assembler.take(chunk, at as u64, full, speaker, sink);
+            });
             at += taken;
             if !full && taken < chunk.len() || chunk.is_empty() {
                 break;

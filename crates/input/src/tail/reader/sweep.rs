@@ -95,7 +95,8 @@ impl Reader {
         self.regroup |= file.found.rotation != found.rotation || file.found.group != found.group;
         file.round = self.round;
         file.gone = false;
-        let changed = if found.gzip { bytes != file.found.stat.bytes } else { found.stat.state() != file.seen };
+        let changed =
+            if found.gzip { bytes != file.found.stat.bytes } else { found.stat.state() != file.seen };
         file.found = found;
         if let Some(known) = &file.known {
             self.offsets.touch(known.source, self.context.clock.now());

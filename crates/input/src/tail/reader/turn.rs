@@ -178,8 +178,8 @@ impl Reader {
     fn before(&self, id: FileId, file: &TailFile) -> Option<FileId> {
         let group = self.groups.get(&file.found.group)?;
         let at = group.iter().position(|other| *other == id)?;
-        let older = group[..at].iter().rev().filter_map(|other| Some((*other, self.files.get(other)?)));
-        let (before, older) = older.filter(|(_, older)| older.phase != Phase::Alias).next()?;
+        let mut older = group[..at].iter().rev().filter_map(|other| Some((*other, self.files.get(other)?)));
+        let (before, older) = older.find(|(_, older)| older.phase != Phase::Alias)?;
         (older.found.part == file.found.part && older.holds()).then_some(before)
     }
 

@@ -1,0 +1,109 @@
+//! The systemd journal, read from its files.
+//!
+//! Owns: finding journal files, following them through rotation, which entries are left out.
+//! Does not own: the format of the files and what their fields mean (`codec`).
+//! Invariant: an entry is known by its number in the journal's sequence, whichever file it lies in; an entry that
+//! cannot be read costs itself alone.
+//!
+//! journald numbers all entries of a machine in one sequence and spreads them over files: one for the system, one
+//! for each user, archived ones. So progress is a set of numbers, and each file is read from the first number of
+//! its own that is not durable yet.
+
+mod file;
+mod reader;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sawyer_config::{At, Problems, Setting, Settings, settings};
+use sawyer_model::{Error, ErrorKind};
+use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop};
+use tokio::runtime::Handle;
+
+use self::reader::Reader;
+use crate::offsets::{Found, Offsets};
+use crate::tail::flight::Flight;
+use crate::tail::{ReadFrom, glob, on_thread, warn_damaged};
+
+settings! {
+    /// Reads the systemd journal from its files, without any program or library of systemd.
+    pub struct JournalSettings {
+        /// Folders with journal files, or with one folder of them for each machine.
+        pub folders: Vec<PathBuf> = ["/var/log/journal", "/run/log/journal"].map(PathBuf::from).into(),
+        /// Only entries of these units, with `*` and `?`. All, and those of no unit, if left out.
+        pub units: Vec<String> = Vec::new(),
+        /// No entries of these units.
+        pub exclude_units: Vec<String> = Vec::new(),
+        /// Where to start in the journal that is there at the first start.
+        pub read_from: ReadFrom = ReadFrom::Beginning,
+        /// How often the folders are looked through, in case the system did not tell of a change.
+        #[range(Duration::from_millis(100)..=Duration::from_secs(600))]
+        pub sweep_interval: Duration = Duration::from_secs(5),
+        /// How long the progress in a journal is kept after its files are gone.
+        #[range(Duration::from_secs(3600)..=Duration::from_secs(3650 * 86_400))]
+        pub forget_after: Duration = Duration::from_secs(7 * 86_400),
+        /// The node's name for entries of this machine. By default `$NODE_NAME`, else the machine's host name.
+        pub node: Option<String>,
+        /// The cluster's name, for the field `cluster`. None by default.
+        pub cluster: Option<String>,
+        /// Whether the folders are paths of the node, to be looked for below `--host-root`.
+        pub on_host: bool = true,
+    }
+}
+
+/// The kind `journal`.
+pub(crate) fn kind() -> Kind<Box<dyn InputPlan>> {
+    Kind {
+        name: "journal",
+        reference: JournalSettings::reference,
+        read: Box::new(|at, problems| read(at, problems).map(|plan| plan as _)),
+    }
+}
+
+fn read(at: &At<'_>, problems: &mut Problems) -> Option<Box<JournalPlan>> {
+    JournalSettings::read(at, problems).map(|settings| Box::new(JournalPlan(settings)))
+}
+
+#[derive(Debug)]
+struct JournalPlan(JournalSettings);
+
+impl JournalSettings {
+    /// Whether entries of this unit are wanted.
+    fn wants(&self, unit: Option<&str>) -> bool {
+        let one_of = |patterns: &[String]| {
+            unit.is_some_and(|unit| patterns.iter().any(|pattern| glob::matches(pattern, unit)))
+        };
+        (self.units.is_empty() || one_of(&self.units)) && !one_of(&self.exclude_units)
+    }
+}
+
+impl InputPlan for JournalPlan {
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Input>, Error> {
+        let (offsets, found) = Offsets::open(&context.state, context.clock.now()).map_err(|error| {
+            Error::new(ErrorKind::Retry, "read the progress of earlier runs").because(error)
+        })?;
+        warn_damaged(&found, context);
+        let first_start = found == Found::Nothing;
+        Ok(Box::new(Journal { settings: self.0, context: context.clone(), offsets, first_start }))
+    }
+}
+
+/// A journal input that is open and does not run yet.
+struct Journal {
+    settings: JournalSettings,
+    context: Context,
+    offsets: Offsets,
+    first_start: bool,
+}
+
+impl Input for Journal {
+    fn run(self: Box<Self>, to: Outlet, stop: Stop) -> Running {
+        Box::pin(async move {
+            let reader = Reader::new(*self, stop.clone())
+                .map_err(|error| Error::new(ErrorKind::Retry, "make an event descriptor").because(error))?;
+            let waker = reader.waker();
+            let flight = Flight::new(Handle::current(), to, waker.clone());
+            on_thread(stop, waker, move || reader.run(flight)).await
+        })
+    }
+}
