@@ -137,8 +137,7 @@ pub(crate) async fn query(args: QueryArgs) -> Result<()> {
     let server = args.common.server()?;
     let mut printer = args.common.printer(Style::Text);
     let (start, limit) = (args.span.start()?, if args.limit == 0 { usize::MAX } else { args.limit });
-    let selection =
-        Selection { query: args.query, start, end: args.span.end, newest_first: true };
+    let selection = Selection { query: args.query, start, end: args.span.end, newest_first: true };
     if args.newest_first {
         return selection.each(&server, limit, |record| printer.print(&record)).await;
     }
@@ -208,7 +207,9 @@ impl Selection {
             ];
             params.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
             let mut page = server.get("search", &params).await?;
-            let Value::Array(records) = page["records"].take() else { bail!("the server's answer has no records") };
+            let Value::Array(records) = page["records"].take() else {
+                bail!("the server's answer has no records")
+            };
             left -= records.len().min(left);
             records.into_iter().try_for_each(&mut take)?;
             match page["cursor"].take() {
@@ -223,10 +224,12 @@ impl Selection {
     async fn newest(&self, server: &Server, limit: usize) -> Result<Vec<Value>> {
         let mut records = Vec::new();
         let newest = Self { newest_first: true, ..self.clone() };
-        newest.each(server, limit, |record| {
-            records.push(record);
-            Ok(())
-        }).await?;
+        newest
+            .each(server, limit, |record| {
+                records.push(record);
+                Ok(())
+            })
+            .await?;
         records.reverse();
         Ok(records)
     }

@@ -208,7 +208,12 @@ pub(crate) fn run(role: Role, common: &Common) -> Result<()> {
     done
 }
 
-fn read_with_overrides(role: Role, common: &Common, document: &Document, shared: &Shared) -> Result<RolePlan> {
+fn read_with_overrides(
+    role: Role,
+    common: &Common,
+    document: &Document,
+    shared: &Shared,
+) -> Result<RolePlan> {
     let data = common.data.clone().or_else(|| {
         let configured = document.at().get("data")?.text().map(PathBuf::from);
         configured
@@ -237,7 +242,8 @@ async fn start(role: Role, plan: RolePlan, shared: Shared) -> Result<()> {
     let settings = plan.process.settings.clone();
     let listener = http::listen(settings.listen).await.map_err(told)?;
     let address = listener.local_addr().context("learn the address")?;
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&settings.data).with_context(|| data_advice(&settings.data))?);
+    let disk: Arc<dyn Disk> =
+        Arc::new(RealDisk::new(&settings.data).with_context(|| data_advice(&settings.data))?);
     let lock = disk.lock(Path::new(LOCK_FILE)).with_context(|| data_advice(&settings.data))?;
     let (clock, metrics, health) = (Clock::system(), Metrics::new(), Health::new());
     #[cfg(feature = "server")]

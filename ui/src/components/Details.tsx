@@ -133,7 +133,8 @@ function TextPane({ text }: { text: string }) {
 
 function RawPane({ record }: { record: LogRecord }) {
   const t = useMessages();
-  const raw = record._original;
+  // Where nothing was taken from the line, it is the message.
+  const raw = record._original ?? record.message;
   if (typeof raw !== 'string') return <p className="hint">{t.detailsNoRaw}</p>;
   return (
     <div className="textpane">

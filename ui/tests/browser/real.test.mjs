@@ -36,7 +36,7 @@ testReal('loads rows, histogram and fields', async () => {
 });
 
 testReal('searches and shows an error with its place', async () => {
-  await type('level: error and');
+  await type('level: error)');
   await page.locator('.query-error pre', { hasText: '^' }).waitFor();
   await type('message: *');
   await rows().first().waitFor();

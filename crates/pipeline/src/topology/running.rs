@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::plan::{Named, PipelinePlan, TopologyPlan};
 use crate::component::{Context, Input, Outlet, Output, Running, Step};
-use crate::queue::{QueueReceiver, QueueSender, queue};
+use crate::queue::{QueueClosed, QueueReceiver, QueueSender, queue};
 use crate::stop::{Stop, Stopper};
 
 /// Bytes of records that wait in front of a pipeline, at most. Larger queues smooth more and hold more memory.
@@ -216,6 +216,13 @@ impl Exit {
         let help = "Records handed to the output, by output";
         Self { queue, records: metrics.counter("sawyer_output_taken_records", help, &[("output", output)]) }
     }
+
+    async fn send(&self, transfer: Transfer) -> Result<(), QueueClosed> {
+        let count = transfer.batch.len() as u64;
+        self.queue.send(transfer).await?;
+        self.records.inc_by(count);
+        Ok(())
+    }
 }
 
 /// Steps may block (they compute, or talk to a child process), so each pipeline has a thread to itself.
@@ -255,18 +262,25 @@ async fn pass(mut from: QueueReceiver, mut chain: Chain, to: Vec<Exit>) {
     let _ = hand_over(out, &to).await;
 }
 
-async fn hand_over(out: Vec<Transfer>, to: &[Exit]) -> Result<(), crate::queue::QueueClosed> {
+/// Hands transfers to every output. One that has ended gets nothing more: its share of the duty is let go of, so
+/// that the sources keep what it should have had, and the others go on.
+///
+/// # Errors
+/// [`QueueClosed`] once no output is left.
+async fn hand_over(out: Vec<Transfer>, to: &[Exit]) -> Result<(), QueueClosed> {
     for transfer in out {
         let Some((last, others)) = to.split_last() else {
             transfer.ack.durable();
             continue;
         };
+        let mut taken = false;
         for exit in others {
-            exit.records.inc_by(transfer.batch.len() as u64);
-            exit.queue.send(transfer.clone()).await?;
+            taken |= exit.send(transfer.clone()).await.is_ok();
         }
-        last.records.inc_by(transfer.batch.len() as u64);
-        last.queue.send(transfer).await?;
+        taken |= last.send(transfer).await.is_ok();
+        if !taken {
+            return Err(QueueClosed);
+        }
     }
     Ok(())
 }

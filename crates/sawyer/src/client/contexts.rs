@@ -84,7 +84,8 @@ pub(super) fn resolve(server: Option<&str>, context: Option<&str>) -> Result<Str
 
 fn path() -> Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".config"));
-    let folder = std::env::var_os("XDG_CONFIG_HOME").filter(|path| !path.is_empty()).map(PathBuf::from).or_else(home);
+    let folder =
+        std::env::var_os("XDG_CONFIG_HOME").filter(|path| !path.is_empty()).map(PathBuf::from).or_else(home);
     let folder = folder.context("find the folder for settings: neither XDG_CONFIG_HOME nor HOME is set")?;
     Ok(folder.join("sawyer/contexts.json"))
 }
@@ -159,7 +160,10 @@ mod tests {
         };
         contexts.save(&path).unwrap();
         assert_eq!(Contexts::load(&path).unwrap(), contexts);
-        assert_eq!(contexts.address("prd").unwrap_err().to_string(), "there is no context `prd`; known are: prod");
+        assert_eq!(
+            contexts.address("prd").unwrap_err().to_string(),
+            "there is no context `prd`; known are: prod"
+        );
         fs::write(&path, "{").unwrap();
         let error = format!("{:#}", Contexts::load(&path).unwrap_err());
         assert!(error.contains("mend or remove it"), "{error}");

@@ -193,13 +193,18 @@ mod tests {
                     told.push(event);
                 }
             }
-            assert_eq!(told, [Live::Record(serde_json::json!({"message": "결제"})), Live::Skipped(7)], "{size}");
+            assert_eq!(
+                told,
+                [Live::Record(serde_json::json!({"message": "결제"})), Live::Skipped(7)],
+                "{size}"
+            );
         }
     }
 
     #[test]
     fn a_refused_query_shows_its_place() {
-        let body = br#"{"error":{"kind":"invalid","message":"query: expected a value","caret":"level:\n      ^"}}"#;
+        let body =
+            br#"{"error":{"kind":"invalid","message":"query: expected a value","caret":"level:\n      ^"}}"#;
         assert_eq!(refusal(body).unwrap(), "query: expected a value\n  level:\n        ^");
         assert_eq!(refusal(b"<html>"), None);
     }

@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn targets_become_queries_that_the_language_knows() {
-        for target in ["cart-1", "pod/cart-1", "deploy/cart", "rs/a", "sts/db", "ds/agent", "job/x", "cj/x.y"] {
+        for target in ["cart-1", "pod/cart-1", "deploy/cart", "rs/a", "sts/db", "ds/agent", "job/x", "cj/x.y"]
+        {
             let query = target_query(target).unwrap();
             let options = sawyer_query::kql::CompileOptions::default();
             let compiled = sawyer_query::kql::compile(&query, &options);

@@ -29,9 +29,24 @@ pub(super) struct Prefix {
 }
 
 /// Fields that text shows at their own places, or that would only repeat the line.
-const SHOWN: &[&str] =
-    &["timestamp", "observed", "level", "message", "namespace", "pod", "container", "pod_uid", "node", "source",
-      "stream", "restart_count", "workload", "workload_kind", "cluster", "image"];
+const SHOWN: &[&str] = &[
+    "timestamp",
+    "observed",
+    "level",
+    "message",
+    "namespace",
+    "pod",
+    "container",
+    "pod_uid",
+    "node",
+    "source",
+    "stream",
+    "restart_count",
+    "workload",
+    "workload_kind",
+    "cluster",
+    "image",
+];
 
 const DIM: &str = "\x1b[2m";
 const RESET: &str = "\x1b[0m";

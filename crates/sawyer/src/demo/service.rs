@@ -148,7 +148,8 @@ fn err(text: String) -> Line {
 
 /// nginx, combined access log.
 fn gateway(state: &mut State, _: &Service, _: &str, time: Timestamp) -> Vec<Line> {
-    const PATHS: &[&str] = &["/", "/products/42", "/products/7", "/api/cart", "/api/checkout", "/static/app.js"];
+    const PATHS: &[&str] =
+        &["/", "/products/42", "/products/7", "/api/cart", "/api/checkout", "/static/app.js"];
     const AGENTS: &[&str] = &[
         "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0 Safari/537.36",
         "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148",
@@ -162,7 +163,9 @@ fn gateway(state: &mut State, _: &Service, _: &str, time: Timestamp) -> Vec<Line
         let status = if broken { 502 } else { state.pick(&[200, 200, 200, 200, 200, 304, 404]) };
         let host = state.below(250);
         let (size, agent) = (state.below(40_000), state.pick(AGENTS));
-        out(format!("203.0.113.{host} - - [{stamp}] \"GET {path} HTTP/1.1\" {status} {size} \"-\" \"{agent}\""))
+        out(format!(
+            "203.0.113.{host} - - [{stamp}] \"GET {path} HTTP/1.1\" {status} {size} \"-\" \"{agent}\""
+        ))
     });
     lines.collect()
 }
@@ -194,7 +197,8 @@ fn cart(state: &mut State, _: &Service, _: &str, time: Timestamp) -> Vec<Line> {
 fn checkout(state: &mut State, _: &Service, _: &str, time: Timestamp) -> Vec<Line> {
     let trace = state.trace_id();
     let (order, total) = (100_000 + state.below(900_000), 500 + state.below(90_000));
-    let mut base = format!("\"timestamp\":\"{:.3}\",\"service\":\"checkout\",\"trace_id\":\"{trace}\"", time.to_jiff());
+    let mut base =
+        format!("\"timestamp\":\"{:.3}\",\"service\":\"checkout\",\"trace_id\":\"{trace}\"", time.to_jiff());
     let _ = write!(base, ",\"order\":{{\"id\":{order},\"total_cents\":{total},\"currency\":\"EUR\"}}");
     let failed = state.outage == Some(Outage::Payments) && !state.one_in(4);
     if failed {
@@ -237,7 +241,9 @@ fn payments(state: &mut State, _: &Service, _: &str, time: Timestamp) -> Vec<Lin
     }
     let (order, took) = (100_000 + state.below(900_000), 30 + state.below(300));
     let level = if took > 310 { "WARN " } else { "INFO " };
-    vec![out(format!("{stamp} {level} [exec-{thread}] c.e.payments.Gateway - order {order} authorised in {took} ms"))]
+    vec![out(format!(
+        "{stamp} {level} [exec-{thread}] c.e.payments.Gateway - order {order} authorised in {took} ms"
+    ))]
 }
 
 /// Python, JSON now and then, tracebacks when it fails.
@@ -266,8 +272,14 @@ fn scheduler(state: &mut State, service: &Service, _: &str, time: Timestamp) -> 
     let stamp = time.to_jiff().strftime("%m%d %H:%M:%S.%6f").to_string();
     let pod = state.suffix();
     let text = match state.below(8) {
-        0 => format!("W{stamp}       1 {}.go:212] \"Unable to schedule pod; no fit\" pod=\"shop/cart-{pod}\"", service.name),
-        _ => format!("I{stamp}       1 {}.go:604] \"Successfully bound pod to node\" pod=\"shop/cart-{pod}\" node=\"node-1\"", service.name),
+        0 => format!(
+            "W{stamp}       1 {}.go:212] \"Unable to schedule pod; no fit\" pod=\"shop/cart-{pod}\"",
+            service.name
+        ),
+        _ => format!(
+            "I{stamp}       1 {}.go:604] \"Successfully bound pod to node\" pod=\"shop/cart-{pod}\" node=\"node-1\"",
+            service.name
+        ),
     };
     vec![err(text)]
 }

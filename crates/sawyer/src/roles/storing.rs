@@ -17,7 +17,10 @@ pub(super) fn plan(role: Role, at: &At<'_>, problems: &mut Problems) -> Option<S
     let section = at.get("store");
     if !role.stores() {
         if let Some(section) = section {
-            problems.push(&section, format!("a {} has no store; this section belongs to `up` and `server`", role.name()));
+            problems.push(
+                &section,
+                format!("a {} has no store; this section belongs to `up` and `server`", role.name()),
+            );
         }
         return None;
     }

@@ -58,8 +58,14 @@ fn query_prints_text_json_and_raw_lines() {
     let cli = Cli(&sawyer);
     let out = cli.run(&["query", "namespace: shop"]);
     let messages: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(messages.iter().map(|r| r["message"].as_str().unwrap()).collect::<Vec<_>>(), ["first", "payment refused"]);
-    assert!(cli.run(&["query", "level: error", "-o", "text"]).contains("error shop/cart-6d5f4c7b9-x2x4z/app payment refused"));
+    assert_eq!(
+        messages.iter().map(|r| r["message"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["first", "payment refused"]
+    );
+    assert!(
+        cli.run(&["query", "level: error", "-o", "text"])
+            .contains("error shop/cart-6d5f4c7b9-x2x4z/app payment refused")
+    );
     assert_eq!(cli.run(&["query", "level: error", "-o", "raw"]), format!("{json}\n"));
     assert!(cli.run(&["query", "--newest-first", "-n", "1", "pod: *"]).contains("payment refused"));
     assert_eq!(cli.run(&["query", "-n", "0", "pod: *"]).lines().count(), 2);
@@ -79,7 +85,10 @@ fn logs_of_a_workload_are_there_after_its_pods_are_gone() {
     sawyer.wait_for_count("pod: *", 4);
     fs::remove_dir_all(folder.path().join(PODS)).unwrap();
     let cli = Cli(&sawyer);
-    assert_eq!(cli.run(&["logs", "deploy/cart", "-n", "shop"]), "before the crash\nafter the crash\nstill here\n");
+    assert_eq!(
+        cli.run(&["logs", "deploy/cart", "-n", "shop"]),
+        "before the crash\nafter the crash\nstill here\n"
+    );
     assert_eq!(cli.run(&["logs", "deploy/cart", "-n", "shop", "--tail", "1"]), "still here\n");
     assert_eq!(cli.run(&["logs", "deploy/cart", "-n", "shop", "--previous"]), "before the crash\n");
     assert_eq!(cli.run(&["logs", "cart-6d5f4c7b9-x2x4z", "-n", "shop", "-c", "app"]).lines().count(), 3);
@@ -94,7 +103,8 @@ fn follow_and_tail_show_new_lines() {
     let mut sawyer = Sawyer::up(folder.path());
     sawyer.wait_for_count("pod: *", 1);
     let cli = Cli(&sawyer);
-    let mut following = cli.command(&["logs", "deploy/cart", "-n", "shop", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut following =
+        cli.command(&["logs", "deploy/cart", "-n", "shop", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "old");
     write(folder.path(), "cart-6d5f4c7b9-x2x4z", "0.log", &["new 1", "new 2"]);

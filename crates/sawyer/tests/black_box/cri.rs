@@ -54,7 +54,8 @@ pub(crate) fn written(pods: &Path) -> Vec<Written> {
 
 /// The complete rows of a container's files, oldest first.
 fn rows(container: &Path) -> Vec<String> {
-    let mut files: Vec<PathBuf> = fs::read_dir(container).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(container).unwrap().map(|entry| entry.unwrap().path()).collect();
     // `0.log.<time>` sorts by time; the live file has no time and is the youngest of its number.
     files.sort_by_key(|path| {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();

@@ -45,7 +45,8 @@ impl Sawyer {
     pub(crate) fn try_start(role: &str, args: &[&str]) -> Result<Self, String> {
         let mut command = binary();
         command.arg(role).args(["--listen", "127.0.0.1:0"]).args(args);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let (sender, log) = mpsc::channel();
         thread::spawn(move || {
@@ -81,7 +82,8 @@ impl Sawyer {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
+        let sent =
+            Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
@@ -107,7 +109,8 @@ impl Sawyer {
     }
 
     pub(crate) fn get(&self, path: &str, params: &[(&str, &str)]) -> (u16, Value) {
-        let query: Vec<String> = params.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let query: Vec<String> =
+            params.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
         let (status, body) = self.request("GET", &format!("{path}?{}", query.join("&")), &[], b"");
         (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
     }
@@ -117,7 +120,13 @@ impl Sawyer {
         (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
     }
 
-    pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> (u16, String) {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
@@ -183,6 +192,7 @@ impl Sawyer {
         }
     }
 
+    #[allow(dead_code, reason = "not every test crate with this harness needs it")]
     pub(crate) fn wait_for_log(&mut self, text: &str) {
         let deadline = Instant::now() + SOON;
         while !self.log().contains(text) {
@@ -219,7 +229,9 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 
 fn encode(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-    text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 fn unchunk(mut body: &[u8]) -> Vec<u8> {

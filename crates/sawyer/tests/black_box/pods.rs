@@ -29,7 +29,9 @@ fn make_pods(pods: &Path) {
                 0 => text.push_str(&format!("{time} stdout P first half of {n}, \n")),
                 1 => text.push_str(&format!("{time} stderr F in between {n}\n")),
                 2 => text.push_str(&format!("{time} stdout F and second half of {}\n", n - 2)),
-                3 => text.push_str(&format!("{time} stdout F {{\"level\":\"warn\",\"msg\":\"json {n}\",\"n\":{n}}}\n")),
+                3 => text.push_str(&format!(
+                    "{time} stdout F {{\"level\":\"warn\",\"msg\":\"json {n}\",\"n\":{n}}}\n"
+                )),
                 _ => text.push_str(&format!("{time} stdout F \n")),
             }
         }
@@ -39,7 +41,8 @@ fn make_pods(pods: &Path) {
     gz.write_all(rows(0, 1000).as_bytes()).unwrap();
     fs::write(container.join("0.log.20261120-100422.gz"), gz.finish().unwrap()).unwrap();
     fs::write(container.join("0.log.20261120-100442"), rows(1000, 2002)).unwrap();
-    fs::write(container.join("0.log"), rows(2002, 2500) + "2026-11-20T11:00:00Z stdout F not comple").unwrap();
+    fs::write(container.join("0.log"), rows(2002, 2500) + "2026-11-20T11:00:00Z stdout F not comple")
+        .unwrap();
     let crashed = pods.join(POD).join("crash");
     fs::create_dir_all(&crashed).unwrap();
     fs::write(crashed.join("4.log"), "2026-11-20T10:00:00.1+09:00 stderr F panic: no\n").unwrap();
@@ -105,7 +108,10 @@ impl Writer {
             let n = self.count.load(Ordering::Relaxed);
             let mut rows = String::new();
             for n in n..n + 50 {
-                rows.push_str(&format!("2026-11-20T10:00:00.{:09}Z stdout F {{\"number\":{n},\"msg\":\"some text\"}}\n", n % 1_000_000_000));
+                rows.push_str(&format!(
+                    "2026-11-20T10:00:00.{:09}Z stdout F {{\"number\":{n},\"msg\":\"some text\"}}\n",
+                    n % 1_000_000_000
+                ));
             }
             file.write_all(rows.as_bytes()).unwrap();
             self.count.store(n + 50, Ordering::Relaxed);
@@ -160,7 +166,8 @@ fn a_process_that_is_killed_loses_and_doubles_nothing() {
     let total = count.load(Ordering::Relaxed);
     let mut sawyer = Sawyer::up(folder.path());
     sawyer.wait_for_count("pod: *", total);
-    let mut numbers: Vec<i64> = sawyer.all("pod: *").iter().map(|record| record["number"].as_i64().unwrap()).collect();
+    let mut numbers: Vec<i64> =
+        sawyer.all("pod: *").iter().map(|record| record["number"].as_i64().unwrap()).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (0..total as i64).collect::<Vec<_>>());
 }

@@ -9,7 +9,8 @@ const RECORD: &str = r#"{"timestamp":"2024-06-01T12:34:56Z","level":"ERROR","ser
 #[test]
 fn a_body_fills_the_common_fields_and_does_not_pass_for_somebody_else() {
     let folder = tempfile::tempdir().unwrap();
-    let container = folder.path().join("host/var/log/pods/dev_real-1_0a1b2c3d-0ab6-44a9-aff5-be71699ac8b8/app");
+    let container =
+        folder.path().join("host/var/log/pods/dev_real-1_0a1b2c3d-0ab6-44a9-aff5-be71699ac8b8/app");
     fs::create_dir_all(&container).unwrap();
     fs::write(container.join("0.log"), format!("2026-11-20T10:00:00Z stdout F {RECORD}\n")).unwrap();
     let mut sawyer = Sawyer::up(folder.path());
@@ -46,7 +47,8 @@ fn a_body_fills_the_common_fields_and_does_not_pass_for_somebody_else() {
 fn a_pushed_record_keeps_its_claims_as_claims() {
     let folder = tempfile::tempdir().unwrap();
     let sawyer = Sawyer::up(folder.path());
-    let body = format!("{RECORD}\n{{\"message\": 1,}}\n\n{{\"msg\":\"결제 완료\",\"@timestamp\":1717245296000}}\n");
+    let body =
+        format!("{RECORD}\n{{\"message\": 1,}}\n\n{{\"msg\":\"결제 완료\",\"@timestamp\":1717245296000}}\n");
     let (status, answer) = sawyer.post("/api/v1/ingest", body.as_bytes());
     assert_eq!((status, &answer["accepted"], &answer["rejected"]), (200, &2.into(), &1.into()), "{answer}");
     let told: Vec<(u64, &str)> = answer["items"]
@@ -71,7 +73,8 @@ fn a_request_repeated_under_its_key_stores_nothing_twice() {
     let sawyer = Sawyer::up(folder.path());
     for _ in 0..3 {
         let headers = [("idempotency-key", "batch-17")];
-        let (status, answer) = sawyer.request("POST", "/api/v1/ingest", &headers, b"{\"message\":\"a\"}\n{\"message\":\"b\"}");
+        let (status, answer) =
+            sawyer.request("POST", "/api/v1/ingest", &headers, b"{\"message\":\"a\"}\n{\"message\":\"b\"}");
         assert_eq!(status, 200, "{answer}");
     }
     assert_eq!(sawyer.count("*"), 2);

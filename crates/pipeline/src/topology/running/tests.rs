@@ -193,15 +193,18 @@ async fn everything_read_is_drained_and_acknowledged() {
 }
 
 #[tokio::test]
-async fn every_output_has_to_take_it() {
+async fn an_output_that_fails_holds_back_its_share_and_nothing_else() {
     let bench = bench();
-    let text = "inputs: {numbers: {count: 2}}\noutputs: {good: {type: collect}, bad: {type: collect, fail_after: 1}}\n\
+    let text = "inputs: {numbers: {count: 5}}\noutputs: {good: {type: collect}, bad: {type: collect, fail_after: 1}}\n\
                 pipelines: {a: {steps: []}}";
     let error = run(text, &bench, 50).await.unwrap_err();
     assert_eq!(error.chain(), "run output `bad`: the target is gone");
     let mut outcomes: Vec<Outcome> = bench.outcomes.try_iter().collect();
     outcomes.sort_by_key(|outcome| *outcome == Outcome::Undelivered);
-    assert_eq!(outcomes, [Outcome::Durable, Outcome::Undelivered]);
+    let wanted = [Outcome::Durable].into_iter().chain([Outcome::Undelivered; 4]);
+    assert_eq!(outcomes, wanted.collect::<Vec<_>>());
+    // The good one took all five, and the bad one its one.
+    assert_eq!(bench.seen.lock().unwrap().len(), 6);
 }
 
 fn check(text: &str) -> String {
