@@ -44,6 +44,19 @@ fn names_are_numbers() {
 }
 
 #[test]
+fn reads_the_golden_file() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/wal-v1");
+    let payloads = [b"first".to_vec(), Vec::new(), vec![0xf5; 40]];
+    let written = file_of(0x0102_0304, &payloads);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &written).unwrap();
+    }
+    let golden = std::fs::read(path).unwrap();
+    assert_eq!(golden, written);
+    assert_eq!(read(&golden, 0x0102_0304), (payloads.to_vec(), 0, 0));
+}
+
+#[test]
 fn a_log_inside_a_log_is_not_taken_for_frames() {
     let inner = file_of(1, &[b"inner".to_vec()]);
     let mut bytes = file_of(1, &[inner, b"last".to_vec()]);

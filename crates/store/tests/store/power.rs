@@ -111,6 +111,45 @@ fn lose_power_again_and_again(seed: u64, plan: &StorePlan) {
     ledger.check(&store, &told);
 }
 
+/// Eight segments that are due to be merged.
+fn due_to_merge(seed: u64, ledger: &mut Ledger, clock: &Clock) -> SimDisk {
+    let disk = SimDisk::new(seed, SimSettings::default());
+    let store = open(&disk, &plan(), clock).expect("it opens");
+    let mut dice = Dice::new(seed);
+    for start in (0..40).step_by(5) {
+        let mut sent = record(clock, &mut dice, 1, start, start + 5);
+        sent.timestamp = clock.now();
+        ledger.tried.insert(id(&sent), sent.clone());
+        ledger.acknowledged.insert(id(&sent), sent.clone());
+        store.append(Arc::new(batch_of(&[sent]))).expect("it is stored");
+        store.seal_now().expect("it is sealed");
+    }
+    disk
+}
+
+#[test]
+fn a_merge_that_fails_anywhere_and_is_cut_anywhere_after_loses_nothing() {
+    let (mut merges, mut failures) = (0, 0);
+    for failing in 1..16 {
+        for cut in 1..20 {
+            let (clock, mut ledger) = (clock(), Ledger::default());
+            let disk = due_to_merge(failing * 100 + cut, &mut ledger, &clock).kill_process();
+            let store = open(&disk, &plan(), &clock).expect("it opens");
+            disk.fail_operation(disk.counts().operations + failing, Fault::Io);
+            failures += usize::from(store.run_once().is_err());
+            disk.cut_power_at(disk.counts().operations + cut);
+            while disk.has_power() && store.run_once().is_ok() && store.totals().segments > 1 {}
+            merges += usize::from(store.totals().segments == 1);
+            let disk = disk.power_loss();
+            let store = open(&disk, &plan(), &clock).expect("it opens");
+            let told = format!("failing={failing} cut={cut}");
+            ledger.check(&store, &told);
+            assert_eq!(store.problems(), [], "{told}");
+        }
+    }
+    assert!(merges > 50 && failures > 50, "merges={merges} failures={failures}");
+}
+
 #[test]
 fn what_was_acknowledged_is_there_once_after_any_loss_of_power() {
     for seed in 0..1000 {
