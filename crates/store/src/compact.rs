@@ -4,6 +4,7 @@
 //! Invariant: the segments that go and those that replace them change in one step of the catalogue.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use sawyer_model::{Batch, Error, ErrorKind};
 
@@ -138,7 +139,10 @@ impl Engine {
         let wal_bytes = logs.iter().map(|entry| entry.len).sum();
         let now = self.clock.now();
         let mut keeper = self.keeper.lock();
-        let chosen = retention::choose(&self.plan, &keeper.catalogue().segments, wal_bytes, space, now);
+        let mut chosen = retention::choose(&self.plan, &keeper.catalogue().segments, wal_bytes, space, now);
+        if self.has_threads() {
+            self.expiring.lock().keep_due(&mut chosen, Instant::now());
+        }
         if chosen.is_empty() {
             return Ok(());
         }

@@ -19,6 +19,7 @@ use crate::keeper::Keeper;
 use crate::memory::{Generation, Held};
 use crate::problems::ProblemLog;
 use crate::queue::Queue;
+use crate::retention::Expiring;
 use crate::sealed::{Handles, Sealed};
 use crate::settings::StorePlan;
 
@@ -43,6 +44,8 @@ pub(crate) struct Engine {
     pub(crate) handles: Arc<Handles>,
     /// Segments that are being merged.
     pub(crate) merging: Mutex<Vec<u64>>,
+    /// Segments that are too old, and since when.
+    pub(crate) expiring: Mutex<Expiring>,
     /// Segments that turned out to be damaged, and how.
     pub(crate) suspects: Mutex<Vec<(u64, String)>>,
     /// Wakes the threads that seal and merge.

@@ -44,6 +44,7 @@ mod sealed;
 mod search;
 mod settings;
 mod sources;
+mod stats;
 mod store;
 mod verify;
 mod wal;
@@ -52,6 +53,7 @@ use std::time::Duration;
 
 pub use problems::Problem;
 pub use settings::{StorePlan, StoreSettings};
+pub use stats::StoreStats;
 pub use store::{Appended, Store};
 pub use verify::VerifyReport;
 

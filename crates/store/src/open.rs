@@ -93,6 +93,7 @@ pub(crate) fn open(
         live: RwLock::new(Live { active: replayed.active, frozen: replayed.frozen, segments }),
         handles,
         merging: Mutex::default(),
+        expiring: Mutex::default(),
         suspects: Mutex::default(),
         work: Bell::default(),
         sealed: Bell::default(),

@@ -4,11 +4,34 @@
 //! Does not own: removing anything (`keeper`).
 //! Invariant: only whole segments go, those first that were seen longest ago; age counts from `observed`.
 
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
 use sawyer_disk::Space;
 use sawyer_model::Timestamp;
 
 use crate::catalogue::SegmentEntry;
 use crate::settings::{FREE_DEFAULT_BYTES_MAX, FREE_DEFAULT_PERCENT, SIZE_DEFAULT_PERCENT, StorePlan};
+
+/// How long a segment must have been too old before it goes. If the machine's clock jumps ahead by years, this is the
+/// time to set it right before everything is removed.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
+
+/// Since when segments have been found too old, by a clock that cannot be set.
+#[derive(Debug, Default)]
+pub(crate) struct Expiring(HashMap<u64, Instant>);
+
+impl Expiring {
+    /// Leaves those that are too old in `chosen` only if they have been for long enough.
+    pub(crate) fn keep_due(&mut self, chosen: &mut Vec<(u64, Reason)>, now: Instant) {
+        let aged = |id: u64, chosen: &[(u64, Reason)]| chosen.contains(&(id, Reason::Age));
+        self.0.retain(|id, _| aged(*id, chosen));
+        chosen.retain(|(id, reason)| match reason {
+            Reason::Age => now.duration_since(*self.0.entry(*id).or_insert(now)) >= PATIENCE,
+            Reason::Size => true,
+        });
+    }
+}
 
 /// Why a segment goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +90,6 @@ pub(crate) fn free_min(plan: &StorePlan, space: Space) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::settings::DAY;
 
@@ -121,6 +142,22 @@ mod tests {
         let space = Space { total_bytes: 10_000, available_bytes: 0 };
         let even: Vec<SegmentEntry> = (0..10).map(|id| segment(id, 60, 10 - id as u32)).collect();
         assert_eq!(choose(&plan(30, None), &even, 0, Some(space), NOW).len(), 2);
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_for_a_moment_removes_nothing() {
+        let start = Instant::now();
+        let mut expiring = Expiring::default();
+        let mut look = |chosen: &[(u64, Reason)], minutes: u64| {
+            let mut chosen = chosen.to_vec();
+            expiring.keep_due(&mut chosen, start + Duration::from_secs(minutes * 60));
+            chosen
+        };
+        assert_eq!(look(&[(1, Reason::Age), (2, Reason::Size)], 0), [(2, Reason::Size)]);
+        assert_eq!(look(&[(1, Reason::Age)], 59), []);
+        assert_eq!(look(&[], 60), []);
+        assert_eq!(look(&[(1, Reason::Age)], 61), []);
+        assert_eq!(look(&[(1, Reason::Age)], 121), [(1, Reason::Age)]);
     }
 
     #[test]

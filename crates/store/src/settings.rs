@@ -27,8 +27,8 @@ settings! {
     /// The embedded store: where records are kept, and how long.
     pub struct StoreSettings {
         /// How long records are kept, counted from when they were first seen (not from the time they tell), so
-        /// that old lines read today are kept their full time. Removed a day at a time, so the oldest may stay
-        /// up to a day longer.
+        /// that old lines read today are kept their full time. Removed a day at a time and an hour late (should the
+        /// clock be wrong for a moment), so the oldest may stay up to a day longer.
         #[range(Duration::from_secs(60 * 60)..=Duration::from_secs(100 * 365 * 24 * 60 * 60))]
         pub retention: Duration = Duration::from_secs(30 * 24 * 60 * 60),
         /// Most bytes on disk; the oldest records go first. Without it 80 % of what the disk has for the store:

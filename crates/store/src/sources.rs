@@ -115,10 +115,18 @@ impl Trial<'_> {
     /// is, because nothing tells it from others.
     pub(crate) fn take(&mut self, batch: &Batch) -> Taken {
         let mut duplicates = Vec::new();
-        for (at, record) in batch.iter().enumerate() {
-            if !self.insert(record.source(), record.range()) {
-                duplicates.push(at);
+        let mut at = 0;
+        while at < batch.len() {
+            let run = Run::at(batch, at);
+            if self.ranges(run.source).intersects(run.hull) {
+                let again = |at: &usize| !self.insert(run.source, batch.get(*at).range());
+                duplicates.extend((at..run.end).filter(again));
+            } else {
+                for piece in run.pieces {
+                    self.insert(run.source, piece);
+                }
             }
+            at = run.end;
         }
         let mut news = duplicates.len() < batch.len();
         for covered in batch.covered() {
@@ -134,13 +142,47 @@ impl Trial<'_> {
 
     /// Adds a range; says whether any of it was new, or it is empty.
     fn insert(&mut self, id: SourceId, range: SeqRange) -> bool {
-        if range.is_empty() {
-            return true;
-        }
-        let ranges = self.changed.entry(id).or_insert_with(|| {
+        range.is_empty() || self.ranges(id).insert(range) > 0
+    }
+
+    fn ranges(&mut self, id: SourceId) -> &mut RangeSet {
+        self.changed.entry(id).or_insert_with(|| {
             self.sources.0.get(&id).map(|source| source.ranges.clone()).unwrap_or_default()
-        });
-        ranges.insert(range) > 0
+        })
+    }
+}
+
+/// Neighbouring records of one source that lie behind one another in it, as nearly all do: they are looked up
+/// together.
+struct Run {
+    source: SourceId,
+    /// From the start of the first to the end of the last.
+    hull: SeqRange,
+    /// Their ranges, those that touch as one.
+    pieces: Vec<SeqRange>,
+    /// Place of the first record behind them.
+    end: usize,
+}
+
+impl Run {
+    fn at(batch: &Batch, start: usize) -> Self {
+        let first = batch.get(start);
+        let mut run =
+            Self { source: first.source(), hull: first.range(), pieces: vec![first.range()], end: start + 1 };
+        while run.end < batch.len() {
+            let (record, last) = (batch.get(run.end), run.hull.end);
+            let range = record.range();
+            if record.source() != run.source || range.start < last {
+                break;
+            }
+            match run.pieces.last_mut() {
+                Some(piece) if range.start == last => piece.end = range.end,
+                _ => run.pieces.push(range),
+            }
+            run.hull.end = range.end;
+            run.end += 1;
+        }
+        run
     }
 }
 

@@ -10,7 +10,7 @@ use sawyer_disk::{Disk, RealDisk, SimDisk, SimSettings};
 use sawyer_model::{Batch, ErrorKind, Record, RecordId, SeqRange, SourceId, Timestamp};
 use sawyer_query::Predicate;
 use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
-use sawyer_store::{Store, StorePlan, StoreSettings};
+use sawyer_store::{Store, StorePlan, StoreSettings, StoreStats};
 use sawyer_telemetry::{Clock, Metrics};
 
 use crate::common::{Dice, batch_of, clock, everything, open, plan, plan_of, record, records};
@@ -234,15 +234,22 @@ fn parts_of_sources_that_were_filtered_are_remembered_after_a_restart() {
 #[test]
 fn the_log_ends_where_segments_begin() {
     let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    assert_eq!(open(&disk, &plan(), &clock).unwrap().stats(), StoreStats::default());
     let logs = || disk.read_dir(std::path::Path::new("wal")).unwrap().len();
     let store = open(&disk, &plan(), &clock).unwrap();
     for n in 0..3 {
         store.append(Arc::new(batch_of(&some_records(&clock, 1, n * 5, 5)))).unwrap();
         assert_eq!(logs(), 1);
+        let stats = store.stats();
+        assert_eq!((stats.unsealed, stats.records), (5, (n + 1) * 5));
+        assert!(stats.wal_bytes > 0 && stats.memory_bytes > 0, "{stats:?}");
         clock.advance(Duration::from_secs(10));
         store.run_once().unwrap();
         assert_eq!(logs(), 0);
     }
+    let stats = store.stats();
+    assert_eq!((stats.unsealed, stats.wal_bytes, stats.sources, stats.problems), (0, 0, 1, 0));
+    assert!(stats.segments > 0 && stats.raw_bytes > 0 && !stats.disk_full, "{stats:?}");
 }
 
 #[test]
