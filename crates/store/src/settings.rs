@@ -33,7 +33,7 @@ settings! {
         pub retention: Duration = Duration::from_secs(30 * 24 * 60 * 60),
         /// Most bytes on disk; the oldest records go first. Without it 80 % of what the disk has for the store:
         /// its own data and the free space together.
-        #[range(ByteSize::mib(1)..=ByteSize::MAX)]
+        #[range(ByteSize::mib(1)..=ByteSize::gib(1 << 20))]
         pub size_max: Option<ByteSize>,
         /// Space that is kept free. With less, writes are refused and senders keep their data until there is
         /// space again; reads go on. Without it 2 % of the disk, at most `256MiB`.
