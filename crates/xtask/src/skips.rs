@@ -60,7 +60,7 @@ impl<'a> Skip<'a> {
 pub(crate) fn compare(root: &Path, log: &Path, options: &[&str]) -> Result<Vec<String>> {
     let without = without(options)?;
     let expected = std::fs::read_to_string(root.join(EXPECTED)).context(EXPECTED)?;
-    let skipped = std::fs::read_to_string(log).unwrap_or_default();
+    let skipped = std::fs::read_to_string(log).with_context(|| log.display().to_string())?;
     let (allowed, unexpected) = judge(&expected, &skipped, &without)?;
     println!("{allowed} tests skipped as expected, {} unexpectedly", unexpected.len());
     Ok(unexpected)
