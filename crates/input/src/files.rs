@@ -164,8 +164,6 @@ impl Layout for Files {
                 self.folder(&folder, name, &mut seen, scan);
             }
         }
-        scan.folders.sort();
-        scan.folders.dedup();
     }
 
     fn identity(&self, found: &FoundFile) -> Result<Arc<Stream>, io::Error> {

@@ -38,7 +38,7 @@ settings! {
         pub read_from: ReadFrom = ReadFrom::Beginning,
         /// How often the folders are looked through, in case the system did not tell of a change.
         #[range(Duration::from_millis(100)..=Duration::from_secs(600))]
-        pub sweep_interval: Duration = Duration::from_secs(5),
+        pub sweep_interval: Duration = Duration::from_secs(10),
         /// How long the progress in a journal is kept after its files are gone.
         #[range(Duration::from_secs(3600)..=Duration::from_secs(3650 * 86_400))]
         pub forget_after: Duration = Duration::from_secs(7 * 86_400),

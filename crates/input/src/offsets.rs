@@ -11,7 +11,7 @@ mod format;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sawyer_disk::{Disk, ErrorKind, read_all, write_atomic};
 use sawyer_model::{RangeSet, SeqRange, SourceId, Timestamp};
@@ -106,14 +106,16 @@ pub(crate) struct Offsets {
     disk: Arc<dyn Disk>,
     sources: HashMap<SourceId, Progress>,
     changed: bool,
-    next_save: Timestamp,
+    /// By the clock that nobody can turn.
+    next_save: Instant,
 }
 
 impl Offsets {
     /// Reads the file, if there is one.
     pub(crate) fn open(disk: &Arc<dyn Disk>, now: Timestamp) -> sawyer_disk::Result<(Self, Found)> {
         disk.create_dir_all(Path::new(""))?;
-        let new = |sources| Self { disk: Arc::clone(disk), sources, changed: false, next_save: now };
+        let new =
+            |sources| Self { disk: Arc::clone(disk), sources, changed: false, next_save: Instant::now() };
         let bytes = match read_all(&**disk, Path::new(FILE), FILE_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) if error.is_not_found() => return Ok((new(HashMap::new()), Found::Nothing)),
@@ -190,18 +192,18 @@ impl Offsets {
     }
 
     /// Whether there is something to save, and when it may be.
-    pub(crate) fn save_due(&self) -> Option<Timestamp> {
+    pub(crate) fn save_due(&self) -> Option<Instant> {
         self.changed.then_some(self.next_save)
     }
 
     /// Saves if something changed.
-    pub(crate) fn save(&mut self, now: Timestamp) -> sawyer_disk::Result<()> {
+    pub(crate) fn save(&mut self) -> sawyer_disk::Result<()> {
         if !self.changed {
             return Ok(());
         }
         let bytes = format::encode(&self.sources);
         let pause = Duration::from_millis(bytes.len() as u64 * 1000 / SAVE_BYTES_PER_SECOND_MAX);
-        self.next_save = now.saturating_add(SAVE_INTERVAL.max(pause));
+        self.next_save = Instant::now() + SAVE_INTERVAL.max(pause);
         write_atomic(&*self.disk, Path::new(FILE), &bytes)?;
         self.changed = false;
         Ok(())

@@ -58,7 +58,7 @@ settings! {
         /// How often all folders are looked through, in case the system did not tell of a change. Changes that it
         /// tells of are seen at once.
         #[range(Duration::from_millis(100)..=Duration::from_secs(600))]
-        pub sweep_interval: Duration = Duration::from_secs(5),
+        pub sweep_interval: Duration = Duration::from_secs(10),
         /// Where to start in files that are there at the first start.
         pub read_from: ReadFrom = ReadFrom::Beginning,
         /// Leave out files that were last written longer ago than this when they are first seen. None by default.

@@ -132,7 +132,7 @@ impl Reader {
         if Instant::now() >= self.sweep_at {
             self.sweep();
         }
-        if self.offsets.save_due().is_some_and(|due| due <= self.context.clock.now()) {
+        if self.offsets.save_due().is_some_and(|due| due <= Instant::now()) {
             self.save();
         }
         let more = self.read(flight);
@@ -165,7 +165,7 @@ impl Reader {
         let until = paused.map_or(self.sweep_at, |until| until.min(self.sweep_at));
         let mut wait = until.saturating_duration_since(now);
         if let Some(due) = self.offsets.save_due() {
-            wait = wait.min(due.since(self.context.clock.now()).max(Duration::from_millis(1)));
+            wait = wait.min(due.saturating_duration_since(now));
         }
         wait
     }
@@ -253,7 +253,7 @@ impl Reader {
         self.round += 1;
         let mut scan = Scan::default();
         for folder in &self.settings.folders.clone() {
-            let folder = if self.settings.on_host { self.context.on_host(folder) } else { folder.clone() };
+            let folder = self.on_host(folder);
             for (name, path) in list(&folder, &mut scan) {
                 if is_journal(&name) {
                     self.see(&path);
@@ -270,7 +270,7 @@ impl Reader {
         let new = self.watch.set_folders(&scan.folders);
         self.let_go();
         if self.round == 1 {
-            self.report(&scan.folders);
+            self.report();
         }
         if self.round.is_multiple_of(FORGET_ROUNDS) {
             self.offsets.forget(self.context.clock.now(), self.settings.forget_after);
@@ -279,11 +279,19 @@ impl Reader {
         self.sweep_at = Instant::now() + if new { LINGER } else { self.settings.sweep_interval };
     }
 
-    fn report(&self, folders: &[PathBuf]) {
+    fn on_host(&self, folder: &Path) -> PathBuf {
+        if self.settings.on_host { self.context.on_host(folder) } else { folder.to_owned() }
+    }
+
+    fn report(&self) {
         let input = &self.context.name;
-        match folders {
-            [] => tracing::info!(input, "there is no journal here; will look again"),
-            folders => folders.iter().for_each(|folder| tracing::info!(input, "reads {}", folder.display())),
+        for folder in &self.settings.folders {
+            let folder = self.on_host(folder);
+            if folder.is_dir() {
+                tracing::info!(input, "reads {}", folder.display());
+            } else {
+                tracing::info!(input, "{} is not there; will look again", folder.display());
+            }
         }
     }
 
@@ -376,7 +384,7 @@ impl Reader {
 
     fn save(&mut self) {
         let now = self.context.clock.now();
-        if let Err(error) = self.offsets.save(now)
+        if let Err(error) = self.offsets.save()
             && let Some(held_back) = self.trouble.pass(now)
         {
             let (input, error) = (&self.context.name, &error as &dyn std::error::Error);

@@ -48,6 +48,8 @@ pub(super) struct TailFile {
     pub(super) used: Instant,
     /// Its length and the time it was written when it was last read.
     pub(super) seen: (u64, i64),
+    /// Turns that failed one after the other.
+    pub(super) failures: u32,
     /// The kind of error that was last told of, so that each is told once.
     pub(super) told: Option<std::io::ErrorKind>,
     pub(super) known: Option<Known>,
@@ -80,6 +82,7 @@ impl TailFile {
             content: None,
             used: Instant::now(),
             seen: (0, 0),
+            failures: 0,
             told: None,
             known: None,
         }

@@ -117,7 +117,11 @@ pub(crate) fn list(folder: &Path, scan: &mut Scan) -> Vec<(String, PathBuf)> {
     let entries = match folder.read_dir() {
         Ok(entries) => entries,
         Err(error) => {
-            if !is_absent(&error) {
+            if is_absent(&error) {
+                // It will appear in the nearest folder that is there.
+                scan.folders
+                    .extend(folder.ancestors().skip(1).find(|above| above.is_dir()).map(Path::to_owned));
+            } else {
                 scan.errors.push((folder.to_owned(), error));
             }
             return Vec::new();

@@ -74,6 +74,8 @@ pub(super) struct Reader {
 
     ready: VecDeque<FileId>,
     warm: Vec<FileId>,
+    /// Whether a file waits for something to be reported.
+    retry_landed: bool,
     /// Files that are done, and still open until all of them is durable.
     closing: Vec<FileId>,
 
@@ -116,6 +118,7 @@ impl Reader {
             open_files_max: open_files_max(),
             ready: VecDeque::new(),
             warm: Vec::new(),
+            retry_landed: false,
             closing: Vec::new(),
             batch: Batch::new(),
             writer: LineWriter::default(),
@@ -199,7 +202,7 @@ impl Reader {
         }
         let mut wait = until.saturating_duration_since(now);
         if let Some(due) = self.offsets.save_due() {
-            wait = wait.min(due.since(self.context.clock.now()).max(Duration::from_millis(1)));
+            wait = wait.min(due.saturating_duration_since(now));
         }
         wait
     }
@@ -215,6 +218,9 @@ impl Reader {
             }
         }
         self.close_settled();
+        if std::mem::take(&mut self.retry_landed) {
+            self.retry();
+        }
     }
 
     /// Reads a source again from where it is durable.
@@ -231,14 +237,14 @@ impl Reader {
     }
 
     fn save_if_due(&mut self) {
-        if self.offsets.save_due().is_some_and(|due| due <= self.context.clock.now()) {
+        if self.offsets.save_due().is_some_and(|due| due <= Instant::now()) {
             self.save();
         }
     }
 
     fn save(&mut self) {
         let now = self.context.clock.now();
-        if let Err(error) = self.offsets.save(now) {
+        if let Err(error) = self.offsets.save() {
             self.meters.error("save_offsets");
             if let Some(held_back) = self.save_trouble.pass(now) {
                 let (input, error) = (&self.context.name, &error as &dyn std::error::Error);

@@ -87,6 +87,9 @@ impl Watch {
         let mut known = std::mem::take(&mut self.folders);
         let mut new = false;
         for folder in folders {
+            if self.folders.contains_key(folder) {
+                continue;
+            }
             // Adding a watch that is there changes nothing, and finds a folder that was replaced by another.
             match inotify::add_watch(inotify, folder.as_path(), FOLDER_EVENTS) {
                 Ok(watch) => {

@@ -37,6 +37,16 @@ async fn reads_what_is_there_and_what_comes() {
 }
 
 #[tokio::test]
+async fn a_folder_that_appears_later_is_seen_at_once() {
+    let node = Node::new();
+    let run = node.start("containers", "sweep_interval: 10m", Taker::Keeps);
+    run.records(0).await;
+    node.write(&log("0.log"), cri_lines(0..3));
+    assert_eq!(messages(&run.records(3).await), numbers(0..3));
+    run.stop().await;
+}
+
+#[tokio::test]
 async fn joins_pieces_of_each_output_for_itself() {
     let node = Node::new();
     let lines = [

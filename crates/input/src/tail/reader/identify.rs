@@ -35,6 +35,15 @@ pub(super) enum Identified {
     Complete,
 }
 
+/// Whom a file with a known content has to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WaitFor {
+    /// Another file with it, which is being read or will be.
+    File,
+    /// The report about what was sent of it.
+    Acknowledgement,
+}
+
 impl Reader {
     /// Finds out which source a file is. `last` means that nothing will be added to it.
     pub(super) fn identify(
@@ -55,8 +64,12 @@ impl Reader {
         }
         let first_line = &head[..end.unwrap_or(length)];
         let gzip_length = if file.found.gzip { Some(content.gzip_length()?) } else { None };
-        let Some(source) = self.resolve(id, &file.found, stat, head, first_line, gzip_length) else {
-            return Ok(Identified::Alias);
+        let source = match self.resolve(id, &file.found, stat, head, first_line, gzip_length) {
+            Ok(source) => source,
+            Err(wait) => {
+                self.retry_landed |= wait == WaitFor::Acknowledgement;
+                return Ok(Identified::Alias);
+            }
         };
         let form = self.layout.form(&file.found, first_line);
         let speaker = Speaker::new(self.layout.identity(&file.found)?);
@@ -95,7 +108,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The source; none while another file has the same content and is being read.
+    /// The source, or whom to wait for.
     fn resolve(
         &self,
         id: FileId,
@@ -104,26 +117,29 @@ impl Reader {
         head: &[u8],
         first_line: &[u8],
         gzip_length: Option<u32>,
-    ) -> Option<SourceId> {
+    ) -> Result<SourceId, WaitFor> {
         let source = match self.layout.identify_by() {
             IdentifyBy::FirstLine => self.by_first_line(found, stat, first_line),
             IdentifyBy::Inode => self
                 .by_inode_and_head(found, stat, head, gzip_length)
                 .unwrap_or_else(|| self.new_by_inode(found, stat, first_line)),
         };
-        let taken = self.by_source.get(&source).is_some_and(|other| *other != id);
-        let waits = self.offsets.get(source).is_some_and(|progress| {
-            let elsewhere = self.by_inode.get(&progress.inode).filter(|other| **other != id);
-            let other = elsewhere.and_then(|other| self.files.get(other));
-            // The file itself is there too; it comes first, even if it was not looked at yet.
-            let before_it = other.is_some_and(|other| {
-                other.known.is_none()
-                    && other.found.group == found.group
-                    && may_begin_with(other, progress.head)
-            });
-            progress.in_flight > 0 && progress.inode != stat.inode || before_it
+        if self.by_source.get(&source).is_some_and(|other| *other != id) {
+            return Err(WaitFor::File);
+        }
+        let Some(progress) = self.offsets.get(source).filter(|progress| progress.inode != stat.inode) else {
+            return Ok(source);
+        };
+        // The file itself may be there too; it comes first, even if it was not looked at yet.
+        let itself = self.by_inode.get(&progress.inode).and_then(|other| self.files.get(other));
+        let comes_first = itself.is_some_and(|other| {
+            other.known.is_none() && other.found.group == found.group && may_begin_with(other, progress.head)
         });
-        (!taken && !waits).then_some(source)
+        match (comes_first, progress.in_flight) {
+            (true, _) => Err(WaitFor::File),
+            (false, 0) => Ok(source),
+            (false, _) => Err(WaitFor::Acknowledgement),
+        }
     }
 
     /// A first line in a container's log is there once in the world, except if its file was cut and then began with
@@ -226,6 +242,8 @@ impl Reader {
             self.by_source.remove(&known.source);
         }
         file.phase = Phase::Ready;
+        // A copy may hold what was not read.
+        self.sweep_soon();
     }
 }
 

@@ -25,6 +25,9 @@ const ROTATED_TICKS: u32 = 100;
 /// Ticks at the end of a removed file before it is let go of, for the same reason.
 const GONE_TICKS: u32 = 20;
 
+/// Failures in a row that are not told of, where a file may only not be complete yet.
+const FAILURES_EARLY: u32 = 3;
+
 /// What came of a turn.
 enum Step {
     /// There is more.
@@ -51,7 +54,7 @@ impl Reader {
         let Some(mut file) = self.files.remove(&id) else { return };
         let step = self.read(id, &mut file);
         if step.is_ok() {
-            file.told = None;
+            (file.failures, file.told) = (0, None);
         }
         self.files.insert(id, file);
         match step {
@@ -405,14 +408,18 @@ impl Reader {
         file.phase = Phase::Failed;
         let group = Arc::clone(&file.found.group);
         let gone = file.gone;
-        if error.kind() != io::ErrorKind::NotFound {
+        file.failures += 1;
+        // A file that is being compressed ends too early for a moment.
+        let early = error.kind() == io::ErrorKind::UnexpectedEof && file.failures < FAILURES_EARLY;
+        if error.kind() == io::ErrorKind::NotFound {
+            self.sweep_soon();
+        } else if !early {
+            let first = file.told.replace(error.kind()) != Some(error.kind());
+            let (input, path) = (&self.context.name, file.path().display().to_string());
             self.meters.error(reason(error.kind()));
-            if file.told.replace(error.kind()) != Some(error.kind()) {
-                let (input, path) = (&self.context.name, file.path().display().to_string());
+            if first {
                 tracing::warn!(input, path, "cannot read file; will try again: {error}");
             }
-        } else {
-            self.sweep_soon();
         }
         if gone {
             self.flush_held(id);
