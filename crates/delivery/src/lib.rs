@@ -13,8 +13,11 @@
 //!                                    dead letters ◄── never ───┴── done, had it ─► acknowledged
 //! ```
 
+pub mod auth;
 pub mod courier;
+pub mod http;
 pub mod letters;
+pub mod settings;
 pub mod state;
 pub mod target;
 pub mod verdict;
@@ -25,6 +28,7 @@ mod waiting;
 
 pub use courier::{Courier, CourierGone, Outbox, courier};
 pub use letters::{DeadLetters, Letter, LoggedLetters, Promise};
+pub use settings::DeliverySettings;
 pub use state::{Identity, Status};
 pub use target::{Item, Limits, Origin, Target};
 pub use verdict::{Answer, Trouble, Verdict};

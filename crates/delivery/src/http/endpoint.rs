@@ -1,0 +1,106 @@
+//! Where a target is: one address, or several of the same.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use reqwest::Url;
+use sawyer_config::{At, Problems};
+
+/// Addresses that lead to the same target. One of them is used until it fails.
+#[derive(Debug)]
+pub struct Endpoints {
+    urls: Vec<Url>,
+    current: AtomicUsize,
+}
+
+/// Reads addresses under a key, and reports those that are none.
+pub fn read_endpoints(texts: &[String], at: &At<'_>, problems: &mut Problems) -> Option<Vec<Url>> {
+    let expected = "an address such as \"https://logs.example:9200\"";
+    if texts.is_empty() {
+        problems.expected(at, expected);
+        return None;
+    }
+    let mut urls = Vec::new();
+    for text in texts {
+        match read(text) {
+            Ok(url) => urls.push(url),
+            Err(Some(why)) => problems.push(at, why),
+            Err(None) => problems.push(at, format!("expected {expected}, found {text:?}")),
+        }
+    }
+    (urls.len() == texts.len()).then_some(urls)
+}
+
+fn read(text: &str) -> Result<Url, Option<String>> {
+    let mut url = Url::parse(text).map_err(|_| None)?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(None);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Some(
+            "an address with a password in it would be shown in messages; set `auth` instead".into(),
+        ));
+    }
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
+impl Endpoints {
+    /// These addresses, of which there is one at least.
+    #[must_use]
+    pub fn new(urls: Vec<Url>) -> Self {
+        assert!(!urls.is_empty(), "a target has an address");
+        Self { urls, current: AtomicUsize::new(0) }
+    }
+
+    /// The address to use, with a path behind it. Tell [`Endpoints::failed`] its number if it does not answer.
+    #[must_use]
+    pub fn url(&self, path: &str) -> (usize, Url) {
+        let number = self.current.load(Ordering::Acquire);
+        let mut url = self.urls[number % self.urls.len()].clone();
+        if !path.is_empty() {
+            let whole = format!("{}{path}", url.path());
+            let (path, query) =
+                whole.split_once('?').map_or((whole.as_str(), None), |(path, q)| (path, Some(q)));
+            url.set_path(path);
+            if query.is_some() {
+                url.set_query(query);
+            }
+        }
+        (number, url)
+    }
+
+    /// The address with this number did not answer: the next one is used.
+    pub fn failed(&self, number: usize) {
+        let next = number.wrapping_add(1);
+        // Somebody else may have gone on already; then that holds.
+        let _ = self.current.compare_exchange(number, next, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goes_on_to_the_next_address_once() {
+        let endpoints = Endpoints::new(["http://a", "http://b:1/es"].map(|text| read(text).unwrap()).into());
+        let (first, url) = endpoints.url("_bulk?x=1");
+        assert_eq!(url.as_str(), "http://a/_bulk?x=1");
+        endpoints.failed(first);
+        endpoints.failed(first);
+        let (second, url) = endpoints.url("_bulk");
+        assert_eq!((second, url.as_str()), (1, "http://b:1/es/_bulk"));
+        endpoints.failed(second);
+        assert_eq!(endpoints.url("").1.as_str(), "http://a/");
+    }
+
+    #[test]
+    fn an_address_is_http_and_holds_no_password() {
+        for text in ["logs:9200", "ftp://logs", "", "http://"] {
+            assert_eq!(read(text), Err(None), "{text}");
+        }
+        assert!(read("https://me:secret@logs").unwrap_err().unwrap().contains("set `auth` instead"));
+    }
+}
