@@ -16,6 +16,7 @@
 pub mod exec;
 pub mod file;
 pub mod stdout;
+#[cfg(feature = "store")]
 pub mod store;
 
 mod encode;
@@ -28,10 +29,9 @@ mod testing;
 use sawyer_pipeline::{Kind, OutputPlan};
 
 pub use encode::LineFormat;
-pub use store::StoreHandle;
 
-/// The kinds of outputs. `store` is where the embedded store will be once it is open.
+/// The kinds of outputs that every role knows. Roles with a store have [`store::kind`] besides.
 #[must_use]
-pub fn kinds(store: &StoreHandle) -> Vec<Kind<Box<dyn OutputPlan>>> {
-    vec![store::kind(store.clone()), stdout::kind(), file::kind(), exec::kind()]
+pub fn kinds() -> Vec<Kind<Box<dyn OutputPlan>>> {
+    vec![stdout::kind(), file::kind(), exec::kind()]
 }

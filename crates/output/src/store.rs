@@ -22,7 +22,8 @@ pub use handle::StoreHandle;
 pub use settings::StoreOutputSettings;
 
 /// The kind `store`.
-pub(crate) fn kind(store: StoreHandle) -> Kind<Box<dyn OutputPlan>> {
+#[must_use]
+pub fn kind(store: StoreHandle) -> Kind<Box<dyn OutputPlan>> {
     Kind {
         name: "store",
         reference: StoreOutputSettings::reference,

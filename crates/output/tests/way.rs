@@ -10,7 +10,7 @@ use sawyer_disk::{Disk, SimDisk, SimSettings};
 use sawyer_model::{
     Ack, Batch, Error, NameId, Outcome, RecordHead, SeqRange, SourceId, Stream, Timestamp, Value, ValueRef,
 };
-use sawyer_output::StoreHandle;
+use sawyer_output::store::{self, StoreHandle};
 use sawyer_pipeline::stop::{Stop, Stopper};
 use sawyer_pipeline::{Context, Input, InputPlan, Kind, Kinds, Outlet, Resources, Running, TopologyPlan};
 use sawyer_query::search::{Budget, Search, Selection};
@@ -75,7 +75,11 @@ fn kinds(store: &StoreHandle, told: mpsc::Sender<Outcome>) -> Kinds {
             Some(Box::new(Say(SaySettings::read(at, problems)?.lines, told.clone())))
         }),
     };
-    Kinds { inputs: vec![say], steps: sawyer_pipeline::steps::kinds(), outputs: sawyer_output::kinds(store) }
+    Kinds {
+        inputs: vec![say],
+        steps: sawyer_pipeline::steps::kinds(),
+        outputs: [vec![store::kind(store.clone())], sawyer_output::kinds()].into_iter().flatten().collect(),
+    }
 }
 
 fn plan(text: &str, kinds: &Kinds) -> Result<TopologyPlan, Problems> {

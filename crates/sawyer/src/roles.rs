@@ -131,20 +131,21 @@ struct RolePlan {
 #[derive(Clone, Default)]
 struct Shared {
     hub: PushHub,
-    store: sawyer_output::StoreHandle,
+    #[cfg(feature = "server")]
+    store: sawyer_output::store::StoreHandle,
 }
-
-/// The output that only roles with a store have.
-const STORE_KIND: &str = "store";
 
 /// The sections at the top of a configuration that are neither the process's nor the topology's.
 const SECTIONS: &[&str] = &["store"];
 
 fn kinds(role: Role, shared: &Shared) -> Kinds {
-    let mut outputs = sawyer_output::kinds(&shared.store);
-    if !role.stores() {
-        outputs.retain(|kind| kind.name != STORE_KIND);
+    #[cfg_attr(not(feature = "server"), expect(unused_mut, reason = "nothing is added without a store"))]
+    let mut outputs = sawyer_output::kinds();
+    #[cfg(feature = "server")]
+    if role.stores() {
+        outputs.insert(0, sawyer_output::store::kind(shared.store.clone()));
     }
+    let _ = role;
     Kinds { inputs: sawyer_input::kinds(&shared.hub), steps: sawyer_pipeline::steps::kinds(), outputs }
 }
 

@@ -14,7 +14,7 @@ use sawyer_config::{Document, Problems, Setting};
 use sawyer_disk::{Disk, SimDisk, SimSettings};
 use sawyer_input::PushHub;
 use sawyer_model::Timestamp;
-use sawyer_output::StoreHandle;
+use sawyer_output::store::{self, StoreHandle};
 use sawyer_pipeline::{Kinds, Resources, Stopper, Topology, TopologyPlan, steps};
 use sawyer_query::Predicate;
 use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
@@ -98,7 +98,7 @@ fn start(disk: &SimDisk, root: &Path) -> Option<Life> {
     let kinds = Kinds {
         inputs: sawyer_input::kinds(&PushHub::new()),
         steps: steps::kinds(),
-        outputs: sawyer_output::kinds(&handle),
+        outputs: vec![store::kind(handle)],
     };
     let (config, nothing) =
         (Document::parse("config", CONFIG).unwrap(), Document::parse("none", "").unwrap());
