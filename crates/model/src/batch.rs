@@ -440,6 +440,11 @@ impl RecordEditor<'_> {
             return;
         }
         self.move_to_end();
+        if self.batch.entries[self.at].fields().len() >= RECORD_FIELDS_MAX {
+            // The last one gives way; the line as it was written still has it.
+            self.batch.fields.pop();
+            self.batch.entries[self.at].fields_len -= 1;
+        }
         self.batch.fields.push(Field { name, value });
         self.batch.entries[self.at].fields_len += 1;
     }

@@ -305,7 +305,7 @@ fn bail_now() -> ! {
 #[cfg(feature = "server")]
 #[expect(clippy::print_stderr, reason = "the first thing a newcomer reads")]
 fn greet(role: Role, address: std::net::SocketAddr, data: &Path) {
-    tracing::info!(%address, data = %data.display(), role = role.name(), "ready");
+    tracing::info!(%address, url = format!("http://{address}"), data = %data.display(), role = role.name(), "ready");
     if !role.stores() || !std::io::stderr().is_terminal() {
         return;
     }

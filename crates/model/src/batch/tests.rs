@@ -116,6 +116,9 @@ fn too_many_fields_are_left_out() {
         writer.field(&format!("f{n}"), ValueRef::Int(n as i64));
     }
     assert_eq!(batch.get(1).own_fields().len(), RECORD_FIELDS_MAX);
+    batch.edit(1).set("set", ValueRef::Bool(true));
+    assert_eq!(batch.get(1).own_fields().len(), RECORD_FIELDS_MAX);
+    assert_eq!(batch.get(1).get("set"), Some(ValueRef::Bool(true)));
 }
 
 fn value() -> impl Strategy<Value = Value> {
