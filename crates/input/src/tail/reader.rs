@@ -243,6 +243,7 @@ impl Reader {
     }
 
     fn save(&mut self) {
+        self.tell_behind();
         let now = self.context.clock.now();
         if let Err(error) = self.offsets.save() {
             self.meters.error("save_offsets");
@@ -256,6 +257,10 @@ impl Reader {
                 );
             }
         }
+    }
+
+    fn tell_behind(&self) {
+        self.meters.bytes_behind.set(self.files.values().map(TailFile::behind).sum::<u64>() as i64);
     }
 
     /// Gives a file its turn, if it does not have one yet.

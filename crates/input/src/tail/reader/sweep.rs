@@ -45,7 +45,7 @@ impl Reader {
             self.offsets.forget(self.context.clock.now(), self.settings.forget_after);
         }
         self.meters.files.set(self.files.len() as i64);
-        self.meters.bytes_behind.set(self.files.values().map(TailFile::behind).sum::<u64>() as i64);
+        self.tell_behind();
         let took = began.elapsed();
         let wait = if new_folders { SWEEP_PAUSE } else { self.settings.sweep_interval };
         self.sweep_at = Instant::now() + wait.max(took * SWEEP_SHARE);
