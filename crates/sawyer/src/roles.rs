@@ -79,7 +79,7 @@ impl Role {
         match self {
             #[cfg(feature = "server")]
             Self::Up { demo } => {
-                let demo = demo.then(|| demo_input(data)).unwrap_or_default();
+                let demo = if demo { demo_input(data) } else { String::new() };
                 format!("{COLLECT}{RECEIVE}{demo}{STORE}")
             }
             Self::Agent => {
@@ -216,8 +216,8 @@ fn read_with_overrides(
     shared: &Shared,
 ) -> Result<RolePlan> {
     let data = common.data.clone().or_else(|| {
-        let configured = document.at().get("data")?.text().map(PathBuf::from);
-        configured
+        let root = document.root();
+        root.get("data")?.text().map(PathBuf::from)
     });
     let data = data.unwrap_or_else(|| sawyer_agent::ProcessSettings::default().data);
     plan(role, &document.at(), &data, shared).map_err(|problems| refuse(&problems))
@@ -247,13 +247,13 @@ async fn start(role: Role, plan: RolePlan, shared: Shared) -> Result<()> {
         Arc::new(RealDisk::new(&settings.data).with_context(|| data_advice(&settings.data))?);
     let lock = disk.lock(Path::new(LOCK_FILE)).with_context(|| data_advice(&settings.data))?;
     let (clock, metrics, health) = (Clock::system(), Metrics::new(), Health::new());
+    let (stopper, stop) = Stopper::new();
     #[cfg(feature = "server")]
     let storing = storing::open(role, plan.store, &disk, &clock, &metrics, &shared)?;
     #[cfg(feature = "server")]
-    let routes = storing::routes(role, storing.as_ref(), &clock, &metrics, &shared);
+    let routes = storing::routes(role, storing.as_ref(), &clock, &metrics, &shared, &stop);
     #[cfg(not(feature = "server"))]
     let routes = axum::Router::new();
-    let (stopper, stop) = Stopper::new();
     let signals = tokio::spawn(stop_on_signal(stopper));
     #[cfg(feature = "server")]
     let demo = start_demo(role, &settings.data, &clock, &stop);

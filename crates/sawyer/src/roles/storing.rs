@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, anyhow};
 use axum::Router;
 use sawyer_config::{At, Problems, Setting};
 use sawyer_disk::Disk;
+use sawyer_pipeline::Stop;
 use sawyer_server::{Api, QueryLimits};
 use sawyer_store::{Store, StorePlan, StoreSettings};
 use sawyer_telemetry::{Clock, Metrics};
@@ -54,6 +55,7 @@ pub(super) fn routes(
     clock: &Clock,
     metrics: &Metrics,
     shared: &Shared,
+    stop: &Stop,
 ) -> Router {
     let Some(store) = store else {
         return match role {
@@ -64,7 +66,7 @@ pub(super) fn routes(
     let search = Arc::clone(store);
     let (clock, metrics) = (clock.clone(), metrics.clone());
     let receiver = sawyer_server::ingest_routes(shared.hub.clone(), clock.clone());
-    let parts =
-        sawyer_server::Parts { search, clock, metrics, limits: QueryLimits::default(), role: role.name() };
+    let (limits, stop) = (QueryLimits::default(), stop.clone());
+    let parts = sawyer_server::Parts { search, clock, metrics, limits, stop, role: role.name() };
     Api::new(parts).routes(receiver)
 }

@@ -1,0 +1,89 @@
+//! An image with busybox and nothing else, and a program in it that writes lines when it is told to.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::daemon::{bounded, output};
+
+/// Writes all kinds of lines and ends.
+pub(crate) const EVERYTHING: &str = r#"
+for i in $(seq 1 300); do echo "out $i"; echo "err $i" >&2; done
+echo '{"level":"warn","msg":"in JSON","http":{"status":503}}'
+echo
+echo 'Exception in thread "main" java.lang.IllegalStateException: no stock' >&2
+for i in 1 2 3; do printf '\tat shop.Cart.add(Cart.java:%s)\n' $i >&2; done
+printf '결제 완료\t\033[31mred\033[0m "quoted" back\\slash\n'
+for i in 1 2 3; do
+    printf "long $i "; head -c 102400 /dev/zero | tr '\0' x; echo " end of $i"
+    echo "short $i" >&2
+done
+"#;
+/// How many lines that is.
+pub(crate) const EVERYTHING_LINES: usize = 600 + 2 + 4 + 1 + 6;
+
+/// Takes commands from a pipe: `from to` writes numbered lines, every fourth to standard error. The pipe is
+/// open for writing too, so that it does not end.
+pub(crate) const NUMBERED: &str = r#"
+exec 3<>/control/commands
+while read i to <&3; do
+    while [ $i -lt $to ]; do
+        line="{\"number\":$i,\"msg\":\"some text that makes the line as long as lines usually are\"}"
+        if [ $((i % 4)) = 3 ]; then echo "$line" >&2; else echo "$line"; fi
+        i=$((i + 1))
+    done
+done
+"#;
+
+/// Makes a tar file of the image's file system.
+pub(crate) fn image(folder: &Path) -> PathBuf {
+    let (root, tar) = (folder.join("image"), folder.join("image.tar"));
+    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+    for name in ["sh", "seq", "head", "tr", "sleep"] {
+        symlink("busybox", root.join("bin").join(name)).unwrap();
+    }
+    output(bounded("tar").arg("--directory").arg(root).arg("--create").arg("--file").arg(&tar).arg("."));
+    tar
+}
+
+/// The outer end of [`NUMBERED`].
+pub(crate) struct Numbers {
+    commands: File,
+    pub(crate) folder: PathBuf,
+    pub(crate) count: u64,
+}
+
+impl Numbers {
+    /// Makes the folder that the container is to have at `/control`.
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("commands");
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let commands = OpenOptions::new().read(true).write(true).open(path).unwrap();
+        Self { commands, folder, count: 0 }
+    }
+
+    /// Has the container write this many more lines, and does not wait for them.
+    pub(crate) fn write(&mut self, count: u64) {
+        let to = self.count + count;
+        writeln!(self.commands, "{} {to}", self.count).unwrap();
+        self.count = to;
+    }
+
+    /// Each number is there once, with the right stream and the whole line.
+    pub(crate) fn assert_all(&self, records: &[Value]) {
+        let mut numbers: Vec<u64> = Vec::new();
+        for record in records {
+            let number = record["number"].as_u64().unwrap_or_else(|| panic!("no number in {record}"));
+            assert_eq!(record["stream"], if number % 4 == 3 { "stderr" } else { "stdout" }, "{record}");
+            numbers.push(number);
+        }
+        numbers.sort_unstable();
+        assert!(numbers.iter().copied().eq(0..self.count), "{} of {}: {numbers:?}", numbers.len(), self.count);
+    }
+}
