@@ -17,10 +17,10 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use shape::is_pem_line;
 use shape::{
     ends_open, is_chain, is_closing, is_exception_head, is_go_call, is_goroutine, is_json_line,
-    is_node_place, is_note, is_pem_line, is_python_error, is_register, is_ruby_frame, is_traceback,
-    says_of_error, surely,
+    is_node_place, is_note, is_python_error, is_register, is_ruby_frame, is_traceback, says_of_error, surely,
 };
 
 /// What the lines of a group so far let expect.

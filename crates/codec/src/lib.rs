@@ -18,6 +18,7 @@ pub mod journal;
 pub mod json;
 pub mod json_out;
 pub mod line;
+pub mod mask;
 pub mod ndjson_in;
 pub mod text;
 pub mod time;

@@ -129,9 +129,12 @@ pub(super) fn is_exception_head(line: &str) -> bool {
 
 /// `app/models/user.rb:12:in 'save'`
 pub(super) fn is_ruby_frame(line: &str) -> bool {
-    let Some(at) = line.find(".rb:") else { return false };
-    let rest = line[at + 4..].trim_start_matches(|c: char| c.is_ascii_digit());
-    rest.len() < line.len() - at - 4 && rest.starts_with(":in ") && !line[..at].contains(' ')
+    let place = &line[..line.find(' ').unwrap_or(line.len())];
+    let mut dots = memchr::memchr_iter(b'.', place.as_bytes());
+    let Some(at) = dots.find(|at| place[*at..].starts_with(".rb:")) else { return false };
+    let rest = &place[at + 4..];
+    let number = rest.trim_end_matches(":in");
+    number.len() < rest.len() && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// `/app/server.js:12` and nothing else.
@@ -157,7 +160,7 @@ pub(super) fn is_json_line(line: &str) -> bool {
 }
 
 /// A line inside a PEM block: base64, a header, or nothing.
-pub(super) fn is_pem_line(line: &str) -> bool {
+pub(crate) fn is_pem_line(line: &str) -> bool {
     let text = line.trim();
     let base64 = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='));
     let headers = ["Proc-Type: ", "DEK-Info: ", "Version: ", "Comment: "];
