@@ -134,12 +134,13 @@ pub fn courier<T: Target>(
 }
 
 impl<P> Outbox<P> {
-    /// Waits for room and hands items in. Where more than the room comes at once, it passes alone.
+    /// Waits for room and hands items in. Where more than the room comes at once, it passes alone. `beside` is what
+    /// is held as long as they are beside their own bytes, such as the records that they were made of.
     ///
     /// # Errors
     /// If the courier has ended; the items are let go of unacknowledged.
-    pub async fn send(&self, items: Vec<Item<P>>) -> Result<(), CourierGone> {
-        let bytes: usize = items.iter().map(|item| item.bytes).sum();
+    pub async fn send(&self, items: Vec<Item<P>>, beside: usize) -> Result<(), CourierGone> {
+        let bytes = items.iter().map(|item| item.bytes).sum::<usize>() + beside;
         let wanted = u32::try_from(bytes.div_ceil(PERMIT_BYTES).max(1)).unwrap_or(u32::MAX).min(self.permits);
         let room = tokio::select! {
             room = Arc::clone(&self.room).acquire_many_owned(wanted) => room.map_err(|_| CourierGone)?,

@@ -14,8 +14,11 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use reqwest::header::{HeaderName, HeaderValue};
+pub use reqwest::{Method, Url};
+
 pub use body::{Compression, compress};
 pub use client::{ANSWER_BYTES_MAX, Client, Request, Response, unanswered};
-pub use endpoint::{Endpoints, read_endpoints};
+pub use endpoint::{Endpoints, read_endpoints, read_url};
 pub use settings::{HttpSettings, TlsSettings};
 pub use status::{Judgement, judge};

@@ -22,7 +22,8 @@ settings! {
         /// Most requests under way at once. Fewer are sent while the target is slow or says that it is overloaded.
         #[range(1..=256)]
         pub requests_max: u32 = 8,
-        /// Most bytes of records that wait for the target or are on their way. Beyond it whatever comes before this
+        /// Most bytes of records that wait for the target or are on their way, counted in both their forms, here and
+        /// there. Beyond it whatever comes before this
         /// output waits.
         #[range(ByteSize::mib(1)..=ByteSize::gib(4))]
         pub memory_max: ByteSize = ByteSize::mib(64),

@@ -10,15 +10,18 @@
 //! |---|---|
 //! | `x.rs` | what it promises, its kind |
 //! | `x/settings.rs` | what can be set |
-//! | `x/output.rs` or `x/sink.rs` | the output itself; a sink where records go as lines ([`lines`]) |
+//! | `x/output.rs`, `x/sink.rs` or `x/target.rs` | the output itself; a sink where it writes lines ([`lines`]), a target where it sends requests ([`deliver`]) |
 //! | `x/tests.rs` | its tests |
 
+pub mod elasticsearch;
 pub mod exec;
 pub mod file;
+pub mod http;
 pub mod stdout;
 #[cfg(feature = "store")]
 pub mod store;
 
+mod deliver;
 mod encode;
 mod lines;
 mod report;
@@ -33,5 +36,12 @@ pub use encode::LineFormat;
 /// The kinds of outputs that every role knows. Roles with a store have [`store::kind`] besides.
 #[must_use]
 pub fn kinds() -> Vec<Kind<Box<dyn OutputPlan>>> {
-    vec![stdout::kind(), file::kind(), exec::kind()]
+    vec![
+        stdout::kind(),
+        file::kind(),
+        exec::kind(),
+        elasticsearch::kind("elasticsearch"),
+        elasticsearch::kind("opensearch"),
+        http::kind(),
+    ]
 }

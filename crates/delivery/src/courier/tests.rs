@@ -122,7 +122,7 @@ impl Bench {
 
     async fn send(&self, names: impl IntoIterator<Item = u32>) {
         let items = names.into_iter().map(|name| self.item(name, 100, 0)).collect();
-        self.outbox.send(items).await.unwrap();
+        self.outbox.send(items, 0).await.unwrap();
     }
 
     /// Everything that was handed in is delivered, and the courier ends by itself.
@@ -285,7 +285,7 @@ async fn what_cannot_be_cut_is_rejected() {
     let bench =
         bench(limits(), |_, names| if names.contains(&2) { Answer::TooLarge } else { all_done(0, names) });
     bench.send(0..4).await;
-    bench.outbox.send(vec![bench.item(4, 100_001, 0)]).await.unwrap();
+    bench.outbox.send(vec![bench.item(4, 100_001, 0)], 0).await.unwrap();
     let drained = bench.drain().await;
     let mut letters = drained.letters.clone();
     letters.sort();
@@ -338,7 +338,7 @@ async fn order_is_kept_within_each_partition_through_faults() {
         _ => all_done(0, names),
     });
     for name in 0..200 {
-        bench.outbox.send(vec![bench.item(name, 100, u64::from(name % 3))]).await.unwrap();
+        bench.outbox.send(vec![bench.item(name, 100, u64::from(name % 3))], 0).await.unwrap();
     }
     let target = Arc::clone(&bench.target);
     let drained = bench.drain().await;
@@ -363,7 +363,7 @@ async fn one_partition_in_trouble_does_not_hold_up_another() {
     });
     let running = bench.start();
     for name in (0..10).chain(100..200) {
-        bench.outbox.send(vec![bench.item(name, 100, u64::from(name / 100))]).await.unwrap();
+        bench.outbox.send(vec![bench.item(name, 100, u64::from(name / 100))], 0).await.unwrap();
     }
     tokio::time::sleep(Duration::from_secs(10)).await;
     let durable: BTreeSet<u32> = bench.outcomes.lock().keys().copied().collect();
@@ -416,11 +416,11 @@ async fn an_overloaded_target_is_asked_less() {
 #[tokio::test(start_paused = true)]
 async fn whoever_sends_too_much_waits() {
     let mut bench = bench(Limits { held_bytes_max: 10 << 10, ..limits() }, all_done);
-    bench.outbox.send(vec![bench.item(0, 10 << 10, 0)]).await.unwrap();
-    let more = tokio::time::timeout(Duration::from_secs(60), bench.outbox.send(vec![bench.item(1, 1, 0)]));
+    bench.outbox.send(vec![bench.item(0, 10 << 10, 0)], 0).await.unwrap();
+    let more = tokio::time::timeout(Duration::from_secs(60), bench.outbox.send(vec![bench.item(1, 1, 0)], 0));
     assert!(more.await.is_err(), "no room as long as nothing is delivered");
     let running = bench.start();
-    bench.outbox.send(vec![bench.item(2, 1 << 20, 0)]).await.unwrap();
+    bench.outbox.send(vec![bench.item(2, 1 << 20, 0)], 0).await.unwrap();
     drop(bench.outbox);
     running.await.unwrap().unwrap();
     assert_eq!(bench.outcomes.lock().get(&2), Some(&Outcome::Durable), "larger than the room, but alone");
@@ -470,7 +470,7 @@ async fn random_answers_settle_every_item_once() {
             }
         });
         for name in 0..50 {
-            bench.outbox.send(vec![bench.item(name, 100, u64::from(name % 2))]).await.unwrap();
+            bench.outbox.send(vec![bench.item(name, 100, u64::from(name % 2))], 0).await.unwrap();
         }
         let drained = bench.drain().await;
         drained.all_durable(0..50);

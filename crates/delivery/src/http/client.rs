@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Identity, Method, Proxy, Url, redirect};
 use sawyer_model::{Error, ErrorKind, Timestamp};
 use sawyer_telemetry::Clock;
@@ -75,15 +75,27 @@ impl std::fmt::Debug for Client {
 }
 
 impl Request {
+    /// A request without a body.
+    #[must_use]
+    pub fn new(method: Method, url: Url) -> Self {
+        Self { method, url, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
     /// A request with a body of this media type, compressed already.
     #[must_use]
-    pub fn post(url: Url, media_type: &'static str, compression: Compression, body: Bytes) -> Self {
-        let mut headers = HeaderMap::new();
-        headers.insert(reqwest::header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    pub fn with_body(
+        method: Method,
+        url: Url,
+        media_type: &'static str,
+        compression: Compression,
+        body: Bytes,
+    ) -> Self {
+        let mut request = Self { body, ..Self::new(method, url) };
+        request.headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         if let Some(encoding) = compression.encoding() {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+            request.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
         }
-        Self { method: Method::POST, url, headers, body }
+        request
     }
 
     /// Adds a header.

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use reqwest::Url;
 use sawyer_config::{At, Problems};
 
+const EXPECTED: &str = "an address such as \"https://logs.example:9200\"";
+
 /// Addresses that lead to the same target. One of them is used until it fails.
 #[derive(Debug)]
 pub struct Endpoints {
@@ -12,26 +14,33 @@ pub struct Endpoints {
     current: AtomicUsize,
 }
 
-/// Reads addresses under a key, and reports those that are none.
+/// Reads an address under a key, or reports that it is none.
+pub fn read_url(text: &str, at: &At<'_>, problems: &mut Problems) -> Option<Url> {
+    let told = |why: Option<String>| why.unwrap_or_else(|| format!("expected {EXPECTED}, found {text:?}"));
+    read(text).map_err(|why| problems.push(at, told(why))).ok()
+}
+
+/// Reads addresses under a key to which paths are added, and reports those that are none.
 pub fn read_endpoints(texts: &[String], at: &At<'_>, problems: &mut Problems) -> Option<Vec<Url>> {
-    let expected = "an address such as \"https://logs.example:9200\"";
     if texts.is_empty() {
-        problems.expected(at, expected);
+        problems.expected(at, EXPECTED);
         return None;
     }
-    let mut urls = Vec::new();
-    for text in texts {
-        match read(text) {
-            Ok(url) => urls.push(url),
-            Err(Some(why)) => problems.push(at, why),
-            Err(None) => problems.push(at, format!("expected {expected}, found {text:?}")),
-        }
+    // Every address is read before the first problem counts.
+    let urls: Vec<Option<Url>> = texts.iter().map(|text| read_url(text, at, problems).map(folder)).collect();
+    urls.into_iter().collect()
+}
+
+/// The address with a slash behind its path, so that something can follow.
+fn folder(mut url: Url) -> Url {
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
     }
-    (urls.len() == texts.len()).then_some(urls)
+    url
 }
 
 fn read(text: &str) -> Result<Url, Option<String>> {
-    let mut url = Url::parse(text).map_err(|_| None)?;
+    let url = Url::parse(text).map_err(|_| None)?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(None);
     }
@@ -39,9 +48,6 @@ fn read(text: &str) -> Result<Url, Option<String>> {
         return Err(Some(
             "an address with a password in it would be shown in messages; set `auth` instead".into(),
         ));
-    }
-    if !url.path().ends_with('/') {
-        url.set_path(&format!("{}/", url.path()));
     }
     Ok(url)
 }
@@ -85,7 +91,8 @@ mod tests {
 
     #[test]
     fn goes_on_to_the_next_address_once() {
-        let endpoints = Endpoints::new(["http://a", "http://b:1/es"].map(|text| read(text).unwrap()).into());
+        let endpoints =
+            Endpoints::new(["http://a", "http://b:1/es"].map(|text| folder(read(text).unwrap())).into());
         let (first, url) = endpoints.url("_bulk?x=1");
         assert_eq!(url.as_str(), "http://a/_bulk?x=1");
         endpoints.failed(first);

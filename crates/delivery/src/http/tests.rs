@@ -29,7 +29,15 @@ fn client(settings: HttpSettings, url: &str) -> Client {
 
 async fn ask(client: &Client, url: &str) -> Result<Response, Trouble> {
     let body = compress(vec!["hello".into()], client.compression()).await;
-    client.send(Request::post(url.parse().unwrap(), "text/plain", client.compression(), body)).await
+    client
+        .send(Request::with_body(
+            Method::POST,
+            url.parse().unwrap(),
+            "text/plain",
+            client.compression(),
+            body,
+        ))
+        .await
 }
 
 async fn ask_peer(script: impl Fn(usize) -> Play + Send + Sync + 'static) -> Result<Response, Trouble> {

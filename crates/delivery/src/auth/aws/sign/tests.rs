@@ -64,7 +64,13 @@ fn signs_as_the_published_suite() {
 #[tokio::test]
 async fn signs_what_is_sent() {
     let url = "https://search.example:9200/_bulk?filter_path=items.*.status".parse().unwrap();
-    let mut request = Request::post(url, "application/x-ndjson", Compression::Gzip, "{}".into());
+    let mut request = Request::with_body(
+        reqwest::Method::POST,
+        url,
+        "application/x-ndjson",
+        Compression::Gzip,
+        "{}".into(),
+    );
     let clock = Clock::manual(Timestamp::parse("2015-08-30T12:36:00.9Z").unwrap());
     let source = Arc::new(FixedCredentials::new("AKIDEXAMPLE".to_owned(), Secret::new(KEY)));
     let signer = SigV4::new("us-east-1".to_owned(), "es".to_owned(), source, clock);

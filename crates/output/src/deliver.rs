@@ -1,0 +1,168 @@
+//! Outputs that send records to a peer through a courier.
+//!
+//! Owns: the way from a queue of transfers to items with acknowledgements; settings that all such outputs have.
+//! Does not own: sending, verdicts, trying again (`delivery`), the form of records at a target ([`Form`]).
+//! Invariant: a transfer is acknowledged once every record of it is done, or kept as a dead letter.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sawyer_config::{At, Problems, Reference, Setting, Settings, With};
+use sawyer_delivery::auth::AuthPlan;
+use sawyer_delivery::http::{Client, HttpSettings};
+use sawyer_delivery::{
+    Courier, DeliverySettings, Identity, Item, Limits, LoggedLetters, Origin, Outbox, Target, courier,
+};
+use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome};
+use sawyer_pipeline::{Context, Output, QueueReceiver, Queued, Running, Stop};
+
+use crate::report::Report;
+
+/// Bytes of the largest item that is tried at all. No target takes more; most take far less, and say so.
+pub(crate) const ITEM_BYTES_MAX: usize = 100 << 20;
+
+/// How records look at a target.
+pub(crate) trait Form: Send + Sync + 'static {
+    /// Appends a record as it stands in a request.
+    fn write(&self, record: sawyer_model::RecordRef<'_>, out: &mut Vec<u8>);
+}
+
+/// Settings of an output over HTTP, all in one map: of the delivery, of the connection, and its own.
+#[derive(Debug)]
+pub(crate) struct HttpOutputSettings<S> {
+    pub(crate) delivery: DeliverySettings,
+    pub(crate) http: HttpSettings,
+    pub(crate) auth: Option<AuthPlan>,
+    pub(crate) own: S,
+}
+
+/// Reads all settings of an output over HTTP, and checks those that every such output has.
+pub(crate) fn read<S: Settings>(at: &At<'_>, problems: &mut Problems) -> Option<HttpOutputSettings<S>> {
+    let read = With::<DeliverySettings, With<HttpSettings, S>>::read(at, problems)?;
+    let With { common: delivery, own: With { common: mut http, own } } = read;
+    let auth = match http.auth.take() {
+        Some(auth) => Some(auth.check(&at.key("auth"), problems)?),
+        None => None,
+    };
+    if http.tls.cert_file.is_some() != http.tls.key_file.is_some() {
+        problems.push(&at.key("tls"), "expected both `cert_file` and `key_file`, or neither");
+        return None;
+    }
+    Some(HttpOutputSettings { delivery, http, auth, own })
+}
+
+/// The manual of an output over HTTP.
+pub(crate) fn reference<S: Settings>() -> Reference {
+    let mut own = S::reference();
+    own.entries.extend(HttpSettings::reference().entries);
+    own.entries.extend(DeliverySettings::reference().entries);
+    own
+}
+
+/// A client for these addresses.
+///
+/// # Errors
+/// If a file of its settings cannot be used.
+pub(crate) fn client(
+    http: HttpSettings,
+    auth: Option<AuthPlan>,
+    endpoints: &[sawyer_delivery::http::Url],
+    context: &Context,
+) -> Result<Client, Error> {
+    let authorize = auth.map(|auth| auth.open(context.clock.clone())).transpose()?;
+    Client::new(http, endpoints, authorize, context.clock.clone())
+}
+
+/// An output that sends what a form writes to a target.
+pub(crate) struct Delivered<T: Target, F> {
+    form: Arc<F>,
+    outbox: Outbox<Bytes>,
+    courier: Courier<T>,
+    report: Arc<Report>,
+}
+
+impl<T: Target<Payload = Bytes>, F: Form> Delivered<T, F> {
+    pub(crate) fn new(target: T, form: F, limits: Limits, context: &Context) -> Self {
+        let identity = Identity {
+            name: context.name.clone(),
+            what: "output",
+            clock: context.clock.clone(),
+            metrics: context.metrics.clone(),
+            health: context.health.clone(),
+        };
+        let letters = Arc::new(LoggedLetters::new(context.clock.clone()));
+        let (outbox, courier) = courier(Arc::new(target), limits, identity, letters);
+        Self { form: Arc::new(form), outbox, courier, report: Arc::new(Report::new(context)) }
+    }
+}
+
+impl<T: Target<Payload = Bytes>, F: Form> Output for Delivered<T, F> {
+    fn run(self: Box<Self>, from: QueueReceiver, stop: Stop) -> Running {
+        Box::pin(async move {
+            let Self { form, outbox, courier, report } = *self;
+            let work = async {
+                let (fed, delivered) = tokio::join!(feed(from, outbox, form, report), courier.run());
+                delivered.and(fed)
+            };
+            // Whatever is under way when it is time to give up is dropped, and with it the duty to acknowledge.
+            tokio::select! {
+                biased;
+                () = stop.stopped() => Ok(()),
+                ended = work => ended,
+            }
+        })
+    }
+}
+
+/// Hands over all transfers of the queue.
+async fn feed<F: Form>(
+    mut from: QueueReceiver,
+    outbox: Outbox<Bytes>,
+    form: Arc<F>,
+    report: Arc<Report>,
+) -> Result<(), Error> {
+    while let Some(queued) = from.next().await {
+        let (form, report) = (Arc::clone(&form), Arc::clone(&report));
+        let work = tokio::task::spawn_blocking(move || items(queued, &*form, report));
+        let (items, beside) = work
+            .await
+            .map_err(|panic| Error::new(ErrorKind::Bug, "writing records panicked").because(panic))?;
+        if outbox.send(items, beside).await.is_err() {
+            // The courier says why.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The records of a transfer as items, and how many bytes they hold beside their own.
+fn items<F: Form>(queued: Queued, form: &F, report: Arc<Report>) -> (Vec<Item<Bytes>>, usize) {
+    let (transfer, room) = queued.into_parts();
+    let batch: Arc<Batch> = transfer.batch;
+    let mut out = Vec::with_capacity(batch.bytes());
+    let mut ends = Vec::with_capacity(batch.len());
+    for record in batch.iter() {
+        form.write(record, &mut out);
+        ends.push(out.len());
+    }
+    let (count, bytes, ack) = (batch.len(), out.len(), transfer.ack);
+    let whole = Ack::new(move |outcome| {
+        if outcome == Outcome::Durable {
+            report.delivered(count, bytes);
+            ack.durable();
+        }
+    });
+    let out = Bytes::from(out);
+    let mut start = 0;
+    let items = (0_u32..).zip(ends).map(|(at, end)| {
+        let payload = out.slice(start..end);
+        start = end;
+        let record = Some(Origin { batch: Arc::clone(&batch), at });
+        Item { bytes: payload.len(), payload, partition: 0, record, ack: whole.clone() }
+    });
+    let items: Vec<Item<Bytes>> = items.collect();
+    whole.durable();
+    // From here on the courier's own bound holds for these records.
+    drop(room);
+    (items, batch.bytes())
+}

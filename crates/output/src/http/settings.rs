@@ -1,0 +1,41 @@
+//! What can be set about the output `http`.
+
+use std::collections::BTreeMap;
+
+use sawyer_config::{Secret, choice, settings};
+
+choice! {
+    /// How records stand in a body.
+    pub enum BodyForm {
+        /// One JSON object a line (`application/x-ndjson`).
+        Ndjson = "ndjson",
+        /// A list of JSON objects (`application/json`).
+        Json = "json",
+    }
+
+    /// The method of requests.
+    pub enum HttpVerb {
+        /// `POST`
+        Post = "post",
+        /// `PUT`
+        Put = "put",
+    }
+}
+
+settings! {
+    /// Sends records to any HTTP server, in the form in which the HTTP API shows them. A record may come more than
+    /// once, with the same `_id`.
+    pub struct HttpSettings {
+        /// Where to, such as `https://logs.example/ingest`.
+        pub url: String,
+        /// The method of requests.
+        pub method: HttpVerb = HttpVerb::Post,
+        /// How records stand in a body.
+        pub body: BodyForm = BodyForm::Ndjson,
+        /// Headers to add. Their values are kept out of messages.
+        pub headers: BTreeMap<String, Secret> = BTreeMap::new(),
+        /// Whether records have to arrive in their order. Then there is one request at a time, and one that fails holds
+        /// up the rest.
+        pub ordered: bool = false,
+    }
+}
