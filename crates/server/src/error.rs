@@ -1,7 +1,7 @@
 //! Errors as answers.
 
 use axum::Json;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use sawyer_model::{Error, ErrorKind};
 use serde_json::json;
@@ -75,8 +75,14 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Below `/api/v1`, nothing but the routes is an answer.
+/// A path that is no route.
 pub(crate) async fn no_such_route(uri: Uri) -> ApiError {
     let message = format!("there is no {} in this API", uri.path());
     ApiError { kind: ErrorKind::NotFound, status: StatusCode::NOT_FOUND, message, place: None }
+}
+
+/// A route that is asked with a method that it does not have.
+pub(crate) async fn no_such_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::invalid(format!("{} does not take {method}", uri.path()))
+        .with_status(StatusCode::METHOD_NOT_ALLOWED)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use flate2::read::MultiGzDecoder;
 use sawyer_codec::ndjson_in::{NdjsonHead, NdjsonReader, Sender};
@@ -35,10 +36,10 @@ pub(crate) struct Receiver {
 pub(crate) async fn ingest(
     State(receiver): State<Receiver>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Value>, ApiError> {
-    let body = decompress(&headers, body)?;
-    let Taken { batch, items, accepted } = take(&body, source(&headers)?, receiver.clock.now());
+    let body = decompress(&headers, body.map_err(|error| unread(&error))?)?;
+    let Taken { batch, items, accepted } = take(&body, source(&headers, &body)?, receiver.clock.now());
     if accepted > 0 && receiver.hub.push(batch).await? == Outcome::Undelivered {
         let error = Error::new(ErrorKind::Retry, "the records could not be made durable; send them again");
         return Err(error.into());
@@ -77,10 +78,20 @@ fn take(body: &[u8], source: SourceId, observed: Timestamp) -> Taken {
     taken
 }
 
-/// Lines are numbered within a request, or within what a client says is the same request.
-fn source(headers: &HeaderMap) -> Result<SourceId, ApiError> {
+/// The body did not come whole, or is too long.
+fn unread(error: &BytesRejection) -> ApiError {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let message = format!("body: longer than {BODY_BYTES_MAX} bytes");
+        return ApiError::invalid(message).with_status(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    ApiError::invalid(format!("body: {error}"))
+}
+
+/// Lines are numbered within a request, or within what a client says is the same request. What is in it counts
+/// as well: another body under a key that was used before is another request, and must not be taken for stored.
+fn source(headers: &HeaderMap, body: &[u8]) -> Result<SourceId, ApiError> {
     if let Some(key) = headers.get(IDEMPOTENCY_KEY) {
-        return Ok(SourceId::of(&[b"ingest", key.as_bytes()]));
+        return Ok(SourceId::of(&[b"ingest", key.as_bytes(), body]));
     }
     let random = random::bytes()
         .map_err(|error| ApiError::from(Error::new(ErrorKind::Bug, "read random numbers").because(error)))?;
@@ -124,6 +135,22 @@ mod tests {
         let headers: HeaderMap = [(header::CONTENT_ENCODING, "gzip".parse().unwrap())].into_iter().collect();
         let error = decompress(&headers, encoder.finish().unwrap().into()).unwrap_err();
         assert!(format!("{error:?}").contains("413"), "{error:?}");
+    }
+
+    #[test]
+    fn a_key_stands_for_one_body() {
+        let headers = |key: &'static str| {
+            [(IDEMPOTENCY_KEY, key)]
+                .map(|(name, key)| {
+                    (header::HeaderName::from_static(name), header::HeaderValue::from_static(key))
+                })
+                .into_iter()
+                .collect::<HeaderMap>()
+        };
+        let source = |key, body: &[u8]| source(&headers(key), body).unwrap();
+        assert_eq!(source("a", b"{}"), source("a", b"{}"));
+        assert_ne!(source("a", b"{}"), source("a", b"{ }"));
+        assert_ne!(source("a", b"{}"), source("b", b"{}"));
     }
 
     #[test]

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use sawyer_input::PushHub;
+use sawyer_pipeline::Stop;
 use sawyer_query::search::Search;
 use sawyer_telemetry::{Clock, Metrics};
 use tokio::sync::Semaphore;
@@ -41,6 +42,7 @@ struct State {
     limits: QueryLimits,
     running: Semaphore,
     tails: Arc<Semaphore>,
+    stop: Stop,
     started: sawyer_model::Timestamp,
     role: &'static str,
 }
@@ -55,6 +57,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Bounds of queries.
     pub limits: QueryLimits,
+    /// When the process stops. Live views end then; they would never end by themselves.
+    pub stop: Stop,
     /// The name of the process's role.
     pub role: &'static str,
 }
@@ -63,11 +67,11 @@ impl Api {
     /// An API over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { search, clock, metrics, limits, role } = parts;
+        let Parts { search, clock, metrics, limits, stop, role } = parts;
         let running = Semaphore::new(limits.concurrent_max);
         let tails = Arc::new(Semaphore::new(tail::TAILS_MAX));
         let started = clock.now();
-        Self(Arc::new(State { search, clock, metrics, limits, running, tails, started, role }))
+        Self(Arc::new(State { search, clock, metrics, limits, running, tails, stop, started, role }))
     }
 
     /// The routes of questions below `/api/v1`, those of `others` beside them, and the UI everywhere else.
@@ -83,7 +87,7 @@ impl Api {
             .route("/tail", get(tail::tail))
             .route("/status", get(status::status));
         let api = api.with_state(self).merge(others);
-        Router::new().nest("/api/v1", api.fallback(error::no_such_route)).fallback(ui::serve)
+        below_api(api).fallback(ui::serve)
     }
 }
 
@@ -96,5 +100,11 @@ pub fn ingest_routes(hub: PushHub, clock: Clock) -> Router {
 
 /// The routes of a process that takes records and answers no questions.
 pub fn receiver_routes(hub: PushHub, clock: Clock) -> Router {
-    Router::new().nest("/api/v1", ingest_routes(hub, clock).fallback(error::no_such_route))
+    below_api(ingest_routes(hub, clock))
+}
+
+/// Below `/api`, nothing but the routes and the methods that they have is an answer.
+fn below_api(routes: Router) -> Router {
+    let routes = routes.fallback(error::no_such_route).method_not_allowed_fallback(error::no_such_method);
+    Router::new().nest("/api/v1", routes).route("/api/{*path}", any(error::no_such_route))
 }

@@ -12,6 +12,25 @@ use crate::error::ApiError;
 /// Most bytes of a `POST` with parameters.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
+/// What any of the questions understands. A parameter that another question understands does no harm and is left
+/// aside; one that none does is a slip, and the answer would not be to what was asked.
+const KNOWN: &[&str] = &[
+    "query",
+    "start",
+    "end",
+    "limit",
+    "order",
+    "cursor",
+    "truncate",
+    "original",
+    "interval",
+    "buckets",
+    "by",
+    "time_zone",
+    "field",
+    "prefix",
+];
+
 /// The parameters of a request by name.
 #[derive(Debug)]
 pub(crate) struct Params(BTreeMap<String, String>);
@@ -27,8 +46,15 @@ impl<S: Send + Sync> FromRequest<S> for Params {
             let body = body.map_err(|error| ApiError::invalid(format!("body: {error}")))?;
             params.extend(from_json(&body)?);
         }
+        refuse_unknown(&params)?;
         Ok(Self(params))
     }
+}
+
+fn refuse_unknown(params: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    let Some(unknown) = params.keys().find(|name| !KNOWN.contains(&name.as_str())) else { return Ok(()) };
+    let known = KNOWN.join("`, `");
+    Err(ApiError::invalid(format!("{unknown}: unknown parameter; expected one of `{known}`")))
 }
 
 fn from_json(body: &[u8]) -> Result<BTreeMap<String, String>, ApiError> {
@@ -70,9 +96,11 @@ impl Params {
         let Some(text) = self.text(name) else { return Ok(default) };
         let number = text.parse().ok().filter(|number| (bounds.0..=bounds.1).contains(number));
         let (least, most) = bounds;
-        number.ok_or_else(|| {
-            ApiError::invalid(format!("{name}: expected a number from {least} to {most}, found `{text}`"))
-        })
+        let bounds = match most {
+            usize::MAX => format!("of at least {least}"),
+            most => format!("from {least} to {most}"),
+        };
+        number.ok_or_else(|| ApiError::invalid(format!("{name}: expected a number {bounds}, found `{text}`")))
     }
 
     /// `true` or `false`.
@@ -107,5 +135,10 @@ mod tests {
         assert!(error.contains("limit: expected a number from 1 to 10, found `many`"), "{error}");
         assert!(from_json(br#"{"query": ["a"]}"#).is_err());
         assert!(from_json(b"[1]").is_err());
+        let error = format!("{:?}", params.number("limit", 1, (16, usize::MAX)).unwrap_err());
+        assert!(error.contains("limit: expected a number of at least 16, found"), "{error}");
+        let unknown = [("query".to_owned(), String::new()), ("q".to_owned(), "x".to_owned())].into();
+        let error = format!("{:?}", refuse_unknown(&unknown).unwrap_err());
+        assert!(error.contains("q: unknown parameter; expected one of `query`"), "{error}");
     }
 }

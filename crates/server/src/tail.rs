@@ -8,8 +8,8 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
-use futures_util::Stream;
 use futures_util::stream;
+use futures_util::{Stream, StreamExt as _};
 use sawyer_codec::json_out;
 use sawyer_model::{Batch, Error, ErrorKind, RecordRef};
 use sawyer_query::Predicate;
@@ -67,10 +67,12 @@ pub(crate) async fn tail(
     let (second, ready) = (Instant::now(), std::collections::VecDeque::new());
     let tail =
         Tail { _place: place, predicate, options, batches, passed_over, ready, second, this_second: 0 };
+    let stop = api.0.stop.clone();
     let events = stream::unfold(tail, |mut tail| async move {
         let event = tail.next().await?;
         Some((Ok(event), tail))
     });
+    let events = events.take_until(async move { stop.stopped().await });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 

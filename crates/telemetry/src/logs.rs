@@ -4,14 +4,19 @@ use std::io::IsTerminal;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use sawyer_model::Timestamp;
+use sawyer_model::{Error, ErrorKind, Timestamp};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging for this process. `level` is a filter such as `info` or `sawyer_store=debug,warn`; one that
-/// cannot be read counts as `info`. A second call changes nothing.
-pub fn start(level: &str) {
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+/// Starts logging for this process. `level` is a filter such as `info` or `sawyer_store=debug,warn`. A second call
+/// changes nothing.
+///
+/// # Errors
+/// `Invalid` when the filter cannot be read. A word alone has to be a level: as the name of a part of the program
+/// it would silence all the others.
+pub fn start(level: &str) -> Result<(), Error> {
+    let filter = filter(level)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let terminal = std::io::stderr().is_terminal();
     let started = if terminal {
@@ -21,6 +26,20 @@ pub fn start(level: &str) {
     };
     // Whoever was first keeps the say; in tests several components start logging.
     drop(started);
+    Ok(())
+}
+
+fn filter(level: &str) -> Result<EnvFilter, Error> {
+    let wrong = || {
+        let expected =
+            "`error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,sawyer_store=debug`";
+        Error::new(ErrorKind::Invalid, format!("log: expected {expected}, found `{level}`"))
+    };
+    let word = |part: &str| part.contains(['=', '[']) || part.parse::<LevelFilter>().is_ok();
+    if !level.split(',').map(str::trim).all(word) {
+        return Err(wrong());
+    }
+    EnvFilter::try_new(level).map_err(|error| wrong().because(error))
 }
 
 /// Lets something through at most once in an interval, and counts what it held back; for log lines about
@@ -56,6 +75,17 @@ impl Seldom {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_that_would_silence_everything_is_refused() {
+        for good in ["info", "WARN", "info,sawyer_store=debug", "off"] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for wrong in ["", "debgu", "a=b=c", "info,loud", "sawyer_store=loud"] {
+            let error = filter(wrong).unwrap_err().to_string();
+            assert!(error.contains("log: expected `error`, `warn`"), "{error}");
+        }
+    }
 
     #[test]
     fn holds_back_within_the_interval_and_counts() {
