@@ -70,6 +70,10 @@ pub(crate) enum Command {
     Reference,
 }
 
+fn listen(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "expected an address and a port, such as 127.0.0.1:7280 or 0.0.0.0:7280")
+}
+
 /// The names of the roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum RoleName {
@@ -92,7 +96,7 @@ pub(crate) struct Common {
     #[arg(long, env = "SAWYER_DATA")]
     pub(crate) data: Option<PathBuf>,
     /// The address of the UI, the API and the metrics.
-    #[arg(long, env = "SAWYER_LISTEN")]
+    #[arg(long, env = "SAWYER_LISTEN", value_parser = listen)]
     pub(crate) listen: Option<SocketAddr>,
     /// Where the node's file system is mounted.
     #[arg(long, env = "SAWYER_HOST_ROOT")]

@@ -19,17 +19,21 @@ pub(crate) use logs::{LogsArgs, logs};
 use http::Server;
 use print::{Printer, Style};
 
+/// Records that are printed at most unless told.
+const LIMIT_DEFAULT: usize = 100;
+
 /// Records that one request asks for when there may be many.
 const PAGE_RECORDS: usize = 1000;
 
 /// Whom to ask and how to print.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// The server's address, such as http://127.0.0.1:7280.
-    #[arg(long, env = "SAWYER_SERVER", global = true)]
+    /// The server's address, such as http://127.0.0.1:7280. By default $SAWYER_SERVER, else a context.
+    // Variables of the environment are not left to the parser: what was typed goes before any of them.
+    #[arg(long, conflicts_with = "context")]
     server: Option<String>,
-    /// The name of a server, from `sawyer context`.
-    #[arg(long, env = "SAWYER_CONTEXT", global = true)]
+    /// The name of a server, from `sawyer context`. By default $SAWYER_CONTEXT, else the one in use.
+    #[arg(long)]
     context: Option<String>,
     /// How to print: text on a terminal and JSON lines elsewhere, unless told.
     #[arg(long, short, value_enum)]
@@ -68,9 +72,9 @@ pub(crate) struct QueryArgs {
     query: String,
     #[command(flatten)]
     span: Span,
-    /// At most how many records, the newest ones; 0 for all.
-    #[arg(long, short = 'n', default_value_t = 100)]
-    limit: usize,
+    /// At most how many records, the newest ones; 0 for all. 100 unless told.
+    #[arg(long, short = 'n')]
+    limit: Option<usize>,
     /// Print the newest record first; the newest is last otherwise.
     #[arg(long)]
     newest_first: bool,
@@ -123,33 +127,57 @@ impl Common {
 impl Span {
     fn start(&self) -> Result<String> {
         let Some(start) = &self.start else {
-            if !self.since.chars().next().is_some_and(|c| c.is_ascii_digit()) {
+            let digits = self.since.trim_end_matches(['y', 'M', 'w', 'd', 'h', 'm', 's']);
+            let one_unit = self.since.len() == digits.len() + 1;
+            if !one_unit || digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
                 bail!("--since: expected a length such as 15m, 1h or 7d, found `{}`", self.since);
             }
             return Ok(format!("now-{}", self.since));
         };
         Ok(start.clone())
     }
+
+    /// The time in words, for a notice.
+    fn told(&self) -> String {
+        match (&self.start, self.end.as_str()) {
+            (None, "now") => format!("in the last {}", self.since),
+            (None, end) => format!("from now-{} until {end}", self.since),
+            (Some(start), end) => format!("from {start} until {end}"),
+        }
+    }
+}
+
+/// Says something that is no record.
+#[expect(clippy::print_stderr, reason = "a notice must not mix with the records on standard output")]
+fn notice(text: &str) {
+    eprintln!("sawyer: {text}");
 }
 
 /// `sawyer query`
 pub(crate) async fn query(args: QueryArgs) -> Result<()> {
     let server = args.common.server()?;
     let mut printer = args.common.printer(Style::Text);
-    let (start, limit) = (args.span.start()?, if args.limit == 0 { usize::MAX } else { args.limit });
+    let (start, span) = (args.span.start()?, args.span.told());
+    let limit = args.limit.map_or(LIMIT_DEFAULT, |limit| if limit == 0 { usize::MAX } else { limit });
     let selection = Selection { query: args.query, start, end: args.span.end, newest_first: true };
-    if args.newest_first {
-        return selection.each(&server, limit, |record| printer.print(&record)).await;
-    }
-    if limit == usize::MAX {
+    let found = if args.newest_first {
+        selection.each(&server, limit, |record| printer.print(&record)).await?
+    } else if limit == usize::MAX {
         // Everything is asked for in the order in which it is printed, so nothing has to be held.
         let selection = Selection { newest_first: false, ..selection };
-        return selection.each(&server, limit, |record| printer.print(&record)).await;
+        selection.each(&server, limit, |record| printer.print(&record)).await?
+    } else {
+        let (records, found) = selection.newest(&server, limit).await?;
+        records.iter().try_for_each(|record| printer.print(record))?;
+        found
+    };
+    printer.flush()?;
+    if found.count == 0 {
+        notice(&format!("nothing found {span}"));
+    } else if found.more && args.limit.is_none() {
+        notice(&format!("these are the newest {LIMIT_DEFAULT}, there are more; -n 0 prints all"));
     }
-    for record in selection.newest(&server, limit).await? {
-        printer.print(&record)?;
-    }
-    printer.flush()
+    Ok(())
 }
 
 /// `sawyer tail`
@@ -163,14 +191,13 @@ pub(crate) async fn tail(args: TailArgs) -> Result<()> {
     bail!("the server has ended the live view")
 }
 
-#[expect(clippy::print_stderr, reason = "a notice must not mix with the records on standard output")]
 fn print_live(printer: &mut Printer<impl Write>, event: &http::Live) -> Result<()> {
     match event {
         http::Live::Record(record) => {
             printer.print(record)?;
             printer.flush()?;
         }
-        http::Live::Skipped(count) => eprintln!("sawyer: {count} records were not shown: too many at once"),
+        http::Live::Skipped(count) => notice(&format!("{count} records were not shown: too many at once")),
     }
     Ok(())
 }
@@ -184,6 +211,15 @@ struct Selection {
     newest_first: bool,
 }
 
+/// What a search came to.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    /// Records that were handed over.
+    count: usize,
+    /// Whether there are more than were wanted.
+    more: bool,
+}
+
 impl Selection {
     /// Hands over up to `limit` records, page by page.
     async fn each(
@@ -191,7 +227,7 @@ impl Selection {
         server: &Server,
         limit: usize,
         mut take: impl FnMut(Value) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<Found> {
         let (mut left, mut cursor) = (limit, None);
         // The first page fixes what `now` means for the ones after it.
         let (start, end) = server.instants(&self.start, &self.end).await?;
@@ -214,23 +250,23 @@ impl Selection {
             records.into_iter().try_for_each(&mut take)?;
             match page["cursor"].take() {
                 Value::String(next) => cursor = Some(next),
-                _ => break,
+                _ => return Ok(Found { count: limit - left, more: false }),
             }
         }
-        Ok(())
+        Ok(Found { count: limit, more: cursor.is_some() })
     }
 
     /// The newest records, the newest last.
-    async fn newest(&self, server: &Server, limit: usize) -> Result<Vec<Value>> {
+    async fn newest(&self, server: &Server, limit: usize) -> Result<(Vec<Value>, Found)> {
         let mut records = Vec::new();
         let newest = Self { newest_first: true, ..self.clone() };
-        newest
+        let found = newest
             .each(server, limit, |record| {
                 records.push(record);
                 Ok(())
             })
             .await?;
         records.reverse();
-        Ok(records)
+        Ok((records, found))
     }
 }

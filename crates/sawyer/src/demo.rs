@@ -22,6 +22,9 @@ const HISTORY: Duration = Duration::from_secs(3600);
 /// Steps of the simulated time; each service speaks a few times within one.
 const TICK: Duration = Duration::from_millis(500);
 
+/// What the rows of one trace take together at most; they are a microsecond apart.
+const TRACE_NANOS: u64 = 1_000_000;
+
 /// Size at which a file is rotated.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
@@ -67,7 +70,8 @@ impl Demo {
     /// What the file system says.
     pub(crate) fn catch_up(&mut self) -> io::Result<()> {
         let now = self.clock.now();
-        while self.time < now {
+        // Only steps that are over: nobody can have said something in the future.
+        while self.time.saturating_add(TICK) <= now {
             self.tick()?;
             self.time = self.time.saturating_add(TICK);
         }
@@ -77,9 +81,13 @@ impl Demo {
     fn tick(&mut self) -> io::Result<()> {
         self.state.turn(self.time);
         for pod in &mut self.pods {
-            for line in (pod.service.speak)(&mut self.state, pod.service, &pod.name, self.time) {
-                let jitter = Duration::from_nanos(self.state.below(TICK.as_nanos() as u64));
-                pod.write(&line, self.time.saturating_add(jitter))?;
+            let lines = (pod.service.speak)(&mut self.state, pod.service, &pod.name, self.time);
+            // A step less what the rows of a trace take, so that its last one is within the step, too.
+            let mut jitters: Vec<u64> =
+                lines.iter().map(|_| self.state.below(TICK.as_nanos() as u64 - TRACE_NANOS)).collect();
+            jitters.sort_unstable();
+            for (line, jitter) in lines.iter().zip(jitters) {
+                pod.write(line, self.time.saturating_add(Duration::from_nanos(jitter)))?;
             }
         }
         Ok(())
@@ -152,9 +160,13 @@ mod tests {
         assert!(written > 1 << 20, "{written}");
         for pod in &demo.pods {
             let text = fs::read_to_string(&pod.path).unwrap();
-            for line in text.lines().take(100) {
+            let mut last = Timestamp::EPOCH;
+            for line in text.lines() {
                 let (time, rest) = line.split_once(' ').unwrap();
-                assert!(Timestamp::parse(time).is_ok(), "{line}");
+                let time = Timestamp::parse(time).unwrap();
+                assert!(time <= clock.now(), "in the future: {line}");
+                assert!(last < time.saturating_add(Duration::from_millis(1)), "out of order: {line}");
+                last = time;
                 assert!(rest.starts_with("stdout F ") || rest.starts_with("stderr F "), "{line}");
             }
         }

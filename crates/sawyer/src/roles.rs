@@ -201,12 +201,26 @@ pub(crate) fn run(role: Role, common: &Common) -> Result<()> {
     let shared = Shared::default();
     let mut plan = read_with_overrides(role, common, &document, &shared)?;
     overrule(&mut plan.process.settings, common);
-    logs::start(&plan.process.settings.log);
+    logs::start(&plan.process.settings.log).map_err(told)?;
+    if let Some(root) = plan.process.settings.host_root.as_ref().filter(|root| !root.is_dir()) {
+        tracing::warn!(host_root = %root.display(), "the node's file system is not there; no logs are found below it");
+    }
+    allow_many_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start")?;
     let done = runtime.block_on(start(role, plan, shared));
     // A thread that is stuck in a system call must not keep a stopped process alive.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     done
+}
+
+/// Takes as many open files as the process may have; a node has thousands of log files.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        tracing::warn!("raise the number of open files: {error}; goes on with {:?}", limit.current);
+    }
 }
 
 fn read_with_overrides(
@@ -268,7 +282,9 @@ async fn start(role: Role, plan: RolePlan, shared: Shared) -> Result<()> {
     }
     signals.abort();
     drop((lock, shared));
-    ran.map_err(told)
+    ran.map_err(told)?;
+    tracing::info!("stopped");
+    Ok(())
 }
 
 fn data_advice(data: &Path) -> String {
@@ -310,11 +326,24 @@ fn greet(role: Role, address: std::net::SocketAddr, data: &Path) {
         return;
     }
     eprintln!("\n  Sawyer is running.\n");
+    let address = reachable(address);
+    let elsewhere = sawyer_agent::ProcessSettings::default().listen != address;
+    let server = if elsewhere { format!(" --server http://{address}") } else { String::new() };
     eprintln!("  Look:    http://{address}");
-    eprintln!("  Ask:     sawyer query 'level: error' --since 1h");
+    eprintln!("  Ask:     sawyer query 'level: error' --since 1h{server}");
     eprintln!("  API:     curl 'http://{address}/api/v1/search?query=level:error&limit=10'");
     eprintln!("  Data:    {}", data.display());
     eprintln!("  Stop:    Ctrl-C\n");
+}
+
+/// The address to type on this machine where Sawyer listens on all of its addresses.
+#[cfg(feature = "server")]
+fn reachable(mut address: std::net::SocketAddr) -> std::net::SocketAddr {
+    use std::net::{IpAddr, Ipv4Addr};
+    if address.ip().is_unspecified() {
+        address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    address
 }
 
 #[cfg(not(feature = "server"))]

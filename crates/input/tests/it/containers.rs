@@ -70,6 +70,19 @@ async fn joins_pieces_of_each_output_for_itself() {
 }
 
 #[tokio::test]
+async fn the_last_words_of_a_container_come_out_though_it_did_not_end_the_line() {
+    let node = Node::new();
+    let words = cri(1, "stdout", "F", "first") + &cri(2, "stdout", "P", "last words");
+    node.write(&log("0.log"), words);
+    let run = node.containers(Taker::Keeps);
+    assert_eq!(messages(&run.records(2).await), ["first", "last words"]);
+    // Somebody went on after all.
+    node.write(&log("0.log"), cri(3, "stdout", "F", " and more"));
+    assert_eq!(messages(&run.records(3).await), ["first", "last words", " and more"]);
+    run.stop().await;
+}
+
+#[tokio::test]
 async fn finds_all_layouts_once() {
     let node = Node::new();
     let docker = |id: &str, name: &str| format!("var/lib/docker/containers/{id}/{name}");

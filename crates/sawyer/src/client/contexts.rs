@@ -70,13 +70,19 @@ pub(crate) fn run(action: Action) -> Result<()> {
     contexts.save(&path)
 }
 
-/// The address of the server to ask.
+/// The address of the server to ask: what was typed goes before the environment, and that before what is kept.
 pub(super) fn resolve(server: Option<&str>, context: Option<&str>) -> Result<String> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let server = server.map(str::to_owned).or_else(|| {
+        let wanted = context.is_none();
+        wanted.then(|| variable("SAWYER_SERVER")).flatten()
+    });
     if let Some(server) = server {
-        return Ok(server.to_owned());
+        return Ok(server);
     }
+    let context = context.map(str::to_owned).or_else(|| variable("SAWYER_CONTEXT"));
     let contexts = Contexts::load(&path()?)?;
-    match context.or(contexts.current.as_deref()) {
+    match context.as_deref().or(contexts.current.as_deref()) {
         Some(name) => contexts.address(name),
         None => Ok(LOCAL.to_owned()),
     }

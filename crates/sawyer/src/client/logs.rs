@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::http::{Live, Server};
 use super::print::{Prefix, Printer, Style};
-use super::{Common, Selection, Span, print_live};
+use super::{Common, Selection, Span, notice, print_live};
 
 /// Pods that are looked at for earlier runs of their containers.
 const PODS_MAX: &str = "100";
@@ -74,12 +74,21 @@ pub(crate) async fn logs(args: LogsArgs) -> Result<()> {
         seen.insert(&record);
         printer.print(&record)
     };
-    match args.tail {
-        Some(count) => selection.newest(&server, count).await?.into_iter().try_for_each(&mut print)?,
+    let found = match args.tail {
+        Some(count) => {
+            let (records, found) = selection.newest(&server, count).await?;
+            records.into_iter().try_for_each(&mut print)?;
+            found
+        }
         None => selection.each(&server, usize::MAX, &mut print).await?,
-    }
+    };
     printer.flush()?;
-    let Some(mut live) = live else { return Ok(()) };
+    let Some(mut live) = live else {
+        if found.count == 0 && args.tail != Some(0) {
+            notice(&nothing(&args));
+        }
+        return Ok(());
+    };
     while let Some(event) = live.next().await? {
         if let Live::Record(record) = &event
             && seen.contains(record)
@@ -89,6 +98,14 @@ pub(crate) async fn logs(args: LogsArgs) -> Result<()> {
         print_live(&mut printer, &event)?;
     }
     bail!("the server has ended the live view")
+}
+
+/// What to say when there is nothing to print.
+fn nothing(args: &LogsArgs) -> String {
+    let LogsArgs { target, namespace, span, .. } = args;
+    let what = if args.previous { "no earlier run" } else { "no lines" };
+    let advice = "-n names another namespace, --since another time";
+    format!("{what} of `{target}` in namespace `{namespace}` {}; {advice}", span.told())
 }
 
 /// The ids of the newest records that were printed.

@@ -108,8 +108,11 @@ impl<W: Write> Printer<W> {
             text.push(' ');
         }
         text.push_str(&field(record, "message"));
+        // Where no line is kept beside the message, the message is the line, and its fields are in it.
+        let apart = record.contains_key("_original");
         for (name, value) in record {
-            if !SHOWN.contains(&name.as_str()) && !name.starts_with('_') {
+            let other = !SHOWN.contains(&name.as_str()) && !name.starts_with('_');
+            if other && (apart || name.starts_with("sawyer.")) {
                 text.push_str(&format!(" {}{}", self.dim(&format!("{name}=")), plain(value)));
             }
         }
@@ -165,6 +168,17 @@ mod tests {
     fn text_has_everything_in_one_line() {
         insta::assert_snapshot!(check(Style::Text, false), @"2026-11-20T09:57:18Z error shop/cart-1/app no http.status=500 service=cart");
         assert!(check(Style::Text, true).contains("\x1b[31merror\x1b[0m"));
+    }
+
+    #[test]
+    fn text_does_not_repeat_what_the_message_says() {
+        let record = json!({"timestamp": "2026-11-20T09:57:18Z", "message": "GET / 200", "http.status": 200, "sawyer.mark": "cut"});
+        let mut out = Vec::new();
+        let mut printer = Printer::new(&mut out, Style::Text, false);
+        printer.print(&record).unwrap();
+        printer.flush().unwrap();
+        drop(printer);
+        assert_eq!(String::from_utf8(out).unwrap(), "2026-11-20T09:57:18Z -     GET / 200 sawyer.mark=cut\n");
     }
 
     #[test]

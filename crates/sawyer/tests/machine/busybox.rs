@@ -84,6 +84,11 @@ impl Numbers {
             numbers.push(number);
         }
         numbers.sort_unstable();
-        assert!(numbers.iter().copied().eq(0..self.count), "{} of {}: {numbers:?}", numbers.len(), self.count);
+        assert!(
+            numbers.iter().copied().eq(0..self.count),
+            "{} of {}: {numbers:?}",
+            numbers.len(),
+            self.count
+        );
     }
 }

@@ -73,7 +73,8 @@ fn found(records: &[Value]) -> Vec<Line> {
 }
 
 fn assert_same(found: &[Line], wanted: &[Line]) {
-    let shown = |line: &Line| format!("{:?} {} bytes: {:.100}", (&line.0, &line.1, line.2), line.3.len(), line.3);
+    let shown =
+        |line: &Line| format!("{:?} {} bytes: {:.100}", (&line.0, &line.1, line.2), line.3.len(), line.3);
     for (found, wanted) in found.iter().zip(wanted) {
         assert_eq!(shown(found), shown(wanted));
         assert!(found == wanted, "they differ further on");
@@ -136,7 +137,8 @@ fn rotation_and_sigkill_lose_and_double_nothing() {
     let id = engine.container("rotating", &options, busybox::NUMBERED);
     // A line of 100 KB lies over the end of some of these files.
     let large = ["--log-opt", "max-size=256k", "--log-opt", "max-file=20", "--log-opt", "compress=true"];
-    let long = "for i in $(seq 1 20); do printf \"long $i \"; head -c 102400 /dev/zero | tr '\\0' x; echo; done";
+    let long =
+        "for i in $(seq 1 20); do printf \"long $i \"; head -c 102400 /dev/zero | tr '\\0' x; echo; done";
     engine.container("long", &large, long);
     for _ in 0..4 {
         let mut sawyer = sawyer(folder.path(), &engine);
@@ -149,6 +151,21 @@ fn rotation_and_sigkill_lose_and_double_nothing() {
         numbers.write(500);
     }
     let mut sawyer = sawyer(folder.path(), &engine);
+    let t = std::time::Instant::now();
+    while t.elapsed().as_secs() < 8 {
+        pause();
+    }
+    let mut seen: HashMap<String, Value> = HashMap::new();
+    for r in sawyer.all("container: rotating") {
+        let k = r["number"].to_string();
+        if let Some(o) = seen.insert(k, r.clone()) {
+            eprintln!("DUP {o}\n    {r}");
+        }
+    }
+    eprintln!("{}", sawyer.log());
+    for e in fs::read_dir(engine.log_of(&id).parent().unwrap()).unwrap() {
+        eprintln!("{:?}", e.unwrap().path());
+    }
     sawyer.wait_for_count("container: rotating", numbers.count);
     numbers.assert_all(&sawyer.all("container: rotating"));
     let log = engine.log_of(&id);

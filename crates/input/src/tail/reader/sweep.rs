@@ -41,6 +41,7 @@ impl Reader {
             self.sort_groups();
         }
         self.retry();
+        self.release_held();
         if self.round.is_multiple_of(FORGET_ROUNDS) {
             self.offsets.forget(self.context.clock.now(), self.settings.forget_after);
         }
@@ -123,6 +124,21 @@ impl Reader {
             if complete || unlinked.is_some_and(|stat| stat.unlinked) {
                 self.lose(id);
             }
+        }
+    }
+
+    /// Gives out the beginnings of lines that nobody goes on with: the last words of a container that ended without
+    /// a line feed. If somebody goes on after all, the rest is a record of its own.
+    fn release_held(&mut self) {
+        let now = self.context.clock.now();
+        let rests = |file: &TailFile| {
+            let modified = sawyer_model::Timestamp::from_nanos(file.found.stat.modified_nanos);
+            file.is_live() && file.phase == Phase::Idle && now.since(modified) >= self.settings.sweep_interval
+        };
+        let held = self.files.iter().filter(|(_, file)| file.holds() && rests(file));
+        let held: Vec<FileId> = held.map(|(id, _)| *id).collect();
+        for id in held {
+            self.flush_held(id);
         }
     }
 
