@@ -8,6 +8,7 @@
 pub mod condition;
 pub mod exec;
 pub mod filter;
+pub mod mask;
 pub mod multiline;
 pub mod parse;
 pub mod pattern;
@@ -22,7 +23,14 @@ use crate::component::{Context, Kind, StepPlan};
 /// The kinds of steps that are built in.
 #[must_use]
 pub fn kinds() -> Vec<Kind<Box<dyn StepPlan>>> {
-    vec![parse::kind(), filter::drop_kind(), filter::keep_kind(), exec::kind(), multiline::kind()]
+    vec![
+        parse::kind(),
+        filter::drop_kind(),
+        filter::keep_kind(),
+        exec::kind(),
+        multiline::kind(),
+        mask::kind(),
+    ]
 }
 
 /// The labels of a step's metrics: its place in its pipeline, and the pipeline.

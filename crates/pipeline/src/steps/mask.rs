@@ -1,0 +1,341 @@
+//! The step `mask`: secrets and personal data are replaced before anything else sees them.
+//!
+//! Owns: which fields are looked at (all that hold text, by their content and by their name), private keys that go
+//! on in the next record, and counting.
+//! Does not own: what a secret looks like (`sawyer_codec::mask`).
+//! Invariant: no text of a record, of its stream or of its lists leaves unlooked at; the bytes of a line that was
+//! not UTF-8 do not leave if anything in the record was masked; records without secrets leave as they came.
+
+mod keys;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use sawyer_codec::mask::{Kind as MaskKind, Masker};
+use sawyer_config::{At, Problems, Setting, Settings, choice, settings};
+use sawyer_model::{Batch, Error, ListRef, Stream, Transfer, Value, ValueRef, names};
+use sawyer_telemetry::Counter;
+
+use super::labels;
+use super::pattern::Pattern;
+use crate::component::{Context, Kind, Step, StepPlan};
+use keys::OpenKeys;
+
+/// Streams whose fields were looked at are remembered up to so many; then all are looked at again.
+const STREAMS_MAX: usize = 10_000;
+
+/// What stands in the place of what was masked.
+const NOTE: &str = "[masked:{kind}]";
+
+choice! {
+    /// What is a secret.
+    pub enum Credential {
+        /// Private keys in PEM, also within JSON, in base64, and over several records.
+        PrivateKey = "private_key",
+        /// Access keys of AWS, and secrets beside them.
+        AwsKey = "aws_key",
+        /// API keys, OAuth tokens and client secrets of Google.
+        GcpKey = "gcp_key",
+        /// Client secrets and shared access signatures of Azure.
+        AzureKey = "azure_key",
+        /// Tokens of GitHub, GitLab, Slack, Stripe, npm, PyPI, SendGrid, Hugging Face, Vault and others.
+        ServiceToken = "service_token",
+        /// JSON web tokens.
+        Jwt = "jwt",
+        /// Credentials in `Authorization` headers, and bearer tokens.
+        BearerToken = "bearer_token",
+        /// Values of names such as `password`, `client_secret`, `api_key`.
+        Password = "password",
+        /// Passwords in URLs.
+        UrlPassword = "url_password",
+    }
+    /// What is personal.
+    pub enum Personal {
+        /// E-mail addresses.
+        Email = "email",
+        /// Numbers of payment cards.
+        CardNumber = "card_number",
+        /// Korean resident registration numbers.
+        ResidentNumber = "resident_number",
+        /// Phone numbers: Korean ones, and international ones with `+`.
+        PhoneNumber = "phone_number",
+    }
+}
+
+settings! {
+    /// Replaces secrets by `[masked:aws_key]` and the like: in the message, in the line as written, and in every
+    /// other field, by what they look like and by the name that they stand under. Comes behind `multiline` and
+    /// before all others.
+    pub struct MaskSettings {
+        /// Which secrets are masked. All by default; an empty list masks none.
+        pub credentials: Vec<Credential> = Credential::ALL.iter().map(|(_, credential)| *credential).collect(),
+        /// Which personal data is masked. None by default: looking for numbers costs more, and order numbers may
+        /// look like them.
+        pub personal: Vec<Personal> = Vec::new(),
+        /// Own patterns by name. Of a pattern with a group `(?<secret>…)`, only that group is masked.
+        pub patterns: BTreeMap<String, Pattern> = BTreeMap::new(),
+        /// What is put in the place; `{kind}` becomes the name of what was masked. It may not hold quotes,
+        /// backslashes or control characters, so that JSON stays JSON.
+        pub replacement: String = NOTE.to_owned(),
+    }
+}
+
+impl Credential {
+    fn kind(self) -> MaskKind {
+        match self {
+            Self::PrivateKey => MaskKind::PrivateKey,
+            Self::AwsKey => MaskKind::AwsKey,
+            Self::GcpKey => MaskKind::GcpKey,
+            Self::AzureKey => MaskKind::AzureKey,
+            Self::ServiceToken => MaskKind::ServiceToken,
+            Self::Jwt => MaskKind::Jwt,
+            Self::BearerToken => MaskKind::BearerToken,
+            Self::Password => MaskKind::Password,
+            Self::UrlPassword => MaskKind::UrlPassword,
+        }
+    }
+}
+
+impl Personal {
+    fn kind(self) -> MaskKind {
+        match self {
+            Self::Email => MaskKind::Email,
+            Self::CardNumber => MaskKind::CardNumber,
+            Self::ResidentNumber => MaskKind::ResidentNumber,
+            Self::PhoneNumber => MaskKind::PhoneNumber,
+        }
+    }
+}
+
+/// The kind `mask`.
+pub(super) fn kind() -> Kind<Box<dyn StepPlan>> {
+    Kind {
+        name: "mask",
+        reference: MaskSettings::reference,
+        read: Box::new(|at, problems| Some(Box::new(MaskSettings::read(at, problems)?.check(at, problems)?))),
+    }
+}
+
+#[derive(Debug)]
+struct MaskPlan(MaskSettings);
+
+impl MaskSettings {
+    fn check(self, at: &At<'_>, problems: &mut Problems) -> Option<MaskPlan> {
+        let before = problems.len();
+        if self.replacement.contains(|c: char| c.is_control() || matches!(c, '"' | '\'' | '`' | '\\')) {
+            let expected = "text without quotes, backslashes and control characters";
+            problems.expected(&at.key("replacement"), expected);
+        }
+        for (name, pattern) in &self.patterns {
+            let at = at.key("patterns").key(name);
+            if pattern.regex().is_match("") {
+                problems.push(&at, "the pattern matches nothing at all, and so everywhere");
+            }
+            if name.contains(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
+                problems.push(&at, "a name is made of letters, digits and `_`");
+            }
+        }
+        (problems.len() == before).then_some(MaskPlan(self))
+    }
+
+    fn masker(&self) -> Masker {
+        let credentials = self.credentials.iter().map(|credential| credential.kind());
+        let kinds: Vec<MaskKind> =
+            credentials.chain(self.personal.iter().map(|personal| personal.kind())).collect();
+        let own = self.patterns.iter().map(|(name, pattern)| (name.clone(), pattern.regex().clone()));
+        Masker::new(&kinds, own.collect(), &self.replacement)
+    }
+}
+
+impl StepPlan for MaskPlan {
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Step>, Error> {
+        let masker = self.0.masker();
+        let own = self.0.patterns.keys().map(String::as_str);
+        let kinds = MaskKind::ALL.iter().map(|kind| kind.name()).chain(own);
+        let counters = kinds.map(|kind| {
+            let [step, pipeline] = labels(context);
+            let help = "Places masked, by kind, step and pipeline";
+            context.metrics.counter("sawyer_step_masked_values", help, &[("kind", kind), step, pipeline])
+        });
+        let counters: Vec<Counter> = counters.collect();
+        let keys = self.0.credentials.contains(&Credential::PrivateKey).then(OpenKeys::default);
+        let look = Look { counts: vec![0; masker.kinds()], masker, secret_names: HashMap::new() };
+        Ok(Box::new(Mask { look, keys, streams: HashMap::new(), counters }))
+    }
+}
+
+struct Mask {
+    look: Look,
+    /// Private keys that go on in the next record, if they are masked.
+    keys: Option<OpenKeys>,
+    /// What became of streams, by fingerprint: the masked one, or none if there was nothing to mask.
+    streams: HashMap<u128, Option<Arc<Stream>>>,
+    counters: Vec<Counter>,
+}
+
+/// Looks at values.
+struct Look {
+    masker: Masker,
+    counts: Vec<u64>,
+    /// Names of fields, and whether they are those of secrets.
+    secret_names: HashMap<Box<str>, bool>,
+}
+
+/// What is to be changed of a record.
+#[derive(Default)]
+struct Change {
+    at: usize,
+    fields: Vec<(String, Value)>,
+    stream: Option<Arc<Stream>>,
+}
+
+impl Step for Mask {
+    fn apply(&mut self, mut transfer: Transfer, out: &mut Vec<Transfer>) {
+        let changes = self.changes(&transfer.batch);
+        if !changes.is_empty() {
+            let batch = Arc::make_mut(&mut transfer.batch);
+            changes.iter().for_each(|change| change.make(batch));
+            for (counter, count) in self.counters.iter().zip(&mut self.look.counts) {
+                counter.inc_by(std::mem::take(count));
+            }
+        }
+        out.push(transfer);
+    }
+}
+
+impl Mask {
+    fn changes(&mut self, batch: &Batch) -> Vec<Change> {
+        let streams: Vec<Option<Arc<Stream>>> =
+            batch.streams().iter().map(|stream| self.stream(stream)).collect();
+        let mut changes = Vec::new();
+        for (at, record) in batch.iter().enumerate() {
+            let mut fields = Vec::new();
+            let in_key = self.keys.as_mut().is_some_and(|keys| keys.continues(record));
+            for (name, value) in record.own_fields() {
+                if name == names::ORIGINAL_BASE64 {
+                    continue;
+                }
+                let masked = match in_key && matches!(name, names::MESSAGE | names::ORIGINAL) {
+                    true => Some(self.look.whole(MaskKind::PrivateKey)),
+                    false => self.look.value(name, value),
+                };
+                fields.extend(masked.map(|masked| (name.to_owned(), masked)));
+            }
+            if let Some(keys) = &mut self.keys {
+                keys.note(record);
+            }
+            let stream = streams[record.stream_index()].clone();
+            if stream.is_some() || !fields.is_empty() {
+                changes.push(Change { at, fields, stream });
+            }
+        }
+        changes
+    }
+
+    /// The stream with its secrets masked, if it has any. Who speaks is not a secret.
+    fn stream(&mut self, stream: &Arc<Stream>) -> Option<Arc<Stream>> {
+        if let Some(known) = self.streams.get(&stream.fingerprint()) {
+            return known.clone();
+        }
+        let fields = stream.fields().iter().filter(|(name, _)| !names::IDENTITY_NAMES.contains(&&**name));
+        let masked: Vec<(Box<str>, Value)> = fields
+            .filter_map(|(name, value)| Some((name.clone(), self.look.value(name, value.as_ref())?)))
+            .collect();
+        let masked = (!masked.is_empty()).then(|| Arc::new(stream.with(masked)));
+        if self.streams.len() >= STREAMS_MAX {
+            self.streams.clear();
+        }
+        self.streams.insert(stream.fingerprint(), masked.clone());
+        masked
+    }
+}
+
+impl Look {
+    /// The value with what is secret in it masked, if anything is.
+    fn value(&mut self, name: &str, value: ValueRef<'_>) -> Option<Value> {
+        if name != names::MESSAGE && self.is_secret_name(name) {
+            if let Some(masked) = self.secret(name, value) {
+                return Some(masked);
+            }
+        }
+        match value {
+            ValueRef::Str(text) => self.text(text).map(Value::from),
+            ValueRef::Json(text) => self.text(text).map(|text| Value::Json(text.into())),
+            ValueRef::List(list) => self.list(list),
+            _ => None,
+        }
+    }
+
+    /// The value of a field whose name is that of a secret.
+    fn secret(&mut self, name: &str, value: ValueRef<'_>) -> Option<Value> {
+        let text = match value {
+            ValueRef::Str(text) => text.to_owned(),
+            ValueRef::Int(number) => number.to_string(),
+            ValueRef::Float(number) => number.to_string(),
+            ValueRef::List(list) => {
+                let masked = list.iter().map(|value| self.secret(name, value)).collect::<Vec<_>>();
+                let any = masked.iter().any(Option::is_some);
+                let all = masked.into_iter().zip(list.iter());
+                return any.then(|| {
+                    Value::List(
+                        all.map(|(masked, value)| masked.unwrap_or_else(|| value.to_value())).collect(),
+                    )
+                });
+            }
+            _ => return None,
+        };
+        self.masker.by_name(name, &text).map(|kind| self.whole(kind))
+    }
+
+    fn list(&mut self, list: ListRef<'_>) -> Option<Value> {
+        let masked: Vec<Option<String>> =
+            list.iter().map(|value| value.as_str().and_then(|text| self.text(text))).collect();
+        if masked.iter().all(Option::is_none) {
+            return None;
+        }
+        let values = masked.into_iter().zip(list.iter());
+        Some(Value::List(
+            values.map(|(masked, value)| masked.map_or_else(|| value.to_value(), Value::from)).collect(),
+        ))
+    }
+
+    fn text(&mut self, text: &str) -> Option<String> {
+        self.masker.mask(text, &mut self.counts)
+    }
+
+    /// The note in the place of a whole value.
+    fn whole(&mut self, kind: MaskKind) -> Value {
+        self.counts[kind.index()] += 1;
+        Value::from(self.masker.note(kind))
+    }
+
+    fn is_secret_name(&mut self, name: &str) -> bool {
+        if let Some(known) = self.secret_names.get(name) {
+            return *known;
+        }
+        if self.secret_names.len() >= STREAMS_MAX {
+            self.secret_names.clear();
+        }
+        let secret = self.masker.is_secret_name(name);
+        self.secret_names.insert(name.into(), secret);
+        secret
+    }
+}
+
+impl Change {
+    fn make(&self, batch: &mut Batch) {
+        let mut record = batch.edit(self.at);
+        for (name, value) in &self.fields {
+            record.set(name, value.as_ref());
+        }
+        if !self.fields.is_empty() {
+            record.remove(names::ORIGINAL_BASE64);
+        }
+        if let Some(stream) = &self.stream {
+            record.set_stream(stream);
+        }
+    }
+}
