@@ -103,15 +103,46 @@ fn follow_and_tail_show_new_lines() {
     let mut sawyer = Sawyer::up(folder.path());
     sawyer.wait_for_count("pod: *", 1);
     let cli = Cli(&sawyer);
-    let mut following =
-        cli.command(&["logs", "deploy/cart", "-n", "shop", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut following = cli.command(&["logs", "deploy/cart", "-n", "shop", "-f"]);
+    let mut following = following.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "old");
     write(folder.path(), "cart-6d5f4c7b9-x2x4z", "0.log", &["new 1", "new 2"]);
     assert_eq!(lines.next().unwrap().unwrap(), "new 1");
     assert_eq!(lines.next().unwrap().unwrap(), "new 2");
-    following.kill().unwrap();
-    following.wait().unwrap();
+    let (_, status, log) = sawyer.stop();
+    assert!(status.success() && log.contains("stopped"), "{log}");
+    assert!(lines.next().is_none());
+    let ended = following.wait_with_output().unwrap();
+    let said = text(&ended.stderr);
+    assert_eq!(said, "sawyer: the server has ended the live view\n", "a stop is no fault of the connection");
+}
+
+#[test]
+fn an_empty_answer_says_so_beside_the_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines: Vec<String> = (0..101).map(|n| format!("line {n}")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    write(folder.path(), "cart-6d5f4c7b9-x2x4z", "0.log", &lines);
+    let mut sawyer = Sawyer::up(folder.path());
+    sawyer.wait_for_count("pod: *", 101);
+    let cli = Cli(&sawyer);
+    let told = |args: &[&str]| {
+        let output = cli.command(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}");
+        (text(&output.stdout).lines().count(), text(&output.stderr))
+    };
+    assert_eq!(told(&["query", "no: thing"]), (0, "sawyer: nothing found in the last 1h\n".into()));
+    let (lines, said) = told(&["query", "pod: *"]);
+    assert!(lines == 100 && said.contains("the newest 100, there are more"), "{lines} {said}");
+    assert_eq!(told(&["query", "pod: *", "-n", "100"]), (100, String::new()));
+    assert_eq!(told(&["query", "pod: *", "-n", "0"]), (101, String::new()));
+    let (lines, said) = told(&["logs", "deploy/cart"]);
+    assert!(lines == 0 && said.contains("no lines of `deploy/cart` in namespace `default`"), "{said}");
+    for since in ["5x", "h", "now", "1h/d"] {
+        let said = cli.refusal(&["query", "*", "--since", since]);
+        assert!(said.contains("--since: expected a length such as"), "{said}");
+    }
 }
 
 #[test]
@@ -126,6 +157,13 @@ fn a_context_is_a_name_for_a_server() {
     assert!(run(&["context", "add", "nowhere", "http://127.0.0.1:1"]).0);
     assert!(run(&["query", "*"]).0);
     assert!(!run(&["query", "*", "--context", "nowhere"]).0);
+    let typed = binary()
+        .env("XDG_CONFIG_HOME", folder.path())
+        .env("SAWYER_SERVER", sawyer.address.to_string())
+        .args(["query", "*", "--context", "nowhere"])
+        .output()
+        .unwrap();
+    assert!(!typed.status.success(), "what is typed goes before the environment");
     let (_, list) = run(&["context", "list"]);
     assert!(list.contains("* here  "), "{list}");
     assert!(run(&["context", "use", "nowhere"]).0);

@@ -78,4 +78,8 @@ fn a_request_repeated_under_its_key_stores_nothing_twice() {
         assert_eq!(status, 200, "{answer}");
     }
     assert_eq!(sawyer.count("*"), 2);
+    // What is acknowledged is there, so another body under the same key must not pass for the first.
+    let headers = [("idempotency-key", "batch-17")];
+    let (status, answer) = sawyer.request("POST", "/api/v1/ingest", &headers, b"{\"message\":\"other\"}");
+    assert_eq!((status, sawyer.count("other")), (200, 1), "{answer}");
 }

@@ -224,7 +224,14 @@ fn a_wrong_query_shows_its_place_and_costs_nobody_else() {
     }
     assert_eq!(sawyer.get("/api/v1/records/xyz", &[]).0, 400);
     assert_eq!(sawyer.get("/api/v1/records/000000000000000000000000000000ab-1", &[]).0, 404);
-    assert_eq!(sawyer.get("/api/v1/nothing", &[]).0, 404);
+    for nothing in ["/api/v1/nothing", "/api/v2/search", "/api/nothing"] {
+        let (status, answer) = sawyer.get(nothing, &[]);
+        assert_eq!((status, &answer["error"]["kind"]), (404, &"not_found".into()), "{nothing}: {answer}");
+    }
+    let (status, answer) = sawyer.request("PUT", "/api/v1/search", &[], b"");
+    assert!(status == 405 && answer.contains("/search does not take PUT"), "{answer}");
+    let (status, answer) = sawyer.get("/api/v1/count", &[("q", "level: error")]);
+    assert!(status == 400 && answer.to_string().contains("q: unknown parameter"), "{answer}");
     assert_eq!(sawyer.count("message: pushed"), 10);
 }
 
@@ -234,7 +241,8 @@ fn an_oversized_body_is_refused_whole() {
     let sawyer = Sawyer::up(folder.path());
     let line = format!("{{\"message\":\"{}\"}}\n", "x".repeat(1 << 20));
     let body = line.repeat(65);
-    let (status, _) = sawyer.request("POST", "/api/v1/ingest", &[], body.as_bytes());
+    let (status, answer) = sawyer.post("/api/v1/ingest", body.as_bytes());
     assert_eq!(status, 413);
+    assert_eq!(answer["error"]["message"], "body: longer than 67108864 bytes");
     assert_eq!(sawyer.count("*"), 0);
 }
