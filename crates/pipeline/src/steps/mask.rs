@@ -256,10 +256,9 @@ impl Mask {
 impl Look {
     /// The value with what is secret in it masked, if anything is.
     fn value(&mut self, name: &str, value: ValueRef<'_>) -> Option<Value> {
-        if name != names::MESSAGE && self.is_secret_name(name) {
-            if let Some(masked) = self.secret(name, value) {
-                return Some(masked);
-            }
+        let by_name = name != names::MESSAGE && self.is_secret_name(name);
+        if let Some(masked) = by_name.then(|| self.secret(name, value)).flatten() {
+            return Some(masked);
         }
         match value {
             ValueRef::Str(text) => self.text(text).map(Value::from),

@@ -128,6 +128,14 @@ impl Multiline {
     }
 
     fn apply_at(&mut self, transfer: Transfer, out: &mut Vec<Transfer>, now: Instant) {
+        self.group(transfer, out, now);
+        // Where transfers never cease, nobody wakes the step. What came late is in its group by now.
+        let bytes: usize = self.held.values().map(Gathered::bytes).sum();
+        let full = bytes > HELD_BYTES_MAX || self.held.len() > HELD_GROUPS_MAX;
+        self.give_out(out, |group| full || group.due() <= now);
+    }
+
+    fn group(&mut self, transfer: Transfer, out: &mut Vec<Transfer>, now: Instant) {
         let sorted = sort(&transfer.batch, &self.rule, self.bounds, &mut self.held, now);
         if sorted.is_untouched() {
             return out.push(transfer);
@@ -157,14 +165,13 @@ impl Multiline {
             acks.push(ack);
             out.push(Transfer { batch: Arc::new(next), ack: all_of(acks) });
         }
-        let bytes: usize = self.held.values().map(Gathered::bytes).sum();
-        if bytes > HELD_BYTES_MAX || self.held.len() > HELD_GROUPS_MAX {
-            self.give_out(out, |_| true);
-        }
     }
 
     /// Gives out the held groups of which `which` says so, as one transfer.
     fn give_out(&mut self, out: &mut Vec<Transfer>, which: impl Fn(&Gathered) -> bool) {
+        if self.held.is_empty() {
+            return;
+        }
         let mut groups: Vec<Gathered> =
             self.held.extract_if(|_, group| which(group)).map(|(_, group)| group).collect();
         if groups.is_empty() {

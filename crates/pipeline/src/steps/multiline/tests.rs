@@ -155,6 +155,25 @@ fn gives_out_after_silence_and_at_the_end() {
 }
 
 #[test]
+fn gives_out_what_is_due_where_others_never_cease() {
+    let mut bench = bench("{}");
+    let mut out = Vec::new();
+    bench.send(&[of(record(0, "ERROR x"), "stderr")], &mut out);
+    bench.start += Duration::from_millis(249);
+    bench.send(&[of(record(10, "busy"), "stdout")], &mut out);
+    bench.start += Duration::from_millis(1);
+    bench.send(&[of(record(20, "busy"), "stdout")], &mut out);
+    insta::assert_snapshot!(show(&out), @r#"
+    { start: 10, end: 20 } "busy"
+    covers 10..20
+    { start: 20, end: 30 } "busy"
+    covers 20..30
+    { start: 0, end: 10 } "ERROR x"
+    covers 0..10
+    "#);
+}
+
+#[test]
 fn streams_and_sources_are_kept_apart() {
     let mut out = Vec::new();
     let mut other = of(record(30, "\tat other"), "stderr");
@@ -266,6 +285,33 @@ fn what_else_a_batch_covers_is_told_at_once() {
     bench.step.apply_at(Transfer { batch: Arc::new(batch), ack: Ack::none() }, &mut out, bench.start);
     assert!(out[0].batch.is_empty());
     assert_eq!(show_cover(&out[0].batch), "0..5 9..12");
+}
+
+#[test]
+fn real_traces_are_grouped_over_any_borders() {
+    let Some(path) = sawyer_testkit::shared("vectors/multiline_coroot.json") else { return };
+    let vectors: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    for case in vectors["cases"].as_array().unwrap() {
+        let texts: Vec<&str> = case["input"].as_str().unwrap().lines().collect();
+        for size in 1..=texts.len() {
+            let mut bench = bench("{}");
+            let mut out = Vec::new();
+            let sent: Vec<Sent> =
+                lines(0, &texts).chunks(size).map(|chunk| bench.send(chunk, &mut out)).collect();
+            bench.step.finish(&mut out);
+            let found: Vec<String> = out
+                .iter()
+                .flat_map(|transfer| transfer.batch.iter().map(|record| record.message().to_owned()))
+                .collect();
+            assert_eq!(found.len() as u64, case["expected_messages"].as_u64().unwrap(), "{size}: {found:#?}");
+            assert_eq!(found.join("\n"), texts.join("\n"));
+            let covered: RangeSet =
+                out.iter().flat_map(|transfer| transfer.batch.covered()).map(|part| part.range).collect();
+            assert!(covered.contains(SeqRange::new(0, texts.len() as u64 * 10)));
+            out.into_iter().for_each(|transfer| transfer.ack.durable());
+            assert!(sent.iter().all(|sent| sent.outcome() == Some(Outcome::Durable)));
+        }
+    }
 }
 
 /// What the store does: takes a record unless all of its own range is there already.
