@@ -9,6 +9,7 @@
 //! costs little however many there are.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -16,6 +17,10 @@ use crate::target::{Item, Limits};
 
 #[cfg(test)]
 mod tests;
+
+/// How long requests stay smaller after one was too large, before twice the size is tried. One request in this time is
+/// sent in vain where the limit is the target's; where a single item was at fault, full requests come back after it.
+const LOWERED_TIME: Duration = Duration::from_secs(60);
 
 /// An item with what was tried so far.
 #[derive(Debug)]
@@ -48,7 +53,10 @@ impl<P> Group<P> {
 
 #[derive(Debug)]
 pub(crate) struct Waiting<P> {
+    /// As they hold now; requests may be smaller than was set.
     limits: Limits,
+    request_bytes_set: usize,
+    raise_at: Instant,
     lanes: HashMap<u64, Lane<P>>,
     /// When each lane has something to send, and which lane.
     turns: BTreeSet<(Instant, u64)>,
@@ -134,12 +142,15 @@ impl<P> Lane<P> {
 
 impl<P> Waiting<P> {
     pub(crate) fn new(limits: Limits) -> Self {
+        let start = Instant::now();
         Self {
+            request_bytes_set: limits.request_bytes_max,
             limits,
+            raise_at: start,
             lanes: HashMap::new(),
             turns: BTreeSet::new(),
             number: 0,
-            start: Instant::now(),
+            start,
             closing: false,
         }
     }
@@ -205,9 +216,22 @@ impl<P> Waiting<P> {
         partitions.into_iter().for_each(|partition| self.set_turn(partition));
     }
 
-    /// Requests larger than this were refused as too large.
-    pub(crate) fn lower_request_bytes(&mut self, bytes: usize) {
-        self.limits.request_bytes_max = self.limits.request_bytes_max.min(bytes).max(1);
+    /// This request was refused as too large. Halves of such a request teach nothing new: the one item that is too
+    /// large may be in them.
+    pub(crate) fn too_large(&mut self, group: &Group<P>, now: Instant) {
+        if !group.fixed && group.entries.len() > 1 {
+            self.limits.request_bytes_max = self.limits.request_bytes_max.min(group.bytes() / 2).max(1);
+            self.raise_at = now + LOWERED_TIME;
+        }
+    }
+
+    /// A request was taken: after a while larger ones are tried again.
+    pub(crate) fn taken(&mut self, now: Instant) {
+        let max = &mut self.limits.request_bytes_max;
+        if *max < self.request_bytes_set && now >= self.raise_at {
+            *max = max.saturating_mul(2).min(self.request_bytes_set);
+            self.raise_at = now + LOWERED_TIME;
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -18,12 +18,12 @@ impl<T: Target> Courier<T> {
                 self.failed(group, Trouble { reason: "answer", detail, after: None }, started);
             }
             Answer::TooLarge => {
-                self.answered();
-                self.waiting.lower_request_bytes(group.bytes() / 2);
+                self.answered(started);
+                self.waiting.too_large(&group, Instant::now());
                 self.halve(group, "too large for the target".to_owned());
             }
             Answer::Refused(reason) => {
-                self.answered();
+                self.answered(started);
                 self.halve(group, reason);
             }
             Answer::Failed(trouble) => self.failed(group, trouble, started),
@@ -65,12 +65,13 @@ impl<T: Target> Courier<T> {
             }
             Some(_) => {
                 self.state.noted(detail.clone());
-                self.answered();
+                self.answered(started);
             }
-            None => self.answered(),
+            None => self.answered(started),
         }
         if again.entries.is_empty() {
             self.adaptive.succeeded(started, now, saturated);
+            self.waiting.taken(now);
         } else {
             self.adaptive.overloaded(started, now);
         }
@@ -85,9 +86,11 @@ impl<T: Target> Courier<T> {
         self.reject(rejected);
     }
 
-    /// The target answers: what was shut opens.
-    fn answered(&mut self) {
-        self.gate = Gate { failures: 0, last_failure: self.gate.last_failure, until: None };
+    /// The target answers: what was shut opens, unless the request was sent before another one failed.
+    fn answered(&mut self, started: Instant) {
+        if self.gate.last_failure.is_none_or(|failure| started >= failure) {
+            self.gate = Gate { failures: 0, last_failure: self.gate.last_failure, until: None };
+        }
         self.state.answers();
     }
 

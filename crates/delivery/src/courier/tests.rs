@@ -281,6 +281,38 @@ async fn too_large_is_cut_and_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_was_under_way_does_not_end_a_pause() {
+    let after = Some(Duration::from_secs(90));
+    let bench = bench(limits(), move |number, names| match number {
+        0 => Answer::Failed(Trouble { reason: "overloaded", detail: String::new(), after }),
+        _ => Answer::done(names.len()),
+    });
+    bench.send(0..40).await;
+    let drained = bench.drain().await;
+    let times: Vec<u64> = drained.seen.iter().map(|(at, _)| at.as_secs()).collect();
+    assert_eq!(times[..3], [0, 0, 90], "two are sent at the start");
+    drained.all_durable(0..40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_item_that_is_too_large_does_not_make_requests_small_for_good() {
+    let limits = Limits { request_bytes_max: 6_400, request_items_max: 64, ..limits() };
+    let mut bench =
+        bench(limits, |_, names| if names.contains(&7) { Answer::TooLarge } else { all_done(0, names) });
+    let running = bench.start();
+    for at in 0..200 {
+        bench.send(at * 64..(at + 1) * 64).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let lens: Vec<usize> = bench.target.seen.lock().iter().map(|(_, names)| names.len()).collect();
+    assert_eq!((lens[0], lens[1], lens.last()), (64, 32, Some(&64)));
+    let rejected = bench.letters.letters.lock().len();
+    assert_eq!(rejected, 1);
+    drop(bench.outbox);
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_cut_is_rejected() {
     let bench =
         bench(limits(), |_, names| if names.contains(&2) { Answer::TooLarge } else { all_done(0, names) });

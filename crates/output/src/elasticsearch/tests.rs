@@ -225,23 +225,34 @@ async fn every_record_arrives_once_whatever_happens_on_the_way() {
         cluster.0.lock().dice = Some(Dice(seed));
         let (inner, dice) = (cluster.clone(), Mutex::new(Dice(seed + 100)));
         let peer = Peer::start(move |_, request| fault(&inner, &mut dice.lock(), request));
-        let mut bench = open("answer_timeout: 400ms\nbatch_records_max: 400\n", &peer.url());
-        for at in 0..BATCHES {
-            bench.send(numbered(at * RECORDS, RECORDS)).await;
+        // The first one is stopped in the middle; the second reads everything again.
+        for last in [false, true] {
+            let mut bench = open("answer_timeout: 400ms\nbatch_records_max: 400\n", &peer.url());
+            for at in 0..BATCHES {
+                bench.send(numbered(at * RECORDS, RECORDS)).await;
+            }
+            if !last {
+                bench.until("some arrived", |_| cluster.documents().len() > 100).await;
+                let outcomes = bench.give_up().await.1;
+                assert!(outcomes.contains(&Outcome::Undelivered), "seed {seed}");
+                continue;
+            }
+            let metrics = bench.context.metrics.clone();
+            let (ended, outcomes) =
+                tokio::time::timeout(Duration::from_secs(120), bench.drain()).await.unwrap();
+            ended.unwrap();
+            assert_eq!(outcomes, vec![Outcome::Durable; BATCHES as usize], "seed {seed}");
+            let documents = cluster.documents();
+            let messages: BTreeSet<&str> =
+                documents.values().map(|document| document["message"].as_str().unwrap()).collect();
+            let expected: Vec<String> = (0..BATCHES * RECORDS).map(|at| format!("line {at}")).collect();
+            assert_eq!(messages, expected.iter().map(String::as_str).collect(), "every one, seed {seed}");
+            assert_eq!(documents.len(), messages.len(), "once, seed {seed}");
+            let duplicates: i64 =
+                metrics.numbers("sawyer_delivery_duplicate_items").iter().map(|(_, n)| n).sum();
+            assert!(duplicates > 0, "some were sent again, seed {seed}");
+            assert!(cluster.0.lock().conflicts as i64 >= duplicates, "seed {seed}");
         }
-        let metrics = bench.context.metrics.clone();
-        let (ended, outcomes) = tokio::time::timeout(Duration::from_secs(120), bench.drain()).await.unwrap();
-        ended.unwrap();
-        assert_eq!(outcomes, vec![Outcome::Durable; BATCHES as usize], "seed {seed}");
-        let documents = cluster.documents();
-        let messages: BTreeSet<&str> =
-            documents.values().map(|document| document["message"].as_str().unwrap()).collect();
-        let expected: Vec<String> = (0..BATCHES * RECORDS).map(|at| format!("line {at}")).collect();
-        assert_eq!(messages, expected.iter().map(String::as_str).collect(), "every one, seed {seed}");
-        assert_eq!(documents.len(), messages.len(), "once, seed {seed}");
-        let duplicates: i64 = metrics.numbers("sawyer_delivery_duplicate_items").iter().map(|(_, n)| n).sum();
-        assert!(duplicates > 0, "some were sent again, seed {seed}");
-        assert!(cluster.0.lock().conflicts as i64 >= duplicates, "seed {seed}");
     }
 }
 
