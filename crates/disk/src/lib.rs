@@ -32,6 +32,7 @@
 mod api;
 mod atomic;
 mod error;
+pub mod frames;
 mod path;
 mod real;
 mod sim;

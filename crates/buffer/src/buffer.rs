@@ -1,0 +1,203 @@
+//! The buffer of a running output.
+//!
+//! Owns: the thread that makes the turns, and waiting.
+//! Does not own: what a turn does (`engine`).
+//! Invariant: no caller's thread waits for a disk.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sawyer_disk::Disk;
+use sawyer_model::Error;
+use sawyer_telemetry::{Clock, Metrics};
+
+use crate::damage::Damage;
+use crate::engine::Engine;
+use crate::entry::{Lane, Note};
+use crate::error::BufferError;
+use crate::inspect::{Content, EntryInfo, LaneSummary};
+use crate::lane;
+use crate::settings::BufferPlan;
+use crate::taken::{Next, Taken};
+
+/// The buffer in front of one output. Clones share it; it is closed when the last is dropped.
+#[derive(Debug, Clone)]
+pub struct Buffer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    engine: Arc<Engine>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Buffer {
+    /// Opens the buffer in the folder that is the root of `disk`, for the output `name`. Nothing runs before the
+    /// first entry is put in or taken, so one that is dropped at once leaves nothing behind.
+    ///
+    /// # Errors
+    /// `Conflict` if another process has it open, `Invalid` if a newer version wrote it, `Retry` if the folder
+    /// cannot be read.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        plan: BufferPlan,
+        clock: Clock,
+        metrics: &Metrics,
+        name: &str,
+    ) -> Result<Self, Error> {
+        let engine = Engine::open(disk, plan, clock, metrics, name)?;
+        Ok(Self(Arc::new(Shared { engine, thread: Mutex::new(None) })))
+    }
+
+    /// Puts something in, and comes back when it is as safe as the sync policy says: then its input may be
+    /// acknowledged. Waits while the buffer is full, unless that makes it shed. Who stops waiting may find it
+    /// in the buffer or not.
+    ///
+    /// # Errors
+    /// `Retry` if it could not be written, `Invalid` if it is too large, `Closed` if the buffer was closed or
+    /// [ended](Buffer::end).
+    ///
+    /// # Panics
+    /// For [`Lane::Dead`], which only [`Taken::dead_letter`] puts in.
+    pub async fn push(&self, lane: Lane, payload: Bytes, records: u32) -> Result<(), Error> {
+        assert!(lane != Lane::Dead, "dead letters are made of taken entries");
+        self.0.start()?;
+        let content = lane::Content { note: Note::default(), payload };
+        let told = self.0.engine.push(lane, lane, content, records)?;
+        told.await.unwrap_or_else(|_| Err(BufferError::Closed.into()))
+    }
+
+    /// Waits for the next entry and takes it: urgent ones first, else in their order. Several may be out at a
+    /// time. None when the buffer was closed, or was [ended](Buffer::end) and everything in it is done.
+    ///
+    /// # Errors
+    /// `Retry` if files cannot be read. Try again a little later; what cannot be read three times is left out.
+    pub async fn take(&self) -> Result<Option<Taken>, Error> {
+        self.0.start()?;
+        let engine = &self.0.engine;
+        loop {
+            let mut ready = std::pin::pin!(engine.ready.notified());
+            ready.as_mut().enable();
+            match engine.next() {
+                Next::Entry(taken) => return Ok(Some(taken)),
+                Next::Over => return Ok(None),
+                Next::Empty => ready.await,
+                Next::Read(reading) => {
+                    let read = tokio::task::spawn_blocking(move || reading.run()).await;
+                    let read = read.map_err(|_| Error::from(BufferError::Closed))?;
+                    if let Some(taken) = read? {
+                        return Ok(Some(taken));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nothing more will be put in: [`take`](Buffer::take) gives what is there, and then none.
+    pub fn end(&self) {
+        self.0.engine.state().ended = true;
+        self.0.engine.ready.notify_waiters();
+    }
+
+    /// Lets nobody in or out any more and brings everything to the disk. What was taken and is not acknowledged
+    /// by now is delivered again after the next start. The folder is free for others when all [`Taken`] are gone.
+    pub async fn close(&self) {
+        let shared = Arc::clone(&self.0);
+        // Only a panic would be an error, and then there is nothing left to close.
+        let _ = tokio::task::spawn_blocking(move || shared.stop()).await;
+    }
+
+    /// What each lane holds, as far as that is known without reading files.
+    #[must_use]
+    pub fn summary(&self) -> Vec<LaneSummary> {
+        self.0.engine.summary()
+    }
+
+    /// What was found damaged since the buffer was opened.
+    #[must_use]
+    pub fn damage(&self) -> Vec<Damage> {
+        self.0.engine.damage.list()
+    }
+
+    /// The dead letters, oldest first.
+    ///
+    /// # Errors
+    /// `Retry` if files cannot be read.
+    pub async fn dead_letters(&self) -> Result<Vec<EntryInfo>, Error> {
+        self.blocking(|engine| engine.list(Lane::Dead)).await
+    }
+
+    /// One dead letter with its payload.
+    ///
+    /// # Errors
+    /// `NotFound` if it is gone, `Corrupt` if it is damaged, `Retry` if it cannot be read.
+    pub async fn dead_letter(&self, id: u64) -> Result<Content, Error> {
+        self.blocking(move |engine| engine.content(Lane::Dead, id)).await
+    }
+
+    /// Puts dead letters into the normal lane again, each of which then is no dead letter any more.
+    ///
+    /// # Errors
+    /// As of [`push`](Buffer::push) and [`dead_letter`](Buffer::dead_letter); those before are done.
+    pub async fn redrive(&self, ids: &[u64]) -> Result<(), Error> {
+        for id in ids {
+            let Content { payload, info } = self.dead_letter(*id).await?;
+            self.push(Lane::Normal, payload, info.records).await?;
+            self.0.engine.remove(Lane::Dead, &[*id]);
+        }
+        Ok(())
+    }
+
+    /// Removes dead letters; gives how many there were.
+    #[must_use]
+    pub fn remove_dead_letters(&self, ids: &[u64]) -> usize {
+        self.0.engine.remove(Lane::Dead, ids)
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Engine) -> crate::error::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let engine = Arc::clone(&self.0.engine);
+        let done = tokio::task::spawn_blocking(move || work(&engine)).await;
+        Ok(done.map_err(|_| Error::from(BufferError::Closed))??)
+    }
+}
+
+impl Shared {
+    /// Starts the thread, if it does not run.
+    fn start(&self) -> Result<(), BufferError> {
+        let mut thread = self.thread.lock();
+        if thread.is_some() || self.engine.state().closed {
+            return Ok(());
+        }
+        let engine = Arc::clone(&self.engine);
+        let run = move || {
+            let mut longest = engine.turn();
+            while engine.work.wait(longest) {
+                longest = engine.turn();
+            }
+            engine.close();
+        };
+        let named = std::thread::Builder::new().name("buffer".into());
+        *thread = Some(named.spawn(run).map_err(|source| BufferError::Thread { source })?);
+        Ok(())
+    }
+
+    fn stop(&self) {
+        let thread = self.thread.lock().take();
+        self.engine.work.stop();
+        match thread {
+            // A panic was told where it happened.
+            Some(thread) => drop(thread.join()),
+            None => self.engine.state().closed = true,
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

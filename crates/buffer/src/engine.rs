@@ -1,0 +1,428 @@
+//! The buffer without threads: everything happens when it is called, in the order of the calls.
+//!
+//! Owns: one turn of the work (let in, write, sync, tell, remove), and the books of taken entries.
+//! Does not own: when a turn is made (`buffer`), what lies where (`state`, `lane`).
+//! Invariant: whoever put something in is told so only when it is as safe as the policy says.
+//!
+//! Order of locks: `writer`, then `reads`, then `state`; never the other way.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use sawyer_disk::{Disk, Lock};
+use sawyer_model::{Error, RangeSet, SeqRange, Timestamp};
+use sawyer_telemetry::{Clock, Metrics};
+use tokio::sync::{Notify, oneshot};
+
+use crate::acks::{ACKS_DIR, AckLog, DoneSets, number_of};
+use crate::damage::DamageLog;
+use crate::entry::{ENTRY_FORMAT, Head, Lane, PAYLOAD_BYTES_MAX};
+use crate::error::{BufferError, Result};
+use crate::lane::{Content, Entry, LaneIndex};
+use crate::meters::Meters;
+use crate::settings::{BufferKind, BufferPlan, OnFull, SyncPolicy};
+use crate::signal::Signal;
+use crate::state::{Admission, Pending, State};
+use crate::write::Writer;
+
+/// The file whose lock keeps others out.
+const LOCK_FILE: &str = "lock";
+
+const SUFFIX: &str = ".buf";
+
+/// How much later than it was made an acknowledgement is synced, at most: entries acknowledged in this time are
+/// delivered again after a loss of power (not after the death of the process).
+const ACKS_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long after a refused write the next is tried, if nothing else happens.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Shortest wait between two turns that nobody asked for.
+const WAIT_MIN: Duration = Duration::from_millis(5);
+
+/// How often old entries are looked for.
+const AGE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A buffer.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) name: String,
+    pub(crate) disk: Option<Arc<dyn Disk>>,
+    pub(crate) plan: BufferPlan,
+    pub(crate) clock: Clock,
+    pub(crate) meters: Meters,
+    pub(crate) damage: DamageLog,
+    state: Mutex<State>,
+    writer: Mutex<Writer>,
+    /// Held while a file is read for its entries.
+    pub(crate) reads: Mutex<()>,
+    /// Something may be taken.
+    pub(crate) ready: Notify,
+    /// There is work for a turn.
+    pub(crate) work: Signal,
+    trouble: Mutex<Trouble>,
+    _lock: Option<Box<dyn Lock>>,
+}
+
+/// What was said already, so that it is said once.
+#[derive(Debug, Default)]
+struct Trouble {
+    full: bool,
+    failing: bool,
+}
+
+/// The path of a file of entries.
+pub(crate) fn path_of(lane: Lane, number: u64) -> PathBuf {
+    Path::new(lane.name()).join(format!("{number:020}{SUFFIX}"))
+}
+
+impl Engine {
+    /// Opens the buffer in the folder that is the root of `disk`. Nothing is written but missing folders.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        plan: BufferPlan,
+        clock: Clock,
+        metrics: &Metrics,
+        name: &str,
+    ) -> Result<Arc<Self>> {
+        let meters = Meters::new(metrics, name);
+        let on_disk = plan.kind == BufferKind::Disk;
+        let lock = if on_disk { Some(lock_folder(&*disk)?) } else { None };
+        let (acks, done) = if on_disk { AckLog::open(&*disk)? } else { Default::default() };
+        let now = clock.now();
+        let engine = Self {
+            name: name.to_owned(),
+            disk: on_disk.then_some(disk),
+            plan,
+            clock,
+            meters,
+            damage: DamageLog::default(),
+            state: Mutex::new(State::new(Default::default())),
+            writer: Mutex::new(Writer::new(acks, now)),
+            reads: Mutex::new(()),
+            ready: Notify::new(),
+            work: Signal::default(),
+            trouble: Mutex::new(Trouble::default()),
+            _lock: lock,
+        };
+        for (lane, done) in Lane::ALL.into_iter().zip(done) {
+            engine.open_lane(lane, done)?;
+        }
+        engine.meters.show(&engine.state());
+        Ok(Arc::new(engine))
+    }
+
+    /// Finds the files of a lane, and reads the last of them, which tells the next number.
+    fn open_lane(&self, lane: Lane, done: RangeSet) -> Result<()> {
+        let mut index = LaneIndex { done, ..LaneIndex::default() };
+        index.next_seq = index.done.iter().last().map_or(0, |range| range.end);
+        if let Some(disk) = &self.disk {
+            self.find_files(&**disk, lane, &mut index)?;
+        }
+        let last = index.files.last_key_value().map(|(number, _)| *number);
+        let first = index.files.first_key_value().map_or(index.next_seq, |(number, _)| *number);
+        // What lies in front of the first file was done, whoever remembers it.
+        index.done.insert(SeqRange::new(0, first));
+        *self.state().lane_mut(lane) = index;
+        if let Some(last) = last
+            && let Err(error) = self.scan(lane, last)
+        {
+            self.set_file_aside(lane, last, &error);
+        }
+        Ok(())
+    }
+
+    fn find_files(&self, disk: &dyn Disk, lane: Lane, index: &mut LaneIndex) -> Result<()> {
+        let failed = BufferError::disk("look through the buffer");
+        for entry in disk.read_dir(Path::new(lane.name())).map_err(&failed)? {
+            let Some(number) = number_of(&entry.name, SUFFIX) else { continue };
+            let path = path_of(lane, number);
+            let file = disk.open_read(&path).map_err(&failed)?;
+            // A file that cannot be read is noticed when its turn comes.
+            if let Some(version) = ENTRY_FORMAT.version_of(&*file, number).unwrap_or_default()
+                && version != ENTRY_FORMAT.version
+            {
+                return Err(BufferError::Newer { path, version, expected: ENTRY_FORMAT.version });
+            }
+            index.add_unscanned(number, entry.len);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Asks to be let in; the answer comes after a turn.
+    pub(crate) fn push(
+        &self,
+        lane: Lane,
+        origin: Lane,
+        content: Content,
+        records: u32,
+    ) -> Result<oneshot::Receiver<Result<(), Error>>> {
+        let bytes = content.payload.len();
+        if bytes > PAYLOAD_BYTES_MAX {
+            return Err(BufferError::TooLarge { bytes, max: PAYLOAD_BYTES_MAX });
+        }
+        let (done, told) = oneshot::channel();
+        let mut state = self.state();
+        if state.closed || state.ended && lane != Lane::Dead {
+            return Err(BufferError::Closed);
+        }
+        state.enqueue(lane, Pending { records, origin, content, done });
+        drop(state);
+        self.work.raise();
+        Ok(told)
+    }
+
+    /// Does all the work there is, and says when there will be more though nobody calls.
+    pub(crate) fn turn(&self) -> Option<Duration> {
+        let mut writer = self.writer.lock();
+        self.state().expire(&self.plan, self.clock.now());
+        while self.let_in(&mut writer) {}
+        self.sync_if_due(&mut writer, false);
+        self.remove_files();
+        self.save_acks(&mut writer, false);
+        self.settle();
+        self.next_turn(&writer)
+    }
+
+    /// Counts what was shed, and shows the state.
+    pub(crate) fn settle(&self) {
+        let mut state = self.state();
+        let shed = std::mem::take(&mut state.shed);
+        self.meters.show(&state);
+        drop(state);
+        for (lane, why, entry) in shed {
+            self.meters.shed(lane, why, entry.head.records, entry.bytes);
+        }
+    }
+
+    fn next_turn(&self, writer: &Writer) -> Option<Duration> {
+        let state = self.state();
+        let durable = self.plan.sync != SyncPolicy::Never;
+        let now = self.clock.now();
+        let until = |last: Timestamp, interval: Duration| interval.saturating_sub(now.since(last));
+        let waits = [
+            (state.has_pending() || state.has_unsaved(), RETRY_INTERVAL),
+            (
+                writer.has_unsynced() && self.plan.sync == SyncPolicy::Interval,
+                until(writer.synced, self.plan.sync_interval),
+            ),
+            (writer.acks.is_dirty() && durable, until(writer.acks_synced, ACKS_SYNC_INTERVAL)),
+            (self.plan.age_max.is_some(), AGE_INTERVAL),
+        ];
+        // A clock that stands still must not make the thread spin.
+        waits.into_iter().filter(|(applies, _)| *applies).map(|(_, wait)| wait.max(WAIT_MIN)).min()
+    }
+
+    /// Lets in one group; says whether it is worth while to ask again.
+    fn let_in(&self, writer: &mut Writer) -> bool {
+        let admission = self.state().admit(&self.plan);
+        match admission {
+            Admission::Nobody => false,
+            Admission::Scan(lane, file) => match self.scan(lane, file) {
+                Ok(()) => true,
+                Err(error) => self.note_scan_failure(lane, file, &error),
+            },
+            Admission::Group(lane, group) => self.commit(writer, lane, group),
+        }
+    }
+
+    fn commit(&self, writer: &mut Writer, lane: Lane, group: Vec<Pending>) -> bool {
+        let (first, now) = (self.state().lane(lane).next_seq, self.clock.now());
+        let heads: Vec<Head> =
+            group.iter().zip(first..).map(|(pending, seq)| head_of(pending, seq, now)).collect();
+        let mut written = self.write_group(writer, lane, &heads, &group);
+        if written.as_ref().is_err_and(|error| !error.is_full()) {
+            self.meters.failures.inc();
+            // The file was given up, so this is a new one.
+            written = self.write_group(writer, lane, &heads, &group);
+        }
+        match written {
+            Ok(places) => {
+                self.note_success();
+                self.publish(lane, heads, places, group);
+                true
+            }
+            Err(error) if error.is_full() => {
+                self.note_full(&error);
+                self.state().put_back(lane, group);
+                self.make_space(writer, lane)
+            }
+            Err(error) => {
+                self.note_failing(&error);
+                let error = Error::from(BufferError::disk("write to the buffer")(error));
+                for pending in group {
+                    let _ = pending.done.send(Err(Error::new(error.kind(), error.chain())));
+                }
+                true
+            }
+        }
+    }
+
+    fn publish(
+        &self,
+        lane: Lane,
+        heads: Vec<Head>,
+        places: Vec<Option<crate::entry::Place>>,
+        group: Vec<Pending>,
+    ) {
+        let mut state = self.state();
+        let mut told = Vec::with_capacity(group.len());
+        for ((head, place), pending) in heads.into_iter().zip(places).zip(group) {
+            let bytes = pending.content.entry_bytes();
+            let content = Some(pending.content);
+            if lane != Lane::Dead {
+                self.meters.pushed_records.inc_by(head.records.into());
+                self.meters.pushed_bytes.inc_by(bytes);
+            }
+            let entry = Entry { head, place, bytes, content, read_failures: 0, deliveries: 0 };
+            state.publish(&self.plan, lane, entry);
+            told.push(pending.done);
+        }
+        drop(state);
+        for done in told {
+            // Whoever stopped waiting does not need to know.
+            let _ = done.send(Ok(()));
+        }
+        self.ready.notify_waiters();
+    }
+
+    /// Gets space back on a full disk; says whether there is any.
+    fn make_space(&self, writer: &mut Writer, lane: Lane) -> bool {
+        self.end_idle_files(writer);
+        if self.remove_files() {
+            return true;
+        }
+        let sheds = lane == Lane::Dead || self.plan.on_full == OnFull::ShedOldest;
+        let from = if lane == Lane::Dead { Lane::Dead } else { Lane::Normal };
+        if !sheds || !self.state().shed_oldest_file(from) {
+            return false;
+        }
+        self.end_idle_files(writer);
+        self.remove_files()
+    }
+
+    /// Writes down what is done.
+    fn save_acks(&self, writer: &mut Writer, all: bool) {
+        let mut state = self.state();
+        let unsaved: DoneSets = Lane::ALL.map(|lane| std::mem::take(&mut state.lane_mut(lane).unsaved));
+        drop(state);
+        let Some(disk) = &self.disk else { return };
+        let durable = self.plan.sync != SyncPolicy::Never;
+        if unsaved.iter().any(|set| !set.is_empty()) {
+            let whole = || Lane::ALL.map(|lane| self.state().lane(lane).done.clone());
+            if let Err(error) = writer.acks.write(&**disk, whole, &unsaved, durable) {
+                self.note_acks_failure(&error);
+                let mut state = self.state();
+                for (lane, set) in Lane::ALL.into_iter().zip(&unsaved) {
+                    for range in set.iter() {
+                        state.lane_mut(lane).unsaved.insert(range);
+                    }
+                }
+                return;
+            }
+            if !self.state().has_pending() {
+                self.note_success();
+            }
+        }
+        let now = self.clock.now();
+        let due = all || is_due(writer.acks_synced, now, ACKS_SYNC_INTERVAL);
+        if durable && due && writer.acks.is_dirty() {
+            writer.acks_synced = now;
+            if let Err(error) = writer.acks.sync() {
+                self.note_acks_failure(&error);
+                // The next file begins with everything.
+                let mut state = self.state();
+                for lane in Lane::ALL {
+                    let first = state.lane(lane).done.iter().next();
+                    if let Some(range) = first {
+                        state.lane_mut(lane).unsaved.insert(range);
+                    }
+                }
+            }
+        }
+    }
+
+    fn note_acks_failure(&self, error: &sawyer_disk::Error) {
+        self.meters.failures.inc();
+        if error.is_full() { self.note_full(error) } else { self.note_failing(error) }
+    }
+
+    /// Lets nobody in or out any more, and brings everything to the disk.
+    pub(crate) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.refuse_pending();
+        drop(state);
+        self.ready.notify_waiters();
+        self.save();
+    }
+
+    /// Brings everything to the disk.
+    pub(crate) fn save(&self) {
+        let mut writer = self.writer.lock();
+        self.sync_if_due(&mut writer, true);
+        self.remove_files();
+        self.save_acks(&mut writer, true);
+        self.settle();
+    }
+
+    fn note_full(&self, error: &sawyer_disk::Error) {
+        self.meters.disk_full.set(1);
+        if !std::mem::replace(&mut self.trouble.lock().full, true) {
+            let on_full = self.plan.on_full;
+            tracing::error!(output = self.name, %on_full, %error, "the disk of the buffer is full");
+        }
+    }
+
+    pub(crate) fn note_failing(&self, error: &sawyer_disk::Error) {
+        if !std::mem::replace(&mut self.trouble.lock().failing, true) {
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            tracing::error!(output = self.name, %error, cause, "the buffer cannot be written");
+        }
+    }
+
+    fn note_success(&self) {
+        let trouble = std::mem::take(&mut *self.trouble.lock());
+        if trouble.full {
+            self.meters.disk_full.set(0);
+        }
+        if trouble.full || trouble.failing {
+            tracing::info!(output = self.name, "the buffer can be written again");
+        }
+    }
+}
+
+fn lock_folder(disk: &dyn Disk) -> Result<Box<dyn Lock>> {
+    let failed = BufferError::disk("make the folder of the buffer");
+    disk.create_dir_all(Path::new("")).map_err(&failed)?;
+    let lock = disk
+        .lock(Path::new(LOCK_FILE))
+        .map_err(|source| if source.is_locked() { BufferError::Locked { source } } else { failed(source) })?;
+    for folder in Lane::ALL.map(Lane::name).into_iter().chain([ACKS_DIR]) {
+        disk.create_dir_all(Path::new(folder)).map_err(&failed)?;
+    }
+    Ok(lock)
+}
+
+fn head_of(pending: &Pending, seq: u64, at: Timestamp) -> Head {
+    let len = |text: &str| u16::try_from(text.len()).expect("notes are cut when they are made");
+    Head {
+        seq,
+        at,
+        records: pending.records,
+        origin: pending.origin,
+        reason_len: len(&pending.content.note.reason),
+        detail_len: len(&pending.content.note.detail),
+    }
+}
+
+/// Whether something done last at `last` is due again. A clock that was set back makes it due.
+pub(crate) fn is_due(last: Timestamp, now: Timestamp, interval: Duration) -> bool {
+    now < last || now.since(last) >= interval
+}

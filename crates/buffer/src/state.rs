@@ -1,0 +1,306 @@
+//! All lanes of a buffer and those who wait to put something in, without any I/O.
+//!
+//! Owns: who is let in, who makes room, what is served from memory.
+//! Does not own: writing and reading (`write`, `read`).
+//! Invariant: the lanes that leave never hold more than the bound, save that one entry passes an empty buffer.
+
+use std::collections::VecDeque;
+
+use sawyer_model::{Error, Timestamp};
+use tokio::sync::oneshot;
+
+use crate::entry::{Lane, Place};
+use crate::lane::{Content, Entry, LaneIndex};
+use crate::settings::{BufferKind, BufferPlan, OnFull};
+
+/// Bytes that are written and synced together. More would make everybody in the group wait longer.
+const GROUP_BYTES_MAX: u64 = 16 << 20;
+
+/// Told when an entry is as safe as the policy says, or why it will not be.
+pub(crate) type Done = oneshot::Sender<Result<(), Error>>;
+
+/// An entry that wants to be let in.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) records: u32,
+    pub(crate) origin: Lane,
+    pub(crate) content: Content,
+    pub(crate) done: Done,
+}
+
+/// What has to be done before somebody can be let in, or taken.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// Write these.
+    Group(Lane, Vec<Pending>),
+    /// Find out what is in this file first.
+    Scan(Lane, u64),
+    /// Nobody waits, or there is no room.
+    Nobody,
+}
+
+/// Why an entry was let go of though nobody has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shed {
+    /// The buffer was full.
+    Full,
+    /// The disk was full.
+    DiskFull,
+    /// It waited too long.
+    Age,
+}
+
+/// What the lanes hold.
+#[derive(Debug)]
+pub(crate) struct State {
+    lanes: [LaneIndex; 3],
+    pending: [VecDeque<Pending>; 3],
+    /// Bytes of contents in memory that are also on disk.
+    cached_bytes: u64,
+    /// What was shed since somebody last asked.
+    pub(crate) shed: Vec<(Lane, Shed, Entry)>,
+    /// Nothing more is let in.
+    pub(crate) ended: bool,
+    /// Nothing more is let in or out.
+    pub(crate) closed: bool,
+}
+
+impl State {
+    pub(crate) fn new(lanes: [LaneIndex; 3]) -> Self {
+        let pending = [VecDeque::new(), VecDeque::new(), VecDeque::new()];
+        Self { lanes, pending, cached_bytes: 0, shed: Vec::new(), ended: false, closed: false }
+    }
+
+    pub(crate) fn lane(&self, lane: Lane) -> &LaneIndex {
+        &self.lanes[lane as usize]
+    }
+
+    pub(crate) fn lane_mut(&mut self, lane: Lane) -> &mut LaneIndex {
+        &mut self.lanes[lane as usize]
+    }
+
+    pub(crate) fn enqueue(&mut self, lane: Lane, pending: Pending) {
+        self.pending[lane as usize].push_back(pending);
+    }
+
+    /// Gives a group back that could not be written; it stays first.
+    pub(crate) fn put_back(&mut self, lane: Lane, group: Vec<Pending>) {
+        for pending in group.into_iter().rev() {
+            self.pending[lane as usize].push_front(pending);
+        }
+    }
+
+    pub(crate) fn has_pending(&self) -> bool {
+        self.pending.iter().any(|pending| !pending.is_empty())
+    }
+
+    /// Whether something is done that is not written down.
+    pub(crate) fn has_unsaved(&self) -> bool {
+        self.lanes.iter().any(|lane| !lane.unsaved.is_empty())
+    }
+
+    /// Drops all who wait to be let in; dropping tells them.
+    pub(crate) fn refuse_pending(&mut self) {
+        self.pending.iter_mut().for_each(VecDeque::clear);
+    }
+
+    /// Bytes that count against the bound that holds for a lane.
+    fn bytes_with(&self, lane: Lane) -> u64 {
+        match lane {
+            Lane::Dead => self.lane(Lane::Dead).bytes,
+            Lane::Urgent | Lane::Normal => self.lane(Lane::Urgent).bytes + self.lane(Lane::Normal).bytes,
+        }
+    }
+
+    /// The next group that is written together, urgent ones first. Sheds if that is the policy.
+    pub(crate) fn admit(&mut self, plan: &BufferPlan) -> Admission {
+        for lane in [Lane::Urgent, Lane::Dead, Lane::Normal] {
+            match self.admit_to(lane, plan) {
+                Admission::Nobody => {}
+                found => return found,
+            }
+        }
+        Admission::Nobody
+    }
+
+    fn admit_to(&mut self, lane: Lane, plan: &BufferPlan) -> Admission {
+        let (limit, sheds) = match lane {
+            Lane::Dead => (plan.dead_letters_max, true),
+            _ => (plan.limit(lane == Lane::Urgent), plan.on_full == OnFull::ShedOldest),
+        };
+        let mut group = Vec::new();
+        let mut group_bytes = 0;
+        // Whoever gave up waiting is left out.
+        self.pending[lane as usize].retain(|pending| !pending.done.is_closed());
+        while let Some(first) = self.pending[lane as usize].front() {
+            let bytes = first.content.entry_bytes();
+            let held = self.bytes_with(lane) + group_bytes;
+            let fits = held + bytes <= limit || held == 0;
+            if !group.is_empty() && (!fits || group_bytes + bytes > GROUP_BYTES_MAX) {
+                break;
+            }
+            if fits {
+                group_bytes += bytes;
+                group.extend(self.pending[lane as usize].pop_front());
+                continue;
+            }
+            if !sheds || !self.shedding_helps(lane, bytes, limit) {
+                return Admission::Nobody;
+            }
+            match self.make_room(lane) {
+                Room::Made => {}
+                Room::Scan(lane, file) => return Admission::Scan(lane, file),
+                Room::None => return Admission::Nobody,
+            }
+        }
+        if group.is_empty() { Admission::Nobody } else { Admission::Group(lane, group) }
+    }
+
+    /// Whether an entry would fit if everything were shed that may be: if not, nothing is lost for it.
+    fn shedding_helps(&self, lane: Lane, bytes: u64, limit: u64) -> bool {
+        let sheddable: u64 = shed_for(lane).iter().map(|lane| self.lane(*lane).sheddable_bytes()).sum();
+        let rest = self.bytes_with(lane) - sheddable;
+        rest == 0 || rest + bytes <= limit
+    }
+
+    /// Sheds one entry to make room in a lane.
+    fn make_room(&mut self, lane: Lane) -> Room {
+        for lane in shed_for(lane) {
+            let index = self.lane(*lane);
+            if let Some(file) = index.unscanned_before_next() {
+                return Room::Scan(*lane, file);
+            }
+            if let Some(seq) = index.waiting.first().copied() {
+                self.shed(*lane, seq, Shed::Full);
+                return Room::Made;
+            }
+        }
+        Room::None
+    }
+
+    /// Lets go of all that waits in the oldest file of a lane, so that the disk gets its space back.
+    pub(crate) fn shed_oldest_file(&mut self, lane: Lane) -> bool {
+        let index = self.lane(lane);
+        let Some(first) = index.oldest_waiting().and_then(|entry| entry.place) else { return false };
+        let seqs: Vec<u64> = index.waiting.iter().copied().collect();
+        for seq in seqs {
+            if self.lane(lane).entries[&seq].place.is_some_and(|place| place.file == first.file) {
+                self.shed(lane, seq, Shed::DiskFull);
+            }
+        }
+        true
+    }
+
+    /// Lets go of what waits for too long.
+    pub(crate) fn expire(&mut self, plan: &BufferPlan, now: Timestamp) {
+        let Some(age_max) = plan.age_max else { return };
+        for lane in [Lane::Urgent, Lane::Normal] {
+            while let Some(entry) =
+                self.lane(lane).oldest_waiting().filter(|e| now.since(e.head.at) > age_max)
+            {
+                let seq = entry.head.seq;
+                self.shed(lane, seq, Shed::Age);
+            }
+        }
+    }
+
+    fn shed(&mut self, lane: Lane, seq: u64, why: Shed) {
+        if let Some(entry) = self.finish(lane, seq) {
+            self.shed.push((lane, why, Entry { content: None, ..entry }));
+        }
+    }
+
+    /// Puts in what was written.
+    pub(crate) fn publish(&mut self, plan: &BufferPlan, lane: Lane, mut entry: Entry) {
+        if !self.may_cache(plan, &entry) {
+            entry.content = None;
+        }
+        self.cached_bytes += cached(&entry);
+        self.lane_mut(lane).publish(entry);
+    }
+
+    fn may_cache(&self, plan: &BufferPlan, entry: &Entry) -> bool {
+        plan.kind == BufferKind::Memory || self.cached_bytes + entry.bytes <= plan.memory_max
+    }
+
+    /// An entry is done.
+    pub(crate) fn finish(&mut self, lane: Lane, seq: u64) -> Option<Entry> {
+        let entry = self.lane_mut(lane).finish(seq)?;
+        self.cached_bytes -= cached(&entry);
+        Some(entry)
+    }
+
+    /// Marks an entry as taken; gives its content if that is in memory.
+    pub(crate) fn take(&mut self, lane: Lane, seq: u64) -> Option<Content> {
+        let index = self.lane_mut(lane);
+        index.stop_waiting(seq);
+        let entry = index.entries.get_mut(&seq)?;
+        entry.deliveries += 1;
+        if entry.place.is_none() {
+            return entry.content.clone();
+        }
+        let bytes = cached(entry);
+        let content = entry.content.take();
+        self.cached_bytes -= bytes;
+        content
+    }
+
+    /// An entry that was taken waits again, in its old place.
+    pub(crate) fn release(&mut self, plan: &BufferPlan, lane: Lane, seq: u64, content: Option<Content>) {
+        let cached_bytes = self.cached_bytes;
+        let index = self.lane_mut(lane);
+        index.start_waiting(seq);
+        let Some(entry) = index.entries.get_mut(&seq) else { return };
+        if entry.place.is_some() && entry.content.is_none() && cached_bytes + entry.bytes <= plan.memory_max {
+            entry.content = content;
+            let bytes = cached(entry);
+            self.cached_bytes += bytes;
+        }
+    }
+
+    /// Keeps what was read ahead for an entry that still waits.
+    pub(crate) fn keep_read(&mut self, lane: Lane, seq: u64, content: Content) {
+        let index = self.lane_mut(lane);
+        let waits = index.waiting.contains(&seq);
+        let Some(entry) = index.entries.get_mut(&seq).filter(|e| waits && e.content.is_none()) else {
+            return;
+        };
+        entry.content = Some(content);
+        let bytes = cached(entry);
+        self.cached_bytes += bytes;
+    }
+
+    /// Where an entry is now.
+    pub(crate) fn move_to(&mut self, lane: Lane, seq: u64, place: Place) {
+        let index = self.lane_mut(lane);
+        let Some(entry) = index.entries.get_mut(&seq) else { return };
+        let old = entry.place.replace(place);
+        if let Some(file) = old.and_then(|old| index.files.get_mut(&old.file)) {
+            file.live = file.live.saturating_sub(1);
+        }
+        if let Some(file) = index.files.get_mut(&place.file) {
+            file.live += 1;
+        }
+    }
+}
+
+/// Where room is made for a lane: of the normal ones the oldest; of urgent ones only for others.
+fn shed_for(lane: Lane) -> &'static [Lane] {
+    match lane {
+        Lane::Urgent => &[Lane::Normal, Lane::Urgent],
+        Lane::Normal => &[Lane::Normal],
+        Lane::Dead => &[Lane::Dead],
+    }
+}
+
+/// Whether room could be made.
+enum Room {
+    Made,
+    Scan(Lane, u64),
+    None,
+}
+
+/// Bytes that an entry counts against the memory for contents that are also on disk.
+fn cached(entry: &Entry) -> u64 {
+    if entry.content.is_some() && entry.place.is_some() { entry.bytes } else { 0 }
+}

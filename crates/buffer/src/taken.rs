@@ -1,0 +1,205 @@
+//! Entries on their way out.
+//!
+//! Owns: [`Taken`] and how the next one is found.
+//! Does not own: waiting for it (`buffer`).
+//! Invariant: a taken entry is done, or waits again; dropping it gives it back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sawyer_model::{Error, Timestamp};
+
+use crate::engine::Engine;
+use crate::entry::{Head, Lane, Note};
+use crate::error::{BufferError, Result};
+use crate::lane::Content;
+
+/// An entry that was taken, and the duty to say what became of it. Dropped, it waits again.
+#[derive(Debug)]
+pub struct Taken {
+    engine: Arc<Engine>,
+    lane: Lane,
+    head: Head,
+    deliveries: u32,
+    /// None only while it is read.
+    content: Option<Content>,
+    settled: bool,
+}
+
+/// What stands between the caller and the next entry.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Nothing.
+    Entry(Taken),
+    /// Files have to be read first.
+    Read(Reading),
+    /// Nothing waits.
+    Empty,
+    /// Nothing waits, and nothing will.
+    Over,
+}
+
+/// Reading that may block.
+#[derive(Debug)]
+pub(crate) enum Reading {
+    Scan(Arc<Engine>, Lane, u64),
+    Load(Taken),
+}
+
+impl Engine {
+    /// What is next.
+    pub(crate) fn next(self: &Arc<Self>) -> Next {
+        let mut state = self.state();
+        if state.closed {
+            return Next::Over;
+        }
+        state.expire(&self.plan, self.clock.now());
+        for lane in [Lane::Urgent, Lane::Normal] {
+            if let Some(file) = state.lane(lane).unscanned_before_next() {
+                return Next::Read(Reading::Scan(Arc::clone(self), lane, file));
+            }
+            let Some(entry) = state.lane(lane).oldest_waiting() else { continue };
+            let (head, deliveries) = (entry.head, entry.deliveries + 1);
+            let content = state.take(lane, head.seq);
+            drop(state);
+            if deliveries > 1 {
+                self.meters.redelivered.inc();
+            }
+            let engine = Arc::clone(self);
+            let ready = content.is_some();
+            let taken = Taken { engine, lane, head, deliveries, content, settled: false };
+            return if ready { Next::Entry(taken) } else { Next::Read(Reading::Load(taken)) };
+        }
+        let in_flight = state.lane(Lane::Urgent).in_flight() + state.lane(Lane::Normal).in_flight();
+        if state.ended && in_flight == 0 && !state.has_pending() { Next::Over } else { Next::Empty }
+    }
+
+    /// Ends what was taken.
+    fn finish(&self, lane: Lane, seq: u64) {
+        let mut state = self.state();
+        let finished = state.finish(lane, seq);
+        let ended = state.ended;
+        drop(state);
+        if let Some(entry) = finished {
+            self.meters.done_records.inc_by(entry.head.records.into());
+        }
+        self.work.raise();
+        if ended {
+            self.ready.notify_waiters();
+        }
+    }
+}
+
+impl Reading {
+    /// Reads; gives the entry if it was one that was read. None: ask again what is next.
+    pub(crate) fn run(self) -> Result<Option<Taken>> {
+        match self {
+            Self::Scan(engine, lane, file) => match engine.scan(lane, file) {
+                Ok(()) => Ok(None),
+                Err(error) if engine.note_scan_failure(lane, file, &error) => Ok(None),
+                Err(error) => Err(BufferError::disk("read from the buffer")(error)),
+            },
+            Self::Load(mut taken) => {
+                let loaded = taken.engine.load(taken.lane, taken.head.seq);
+                taken.settled = !matches!(loaded, Ok(Some(_)));
+                let Some((_, content)) = loaded? else {
+                    taken.engine.work.raise();
+                    return Ok(None);
+                };
+                taken.content = Some(content);
+                Ok(Some(taken))
+            }
+        }
+    }
+}
+
+impl Taken {
+    fn content(&self) -> &Content {
+        self.content.as_ref().expect("an entry is handed out with its content")
+    }
+
+    /// What was put in.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        &self.content().payload
+    }
+
+    /// How many records that is, as told when it was put in.
+    #[must_use]
+    pub fn records(&self) -> u32 {
+        self.head.records
+    }
+
+    /// When it was put in.
+    #[must_use]
+    pub fn pushed_at(&self) -> Timestamp {
+        self.head.at
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// Its number in its lane: larger ones were put in later. It keeps it over restarts.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.head.seq
+    }
+
+    /// How often it was taken since the buffer was opened, this time included.
+    #[must_use]
+    pub fn deliveries(&self) -> u32 {
+        self.deliveries
+    }
+
+    /// It is where it should be. Entries may be acknowledged in any order.
+    pub fn ack(mut self) {
+        self.settled = true;
+        self.engine.finish(self.lane, self.head.seq);
+    }
+
+    /// It could not be sent now. It waits again, in front of all that were put in later.
+    pub fn release(self) {}
+
+    /// The target refused it for good: makes it a dead letter, and ends it here. After an error it waits again.
+    ///
+    /// # Errors
+    /// The dead letter could not be written.
+    pub async fn dead_letter(self, reason: &str, detail: &str) -> Result<(), Error> {
+        let (payload, records) = (self.payload().clone(), self.head.records);
+        self.dead_letter_part(payload, records, reason, detail).await?;
+        self.ack();
+        Ok(())
+    }
+
+    /// The target refused a part of it for good, of which `payload` is told in the caller's own form: makes that
+    /// a dead letter. The entry itself stays taken; acknowledge it when the rest is done.
+    ///
+    /// # Errors
+    /// The dead letter could not be written.
+    pub async fn dead_letter_part(
+        &self,
+        payload: Bytes,
+        records: u32,
+        reason: &str,
+        detail: &str,
+    ) -> Result<(), Error> {
+        let content = Content { note: Note::new(reason, detail), payload };
+        let told = self.engine.push(Lane::Dead, self.lane, content, records)?;
+        told.await.unwrap_or_else(|_| Err(BufferError::Closed.into()))?;
+        self.engine.meters.dead_records.inc_by(records.into());
+        Ok(())
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
+        self.engine.state().release(&self.engine.plan, self.lane, self.head.seq, self.content.take());
+        self.engine.ready.notify_waiters();
+    }
+}

@@ -1,0 +1,5 @@
+mod common;
+mod faults;
+mod golden;
+mod model;
+mod power;

@@ -1,0 +1,319 @@
+//! Random work against a naive reference, on disk and in memory.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::common::{Rig, Told, is_in, small_plan};
+use crate::entry::{Lane, Note, OVERHEAD_BYTES};
+use crate::lane::Content;
+use crate::settings::{BufferKind, BufferPlan, OnFull};
+use crate::taken::Taken;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push(Lane, usize),
+    Take,
+    Ack(prop::sample::Index),
+    Release(prop::sample::Index),
+    Bury(prop::sample::Index),
+    Wait(u64),
+    Redrive(prop::sample::Index),
+    /// A new process; the old one closed, or was killed.
+    Restart {
+        killed: bool,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let lane = prop_oneof![3 => Just(Lane::Normal), 1 => Just(Lane::Urgent)];
+    let size = prop_oneof![6 => 0usize..400, 1 => 400usize..3000, 1 => Just(9000usize)];
+    let step = prop_oneof![
+        8 => (lane, size).prop_map(|(lane, size)| Step::Push(lane, size)),
+        6 => Just(Step::Take),
+        3 => any::<prop::sample::Index>().prop_map(Step::Ack),
+        2 => any::<prop::sample::Index>().prop_map(Step::Release),
+        1 => any::<prop::sample::Index>().prop_map(Step::Bury),
+        1 => (0u64..40).prop_map(Step::Wait),
+        1 => any::<prop::sample::Index>().prop_map(Step::Redrive),
+        1 => any::<bool>().prop_map(|killed| Step::Restart { killed }),
+    ];
+    prop::collection::vec(step, 1..80)
+}
+
+/// An entry, known by its text.
+#[derive(Clone, Debug, PartialEq)]
+struct Item {
+    text: Vec<u8>,
+    bytes: u64,
+    at: u64,
+    taken: bool,
+}
+
+/// What a buffer should be: lists in order, and nothing clever.
+struct Reference {
+    plan: BufferPlan,
+    now: u64,
+    lanes: BTreeMap<Lane, Vec<Item>>,
+    pending: BTreeMap<Lane, Vec<Item>>,
+    shed: i64,
+}
+
+impl Reference {
+    fn bytes(&self, lane: Lane) -> u64 {
+        let of = |lane: Lane| self.lanes[&lane].iter().map(|item| item.bytes).sum::<u64>();
+        if lane == Lane::Dead { of(lane) } else { of(Lane::Urgent) + of(Lane::Normal) }
+    }
+
+    fn lane(&mut self, lane: Lane) -> &mut Vec<Item> {
+        self.lanes.get_mut(&lane).unwrap()
+    }
+
+    fn shed_one(&mut self, lane: Lane, bytes: u64, limit: u64) -> bool {
+        let from: &[Lane] = match lane {
+            Lane::Urgent => &[Lane::Normal, Lane::Urgent],
+            Lane::Normal => &[Lane::Normal],
+            Lane::Dead => &[Lane::Dead],
+        };
+        let waiting = from.iter().flat_map(|from| &self.lanes[from]).filter(|item| !item.taken);
+        let rest = self.bytes(lane) - waiting.map(|item| item.bytes).sum::<u64>();
+        if rest > 0 && rest + bytes > limit {
+            return false;
+        }
+        for from in from {
+            let items = self.lane(*from);
+            if let Some(at) = items.iter().position(|item| !item.taken) {
+                items.remove(at);
+                self.shed += 1;
+                return true;
+            }
+        }
+        false
+    }
+
+    fn turn(&mut self) {
+        self.expire();
+        for lane in [Lane::Urgent, Lane::Dead, Lane::Normal] {
+            let limit = if lane == Lane::Dead {
+                self.plan.dead_letters_max
+            } else {
+                self.plan.limit(lane == Lane::Urgent)
+            };
+            let sheds = lane == Lane::Dead || self.plan.on_full == OnFull::ShedOldest;
+            while let Some(first) = self.pending[&lane].first().cloned() {
+                let held = self.bytes(lane);
+                if held + first.bytes <= limit || held == 0 {
+                    let item = Item { at: self.now, ..first };
+                    self.lane(lane).push(item);
+                    self.pending.get_mut(&lane).unwrap().remove(0);
+                } else if !(sheds && self.shed_one(lane, first.bytes, limit)) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn expire(&mut self) {
+        let Some(age_max) = self.plan.age_max.map(|age| age.as_secs()) else { return };
+        let now = self.now;
+        for lane in [Lane::Urgent, Lane::Normal] {
+            let items = self.lane(lane);
+            let before = items.len();
+            // As they are in order of age, the first that is young enough ends it.
+            items.retain(|item| item.taken || now - item.at <= age_max);
+            self.shed += (before - self.lanes[&lane].len()) as i64;
+        }
+    }
+
+    fn take(&mut self) -> Option<(Lane, Vec<u8>)> {
+        self.expire();
+        for lane in [Lane::Urgent, Lane::Normal] {
+            if let Some(item) = self.lane(lane).iter_mut().find(|item| !item.taken) {
+                item.taken = true;
+                return Some((lane, item.text.clone()));
+            }
+        }
+        None
+    }
+
+    fn find(&mut self, lane: Lane, text: &[u8]) -> &mut Item {
+        self.lane(lane).iter_mut().find(|item| item.text == text).unwrap()
+    }
+}
+
+struct Both {
+    rig: Option<Rig>,
+    model: Reference,
+    held: Vec<Taken>,
+    told: Vec<(Vec<u8>, Told)>,
+    count: u32,
+    shed_before: i64,
+}
+
+impl Both {
+    fn new(plan: &BufferPlan) -> Self {
+        let lanes = || Lane::ALL.map(|lane| (lane, Vec::new())).into_iter().collect::<BTreeMap<_, _>>();
+        let model = Reference { plan: plan.clone(), now: 0, lanes: lanes(), pending: lanes(), shed: 0 };
+        let rig = Some(Rig::new(plan.clone()));
+        Self { rig, model, held: Vec::new(), told: Vec::new(), count: 0, shed_before: 0 }
+    }
+
+    fn rig(&self) -> &Rig {
+        self.rig.as_ref().unwrap()
+    }
+
+    fn push(&mut self, lane: Lane, text: Vec<u8>) {
+        let content = Content { note: Note::default(), payload: text.clone().into() };
+        let bytes = (OVERHEAD_BYTES + text.len()) as u64;
+        self.told.push((text.clone(), self.rig().engine.push(lane, lane, content, 1).unwrap()));
+        self.model.pending.get_mut(&lane).unwrap().push(Item { text, bytes, at: 0, taken: false });
+    }
+
+    fn held(&mut self, at: &prop::sample::Index) -> Option<Taken> {
+        if self.held.is_empty() { None } else { Some(self.held.swap_remove(at.index(self.held.len()))) }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Push(lane, size) => {
+                self.count += 1;
+                let mut text = self.count.to_le_bytes().to_vec();
+                text.resize(4 + size, 7);
+                self.push(*lane, text);
+            }
+            Step::Take => {
+                let taken = self.rig().take();
+                let found = taken.as_ref().map(|taken| (taken.lane(), taken.payload().to_vec()));
+                assert_eq!(found, self.model.take());
+                self.held.extend(taken);
+            }
+            Step::Ack(at) => {
+                if let Some(taken) = self.held(at) {
+                    self.model.lane(taken.lane()).retain(|item| item.text != *taken.payload());
+                    taken.ack();
+                }
+            }
+            Step::Release(at) => {
+                if let Some(taken) = self.held(at) {
+                    self.model.find(taken.lane(), taken.payload()).taken = false;
+                    taken.release();
+                }
+            }
+            Step::Bury(at) => {
+                if let Some(taken) = self.held(at) {
+                    self.push(Lane::Dead, taken.payload().to_vec());
+                    self.model.lane(taken.lane()).retain(|item| item.text != *taken.payload());
+                    taken.ack();
+                }
+            }
+            Step::Wait(seconds) => {
+                self.rig().clock.advance(Duration::from_secs(*seconds));
+                self.model.now += seconds;
+            }
+            Step::Redrive(at) => self.redrive(at),
+            Step::Restart { killed } => self.restart(*killed),
+        }
+    }
+
+    fn redrive(&mut self, at: &prop::sample::Index) {
+        let list = self.rig().engine.list(Lane::Dead).unwrap();
+        if list.is_empty() {
+            return;
+        }
+        let at = at.index(list.len());
+        let text = self.rig().engine.content(Lane::Dead, list[at].id).unwrap().payload.to_vec();
+        assert_eq!(text, self.model.lanes[&Lane::Dead][at].text);
+        assert_eq!(self.rig().engine.remove(Lane::Dead, &[list[at].id]), 1);
+        self.model.lane(Lane::Dead).remove(at);
+        self.push(Lane::Normal, text);
+    }
+
+    /// Those in flight wait again; those who waited to be let in are gone with their process.
+    fn restart(&mut self, killed: bool) {
+        if self.model.plan.kind == BufferKind::Memory {
+            return;
+        }
+        self.turn();
+        self.told.clear();
+        self.shed_before += self.rig().number("sawyer_buffer_shed_records");
+        let rig = self.rig.take().unwrap();
+        if !killed {
+            rig.engine.close();
+        }
+        self.held.clear();
+        let disk = rig.disk.kill_process();
+        let rig = rig.reopen(disk).unwrap();
+        for lane in Lane::ALL {
+            rig.engine.list(lane).unwrap();
+        }
+        self.rig = Some(rig);
+        for items in self.model.lanes.values_mut() {
+            items.iter_mut().for_each(|item| item.taken = false);
+        }
+        self.model.pending.values_mut().for_each(Vec::clear);
+    }
+
+    fn turn(&mut self) {
+        self.rig().engine.turn();
+        self.model.turn();
+        let model = &self.model;
+        self.told.retain_mut(|(text, told)| {
+            let waits = model.pending.values().flatten().any(|item| item.text == *text);
+            assert_eq!(is_in(told), !waits, "told when it is in");
+            waits
+        });
+        for summary in self.rig().engine.summary() {
+            let items = &self.model.lanes[&summary.lane];
+            let bytes: u64 = items.iter().map(|item| item.bytes).sum();
+            assert_eq!((summary.entries, summary.bytes), (items.len(), bytes), "{}", summary.lane.name());
+        }
+        let shed = self.shed_before + self.rig().number("sawyer_buffer_shed_records");
+        assert_eq!(shed, self.model.shed);
+    }
+}
+
+fn check(plan: &BufferPlan, steps: &[Step]) {
+    let mut both = Both::new(plan);
+    for step in steps {
+        both.step(step);
+        both.turn();
+    }
+    both.step(&Step::Restart { killed: true });
+    both.held.clear();
+    for items in both.model.lanes.values_mut() {
+        items.iter_mut().for_each(|item| item.taken = false);
+    }
+    loop {
+        let expected = both.model.take();
+        let taken = both.rig().take();
+        assert_eq!(taken.as_ref().map(|taken| (taken.lane(), taken.payload().to_vec())), expected);
+        let Some(taken) = taken else { break };
+        both.model.lane(taken.lane()).retain(|item| item.text != *taken.payload());
+        taken.ack();
+        both.turn();
+    }
+    both.rig().engine.turn();
+    assert!(both.rig().engine.damage.list().is_empty());
+    if plan.kind == BufferKind::Disk {
+        for lane in [Lane::Normal, Lane::Urgent] {
+            assert!(both.rig().files(lane).len() <= 1, "files go when all in them is done");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn behaves_as_the_reference(
+        steps in steps(),
+        on_full in prop_oneof![Just(OnFull::Block), Just(OnFull::ShedOldest)],
+        age_max in prop_oneof![Just(None), Just(Some(Duration::from_secs(60)))],
+        memory_max in prop_oneof![Just(0), Just(600), Just(1 << 20)],
+    ) {
+        for kind in [BufferKind::Disk, BufferKind::Memory] {
+            check(&BufferPlan { kind, on_full, age_max, memory_max, dead_letters_max: 2000, ..small_plan() }, &steps);
+        }
+    }
+}
