@@ -193,7 +193,8 @@ fn write_float(number: f64, out: &mut Vec<u8>) {
     }
 }
 
-fn write_id(id: RecordId, out: &mut Vec<u8>) {
+/// Appends a record's name, without quotes.
+pub fn write_id(id: RecordId, out: &mut Vec<u8>) {
     for byte in id.source.0.to_be_bytes() {
         out.extend_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
     }

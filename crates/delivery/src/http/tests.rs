@@ -247,6 +247,23 @@ async fn trusts_the_authority_it_was_given_and_shows_its_certificate() {
     assert!(trouble.detail.contains("certificate"), "{}", trouble.detail);
 }
 
+#[tokio::test]
+async fn changed_certificates_are_read_again() {
+    let peer = tls_peer("server.pem");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    std::fs::copy(pem("client.pem"), &file).unwrap();
+    let url = format!("https://{}", peer.address());
+    let tls = TlsSettings { ca_file: Some(file.clone()), ..TlsSettings::default() };
+    let client = client(HttpSettings { tls, ..settings() }, &url);
+    assert_eq!(ask(&client, &url).await.unwrap_err().reason, "unreachable");
+    std::fs::copy(pem("ca.pem"), &file).unwrap();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::time::resume();
+    assert_eq!(ask(&client, &url).await.unwrap().status, 200);
+}
+
 #[test]
 fn files_that_cannot_be_used_are_named() {
     let missing = TlsSettings { ca_file: Some("/nowhere/ca.pem".into()), ..TlsSettings::default() };

@@ -5,8 +5,6 @@
 //! Invariant: no document is refused for its names alone: none is a name that Elasticsearch keeps for itself, has an
 //! empty part, or is said twice; and within a document no field is a value and an object at once.
 
-use std::io::Write;
-
 use sawyer_codec::{json_out, time::write_rfc3339};
 use sawyer_model::{RecordRef, Timestamp, ValueRef, names};
 
@@ -42,8 +40,11 @@ impl Form for Documents {
     fn write(&self, record: RecordRef<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"create\":{\"_index\":\"");
         self.index.write(record, out);
-        write!(out, "\",\"_id\":\"{}\"}}}}\n{{\"{TIME}\":", record.id())
-            .expect("writing to memory does not fail");
+        out.extend_from_slice(b"\",\"_id\":\"");
+        json_out::write_id(record.id(), out);
+        out.extend_from_slice(b"\"}}\n{\"");
+        out.extend_from_slice(TIME.as_bytes());
+        out.extend_from_slice(b"\":");
         write_time(record.timestamp(), out);
         out.extend_from_slice(b",\"observed\":");
         write_time(record.observed(), out);

@@ -3,6 +3,7 @@
 //! Invariant: it follows from the record alone, never from the time of sending, or a record that is sent again would
 //! be stored again. A name is always one that Elasticsearch accepts.
 
+use sawyer_codec::time::write_rfc3339;
 use sawyer_model::{RecordRef, Timestamp, ValueRef};
 
 /// Bytes of the longest name that Elasticsearch accepts.
@@ -87,9 +88,10 @@ impl IndexName {
 }
 
 fn write_date(time: Timestamp, len: usize, out: &mut Vec<u8>) {
-    let text = time.to_string();
-    let date = text.as_bytes().iter().take(len);
-    out.extend(date.map(|byte| if *byte == b'-' { b'.' } else { *byte }));
+    let start = out.len();
+    write_rfc3339(time, out);
+    out.truncate(start + len);
+    out[start..].iter_mut().filter(|byte| **byte == b'-').for_each(|byte| *byte = b'.');
 }
 
 fn write_field(value: Option<ValueRef<'_>>, start: usize, out: &mut Vec<u8>) {
