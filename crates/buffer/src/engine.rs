@@ -185,7 +185,12 @@ impl Engine {
         while self.let_in(&mut writer) {}
         self.sync_if_due(&mut writer, false);
         self.remove_files();
-        self.save_acks(&mut writer, false);
+        if self.save_acks(&mut writer, false).is_err_and(|error| error.is_full()) {
+            self.end_idle_files(&mut writer);
+            if self.remove_files() {
+                let _ = self.save_acks(&mut writer, false); // It was told, and the next turn tries again.
+            }
+        }
         self.settle();
         self.next_turn(&writer)
     }
@@ -307,25 +312,17 @@ impl Engine {
         self.remove_files()
     }
 
-    /// Writes down what is done.
-    fn save_acks(&self, writer: &mut Writer, all: bool) {
+    /// Writes down what is done, and syncs that if it is time or `all` is to be safe.
+    fn save_acks(&self, writer: &mut Writer, all: bool) -> sawyer_disk::Result<()> {
         let mut state = self.state();
         let unsaved: DoneSets = Lane::ALL.map(|lane| std::mem::take(&mut state.lane_mut(lane).unsaved));
         drop(state);
-        let Some(disk) = &self.disk else { return };
+        let Some(disk) = &self.disk else { return Ok(()) };
         let durable = self.plan.sync != SyncPolicy::Never;
         if unsaved.iter().any(|set| !set.is_empty()) {
             let whole = || Lane::ALL.map(|lane| self.state().lane(lane).done.clone());
-            if let Err(error) = writer.acks.write(&**disk, whole, &unsaved, durable) {
-                self.note_acks_failure(&error);
-                let mut state = self.state();
-                for (lane, set) in Lane::ALL.into_iter().zip(&unsaved) {
-                    for range in set.iter() {
-                        state.lane_mut(lane).unsaved.insert(range);
-                    }
-                }
-                return;
-            }
+            let written = writer.acks.write(&**disk, whole, &unsaved, durable);
+            written.inspect_err(|error| self.note_acks_failure(error, &unsaved))?;
             if !self.state().has_pending() {
                 self.note_success();
             }
@@ -334,23 +331,28 @@ impl Engine {
         let due = all || is_due(writer.acks_synced, now, ACKS_SYNC_INTERVAL);
         if durable && due && writer.acks.is_dirty() {
             writer.acks_synced = now;
-            if let Err(error) = writer.acks.sync() {
-                self.note_acks_failure(&error);
-                // The next file begins with everything.
-                let mut state = self.state();
-                for lane in Lane::ALL {
-                    let first = state.lane(lane).done.iter().next();
-                    if let Some(range) = first {
-                        state.lane_mut(lane).unsaved.insert(range);
-                    }
-                }
-            }
+            // The next file begins with everything.
+            writer.acks.sync().inspect_err(|error| {
+                let done = Lane::ALL.map(|lane| self.state().lane(lane).done.clone());
+                self.note_acks_failure(error, &done);
+            })?;
         }
+        Ok(())
     }
 
-    fn note_acks_failure(&self, error: &sawyer_disk::Error) {
+    fn note_acks_failure(&self, error: &sawyer_disk::Error, unsaved: &DoneSets) {
         self.meters.failures.inc();
-        if error.is_full() { self.note_full(error) } else { self.note_failing(error) }
+        if error.is_full() {
+            self.note_full(error);
+        } else {
+            self.note_failing(error);
+        }
+        let mut state = self.state();
+        for (lane, set) in Lane::ALL.into_iter().zip(unsaved) {
+            for range in set.iter() {
+                state.lane_mut(lane).unsaved.insert(range);
+            }
+        }
     }
 
     /// Lets nobody in or out any more, and brings everything to the disk.
@@ -368,7 +370,7 @@ impl Engine {
         let mut writer = self.writer.lock();
         self.sync_if_due(&mut writer, true);
         self.remove_files();
-        self.save_acks(&mut writer, true);
+        let _ = self.save_acks(&mut writer, true); // It was told, and what is forgotten is delivered again.
         self.settle();
     }
 

@@ -49,8 +49,6 @@ fn a_full_disk_holds_back_and_recovers_by_itself() {
         rig.engine.turn();
     }
     assert_eq!(seen, (0..12).collect::<Vec<_>>());
-    let unsaved = rig.engine.state().has_unsaved();
-    eprintln!("{unsaved} {:?} {:?}", rig.disk.space(), rig.disk.read_dir(Path::new("acks")));
     assert_eq!(rig.number("sawyer_buffer_disk_full"), 0);
     assert_eq!(rig.number("sawyer_buffer_shed_records"), 0);
 }
