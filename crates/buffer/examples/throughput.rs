@@ -35,7 +35,7 @@ async fn run(folder: PathBuf, what: &str, entry_bytes: usize, sync: SyncPolicy, 
     let plan = settings.check(&document.at(), &mut Problems::new()).expect("the settings are right");
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(folder).expect("the folder can be made"));
     let buffer = Buffer::open(disk, plan, Clock::system(), &Metrics::new(), "bench").expect("it opens");
-    let payload = Bytes::from((0..entry_bytes).map(|at| (at * 31 >> 3) as u8).collect::<Vec<_>>());
+    let payload = Bytes::from((0..entry_bytes).map(|at| ((at * 31) >> 3) as u8).collect::<Vec<_>>());
     let chunk = if read_back { BACKLOG_BYTES } else { 4 << 20 };
     let (ticks, start) = (cpu_ticks(), Instant::now());
     for _ in 0..TOTAL_BYTES / chunk {

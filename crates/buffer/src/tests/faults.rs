@@ -9,6 +9,7 @@ use sawyer_model::ErrorKind;
 use super::common::{Rig, Told, is_in, plan, small_plan};
 use crate::entry::{Lane, Note};
 use crate::inspect::Inspector;
+use crate::lane::Content;
 use crate::settings::{BufferPlan, OnFull, SyncPolicy};
 
 fn payload(number: u8) -> Vec<u8> {
@@ -300,4 +301,22 @@ fn old_entries_are_let_go_of_and_counted() {
     assert_eq!(rig.take().unwrap().payload()[0], 2, "1 is too old, 0 is being sent");
     assert_eq!(rig.number("sawyer_buffer_shed_records"), 1);
     held.ack();
+}
+
+#[test]
+fn what_was_refused_does_not_come_back_beside_what_followed() {
+    let rig = Rig::new(small_plan());
+    assert!(is_in(&mut rig.push(Lane::Normal, &payload(0))));
+    let operations = rig.disk.counts().operations;
+    // Written and not synced, and then no new file can be made.
+    rig.disk.fail_operation(operations + 2, Fault::Io);
+    rig.disk.fail_operation(operations + 3, Fault::Io);
+    let content = |number| Content { note: Note::default(), payload: payload(number).into() };
+    let mut told =
+        [1, 2].map(|number| rig.engine.push(Lane::Normal, Lane::Normal, content(number), 1).unwrap());
+    rig.engine.turn();
+    assert!(told.iter_mut().all(|told| told.try_recv().unwrap().is_err()));
+    assert!(is_in(&mut rig.push(Lane::Normal, &payload(3))));
+    let disk = rig.disk.kill_process();
+    assert_eq!(numbers(&rig.reopen(disk).unwrap()), [0, 3]);
 }
