@@ -74,6 +74,10 @@ fn check(
 }
 
 impl OutputPlan for BulkPlan {
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
         let Self { endpoints, index, settings: HttpOutputSettings { delivery, http, auth, own } } = *self;
         let client = deliver::client(http, auth, &endpoints, context)?;

@@ -59,6 +59,10 @@ fn check(
 }
 
 impl OutputPlan for HttpPlan {
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
         let Self { url, headers, settings: HttpOutputSettings { delivery, http, auth, own } } = *self;
         let client = deliver::client(http, auth, std::slice::from_ref(&url), context)?;

@@ -92,6 +92,12 @@ pub trait Step: Send {
 
 /// An output whose settings are right.
 pub trait OutputPlan: fmt::Debug + Send {
+    /// Whether it sends to somewhere that may be away for long, so that records wait for it on disk unless its
+    /// setting `buffer` says otherwise.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     /// Does what I/O is needed to start; starts nothing.
     ///
     /// # Errors

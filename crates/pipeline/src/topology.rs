@@ -3,8 +3,11 @@
 //! Owns: reading and checking the wiring ([`plan`]), and running it ([`running`]).
 //! Does not own: the settings of any component.
 
+mod buffered;
 pub mod plan;
 pub mod running;
+
+pub use sawyer_buffer::BufferSettings;
 
 pub use plan::{PipelineSettings, SECTIONS, TopologyPlan};
 pub use running::{Resources, Topology};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use sawyer_buffer::{BufferPlan, BufferSettings};
 use sawyer_config::{At, Problems, Setting, nearest, read_components, settings};
 
 use crate::component::{InputPlan, Kind, Kinds, OutputPlan, StepPlan};
@@ -28,7 +29,14 @@ settings! {
 pub struct TopologyPlan {
     pub(super) inputs: Vec<Named<Box<dyn InputPlan>>>,
     pub(super) pipelines: Vec<PipelinePlan>,
-    pub(super) outputs: Vec<Named<Box<dyn OutputPlan>>>,
+    pub(super) outputs: Vec<Named<BufferedOutput>>,
+}
+
+/// An output, and the buffer in front of it if it has one.
+#[derive(Debug)]
+pub(super) struct BufferedOutput {
+    pub(super) output: Box<dyn OutputPlan>,
+    pub(super) buffer: Option<BufferPlan>,
 }
 
 #[derive(Debug)]
@@ -51,9 +59,10 @@ impl TopologyPlan {
     pub fn read(at: &At<'_>, fallback: &At<'_>, kinds: &Kinds, problems: &mut Problems) -> Option<Self> {
         let before = problems.len();
         let section = |name: &str| at.get(name).or_else(|| fallback.get(name));
-        let inputs = section("inputs").map(|at| read_all(&at, &kinds.inputs, problems)).unwrap_or_default();
+        let inputs =
+            section("inputs").map(|at| read_all(&at, &kinds.inputs, read_kind, problems)).unwrap_or_default();
         let outputs =
-            section("outputs").map(|at| read_all(&at, &kinds.outputs, problems)).unwrap_or_default();
+            section("outputs").map(|at| read_outputs(&at, &kinds.outputs, problems)).unwrap_or_default();
         let mut pipelines = match at.get("pipelines") {
             Some(at) => read_pipelines(&at, kinds, &inputs, &outputs, problems),
             None => vec![whole_way(at, kinds, problems)],
@@ -103,7 +112,36 @@ impl<P> Default for Section<'_, P> {
     }
 }
 
-fn read_all<'a, P>(at: &At<'a>, kinds: &[Kind<P>], problems: &mut Problems) -> Section<'a, P> {
+/// The key of an output that is not the output's own.
+const BUFFER: &str = "buffer";
+
+fn read_outputs<'a>(
+    at: &At<'a>,
+    kinds: &[Kind<Box<dyn OutputPlan>>],
+    problems: &mut Problems,
+) -> Section<'a, BufferedOutput> {
+    let read = |kind: &Kind<Box<dyn OutputPlan>>, at: &At<'_>, problems: &mut Problems| {
+        let output = read_kind(kind, &at.without(&[BUFFER]), problems);
+        let buffer = match at.get(BUFFER) {
+            Some(at) => Some(BufferSettings::read(&at, problems)?.check(&at, problems)?),
+            None if output.as_ref()?.is_remote() => BufferSettings::default().check(at, problems),
+            None => None,
+        };
+        Some(BufferedOutput { output: output?, buffer })
+    };
+    read_all(at, kinds, read, problems)
+}
+
+fn read_kind<P>(kind: &Kind<P>, at: &At<'_>, problems: &mut Problems) -> Option<P> {
+    (kind.read)(at, problems)
+}
+
+fn read_all<'a, P, Q>(
+    at: &At<'a>,
+    kinds: &[Kind<P>],
+    read: impl Fn(&Kind<P>, &At<'_>, &mut Problems) -> Option<Q>,
+    problems: &mut Problems,
+) -> Section<'a, Q> {
     let known: Vec<&'static str> = kinds.iter().map(|kind| kind.name).collect();
     let mut section = Section::default();
     for (key, at) in at.entries() {
@@ -116,7 +154,7 @@ fn read_all<'a, P>(at: &At<'a>, kinds: &[Kind<P>], problems: &mut Problems) -> S
     }
     for component in read_components(at, &known, problems) {
         let kind = kinds.iter().find(|kind| kind.name == component.kind).expect("only known kinds are read");
-        if let Some(plan) = (kind.read)(&component.at, problems) {
+        if let Some(plan) = read(kind, &component.at, problems) {
             section.plans.push(Named { name: component.name, plan });
         }
     }

@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sawyer_buffer::Buffer;
 use sawyer_disk::Disk;
 use sawyer_model::{Error, Transfer};
 use sawyer_telemetry::{Clock, Counter, Health, Metrics};
 use tokio::task::JoinSet;
 
-use super::plan::{Named, PipelinePlan, TopologyPlan};
+use super::buffered;
+use super::plan::{BufferedOutput, Named, PipelinePlan, TopologyPlan};
 use crate::component::{Context, Input, Outlet, Output, Running, Step};
 use crate::queue::{QueueClosed, QueueReceiver, QueueSender, queue};
 use crate::stop::{Stop, Stopper};
@@ -42,9 +44,15 @@ pub struct Resources {
 pub struct Topology {
     inputs: Vec<Named<Box<dyn Input>>>,
     pipelines: Vec<Pipeline>,
-    outputs: Vec<Named<Box<dyn Output>>>,
+    outputs: Vec<Named<OpenOutput>>,
+    clock: Clock,
     metrics: Metrics,
     health: Health,
+}
+
+struct OpenOutput {
+    output: Box<dyn Output>,
+    buffer: Option<Buffer>,
 }
 
 struct Pipeline {
@@ -88,12 +96,24 @@ impl TopologyPlan {
             inputs.push(Named { name, plan });
         }
         Ok(Topology {
+            clock: resources.clock.clone(),
             inputs,
             pipelines,
             outputs,
             metrics: resources.metrics.clone(),
             health: resources.health.clone(),
         })
+    }
+}
+
+impl BufferedOutput {
+    fn open(self, context: &Context) -> Result<OpenOutput, Error> {
+        let output = self.output.open(context)?;
+        let open = |plan| {
+            let disk = context.state.sub("buffer");
+            Buffer::open(disk, plan, context.clock.clone(), &context.metrics, &context.name)
+        };
+        Ok(OpenOutput { output, buffer: self.buffer.map(open).transpose()? })
     }
 }
 
@@ -111,10 +131,17 @@ impl Topology {
         let (give_up, given_up) = Stopper::new();
         let mut tasks = JoinSet::new();
         let mut to_outputs = Vec::new();
-        for Named { name, plan: output } in self.outputs {
+        for Named { name, plan: OpenOutput { output, buffer } } in self.outputs {
             let (sender, receiver) = queue(OUTPUT_QUEUE_BYTES_MAX);
             spawn(&mut tasks, &self.health, "output", &name, output.run(receiver, given_up.clone()));
-            to_outputs.push((name, sender));
+            let Some(buffer) = buffer else {
+                to_outputs.push((name, sender));
+                continue;
+            };
+            let (into_buffer, waiting) = queue(OUTPUT_QUEUE_BYTES_MAX);
+            let lead = buffered::lead(waiting, buffer, sender, given_up.clone(), self.clock.clone());
+            spawn(&mut tasks, &self.health, "buffer of output", &name, Box::pin(lead));
+            to_outputs.push((name, into_buffer));
         }
         let mut to_pipelines = Vec::new();
         for Pipeline { plan, steps } in self.pipelines {

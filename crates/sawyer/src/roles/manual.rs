@@ -53,6 +53,8 @@ fn text() -> String {
     all(&mut text, "Inputs", &kinds.inputs);
     all(&mut text, "Steps", &kinds.steps);
     all(&mut text, "Outputs", &kinds.outputs);
+    section(&mut text, "`buffer` of an output", 2, &sawyer_pipeline::topology::BufferSettings::reference());
+    text.push_str("\nOutputs that send to other machines have a buffer on disk, others have none unless the key `buffer` is there.\n");
     text
 }
 

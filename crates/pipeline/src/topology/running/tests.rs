@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc;
 
@@ -165,10 +166,14 @@ fn plan(text: &str, kinds: &Kinds) -> Result<TopologyPlan, Problems> {
 
 async fn run(text: &str, bench: &Bench, stop_after_ms: u64) -> Result<(), Error> {
     let folder = tempfile::tempdir().unwrap();
+    run_in(folder.path(), text, bench, stop_after_ms).await
+}
+
+async fn run_in(folder: &Path, text: &str, bench: &Bench, stop_after_ms: u64) -> Result<(), Error> {
     let resources = Resources {
         clock: Clock::system(),
         metrics: Metrics::new(),
-        state: Arc::new(sawyer_disk::RealDisk::new(folder.path()).unwrap()),
+        state: Arc::new(sawyer_disk::RealDisk::new(folder).unwrap()),
         host_root: None,
         health: Health::new(),
     };
@@ -205,6 +210,25 @@ async fn an_output_that_fails_holds_back_its_share_and_nothing_else() {
     assert_eq!(outcomes, wanted.collect::<Vec<_>>());
     // The good one took all five, and the bad one its one.
     assert_eq!(bench.seen.lock().unwrap().len(), 6);
+}
+
+#[tokio::test]
+async fn what_is_in_a_buffer_is_acknowledged_and_delivered_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = bench();
+    let text = "inputs: {numbers: {count: 20}}\npipelines: {a: {steps: []}}\n\
+                outputs: {collect: {fail_after: 3, buffer: {kind: disk}}}";
+    let error = run_in(folder.path(), text, &first, 200).await.unwrap_err();
+    assert_eq!(error.chain(), "run output `collect`: the target is gone");
+    let outcomes: Vec<Outcome> = first.outcomes.try_iter().collect();
+    assert_eq!(outcomes, [Outcome::Durable; 20]);
+    assert_eq!(first.seen.lock().unwrap().len(), 3);
+    let second = bench();
+    let text = "inputs: {numbers: {count: 0}}\npipelines: {a: {steps: []}}\n\
+                outputs: {collect: {buffer: {kind: disk}}}";
+    run_in(folder.path(), text, &second, 200).await.unwrap();
+    let wanted: Vec<String> = (3..20).map(|n| n.to_string()).collect();
+    assert_eq!(*second.seen.lock().unwrap(), wanted);
 }
 
 fn check(text: &str) -> String {
