@@ -94,11 +94,17 @@ impl Role {
     }
 }
 
+/// The input that reads what the demo writes.
+#[cfg(feature = "server")]
+const DEMO_INPUT: &str = "demo";
+
 #[cfg(feature = "server")]
 fn demo_input(data: &Path) -> String {
     let folder = std::path::absolute(demo_folder(data)).unwrap_or_else(|_| demo_folder(data));
     let folder = sawyer_config::yaml_text(&folder.to_string_lossy());
-    format!("  demo: {{type: containers, pods: {folder}, links: null, docker: null, on_host: false}}\n")
+    format!(
+        "  {DEMO_INPUT}: {{type: containers, pods: {folder}, links: null, docker: null, on_host: false}}\n"
+    )
 }
 
 #[cfg(feature = "server")]
@@ -201,6 +207,8 @@ pub(crate) fn run(role: Role, common: &Common) -> Result<()> {
     let shared = Shared::default();
     let mut plan = read_with_overrides(role, common, &document, &shared)?;
     overrule(&mut plan.process.settings, common);
+    #[cfg(feature = "server")]
+    refuse_unread_demo(role, &plan)?;
     logs::start(&plan.process.settings.log).map_err(told)?;
     if let Some(root) = plan.process.settings.host_root.as_ref().filter(|root| !root.is_dir()) {
         tracing::warn!(host_root = %root.display(), "the node's file system is not there; no logs are found below it");
@@ -211,6 +219,19 @@ pub(crate) fn run(role: Role, common: &Common) -> Result<()> {
     // A thread that is stuck in a system call must not keep a stopped process alive.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     done
+}
+
+/// Inputs of the configuration's own leave out the one that reads the demo.
+#[cfg(feature = "server")]
+fn refuse_unread_demo(role: Role, plan: &RolePlan) -> Result<()> {
+    let read = plan.process.topology.input_names().any(|name| name == DEMO_INPUT);
+    if role == (Role::Up { demo: true }) && !read {
+        return Err(anyhow!(
+            "--demo: the configuration names its own inputs, so nothing would read what the demo writes; \
+             leave out --demo, or the section `inputs`"
+        ));
+    }
+    Ok(())
 }
 
 /// Takes as many open files as the process may have; a node has thousands of log files.

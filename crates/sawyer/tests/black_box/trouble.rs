@@ -246,3 +246,20 @@ fn an_oversized_body_is_refused_whole() {
     assert_eq!(answer["error"]["message"], "body: longer than 67108864 bytes");
     assert_eq!(sawyer.count("*"), 0);
 }
+
+#[test]
+fn what_would_be_silently_useless_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("sawyer.yaml");
+    fs::write(&config, "inputs: {ingest: {type: push}}\n").unwrap();
+    let (config, data) = (config.to_str().unwrap(), folder.path().join("data"));
+    let up = ["up", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
+    for (args, said) in [
+        (["--config", config, "--demo"].as_slice(), "nothing would read what the demo writes"),
+        (["--log", "debgu"].as_slice(), "log: expected `error`, `warn`"),
+        (["--listen", "localhost"].as_slice(), "expected an address and a port, such as 127.0.0.1:7280"),
+    ] {
+        let output = run(&[&up[..if args[0] == "--listen" { 1 } else { 5 }], args].concat());
+        assert!(!output.status.success() && text(&output.stderr).contains(said), "{}", text(&output.stderr));
+    }
+}
