@@ -1,14 +1,17 @@
 //! An image with busybox and nothing else, and a program in it that writes lines when it is told to.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use serde_json::Value;
 
 use crate::daemon::{bounded, output};
+use crate::harness::{SOON, Sawyer, pause};
 
 /// Writes all kinds of lines and ends.
 pub(crate) const EVERYTHING: &str = r#"
@@ -75,20 +78,34 @@ impl Numbers {
         self.count = to;
     }
 
-    /// Each number is there once, with the right stream and the whole line.
-    pub(crate) fn assert_all(&self, records: &[Value]) {
-        let mut numbers: Vec<u64> = Vec::new();
-        for record in records {
-            let number = record["number"].as_u64().unwrap_or_else(|| panic!("no number in {record}"));
-            assert_eq!(record["stream"], if number % 4 == 3 { "stderr" } else { "stdout" }, "{record}");
-            numbers.push(number);
+    /// Waits until every number is there once, with the right stream.
+    pub(crate) fn wait(&self, sawyer: &mut Sawyer, query: &str) {
+        let deadline = Instant::now() + SOON;
+        while sawyer.count(query) < self.count {
+            assert!(Instant::now() < deadline, "{}\n{}", self.difference(&sawyer.all(query)), sawyer.log());
+            pause();
         }
-        numbers.sort_unstable();
-        assert!(
-            numbers.iter().copied().eq(0..self.count),
-            "{} of {}: {numbers:?}",
-            numbers.len(),
-            self.count
-        );
+        let difference = self.difference(&sawyer.all(query));
+        assert!(difference.is_empty(), "{difference}\n{}", sawyer.log());
+    }
+
+    fn difference(&self, records: &[Value]) -> String {
+        let mut found: BTreeMap<u64, &Value> = BTreeMap::new();
+        let mut difference = String::new();
+        for record in records {
+            let number = record["number"].as_u64().unwrap_or(u64::MAX);
+            if record["stream"] != (if number % 4 == 3 { "stderr" } else { "stdout" }) || number >= self.count
+            {
+                difference += &format!("wrong: {record}\n");
+            }
+            if let Some(other) = found.insert(number, record) {
+                difference += &format!("twice: {other}\n       {record}\n");
+            }
+        }
+        let missing: Vec<u64> = (0..self.count).filter(|number| !found.contains_key(number)).collect();
+        if !missing.is_empty() {
+            difference += &format!("{} of {} are missing: {missing:?}\n", missing.len(), self.count);
+        }
+        difference
     }
 }
