@@ -98,7 +98,6 @@ impl Group {
             // Lines whose beginning was given out before: they stay together.
             b' ' | b'\t' => match line.trim_start() {
                 inner if inner.starts_with("at ") || inner.starts_with("... ") => Frames { open: false },
-                inner if inner.starts_with("File \"") => Python,
                 _ => return None,
             },
             _ if is_exception_head(line) || line.starts_with("Caused by: ") || is_ruby_frame(line) => {

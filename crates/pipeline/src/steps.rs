@@ -7,6 +7,7 @@
 
 pub mod condition;
 pub mod exec;
+pub mod fields;
 pub mod filter;
 pub mod mask;
 pub mod multiline;
@@ -30,6 +31,9 @@ pub fn kinds() -> Vec<Kind<Box<dyn StepPlan>>> {
         exec::kind(),
         multiline::kind(),
         mask::kind(),
+        fields::set_kind(),
+        fields::rename_kind(),
+        fields::remove_kind(),
     ]
 }
 

@@ -49,6 +49,8 @@ pub(super) fn surely(line: &str) -> Option<State> {
             Some(if *last == b':' { State::RustPanic } else { State::Frames { open: false } })
         }
         (b'p' | b'f' | b'u' | b'S', _) if is_go_panic(line) => Some(State::Panic),
+        // The rest of a traceback whose beginning was given out.
+        (b' ', _) if line.trim_start().starts_with("File \"") => Some(State::Python),
         (b'g', _) if is_goroutine(line) => Some(State::Goroutine),
         _ => None,
     }

@@ -127,7 +127,9 @@ fn stands_alone(text: &str, range: &Range<usize>) -> bool {
     };
     // A full stop ends a sentence.
     let stop = after == Some('.') && !text[range.end + 1..].starts_with(|c: char| c.is_ascii_alphanumeric());
-    !joins(before) && (stop || !joins(after))
+    // What follows a digit and a colon is a part of a time.
+    let time = before == Some(':') && text[..range.start - 1].ends_with(|c: char| c.is_ascii_digit());
+    !joins(before) && !time && (stop || !joins(after))
 }
 
 /// `900101-1234567`: a date, the century and sex, and until 2020 a check digit. Without the dash only with the
@@ -167,7 +169,7 @@ fn is_resident(number: &Number<'_>) -> bool {
 fn is_phone(number: &Number<'_>) -> bool {
     let Number { digits, groups, .. } = *number;
     if number.plus {
-        return (9..=15).contains(&digits.len());
+        return digits[0] != 0 && (9..=15).contains(&digits.len());
     }
     let mobile = digits[0] == 0 && digits[1] == 1 && matches!(digits[2], 0 | 1 | 6..=9);
     let grouped = groups.len() == 3 && groups[2] == 4 && matches!(groups[1], 3 | 4);

@@ -13,6 +13,7 @@ const WITH_SECRETS: &[&str] = &[
     "x-amz-security-token:",
     // Requests of real clients.
     "\"authorization\": \"Basic ",
+    "\"authorization\": \"ApiKey ",
     // The kubelet tells the default of a password.
     "--storage-driver-password=",
 ];
