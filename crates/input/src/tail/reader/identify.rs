@@ -2,6 +2,7 @@
 //!
 //! Invariant: one source has one reader at a time; further files with the same content wait.
 
+use std::borrow::Cow;
 use std::io;
 use std::os::unix::fs::FileExt;
 
@@ -21,6 +22,10 @@ const ALL: SeqRange = SeqRange::new(0, 1 << 62);
 
 /// Bytes before the end of a file in which the end of its last whole line is looked for.
 const LAST_LINE_BYTES: u64 = 64 << 10;
+
+/// Bytes in which the end of a file's first row is looked for. docker's have at most 16 KiB of the container's text,
+/// which escapes make six times as long, and labels. Of longer ones this much tells them apart.
+const ROW_BYTES_MAX: usize = 256 << 10;
 
 /// What is known of a file now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,12 +62,10 @@ impl Reader {
         let mut head = [0; HEAD_BYTES_MAX];
         let length = content.read_at(&mut head, 0)?;
         let head = &head[..length];
-        let end = memchr::memchr(b'\n', head);
-        let whole = end.is_some() || length == HEAD_BYTES_MAX || last || file.found.gzip;
-        if length == 0 || !whole {
+        let Some(first_line) = first_line(content, head, last || file.found.gzip)? else {
             return Ok(Identified::NotYet);
-        }
-        let first_line = &head[..end.unwrap_or(length)];
+        };
+        let first_line = &*first_line;
         let gzip_length = if file.found.gzip { Some(content.gzip_length()?) } else { None };
         let source = match self.resolve(id, &file.found, stat, head, first_line, gzip_length) {
             Ok(source) => source,
@@ -245,6 +248,24 @@ impl Reader {
         // A copy may hold what was not read.
         self.sweep_soon();
     }
+}
+
+/// The first line, as much of it as tells it from others; none if it has no end yet. docker writes the time at the
+/// end of a row, so all of the row is needed: pieces of long lines are often the same but for that.
+fn first_line<'a>(content: &mut Content, head: &'a [u8], last: bool) -> io::Result<Option<Cow<'a, [u8]>>> {
+    if let Some(end) = memchr::memchr(b'\n', head) {
+        return Ok(Some(Cow::Borrowed(&head[..end])));
+    }
+    let (full, whole) = (head.len() == HEAD_BYTES_MAX, !head.is_empty() && last);
+    if !full || head[0] != b'{' {
+        return Ok((full || whole).then_some(Cow::Borrowed(head)));
+    }
+    let mut row = vec![0; ROW_BYTES_MAX];
+    let length = content.read_at(&mut row, 0)?;
+    row.truncate(length);
+    let end = memchr::memchr(b'\n', &row);
+    row.truncate(end.unwrap_or(length));
+    Ok((end.is_some() || last || length == ROW_BYTES_MAX).then_some(Cow::Owned(row)))
 }
 
 /// Whether a file that was not looked at yet may be the one with this beginning; its inode alone may be used again.
