@@ -4,9 +4,10 @@
 //! Does not own: the words; each parser writes its own.
 //! Invariant: `offset` is a byte offset into the text that was parsed, at most its length.
 
-use std::fmt::Write;
-
 use unicode_segmentation::UnicodeSegmentation;
+
+/// Characters that are drawn on either side of the place; a line of megabytes shows nobody where it is wrong.
+const NEAR_MAX: usize = 100;
 
 /// A query that cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,12 +40,29 @@ impl QueryError {
         }
         let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
         let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
-        let indent: usize = text[start..at].graphemes(true).map(columns).sum();
-        let mut drawn = String::new();
-        let line = text[start..end].replace(['\t', '\r'], " ");
-        let _ = write!(drawn, "{line}\n{:indent$}^", "");
-        drawn
+        let (before, after) =
+            (around(text[start..at].graphemes(true).rev()), around(text[at..end].graphemes(true)));
+        let before: String = before.graphemes(true).rev().collect();
+        let indent = before.graphemes(true).map(columns).sum();
+        let mut drawn = before + &after;
+        drawn.push('\n');
+        drawn.extend(std::iter::repeat_n(' ', indent));
+        drawn.push('^');
+        drawn.replace(['\t', '\r'], " ")
     }
+}
+
+/// What is near the place, and a mark where more would follow.
+fn around<'a>(graphemes: impl Iterator<Item = &'a str>) -> String {
+    let mut near = String::new();
+    for (n, grapheme) in graphemes.enumerate() {
+        if n == NEAR_MAX {
+            near.push('…');
+            break;
+        }
+        near.push_str(grapheme);
+    }
+    near
 }
 
 /// How many columns a terminal gives to a character: two for those of East Asia, else one.
@@ -66,5 +84,13 @@ mod tests {
         assert_eq!(QueryError::new(6, "").caret("a:b\nc::d\ne"), "c::d\n  ^");
         assert_eq!(QueryError::new(7, "").caret("결제:)"), "결제:)\n     ^");
         assert_eq!(QueryError::new(99, "").caret(""), "\n^");
+    }
+
+    #[test]
+    fn of_a_long_line_the_place_is_drawn() {
+        let text = format!("{}:{}", "가".repeat(70_000), "b".repeat(70_000));
+        let drawn = QueryError::new(3 * 70_000, "").caret(&text);
+        let line = format!("…{}:{}…", "가".repeat(NEAR_MAX), "b".repeat(NEAR_MAX - 1));
+        assert_eq!(drawn, format!("{line}\n{}^", " ".repeat(1 + 2 * NEAR_MAX)));
     }
 }

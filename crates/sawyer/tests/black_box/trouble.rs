@@ -228,6 +228,10 @@ fn a_wrong_query_shows_its_place_and_costs_nobody_else() {
         let (status, answer) = sawyer.get(nothing, &[]);
         assert_eq!((status, &answer["error"]["kind"]), (404, &"not_found".into()), "{nothing}: {answer}");
     }
+    let long = serde_json::json!({"query": format!("{} level:", "a and ".repeat(20_000))}).to_string();
+    let (status, answer) = sawyer.post("/api/v1/count", long.as_bytes());
+    let caret = answer["error"]["caret"].as_str().unwrap();
+    assert!(status == 400 && caret.len() < 1000 && caret.ends_with('^'), "{caret}");
     let (status, answer) = sawyer.request("PUT", "/api/v1/search", &[], b"");
     assert!(status == 405 && answer.contains("/search does not take PUT"), "{answer}");
     let (status, answer) = sawyer.get("/api/v1/count", &[("q", "level: error")]);
