@@ -59,12 +59,30 @@ impl Buffer {
     /// [ended](Buffer::end).
     ///
     /// # Panics
-    /// For [`Lane::Dead`], which only [`Taken::dead_letter`] puts in.
+    /// For [`Lane::Dead`]; see [`push_dead_letter`](Buffer::push_dead_letter).
     pub async fn push(&self, lane: Lane, payload: Bytes, records: u32) -> Result<(), Error> {
         assert!(lane != Lane::Dead, "dead letters are made of taken entries");
         self.0.start()?;
         let content = lane::Content { note: Note::default(), payload };
         let told = self.0.engine.push(lane, lane, content, records)?;
+        told.await.unwrap_or_else(|_| Err(BufferError::Closed.into()))
+    }
+
+    /// Puts something among the dead letters that was not taken as it is: a part of an entry, made anew. It can be
+    /// looked at and sent again like any other.
+    ///
+    /// # Errors
+    /// As for [`push`](Buffer::push); an ended buffer takes dead letters until it is closed.
+    pub async fn push_dead_letter(
+        &self,
+        reason: &str,
+        detail: &str,
+        payload: Bytes,
+        records: u32,
+    ) -> Result<(), Error> {
+        self.0.start()?;
+        let content = lane::Content { note: Note::new(reason, detail), payload };
+        let told = self.0.engine.push(Lane::Dead, Lane::Normal, content, records)?;
         told.await.unwrap_or_else(|_| Err(BufferError::Closed.into()))
     }
 

@@ -11,11 +11,13 @@ use sawyer_config::{At, Problems, Reference, Setting, Settings, With};
 use sawyer_delivery::auth::AuthPlan;
 use sawyer_delivery::http::{Client, HttpSettings};
 use sawyer_delivery::{
-    Courier, DeliverySettings, Identity, Item, Limits, LoggedLetters, Origin, Outbox, Target, courier,
+    Courier, DeadLetters, DeliverySettings, Identity, Item, Limits, LoggedLetters, Origin, Outbox, Target,
+    courier,
 };
 use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome};
 use sawyer_pipeline::{Context, Output, QueueReceiver, Queued, Running, Stop};
 
+use crate::letters::BufferedLetters;
 use crate::report::Report;
 
 /// Bytes of the largest item that is tried at all. No target takes more; most take far less, and say so.
@@ -90,7 +92,11 @@ impl<T: Target<Payload = Bytes>, F: Form> Delivered<T, F> {
             metrics: context.metrics.clone(),
             health: context.health.clone(),
         };
-        let letters = Arc::new(LoggedLetters::new(context.clock.clone()));
+        let clock = context.clock.clone();
+        let letters: Arc<dyn DeadLetters> = match &context.buffer {
+            Some(buffer) => Arc::new(BufferedLetters::new(buffer.clone(), clock)),
+            None => Arc::new(LoggedLetters::new(clock)),
+        };
         let (outbox, courier) = courier(Arc::new(target), limits, identity, letters);
         Self { form: Arc::new(form), outbox, courier, report: Arc::new(Report::new(context)) }
     }

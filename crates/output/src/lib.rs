@@ -23,6 +23,7 @@ pub mod store;
 
 mod deliver;
 mod encode;
+mod letters;
 mod lines;
 mod report;
 

@@ -72,6 +72,7 @@ pub(crate) fn context(state: &SimDisk) -> Context {
         state: Arc::new(state.clone()) as Arc<dyn Disk>,
         host_root: None,
         health: Health::new(),
+        buffer: None,
     }
 }
 

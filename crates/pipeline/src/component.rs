@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use sawyer_buffer::Buffer;
 use sawyer_config::{At, Problems, Reference};
 use sawyer_disk::Disk;
 use sawyer_model::{Ack, Batch, Error, Transfer};
@@ -35,6 +36,8 @@ pub struct Context {
     pub host_root: Option<PathBuf>,
     /// Where it says that it is not ready, and why.
     pub health: Health,
+    /// The buffer in front of it, if it is an output that has one. There its dead letters go.
+    pub buffer: Option<Buffer>,
 }
 
 impl Context {

@@ -60,6 +60,7 @@ pub(crate) fn context(kind: &str) -> Context {
         state: Arc::new(sawyer_disk::SimDisk::new(1, sawyer_disk::SimSettings::default())),
         host_root: None,
         health: Health::new(),
+        buffer: None,
     }
 }
 

@@ -73,11 +73,11 @@ impl TopologyPlan {
             state: resources.state.sub(format!("{section}/{name}")),
             host_root: resources.host_root.clone(),
             health: resources.health.clone(),
+            buffer: None,
         };
         let mut outputs = Vec::new();
         for Named { name, plan } in self.outputs {
-            let plan =
-                plan.open(&context("outputs", &name)).map_err(|error| named("output", &name, error))?;
+            let plan = plan.open(context("outputs", &name)).map_err(|error| named("output", &name, error))?;
             outputs.push(Named { name, plan });
         }
         let mut pipelines = Vec::new();
@@ -107,13 +107,14 @@ impl TopologyPlan {
 }
 
 impl BufferedOutput {
-    fn open(self, context: &Context) -> Result<OpenOutput, Error> {
-        let output = self.output.open(context)?;
+    fn open(self, context: Context) -> Result<OpenOutput, Error> {
         let open = |plan| {
             let disk = context.state.sub("buffer");
             Buffer::open(disk, plan, context.clock.clone(), &context.metrics, &context.name)
         };
-        Ok(OpenOutput { output, buffer: self.buffer.map(open).transpose()? })
+        let buffer = self.buffer.map(open).transpose()?;
+        let output = self.output.open(&Context { buffer: buffer.clone(), ..context })?;
+        Ok(OpenOutput { output, buffer })
     }
 }
 
