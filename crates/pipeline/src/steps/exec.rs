@@ -55,9 +55,11 @@ settings! {
     /// Lets a program work on records. It reads one JSON object a line on its standard input, in the form in which
     /// the HTTP API shows records, and prints one line for each of them, in the same order: a JSON object, whose
     /// fields the record has from now on, or `null`, which drops the record. There is no way to make several records
-    /// of one. The record's `_id`, `observed` and stream (namespace, pod, container …) stay whatever it prints; a
-    /// name of the stream that is given another value says so for this record only. The program has to flush its
-    /// output after each line, at least when it waits for input. If it ends, it is started again, after a pause.
+    /// of one. The record's `observed` and stream (namespace, pod, container …) stay whatever it prints; a name of the
+    /// stream that is given another value says so for this record only. An answer without an `_id` is to the record
+    /// whose turn it is; one with another `_id` is to none, and the record counts as not worked on. The program has to
+    /// flush its output after each line, at least when it waits for input. If it ends, it is started again, after a
+    /// pause.
     pub struct ExecStepSettings {
         /// How long the program may take to read records, and to answer one, before it is killed and started again.
         #[range(Duration::from_millis(1)..=Duration::from_secs(3600))]
@@ -136,7 +138,7 @@ enum ExecError {
     Process(#[from] ProcessError),
     #[error("the program failed and is started again later")]
     Paused,
-    #[error("an answer is neither a JSON object nor `null`")]
+    #[error("an answer is neither a record in JSON nor `null`")]
     Answer(#[source] sawyer_codec::ndjson_in::NdjsonError),
     #[error(
         "an answer belongs to another record, so answers are out of step: expected={expected} found={found}"
@@ -268,7 +270,8 @@ impl Exec {
         {
             let on_error = self.plan.settings.on_error;
             let error: &dyn std::error::Error = error;
-            tracing::warn!(step = self.name, error, held_back, %on_error, "work on records by a program");
+            let cause = error.source().map(tracing::field::display);
+            tracing::warn!(step = self.name, error, cause, held_back, %on_error, "work on records by a program");
         }
         Answer::Failed
     }
