@@ -40,8 +40,10 @@ struct Hub {
 /// Whether there is a way in.
 #[derive(Clone, Debug, Default)]
 enum Way {
-    /// No input takes records, or it has ended.
+    /// No input of the kind is configured.
     #[default]
+    Absent,
+    /// The input has ended.
     Closed,
     /// An input was opened and will run in a moment.
     Opening,
@@ -75,13 +77,13 @@ impl PushHub {
     /// Hands in a batch and waits until it is known what became of it. Empty batches are durable at once.
     ///
     /// # Errors
-    /// `Retry` if there was no room for too long: nothing of the batch was taken. `Closed` if there is no input of
-    /// the kind `push`, or Sawyer is stopping: nothing was taken, or it was taken and its fate is not known.
+    /// `Retry` if there was no room for too long: nothing of the batch was taken. `Invalid` if there is no input of
+    /// the kind `push`. `Closed` if Sawyer is stopping: nothing was taken, or it was taken and its fate is not known.
     pub async fn push(&self, batch: Batch) -> Result<Outcome, Error> {
         if batch.is_empty() {
             return Ok(Outcome::Durable);
         }
-        let door = self.door().await.ok_or_else(closed)?;
+        let door = self.door().await?;
         let reported = self.send(&door, batch).await?;
         drop(door);
         reported.await.map_err(|_| closed())
@@ -116,12 +118,17 @@ impl PushHub {
     }
 
     /// The way in; waits for one that is about to open.
-    async fn door(&self) -> Option<Door> {
+    async fn door(&self) -> Result<Door, Error> {
         let mut way = self.0.door.subscribe();
-        let settled = way.wait_for(|way| !matches!(way, Way::Opening)).await.ok()?;
+        let settled = way.wait_for(|way| !matches!(way, Way::Opening)).await.map_err(|_| closed())?;
         match &*settled {
-            Way::Open(door) => Some(door.clone()),
-            _ => None,
+            Way::Open(door) => Ok(door.clone()),
+            Way::Absent => {
+                let message =
+                    "this process takes no pushed records: its configuration has no input of the kind `push`";
+                Err(Error::new(ErrorKind::Invalid, message))
+            }
+            Way::Closed | Way::Opening => Err(closed()),
         }
     }
 }
@@ -151,7 +158,7 @@ struct Push {
 
 impl InputPlan for Push {
     fn open(self: Box<Self>, _: &Context) -> Result<Box<dyn Input>, Error> {
-        if !matches!(*self.hub.0.door.borrow(), Way::Closed) {
+        if matches!(*self.hub.0.door.borrow(), Way::Opening | Way::Open(_)) {
             return Err(Error::new(
                 ErrorKind::Invalid,
                 "another input of the kind `push` takes all that is pushed",

@@ -83,3 +83,15 @@ fn a_request_repeated_under_its_key_stores_nothing_twice() {
     let (status, answer) = sawyer.request("POST", "/api/v1/ingest", &headers, b"{\"message\":\"other\"}");
     assert_eq!((status, sawyer.count("other")), (200, 1), "{answer}");
 }
+
+#[test]
+fn a_process_without_the_input_for_it_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("sawyer.yaml");
+    fs::write(&config, "inputs: {containers: }\n").unwrap();
+    let (config, data) = (config.to_str().unwrap(), folder.path().join("data"));
+    let sawyer = Sawyer::start("server", &["--config", config, "--data", data.to_str().unwrap()]);
+    let (status, answer) = sawyer.post("/api/v1/ingest", b"{\"message\":1}");
+    assert_eq!(status, 400, "{answer}");
+    assert!(answer["error"]["message"].as_str().unwrap().contains("no input of the kind `push`"), "{answer}");
+}
