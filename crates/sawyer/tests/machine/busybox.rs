@@ -54,6 +54,14 @@ pub(crate) fn image(folder: &Path) -> PathBuf {
     tar
 }
 
+/// Takes numbers from the same pipe, and writes a line of 100 KB for each.
+pub(crate) const LONG: &str = r#"
+exec 3<>/control/commands
+while read i <&3; do
+    printf "long $i "; head -c 102400 /dev/zero | tr '\0' x; echo
+done
+"#;
+
 /// The outer end of [`NUMBERED`].
 pub(crate) struct Numbers {
     commands: File,
@@ -71,10 +79,15 @@ impl Numbers {
         Self { commands, folder, count: 0 }
     }
 
+    /// Passes on a command as it is.
+    pub(crate) fn command(&mut self, command: &str) {
+        writeln!(self.commands, "{command}").unwrap();
+    }
+
     /// Has the container write this many more lines, and does not wait for them.
     pub(crate) fn write(&mut self, count: u64) {
         let to = self.count + count;
-        writeln!(self.commands, "{} {to}", self.count).unwrap();
+        self.command(&format!("{} {to}", self.count));
         self.count = to;
     }
 
