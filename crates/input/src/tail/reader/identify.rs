@@ -233,6 +233,26 @@ impl Reader {
         Ok(false)
     }
 
+    /// A rotated file that was closed may have been removed, and its inode and its name be those of a younger one
+    /// by now.
+    pub(super) fn forget_if_another(&mut self, id: FileId, file: &mut TailFile) -> io::Result<()> {
+        let Some(known) = &file.known else { return Ok(()) };
+        let content = file.content.as_mut().expect("it was opened");
+        let mut head = [0; HEAD_BYTES_MAX];
+        let length = content.read_at(&mut head, 0)?;
+        if known.head.matches(&head[..length]) {
+            return Ok(());
+        }
+        let source = known.source;
+        self.flush_file(file);
+        file.known = None;
+        file.caught_up = false;
+        if self.by_source.get(&source) == Some(&id) {
+            self.by_source.remove(&source);
+        }
+        Ok(())
+    }
+
     /// What the file held is gone; what it holds now is another source.
     pub(super) fn supersede(&mut self, id: FileId, file: &mut TailFile) {
         self.meters.truncations.inc();

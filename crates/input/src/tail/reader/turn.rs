@@ -93,8 +93,12 @@ impl Reader {
     }
 
     fn read(&mut self, id: FileId, file: &mut TailFile) -> io::Result<Step> {
+        let was_closed = file.content.is_none();
         self.open(file)?;
         file.used = Instant::now();
+        if was_closed && !file.is_live() {
+            self.forget_if_another(id, file)?;
+        }
         let content = file.content.as_mut().expect("it was opened");
         let stat = content.stat()?;
         if stat.inode != file.found.stat.inode {
