@@ -118,7 +118,7 @@ impl Node {
             state: Arc::new(RealDisk::new(self.state.path()).unwrap()),
             host_root: Some(self.root.path().to_owned()),
             health: Health::new(),
-        buffer: None,
+            buffer: None,
         };
         let input = plan.open(&context).unwrap();
         let (sender, mut receiver) = queue(8 << 20);

@@ -263,6 +263,13 @@ async fn run_pipeline(from: QueueReceiver, steps: Vec<Box<dyn Step>>, to: Vec<Ex
 async fn pass(mut from: QueueReceiver, mut chain: Chain, to: Vec<Exit>) {
     loop {
         let mut out = Vec::new();
+        // A queue that is never empty must not keep a step from waking.
+        if chain.wake_at().is_some_and(|due| due <= Instant::now()) {
+            chain.wake(&mut out);
+            if hand_over(std::mem::take(&mut out), &to).await.is_err() {
+                return;
+            }
+        }
         let next = match chain.wake_at() {
             Some(at) => tokio::select! {
                 biased;
