@@ -6,7 +6,6 @@
 #[path = "../black_box/harness.rs"]
 mod harness;
 
-#[allow(dead_code, reason = "tests of several engines share it")]
 #[allow(dead_code, reason = "not every test needs all programs in it")]
 #[path = "../machine/busybox.rs"]
 mod busybox;
