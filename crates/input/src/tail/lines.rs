@@ -310,6 +310,13 @@ impl Assembler {
     }
 
     fn push(&mut self, voice: Voice, piece: &Piece<'_>, speaker: &mut Speaker, sink: &mut Sink<'_>) {
+        // Docker gives all pieces of a line the time of the first one. What was carried over from another file and has
+        // another time is another line, whose rest was rotated away.
+        let held_since = self.joiners[voice as usize].held_since();
+        let other = held_since.is_some_and(|since| since != piece.timestamp);
+        if self.form == Form::Docker && other && self.carried[voice as usize].is_some() {
+            self.flush(speaker, sink);
+        }
         if let Some(joined) = self.joiners[voice as usize].push(piece) {
             self.emit(voice, &joined, speaker, sink);
         }
@@ -321,16 +328,27 @@ impl Assembler {
         if carried.is_none() && durable(&line.range) && line.covered.iter().all(durable) {
             return;
         }
-        if let Some(Carried { source, ranges }) = carried {
-            for range in ranges {
-                sink.batch.cover(source, range);
+        let mut source = self.source;
+        let alone;
+        let line = match carried {
+            // Nothing of it lies in this file, so it is a record of the file before.
+            Some(Carried { source: before, mut ranges }) if line.range.is_empty() && !ranges.is_empty() => {
+                source = before;
+                let range = ranges.pop().expect("there is one");
+                alone = Joined { range, covered: ranges, ..line.clone() };
+                &alone
             }
-        }
+            Some(Carried { source: before, ranges }) => {
+                ranges.into_iter().for_each(|range| sink.batch.cover(before, range));
+                line
+            }
+            None => line,
+        };
         let malformed = voice == Voice::Unknown && self.form != Form::Plain;
         sink.counts.malformed += u64::from(malformed);
         sink.counts.cut += u64::from(line.cut.is_some());
         let stream = sink.batch.add_stream(speaker.stream(voice));
-        let head = LineHead { source: self.source, observed: sink.observed, stream, malformed };
+        let head = LineHead { source, observed: sink.observed, stream, malformed };
         sink.writer.write(sink.batch, head, line);
     }
 }

@@ -116,6 +116,43 @@ fn a_line_goes_on_in_the_next_file() {
     assert_eq!(older.range, SeqRange::new(0, text.len() as u64));
 }
 
+fn docker(second: u32, log: &str) -> String {
+    format!("{{\"log\":\"{log}\",\"stream\":\"stdout\",\"time\":\"2026-11-20T09:00:{second:02}Z\"}}\n")
+}
+
+#[test]
+fn lines_of_other_times_are_not_glued_together() {
+    let mut older = bench(Form::Docker, 1000);
+    let text = docker(1, "rest was rotated away");
+    older.with(|assembler, speaker, sink| {
+        assembler.take(text.as_bytes(), 0, false, speaker, sink);
+    });
+    let mut newer = bench(Form::Docker, 1000);
+    newer.assembler = Assembler::new(SourceId(10), Form::Docker, 1000);
+    newer.assembler.resume(older.assembler.take_held());
+    newer.feed([docker(2, "another "), docker(2, "line\\n")].concat().as_bytes(), 4096);
+    assert_eq!(newer.messages(), ["rest was rotated away", "another line"]);
+    let first = newer.batch.get(0);
+    assert_eq!((first.source(), first.range()), (SOURCE, SeqRange::new(0, text.len() as u64)));
+    assert_eq!(newer.batch.get(1).source(), SourceId(10));
+}
+
+#[test]
+fn what_nobody_goes_on_with_belongs_to_the_file_where_it_lies() {
+    let mut older = bench(Form::Cri, 1000);
+    let text = cri("stdout", "P", "last words");
+    older.with(|assembler, speaker, sink| {
+        assembler.take(text.as_bytes(), 0, false, speaker, sink);
+    });
+    let mut newer = bench(Form::Cri, 1000);
+    newer.assembler = Assembler::new(SourceId(10), Form::Cri, 1000);
+    newer.assembler.resume(older.assembler.take_held());
+    newer.feed(cri("stderr", "F", "x").as_bytes(), 4096);
+    assert_eq!(newer.messages(), ["x", "last words"]);
+    let last = newer.batch.get(1);
+    assert_eq!((last.source(), last.range()), (SOURCE, SeqRange::new(0, text.len() as u64)));
+}
+
 #[test]
 fn a_malformed_line_takes_the_time_of_the_line_before() {
     let mut bench = bench(Form::Cri, 1000);
