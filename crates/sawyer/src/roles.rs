@@ -14,7 +14,9 @@ use sawyer_agent::{ProcessPlan, http};
 use sawyer_config::{At, Document, Problems};
 use sawyer_disk::{Disk, RealDisk};
 use sawyer_input::PushHub;
-use sawyer_pipeline::{Kinds, Stop, Stopper};
+#[cfg(feature = "server")]
+use sawyer_pipeline::Stop;
+use sawyer_pipeline::{Kinds, Stopper};
 use sawyer_telemetry::{Clock, Health, Metrics, logs};
 
 use crate::args::{Common, RoleName};
@@ -61,20 +63,20 @@ impl Role {
     }
 
     /// Whether it has the embedded store, and with it the API of questions and the UI.
+    #[cfg(feature = "server")]
     fn stores(self) -> bool {
         match self {
-            #[cfg(feature = "server")]
             Self::Up { .. } | Self::Server => true,
-            #[cfg(feature = "server")]
-            Self::Gateway => false,
-            Self::Agent => false,
+            Self::Gateway | Self::Agent => false,
         }
     }
 
     /// The inputs and outputs that hold where the configuration has none.
     fn defaults(self, data: &Path) -> String {
         const COLLECT: &str = include_str!("roles/defaults-collect.yaml");
+        #[cfg(feature = "server")]
         const RECEIVE: &str = "  ingest: {type: push}\n";
+        #[cfg(feature = "server")]
         const STORE: &str = "outputs:\n  store:\n";
         match self {
             #[cfg(feature = "server")]
