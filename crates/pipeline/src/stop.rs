@@ -25,15 +25,6 @@ impl Stopper {
 }
 
 impl Stop {
-    /// A signal that is never given.
-    #[must_use]
-    pub fn never() -> Self {
-        let (sender, receiver) = watch::channel(false);
-        // Whoever waits keeps waiting as long as the sender lives, so it has to live for ever.
-        std::mem::forget(sender);
-        Self(receiver)
-    }
-
     /// Whether it was given.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
@@ -69,6 +60,5 @@ mod tests {
         drop(stopper);
         stop.stopped().await;
         assert!(stop.is_stopped());
-        assert!(!Stop::never().is_stopped());
     }
 }
