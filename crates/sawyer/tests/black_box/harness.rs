@@ -105,6 +105,10 @@ impl Sawyer {
             thread::yield_now();
         };
         let took = start.elapsed();
+        // What it said last may still be on its way: the thread that reads ends with the pipe.
+        while let Ok(line) = self.log.recv_timeout(SOON.saturating_sub(start.elapsed())) {
+            self.seen.push(line);
+        }
         (took, status, self.log())
     }
 
