@@ -14,11 +14,9 @@ pub(super) fn check(packages: &[Package], files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut taken = BTreeSet::new();
     for package in packages {
-        let folder = format!("crates/{}/", package.folder);
-        let sources: Vec<&File> = files
-            .iter()
-            .filter(|file| file.path.starts_with(&folder) && file.path.ends_with(".rs"))
-            .collect();
+        let folder = package.manifest.trim_end_matches("Cargo.toml");
+        let sources: Vec<&File> =
+            files.iter().filter(|file| file.path.starts_with(folder) && file.path.ends_with(".rs")).collect();
         for name in &package.dependencies {
             taken.insert(name.as_str());
             let module = name.replace('-', "_");
