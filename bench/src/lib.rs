@@ -56,8 +56,7 @@ fn cpu_of(stat: &str) -> Option<Duration> {
     // The name stands in brackets and may hold anything, also brackets and spaces.
     let (_, rest) = stat.rsplit_once(") ")?;
     // Fields 14 to 17 of the line: utime, stime, cutime, cstime. `rest` begins with field 3.
-    let ticks: u64 =
-        rest.split(' ').skip(11).take(4).map(|field| field.parse::<u64>()).sum::<Result<_, _>>().ok()?;
+    let ticks: u64 = rest.split(' ').skip(11).take(4).map(str::parse::<u64>).sum::<Result<_, _>>().ok()?;
     Some(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
 }
 
