@@ -1,0 +1,80 @@
+{{/* Names, labels, the image, versions of APIs. */}}
+
+{{- define "sawyer.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 43 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Shortened so that the longest suffix and a pod's ordinal still fit into 63 characters. */}}
+{{- define "sawyer.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 43 | trimSuffix "-" }}
+{{- else if contains (include "sawyer.name" .) .Release.Name }}
+{{- .Release.Name | trunc 43 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "sawyer.name" .) | trunc 43 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* Takes (dict "root" $ "component" "agent"), as most of what follows does. */}}
+{{- define "sawyer.selector" -}}
+app.kubernetes.io/name: {{ include "sawyer.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "sawyer.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{ include "sawyer.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- end }}
+
+{{- define "sawyer.meta" -}}
+name: {{ include "sawyer.fullname" .root }}-{{ .component }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "sawyer.labels" . | nindent 2 }}
+{{- end }}
+
+{{- define "sawyer.image" -}}
+{{- with .Values.image -}}
+{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "sawyer.serviceAccount" -}}
+{{- $account := (index .root.Values .component).serviceAccount }}
+{{- if $account.create }}
+{{- $account.name | default (printf "%s-%s" (include "sawyer.fullname" .root) .component) }}
+{{- else }}
+{{- $account.name | default "default" }}
+{{- end }}
+{{- end }}
+
+{{- define "sawyer.tokenSecret" -}}
+{{- .Values.token.existingSecret | default (printf "%s-token" (include "sawyer.fullname" .)) }}
+{{- end }}
+
+{{/* "true" or nothing: who is there. */}}
+{{- define "sawyer.server.enabled" -}}
+{{- if kindIs "bool" .Values.server.enabled }}
+{{- if .Values.server.enabled }}true{{ end }}
+{{- else if eq .Values.preset "all-in-one" }}true{{ end }}
+{{- end }}
+
+{{- define "sawyer.native" -}}
+{{- if or (include "sawyer.server.enabled" .) .Values.gateway.enabled }}true{{ end }}
+{{- end }}
+
+{{/* A choice of auto, true and false: takes (dict "choice" … "auto" …). */}}
+{{- define "sawyer.chosen" -}}
+{{- if kindIs "bool" .choice }}{{ if .choice }}true{{ end }}{{ else if .auto }}true{{ end }}
+{{- end }}
+
+{{- define "sawyer.policy.apiVersion" -}}
+{{- if and (.Capabilities.APIVersions.Has "policy/v1") (semverCompare ">=1.21-0" .Capabilities.KubeVersion.Version) -}}
+policy/v1
+{{- else -}}
+policy/v1beta1
+{{- end }}
+{{- end }}

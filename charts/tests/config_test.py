@@ -1,0 +1,60 @@
+"""Whether Sawyer takes the configurations that the chart makes."""
+
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+import helm
+import yaml
+
+SAWYER = os.environ["SAWYER"]
+# Kinds of outputs that this program does not have yet, or only with a feature.
+LATER = {"sawyer", "loki", "cloudwatch_logs", "kafka"}
+
+
+def configs(values):
+    """Role and configuration of every part."""
+    for each in helm.objects(values):
+        if each["kind"] == "ConfigMap":
+            yield each["metadata"]["name"].removeprefix("sawyer-"), each["data"]["sawyer.yaml"]
+
+
+def judge(role, text):
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "sawyer.yaml"
+        path.write_text(text)
+        command = [SAWYER, "check", "--role", role, "--config", str(path)]
+        environment = {"POD_NAME": "sawyer-agent-x2x4v", "POD_NAMESPACE": "logs", "NODE_NAME": "node-1"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout + done.stderr
+
+
+class Configurations(unittest.TestCase):
+    def test_the_program_takes_them(self):
+        for name, values in helm.cases().items():
+            for role, text in configs(values):
+                with self.subTest(case=name, role=role):
+                    code, said = judge(role, text)
+                    later = [kind for kind in LATER if kind in yaml.safe_load(text)["outputs"] or role != "agent"]
+                    if later and code and "is not a type" in said:
+                        continue
+                    self.assertEqual(code, 0, f"{said}\n{text}")
+
+    def test_the_program_refuses_a_wrong_one(self):
+        values = helm.cases()["elasticsearch"]
+        ((_, text),) = configs(values)
+        code, said = judge("agent", text.replace("endpoint:", "endpont:"))
+        self.assertEqual(code, 1)
+        self.assertIn("did you mean `endpoint`", said)
+
+    def test_ones_own_settings_win(self):
+        agent = {"config": {"outputs": {"elasticsearch": {"batch_records_max": 1000000}}, "log": "debug"}}
+        values = {**helm.cases()["elasticsearch"], "agent": agent}
+        ((_, text),) = configs(values)
+        made = yaml.safe_load(text)
+        self.assertEqual(made["log"], "debug")
+        self.assertEqual(made["outputs"]["elasticsearch"]["batch_records_max"], 1000000)
+        self.assertTrue(made["outputs"]["elasticsearch"]["endpoint"])
+        self.assertNotIn("e+", text, "a large number is written as one")

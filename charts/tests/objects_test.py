@@ -1,0 +1,183 @@
+"""Whether Kubernetes would take what is rendered, and whether the parts fit each other."""
+
+import functools
+import json
+import unittest
+
+import helm
+import helm_python
+import jsonschema
+import kubernetes_validate.utils as schemas
+import referencing
+
+OPERATOR = "monitoring.coreos.com/v1"
+# Kinds of others, which Kubernetes' own schemas do not have.
+FOREIGN = {"ServiceMonitor", "PrometheusRule"}
+_checked = set()
+
+
+def checked():
+    return len(_checked)
+
+
+@functools.cache
+def registry(version):
+    """The definitions of a version, strict: an unknown field is an error."""
+    text = schemas.schema_contents(f"kubernetes-json-schema/v{version}.0-local-strict/_definitions.json", version)
+    return referencing.Resource.from_contents(text) @ referencing.Registry()
+
+
+@functools.cache
+def validator(version, kind, api):
+    group, _, number = api.rpartition("/")
+    name = "-".join(filter(None, [kind.lower(), group.split(".")[0], number]))
+    schema = schemas.schema_contents(f"kubernetes-json-schema/v{version}.0-local-strict/{name}.json", version)
+    return jsonschema.validators.Draft202012Validator(schema, registry=registry(version))
+
+
+def problems(thing, version):
+    """What a cluster of that version has against an object. What it said of the same one before holds."""
+    key = (version, json.dumps(thing, sort_keys=True))
+    if key in _checked:
+        return []
+    _checked.add(key)
+    found = validator(version, thing["kind"], thing["apiVersion"]).iter_errors(thing)
+    return [f"{error.json_path}: {error.message[:200]}" for error in found]
+
+
+def pods(found):
+    """Name and pod specification of every workload."""
+    return [
+        (each["metadata"]["name"], each["spec"]["template"])
+        for each in found
+        if each["kind"] in ("DaemonSet", "StatefulSet", "Deployment")
+    ]
+
+
+class Objects(unittest.TestCase):
+    def test_lint_finds_nothing(self):
+        for name, values in helm.cases().items():
+            for version in (helm.VERSIONS[0], helm.NEWEST):
+                report = helm_python.lint(str(helm.CHART), values, strict=True, namespace="logs", kube_version=f"v{version}.0")
+                found = [each for each in report.get("messages", []) if each.get("severity") not in (None, "info", 1)]
+                self.assertEqual(report.get("errors") or [], [], f"{name} {version}")
+                self.assertEqual(found, [], f"{name} {version}")
+
+    def test_schemas_refuse_what_is_wrong(self):
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"prots": []}}
+        for version in helm.VERSIONS:
+            self.assertIn("prots", " ".join(problems(service, version)))
+
+    def test_every_version_takes_every_object(self):
+        for name, values in helm.cases().items():
+            for version in helm.VERSIONS:
+                for thing in helm.objects(values, version, [OPERATOR]):
+                    if thing["kind"] in FOREIGN:
+                        self.assertEqual(thing["apiVersion"], OPERATOR)
+                        continue
+                    where = f"{name}, Kubernetes {version}, {thing['kind']} {thing['metadata']['name']}"
+                    self.assertEqual(problems(thing, version), [], where)
+
+    def test_old_clusters_get_the_versions_they_have(self):
+        budget = {"server": {"podDisruptionBudget": {"enabled": True}}}
+        for version, api in [("1.20", "policy/v1beta1"), ("1.21", "policy/v1"), (helm.NEWEST, "policy/v1")]:
+            found = helm.one(helm.objects(budget, version), "PodDisruptionBudget", "sawyer-server")
+            self.assertEqual(found["apiVersion"], api, version)
+
+    def test_monitors_are_there_where_the_cluster_knows_them(self):
+        def kinds(values, apis):
+            return {each["kind"] for each in helm.objects(values, apis=apis)} & FOREIGN
+
+        rules = {"metrics": {"prometheusRule": {"enabled": "auto"}}}
+        never = {"metrics": {"serviceMonitor": {"enabled": False}}}
+        always = {"metrics": {"serviceMonitor": {"enabled": True}}}
+        self.assertEqual(kinds({}, []), set())
+        self.assertEqual(kinds({}, [OPERATOR]), {"ServiceMonitor"})
+        self.assertEqual(kinds(rules, [OPERATOR]), FOREIGN)
+        self.assertEqual(kinds(rules, []), set())
+        self.assertEqual(kinds(never, [OPERATOR]), set())
+        self.assertEqual(kinds(always, []), {"ServiceMonitor"})
+
+    def test_names_are_unique_and_short_enough_for_pods(self):
+        for name, values in helm.cases().items():
+            found = helm.objects(values, apis=[OPERATOR])
+            names = [(each["kind"], each["metadata"]["name"]) for each in found]
+            self.assertEqual(len(names), len(set(names)), name)
+        long = helm.objects({"fullnameOverride": "x" * 80, "gateway": {"enabled": True}})
+        self.assertLess(max(len(each["metadata"]["name"]) for each in long if each["kind"] != "PriorityClass"), 64)
+
+    def test_what_selects_finds_its_pods(self):
+        for name, values in helm.cases().items():
+            found = helm.objects(values)
+            labels = [pod["metadata"]["labels"] for _, pod in pods(found)]
+            for each in found:
+                spec = each.get("spec", {})
+                selector = spec.get("selector") or spec.get("podSelector")
+                if each["kind"] in FOREIGN or not selector:
+                    continue
+                selector = selector.get("matchLabels", selector)
+                hits = sum(selector.items() <= these.items() for these in labels)
+                self.assertEqual(hits, 1, f"{name}: {each['kind']} {each['metadata']['name']}")
+
+    def test_everything_mounted_is_a_volume_and_the_other_way_round(self):
+        for name, values in helm.cases().items():
+            for workload in helm.objects(values):
+                if workload["kind"] not in ("DaemonSet", "StatefulSet"):
+                    continue
+                spec = workload["spec"]
+                volumes = {each["name"] for each in spec["template"]["spec"]["volumes"]}
+                volumes |= {each["metadata"]["name"] for each in spec.get("volumeClaimTemplates", [])}
+                mounts = [each["name"] for each in spec["template"]["spec"]["containers"][0]["volumeMounts"]]
+                self.assertEqual(sorted(mounts), sorted(volumes), f"{name} {workload['metadata']['name']}")
+
+    def test_secrets_are_named_and_never_written(self):
+        for name, values in helm.cases().items():
+            made = [each for each in helm.objects(values) if each["kind"] == "Secret"]
+            self.assertLessEqual({each["metadata"]["name"] for each in made}, {"sawyer-token"}, name)
+        kept = helm.objects({"token": {"existingSecret": "mine"}})
+        self.assertEqual([each for each in kept if each["kind"] == "Secret"], [])
+
+    def test_nobody_may_ask_the_api(self):
+        for name, values in helm.cases().items():
+            found = helm.objects(values)
+            kinds = {each["kind"] for each in found}
+            self.assertFalse({kind for kind in kinds if "Role" in kind}, name)
+            accounts = [pod["spec"]["serviceAccountName"] for _, pod in pods(found)]
+            self.assertEqual(len(accounts), len(set(accounts)), "roles share an account")
+            for _, pod in pods(found):
+                self.assertIs(pod["spec"]["automountServiceAccountToken"], False)
+
+
+class Hardening(unittest.TestCase):
+    def test_containers_have_no_more_rights_than_they_need(self):
+        for name, values in helm.cases().items():
+            for workload, pod in pods(helm.objects(values)):
+                where = f"{name} {workload}"
+                spec, (container,) = pod["spec"], pod["spec"]["containers"]
+                context = {**spec["securityContext"], **container["securityContext"]}
+                self.assertEqual(context["seccompProfile"], {"type": "RuntimeDefault"}, where)
+                self.assertEqual(context["capabilities"], {"drop": ["ALL"]}, where)
+                self.assertIs(context["readOnlyRootFilesystem"], True, where)
+                self.assertIs(context["allowPrivilegeEscalation"], False, where)
+                self.assertEqual(context["runAsUser"] == 0, workload.endswith("-agent"), where)
+                self.assertIn("memory", container["resources"]["limits"], where)
+
+    def test_the_node_is_read_only_but_for_the_agents_own_folder(self):
+        for name, values in helm.cases().items():
+            for workload, pod in pods(helm.objects(values)):
+                paths = {each["name"]: each["hostPath"]["path"] for each in pod["spec"]["volumes"] if "hostPath" in each}
+                if not workload.endswith("-agent"):
+                    self.assertEqual(paths, {}, f"{name} {workload}")
+                    continue
+                for mount in pod["spec"]["containers"][0]["volumeMounts"]:
+                    if mount["name"] == "data":
+                        self.assertTrue(paths["data"].endswith("/logs/sawyer"), paths)
+                    elif mount["name"] in paths:
+                        self.assertIs(mount["readOnly"], True, mount)
+                        self.assertEqual(mount["mountPath"], "/host" + paths[mount["name"]])
+
+    def test_what_is_not_collected_is_not_mounted(self):
+        off = {"containers": False, "docker": False, "journal": False, "files": False}
+        agent = {"collect": off, "config": {"inputs": {"push": {}}}}
+        (pod,) = [pod for name, pod in pods(helm.objects({"agent": agent})) if name == "sawyer-agent"]
+        self.assertEqual([each["name"] for each in pod["spec"]["volumes"] if "hostPath" in each], ["data"])
