@@ -27,6 +27,11 @@ pub(crate) const ITEM_BYTES_MAX: usize = 100 << 20;
 pub(crate) trait Form: Send + Sync + 'static {
     /// Appends a record as it stands in a request.
     fn write(&self, record: sawyer_model::RecordRef<'_>, out: &mut Vec<u8>);
+
+    /// The partition of a record as it was written; see [`Item::partition`].
+    fn partition(&self, _written: &[u8]) -> u64 {
+        0
+    }
 }
 
 /// Settings of an output over HTTP, all in one map: of the delivery, of the connection, and its own.
@@ -164,7 +169,13 @@ fn items<F: Form>(queued: Queued, form: &F, report: Arc<Report>) -> (Vec<Item<By
         let payload = out.slice(start..end);
         start = end;
         let record = Some(Origin { batch: Arc::clone(&batch), at });
-        Item { bytes: payload.len(), payload, partition: 0, record, ack: whole.clone() }
+        Item {
+            bytes: payload.len(),
+            partition: form.partition(&payload),
+            payload,
+            record,
+            ack: whole.clone(),
+        }
     });
     let items: Vec<Item<Bytes>> = items.collect();
     whole.durable();

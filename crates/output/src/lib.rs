@@ -17,6 +17,7 @@ pub mod elasticsearch;
 pub mod exec;
 pub mod file;
 pub mod http;
+pub mod loki;
 pub mod stdout;
 #[cfg(feature = "store")]
 pub mod store;
@@ -44,5 +45,6 @@ pub fn kinds() -> Vec<Kind<Box<dyn OutputPlan>>> {
         elasticsearch::kind("elasticsearch"),
         elasticsearch::kind("opensearch"),
         http::kind(),
+        loki::kind(),
     ]
 }
