@@ -25,6 +25,9 @@ pub const LINE_BYTES_MAX: usize = 1 << 20;
 /// a program that never ends a line cannot fill memory with the places of its pieces.
 pub const LINE_RANGES_MAX: usize = 4096;
 
+/// How far a word that touches the cut is taken away at most ([`widen_cut`]), on either side.
+pub const CUT_WORD_BYTES_MAX: usize = 16 << 10;
+
 /// A piece of a line.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece<'a> {
@@ -207,8 +210,44 @@ fn head_and_tail(head: &[u8], tail: &[u8], length: u64) -> Vec<u8> {
     let torn = tail.iter().take(3).take_while(|byte| is_continuation(**byte)).count();
     let tail = &tail[torn..];
     let missing = length - (head.len() + tail.len()) as u64;
-    let note = format!("…[{missing} bytes cut]…");
+    let note = note_of(missing);
     [head, note.as_bytes(), tail].concat()
+}
+
+/// Takes away what touches the cut in the text of a line that was cut: the last word before it and the first one
+/// behind it, which may be the halves of a secret that nobody can know by half. None where nothing touches it.
+///
+/// A word ends at white space or a double quote, and after [`CUT_WORD_BYTES_MAX`].
+#[must_use]
+pub fn widen_cut(text: &str) -> Option<String> {
+    let (note, missing) = cut_note(text)?;
+    let ends = |c: char| c.is_whitespace() || c == '"';
+    let floor = text.floor_char_boundary(note.start.saturating_sub(CUT_WORD_BYTES_MAX));
+    let head =
+        text[floor..note.start].rfind(ends).map_or(floor, |at| text.ceil_char_boundary(floor + at + 1));
+    let ceiling = text.ceil_char_boundary((note.end + CUT_WORD_BYTES_MAX).min(text.len()));
+    let tail = text[note.end..ceiling].find(ends).map_or(ceiling, |at| note.end + at);
+    let taken = (note.start - head) + (tail - note.end);
+    (taken > 0)
+        .then(|| [&text[..head], &note_of(missing.saturating_add(taken as u64)), &text[tail..]].concat())
+}
+
+/// Where the note of a cut stands in a text, and how many bytes it says are missing.
+fn cut_note(text: &str) -> Option<(std::ops::Range<usize>, u64)> {
+    const WORDS: &str = " bytes cut]…";
+    text.match_indices(NOTE_START).find_map(|(start, _)| {
+        let rest = &text[start + NOTE_START.len()..];
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let end =
+            rest[digits..].starts_with(WORDS).then(|| start + NOTE_START.len() + digits + WORDS.len())?;
+        Some((start..end, rest[..digits].parse().ok()?))
+    })
+}
+
+const NOTE_START: &str = "…[";
+
+fn note_of(missing: u64) -> String {
+    format!("{NOTE_START}{missing} bytes cut]…")
 }
 
 /// How many bytes at the end begin a character and do not complete it.

@@ -79,10 +79,11 @@ impl PushHub {
     /// # Errors
     /// `Retry` if there was no room for too long: nothing of the batch was taken. `Invalid` if there is no input of
     /// the kind `push`. `Closed` if Sawyer is stopping: nothing was taken, or it was taken and its fate is not known.
-    pub async fn push(&self, batch: Batch) -> Result<Outcome, Error> {
+    pub async fn push(&self, mut batch: Batch) -> Result<Outcome, Error> {
         if batch.is_empty() {
             return Ok(Outcome::Durable);
         }
+        batch.set_whole();
         let door = self.door().await?;
         let reported = self.send(&door, batch).await?;
         drop(door);

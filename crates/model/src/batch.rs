@@ -26,6 +26,8 @@ pub struct Batch {
     /// Numbers of the streams by fingerprint, where there are more than [`STREAMS_SEARCHED_MAX`].
     stream_numbers: HashMap<u128, u32>,
     covered: Vec<Covered>,
+    /// Whether its records are whole: no lines that others may belong to.
+    whole: bool,
     /// For each name, the number of the last writer that used it: finds a name said twice without searching.
     stamps: Vec<u32>,
     writer: u32,
@@ -184,6 +186,17 @@ impl Batch {
     /// records alone do not tell them.
     pub fn set_covered(&mut self, covered: Vec<Covered>) {
         self.covered = covered;
+    }
+
+    /// Says that its records are whole as they are: whoever sent them sent records, and no lines of a text.
+    pub fn set_whole(&mut self) {
+        self.whole = true;
+    }
+
+    /// Whether its records are whole; else several may be lines of one.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Number of the name within this batch; names that were never used may be added by it.

@@ -6,6 +6,7 @@
 mod buffered;
 pub mod plan;
 pub mod running;
+mod steps;
 
 pub use sawyer_buffer::BufferSettings;
 

@@ -130,3 +130,16 @@ proptest! {
         prop_assert_eq!(whole.unwrap().cut.is_some(), content.len() > bytes_max.max(2));
     }
 }
+
+#[test]
+fn what_touches_a_cut_is_taken_away() {
+    let check = |text: &str| widen_cut(text).unwrap_or_else(|| "none".to_owned());
+    assert_eq!(check("a key=AKIAIO…[10 bytes cut]…EXAMPLE b"), "a …[30 bytes cut]… b".replace("30", "27"));
+    assert_eq!(check("{\"k\":\"결제AK…[10 bytes cut]…é\"}"), "{\"k\":\"…[20 bytes cut]…\"}");
+    assert_eq!(check("a …[10 bytes cut]… b"), "none");
+    assert_eq!(check("…[x bytes cut]… half…[1 bytes cut]…"), "…[x bytes cut]… …[5 bytes cut]…");
+    assert_eq!(check("no cut"), "none");
+    let long = "é".repeat(CUT_WORD_BYTES_MAX);
+    let widened = check(&format!("{long}…[0 bytes cut]…x{long}"));
+    assert!(widened.contains(&format!("…[{} bytes cut]…", CUT_WORD_BYTES_MAX * 2 + 1)), "{}", widened.len());
+}

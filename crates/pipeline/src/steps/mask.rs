@@ -14,13 +14,14 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use sawyer_codec::join::widen_cut;
 use sawyer_codec::mask::{Kind as MaskKind, Masker};
 use sawyer_config::{At, Problems, Setting, Settings, choice, settings};
 use sawyer_model::{Batch, Error, ListRef, Stream, Transfer, Value, ValueRef, names};
 use sawyer_telemetry::Counter;
 
-use super::labels;
 use super::pattern::Pattern;
+use super::{Condition, labels};
 use crate::component::{Context, Kind, Step, StepPlan};
 use keys::OpenKeys;
 
@@ -67,8 +68,8 @@ choice! {
 
 settings! {
     /// Replaces secrets by `[masked:aws_key]` and the like: in the message, in the line as written, and in every
-    /// other field, by what they look like and by the name that they stand under. Comes behind `multiline` and
-    /// before all others.
+    /// other field, by what they look like and by the name that they stand under. Every pipeline has it behind
+    /// `multiline` and before all others; `mask: off` leaves it out, and `mask: {personal: [email]}` changes it.
     pub struct MaskSettings {
         /// Which secrets are masked. All by default; an empty list masks none.
         pub credentials: Vec<Credential> = Credential::ALL.iter().map(|(_, credential)| *credential).collect(),
@@ -80,6 +81,9 @@ settings! {
         /// What is put in the place; `{kind}` becomes the name of what was masked. It may not hold quotes,
         /// backslashes or control characters, so that JSON stays JSON.
         pub replacement: String = NOTE.to_owned(),
+        /// Which records are looked at, in KQL. All by default. Lines are not read into fields yet, so that it can
+        /// ask for who speaks (`namespace: shop`) and for words of the message.
+        pub when: Option<Condition>,
     }
 }
 
@@ -162,13 +166,18 @@ impl StepPlan for MaskPlan {
         });
         let counters: Vec<Counter> = counters.collect();
         let keys = self.0.credentials.contains(&Credential::PrivateKey).then(OpenKeys::default);
+        let cuts = !(self.0.credentials.is_empty() && self.0.personal.is_empty());
         let look = Look { counts: vec![0; masker.kinds()], masker, secret_names: HashMap::new() };
-        Ok(Box::new(Mask { look, keys, streams: HashMap::new(), counters }))
+        let when = self.0.when;
+        Ok(Box::new(Mask { look, when, cuts, keys, streams: HashMap::new(), counters }))
     }
 }
 
 struct Mask {
     look: Look,
+    when: Option<Condition>,
+    /// Whether half a secret may stand where a line was cut.
+    cuts: bool,
     /// Private keys that go on in the next record, if they are masked.
     keys: Option<OpenKeys>,
     /// What became of streams, by fingerprint: the masked one, or none if there was nothing to mask.
@@ -212,7 +221,11 @@ impl Mask {
             batch.streams().iter().map(|stream| self.stream(stream)).collect();
         let mut changes = Vec::new();
         for (at, record) in batch.iter().enumerate() {
+            if self.when.as_ref().is_some_and(|when| !when.matches(record)) {
+                continue;
+            }
             let mut fields = Vec::new();
+            let cut = self.cuts && record.marks().any(|mark| mark == names::MARK_CUT);
             let in_key = self.keys.as_mut().is_some_and(|keys| keys.continues(record));
             for (name, value) in record.own_fields() {
                 if name == names::ORIGINAL_BASE64 {
@@ -222,6 +235,7 @@ impl Mask {
                     true => Some(self.look.whole(MaskKind::PrivateKey)),
                     false => self.look.value(name, value),
                 };
+                let masked = if cut { widen(masked, value) } else { masked };
                 fields.extend(masked.map(|masked| (name.to_owned(), masked)));
             }
             if let Some(keys) = &mut self.keys {
@@ -322,6 +336,12 @@ impl Look {
         self.secret_names.insert(name.into(), secret);
         secret
     }
+}
+
+/// The text without what touches a cut.
+fn widen(masked: Option<Value>, value: ValueRef<'_>) -> Option<Value> {
+    let text = masked.as_ref().map_or(value, Value::as_ref).as_str()?;
+    widen_cut(text).map(Value::from).or(masked)
 }
 
 impl Change {

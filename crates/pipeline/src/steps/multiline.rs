@@ -50,8 +50,8 @@ settings! {
     /// Makes one record of lines that belong together: stack traces (Java, Python, Go, Node.js, .NET, Ruby, PHP,
     /// Rust), keys and certificates in PEM, objects printed over several lines, and indented lines behind an error
     /// or behind a line that ends with a bracket or a colon. The lines are kept as written, with line feeds
-    /// between them. Lines of JSON are never grouped, nor are lines of different sources, or of stdout and stderr.
-    /// Comes before `mask` and `parse`.
+    /// between them. Lines of JSON are never grouped, nor are lines of different sources, or of stdout and stderr, nor
+    /// records that were sent as such over HTTP. Every pipeline begins with it; `multiline: off` leaves it out.
     pub struct MultilineSettings {
         /// A pattern that the first line of every record matches, and no other line does; it takes the place of
         /// what is known of traces. The last line of every stream then waits for the next one.
@@ -136,6 +136,9 @@ impl Multiline {
     }
 
     fn group(&mut self, transfer: Transfer, out: &mut Vec<Transfer>, now: Instant) {
+        if transfer.batch.is_whole() {
+            return out.push(transfer);
+        }
         let sorted = sort(&transfer.batch, &self.rule, self.bounds, &mut self.held, now);
         if sorted.is_untouched() {
             return out.push(transfer);

@@ -52,8 +52,8 @@ settings! {
     /// Reads what lines say into fields: JSON, logfmt, klog, access logs, and level and time of plain text. The
     /// names that programs use for the common fields (`msg`, `severity`, `ts` …) become `message`, `level`,
     /// `timestamp`, `service`, `env`, `trace_id`, `span_id`. A line whose message is only a part of it is kept as
-    /// written in `_original`. Records that were parsed before are left alone. A pipeline that names no steps has
-    /// this one.
+    /// written in `_original`. Records that were parsed before are left alone. Every pipeline has it behind
+    /// `mask`; `parse: off` leaves it out.
     pub struct ParseSettings {
         /// How lines are written. Naming a format saves finding it out, and reads lines that look like another;
         /// lines that do not have it stay as they are.

@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 
 use sawyer_buffer::{BufferPlan, BufferSettings};
-use sawyer_config::{At, Problems, Setting, nearest, read_components, settings};
+use sawyer_config::{At, Node, Problems, Setting, nearest, read_components, settings};
 
+use super::steps;
 use crate::component::{InputPlan, Kind, Kinds, OutputPlan, StepPlan};
 
 /// The sections of the configuration that make the topology.
 pub const SECTIONS: &[&str] = &["inputs", "pipelines", "outputs"];
-
-/// The steps of a pipeline that names none.
-const DEFAULT_STEPS: &[&str] = &["parse"];
 
 settings! {
     /// One way from inputs through steps to outputs. Without the section `pipelines` there is one named `main`,
@@ -21,6 +19,13 @@ settings! {
         pub inputs: Option<Vec<String>>,
         /// The outputs it gives to; each of them gets every record. All of them if left out.
         pub outputs: Option<Vec<String>>,
+        /// `off` leaves out the step `multiline`, which every pipeline begins with; a map changes its settings.
+        pub multiline: Option<Node>,
+        /// `off` leaves out the step `mask`, which comes next: secrets then are stored and sent as they are. A map
+        /// changes its settings.
+        pub mask: Option<Node>,
+        /// `off` leaves out the step `parse`, which comes next; a map changes its settings.
+        pub parse: Option<Node>,
     }
 }
 
@@ -170,11 +175,8 @@ fn read_pipelines<I, O>(
 ) -> Vec<PipelinePlan> {
     let mut pipelines = Vec::new();
     for (key, at) in at.entries() {
-        let steps = match at.get("steps") {
-            Some(steps) => read_steps(&steps, kinds, problems),
-            None => default_steps(&at, kinds, problems),
-        };
-        let Some(settings) = PipelineSettings::read(&at.without(&["steps"]), problems) else { continue };
+        let steps = steps::read(&at, kinds, problems);
+        let Some(settings) = PipelineSettings::read(&at.without(&[steps::STEPS]), problems) else { continue };
         let takes = known(&at.key("inputs"), settings.inputs, &inputs.names, "input", problems);
         let gives = known(&at.key("outputs"), settings.outputs, &outputs.names, "output", problems);
         pipelines.push(PipelinePlan { name: key.text.clone(), inputs: takes, steps, outputs: gives });
@@ -203,47 +205,9 @@ fn known(
 }
 
 fn whole_way(at: &At<'_>, kinds: &Kinds, problems: &mut Problems) -> PipelinePlan {
-    let steps = default_steps(at, kinds, problems);
+    let nothing = Node::new(at.place().clone(), sawyer_config::Kind::Null);
+    let steps = steps::read(&At::root(&nothing), kinds, problems);
     PipelinePlan { name: "main".into(), inputs: BTreeSet::new(), steps, outputs: BTreeSet::new() }
-}
-
-fn default_steps(at: &At<'_>, kinds: &Kinds, problems: &mut Problems) -> Vec<Named<Box<dyn StepPlan>>> {
-    let nothing = sawyer_config::Node::new(at.place().clone(), sawyer_config::Kind::Null);
-    let wanted = DEFAULT_STEPS.iter().filter_map(|name| kinds.steps.iter().find(|kind| kind.name == *name));
-    wanted.filter_map(|kind| read_step(kind, &At::root(&nothing), problems)).collect()
-}
-
-/// A list of steps, each the name of a kind or a map from it to settings.
-fn read_steps(at: &At<'_>, kinds: &Kinds, problems: &mut Problems) -> Vec<Named<Box<dyn StepPlan>>> {
-    let nothing = sawyer_config::Node::new(at.place().clone(), sawyer_config::Kind::Null);
-    let mut steps = Vec::new();
-    for item in at.items() {
-        let entries = item.entries();
-        let (name, settings) = match (item.text(), entries.as_slice()) {
-            (Some(name), _) => (name, At::root(&nothing)),
-            (None, [(key, settings)]) => (key.text.as_str(), settings.clone()),
-            _ => {
-                problems.expected(&item, "a step: its name, or one name with its settings");
-                continue;
-            }
-        };
-        let Some(kind) = kinds.steps.iter().find(|kind| kind.name == name) else {
-            let hint = nearest(name, kinds.steps.iter().map(|kind| kind.name));
-            let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            problems.push(&item, format!("unknown step `{name}`{hint}"));
-            continue;
-        };
-        steps.extend(read_step(kind, &settings, problems));
-    }
-    steps
-}
-
-fn read_step(
-    kind: &Kind<Box<dyn StepPlan>>,
-    at: &At<'_>,
-    problems: &mut Problems,
-) -> Option<Named<Box<dyn StepPlan>>> {
-    Some(Named { name: kind.name.to_owned(), plan: (kind.read)(at, problems)? })
 }
 
 fn refuse_unused<P>(

@@ -26,7 +26,6 @@ pipelines:
   main:
     inputs: [containers, audit]
     steps:
-      - parse
       - drop: {when: 'level: debug'}
     outputs: [store]
 outputs:
@@ -34,6 +33,12 @@ outputs:
 store:
   retention: 14d
 ```
+";
+
+const STEPS: &str = "
+Every pipeline has the steps `multiline`, `mask` and `parse`, in this order. `steps` lists what comes behind them: the
+name of a step, or a map from its name to its settings. If the list names one of the three itself, it stands there, and
+each of the others stays behind the one before it. [Steps](steps.md) tells more.
 ";
 
 /// `sawyer reference`
@@ -49,7 +54,7 @@ fn text() -> String {
     #[cfg(feature = "server")]
     section(&mut text, "`store`", 2, &sawyer_store::StoreSettings::reference());
     section(&mut text, "`pipelines`", 2, &PipelineSettings::reference());
-    text.push_str("\n`steps` is a list: the name of a step, or a map from its name to its settings. Left out, it is `[parse]`.\n");
+    text.push_str(STEPS);
     all(&mut text, "Inputs", &kinds.inputs);
     all(&mut text, "Steps", &kinds.steps);
     all(&mut text, "Outputs", &kinds.outputs);

@@ -41,6 +41,16 @@ impl Sawyer {
         Self::start("up", &["--data", data.to_str().unwrap(), "--host-root", host.to_str().unwrap()])
     }
 
+    /// As [`Sawyer::up`], with a configuration.
+    #[allow(dead_code, reason = "not every test crate with this harness needs it")]
+    pub(crate) fn up_with(folder: &Path, yaml: &str) -> Self {
+        let (data, host, config) = (folder.join("data"), folder.join("host"), folder.join("sawyer.yaml"));
+        std::fs::create_dir_all(&host).unwrap();
+        std::fs::write(&config, yaml).unwrap();
+        let [data, host, config] = [&data, &host, &config].map(|path| path.to_str().unwrap());
+        Self::start("up", &["--data", data, "--host-root", host, "--config", config])
+    }
+
     /// As [`Sawyer::start`]; gives back what it said if it ended instead.
     pub(crate) fn try_start(role: &str, args: &[&str]) -> Result<Self, String> {
         let mut command = binary();

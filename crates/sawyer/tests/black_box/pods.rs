@@ -14,6 +14,9 @@ use flate2::write::GzEncoder;
 use crate::cri::{assert_same, found, written};
 use crate::harness::{SOON, Sawyer, pause};
 
+/// Every line is a record of its own, as it was written.
+const AS_WRITTEN: &str = "pipelines: {main: {multiline: off, mask: off}}\n";
+
 const POD: &str = "shop_cart-6d5f4c7b9-x2x4z_8e4a5afb-0ab6-44a9-aff5-be71699ac8b8";
 
 /// Files in the kubelet's layout: rotated, compressed, with partial lines and both streams mixed.
@@ -64,14 +67,14 @@ fn copy(from: &Path, to: &Path) {
 fn every_line_is_found_once(folder: &Path) {
     let wanted = written(&folder.join("host/var/log/pods"));
     assert!(!wanted.is_empty());
-    let mut sawyer = Sawyer::up(folder);
+    let mut sawyer = Sawyer::up_with(folder, AS_WRITTEN);
     sawyer.wait_for_count("pod: *", wanted.len() as u64);
     assert_same(found(&sawyer.all("pod: *")), wanted.clone());
     let (took, status, log) = sawyer.stop();
     assert!(status.success(), "{log}");
     assert!(took < Duration::from_secs(5), "{took:?}");
     // Another start reads nothing a second time.
-    let mut sawyer = Sawyer::up(folder);
+    let mut sawyer = Sawyer::up_with(folder, AS_WRITTEN);
     sawyer.wait_for_count("pod: *", wanted.len() as u64);
     assert_same(found(&sawyer.all("pod: *")), wanted);
 }
@@ -96,6 +99,7 @@ struct Writer {
     container: PathBuf,
     stop: Arc<AtomicBool>,
     count: Arc<AtomicU64>,
+    line: fn(u64) -> String,
 }
 
 impl Writer {
@@ -108,10 +112,8 @@ impl Writer {
             let n = self.count.load(Ordering::Relaxed);
             let mut rows = String::new();
             for n in n..n + 50 {
-                rows.push_str(&format!(
-                    "2026-11-20T10:00:00.{:09}Z stdout F {{\"number\":{n},\"msg\":\"some text\"}}\n",
-                    n % 1_000_000_000
-                ));
+                let line = (self.line)(n);
+                rows.push_str(&format!("2026-11-20T10:00:00.{:09}Z stdout F {line}\n", n % 1_000_000_000));
             }
             file.write_all(rows.as_bytes()).unwrap();
             self.count.store(n + 50, Ordering::Relaxed);
@@ -144,18 +146,17 @@ impl Writer {
     }
 }
 
-#[test]
-fn a_process_that_is_killed_loses_and_doubles_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let container = folder.path().join("host/var/log/pods").join(POD).join("app");
+/// Kills the process several times while a container writes; gives it back at rest, and how many lines there are.
+fn killed_while_writing(folder: &Path, line: fn(u64) -> String, records_of: fn(u64) -> u64) -> (Sawyer, u64) {
+    let container = folder.join("host/var/log/pods").join(POD).join("app");
     fs::create_dir_all(&container).unwrap();
     let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let writer = Writer { container, stop: Arc::clone(&stop), count: Arc::clone(&count) };
+    let writer = Writer { container, stop: Arc::clone(&stop), count: Arc::clone(&count), line };
     let writing = thread::spawn(move || writer.run());
     for round in 1..=4 {
-        let sawyer = Sawyer::up(folder.path());
+        let sawyer = Sawyer::up(folder);
         let deadline = Instant::now() + SOON;
-        while sawyer.count("pod: *") < round * 6000 {
+        while sawyer.count("pod: *") < records_of(round * 6000) {
             assert!(Instant::now() < deadline, "too slow");
             pause();
         }
@@ -164,10 +165,45 @@ fn a_process_that_is_killed_loses_and_doubles_nothing() {
     stop.store(true, Ordering::Relaxed);
     writing.join().unwrap();
     let total = count.load(Ordering::Relaxed);
-    let mut sawyer = Sawyer::up(folder.path());
-    sawyer.wait_for_count("pod: *", total);
+    let mut sawyer = Sawyer::up(folder);
+    sawyer.wait_for_count("pod: *", records_of(total));
+    (sawyer, total)
+}
+
+#[test]
+fn a_process_that_is_killed_loses_and_doubles_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |n| format!("{{\"number\":{n},\"msg\":\"some text\"}}");
+    let (sawyer, total) = killed_while_writing(folder.path(), line, |lines| lines);
     let mut numbers: Vec<i64> =
         sawyer.all("pod: *").iter().map(|record| record["number"].as_i64().unwrap()).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (0..total as i64).collect::<Vec<_>>());
+}
+
+/// Lines of which ten make two records: a stack trace, and a line of its own.
+fn line_of_a_trace(n: u64) -> String {
+    match n % 10 {
+        0 => format!("java.lang.IllegalStateException: no stock #{n}"),
+        9 => format!("INFO all is well again #{n}"),
+        _ => format!("\tat shop.Cart.add(Cart.java:{}) #{n}", n % 10),
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_within_traces_loses_doubles_and_tears_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sawyer, total) = killed_while_writing(folder.path(), line_of_a_trace, |lines| lines / 5);
+    let mut numbers = Vec::new();
+    for record in sawyer.all("pod: *") {
+        let message = record["message"].as_str().unwrap();
+        let number = |line: &str| line.rsplit_once('#').unwrap().1.parse::<u64>().unwrap();
+        let of_record: Vec<u64> = message.lines().map(number).collect();
+        let first = of_record[0];
+        let whole = if first % 10 == 9 { vec![first] } else { (first..first + 9).collect() };
+        assert_eq!(of_record, whole, "{message}");
+        numbers.extend(of_record);
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..total).collect::<Vec<_>>());
 }

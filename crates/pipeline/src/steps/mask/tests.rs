@@ -91,6 +91,31 @@ fn follows_a_private_key_over_records() {
 }
 
 #[test]
+fn half_a_secret_at_a_cut_does_not_stay() {
+    let mut bench = bench("mask", "{}").unwrap();
+    let mut line = record(0, "x token AKIAIOSFOD…[99 bytes cut]…NN7EXAMPLE -----END PRIVATE KEY----- y");
+    line.fields.push(("sawyer.mark".into(), Value::from("cut")));
+    let text = bench.run(&[line]).get(0).message().to_owned();
+    assert_eq!(text, "x token …[118 bytes cut]… -----END PRIVATE KEY----- y");
+    let mut off = crate::steps::testing::bench("mask", "{credentials: []}").unwrap();
+    let mut line = record(0, "x AKIAIOSFOD…[99 bytes cut]…y");
+    line.fields.push(("sawyer.mark".into(), Value::from("cut")));
+    assert_eq!(off.run(&[line]).get(0).message(), "x AKIAIOSFOD…[99 bytes cut]…y");
+}
+
+#[test]
+fn records_are_chosen_by_a_condition() {
+    let mut bench = bench("mask", "{when: 'not open'}").unwrap();
+    insta::assert_snapshot!(bench.show(&records(&["password=x", "open password=x"])), @r#"
+    0 2026-11-20T11:59:59Z
+    message = "password=[masked:password]"
+    --
+    10 2026-11-20T11:59:59Z
+    message = "open password=x"
+    "#);
+}
+
+#[test]
 fn settings_choose_and_are_checked() {
     let mut chosen = bench(
         "mask",

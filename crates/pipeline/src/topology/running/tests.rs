@@ -277,3 +277,39 @@ pipelines:
     sawyer.yaml:3:22: outputs.other: no pipeline uses the output `other`
     ");
 }
+
+/// The names of a pipeline's steps, in order.
+fn steps_of(pipeline: &str) -> Result<String, String> {
+    let kinds = Kinds { steps: crate::steps::kinds(), ..bench().kinds };
+    let text = format!("inputs: {{numbers: {{count: 1}}}}\noutputs: {{collect: }}\n{pipeline}");
+    let plan = plan(&text, &kinds).map_err(|problems| problems.to_string())?;
+    let names: Vec<&str> = plan.pipelines[0].steps.iter().map(|step| step.name.as_str()).collect();
+    Ok(names.join(" "))
+}
+
+#[test]
+fn every_pipeline_has_the_standard_steps_unless_it_says_otherwise() {
+    for (pipeline, steps) in [
+        ("", "multiline mask parse"),
+        ("pipelines: {a: {steps: []}}", "multiline mask parse"),
+        ("pipelines: {a: {steps: [{drop: {when: x}}]}}", "multiline mask parse drop"),
+        ("pipelines: {a: {multiline: off}}", "mask parse"),
+        ("pipelines: {a: {multiline: off, mask: false, parse: off, steps: [{drop: {when: x}}]}}", "drop"),
+        ("pipelines: {a: {multiline: {wait: 2s}, mask: on, parse: }}", "multiline mask parse"),
+        ("pipelines: {a: {steps: [multiline, mask, parse]}}", "multiline mask parse"),
+        (
+            "pipelines: {a: {steps: [{remove: {fields: [x]}}, mask, {drop: {when: x}}]}}",
+            "multiline remove mask parse drop",
+        ),
+        ("pipelines: {a: {mask: off, steps: [parse, multiline]}}", "parse multiline"),
+    ] {
+        assert_eq!(steps_of(pipeline).as_deref(), Ok(steps), "{pipeline}");
+    }
+    let wrong =
+        steps_of("pipelines: {a: {multiline: no, mask: {personl: [email]}, parse: off, steps: [parse]}}");
+    insta::assert_snapshot!(wrong.unwrap_err(), @r#"
+    sawyer.yaml:3:17: pipelines.a.multiline: expected `off`, `on`, or the step's settings, found "no"
+    sawyer.yaml:3:39: pipelines.a.mask.personl: unknown key; did you mean `personal`?
+    sawyer.yaml:3:58: pipelines.a.parse: `steps` has a step `parse` too; say it in one place
+    "#);
+}
