@@ -92,12 +92,29 @@ impl Buffer {
     /// # Errors
     /// `Retry` if files cannot be read. Try again a little later; what cannot be read three times is left out.
     pub async fn take(&self) -> Result<Option<Taken>, Error> {
+        self.take_of(&[Lane::Urgent, Lane::Normal]).await
+    }
+
+    /// The same with entries of one lane only, for whoever sends urgent ones beside the others. None as of
+    /// [`take`](Buffer::take): when everything is over, in whatever lane.
+    ///
+    /// # Errors
+    /// As of [`take`](Buffer::take).
+    ///
+    /// # Panics
+    /// For [`Lane::Dead`], which nothing leaves by itself.
+    pub async fn take_from(&self, lane: Lane) -> Result<Option<Taken>, Error> {
+        assert!(lane != Lane::Dead, "dead letters wait for a person");
+        self.take_of(&[lane]).await
+    }
+
+    async fn take_of(&self, lanes: &[Lane]) -> Result<Option<Taken>, Error> {
         self.0.start()?;
         let engine = &self.0.engine;
         loop {
             let mut ready = std::pin::pin!(engine.ready.notified());
             ready.as_mut().enable();
-            match engine.next() {
+            match engine.next(lanes) {
                 Next::Entry(taken) => return Ok(Some(taken)),
                 Next::Over => return Ok(None),
                 Next::Empty => ready.await,

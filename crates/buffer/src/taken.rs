@@ -47,14 +47,14 @@ pub(crate) enum Reading {
 }
 
 impl Engine {
-    /// What is next.
-    pub(crate) fn next(self: &Arc<Self>) -> Next {
+    /// What is next in these lanes, the first of them first.
+    pub(crate) fn next(self: &Arc<Self>, lanes: &[Lane]) -> Next {
         let mut state = self.state();
         if state.closed {
             return Next::Over;
         }
         state.expire(&self.plan, self.clock.now());
-        for lane in [Lane::Urgent, Lane::Normal] {
+        for lane in lanes.iter().copied() {
             if let Some(file) = state.lane(lane).unscanned_before_next() {
                 return Next::Read(Reading::Scan(Arc::clone(self), lane, file));
             }

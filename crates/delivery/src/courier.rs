@@ -35,6 +35,9 @@ const PERMIT_BYTES: usize = 1024;
 /// Parcels that wait to be looked at. Their bytes are bounded beside that.
 const PARCELS_MAX: usize = 256;
 
+/// Room for urgent items beside that for all others, as a part of it.
+const URGENT_PART: u32 = 8;
+
 /// How often numbers that grow by themselves are brought up to date.
 const TICK: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -44,6 +47,8 @@ pub struct Outbox<P> {
     to: mpsc::Sender<Parcel<P>>,
     room: Arc<Semaphore>,
     permits: u32,
+    urgent_room: Arc<Semaphore>,
+    urgent_permits: u32,
     limits: Limits,
     state: Arc<State>,
 }
@@ -52,6 +57,7 @@ pub struct Outbox<P> {
 struct Parcel<P> {
     items: Vec<Item<P>>,
     room: Arc<OwnedSemaphorePermit>,
+    urgent: bool,
 }
 
 /// The courier has ended.
@@ -114,6 +120,8 @@ pub fn courier<T: Target>(
     let permits = u32::try_from((limits.held_bytes_max / PERMIT_BYTES).max(1)).unwrap_or(u32::MAX);
     let permits = permits.min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
     let room = Arc::new(Semaphore::new(permits as usize));
+    let urgent_permits = (permits / URGENT_PART).max(1);
+    let urgent_room = Arc::new(Semaphore::new(urgent_permits as usize));
     let state = Arc::new(State::new(identity));
     let courier = Courier {
         target,
@@ -130,7 +138,7 @@ pub fn courier<T: Target>(
         letters_under_way: JoinSet::new(),
         state: Arc::clone(&state),
     };
-    (Outbox { to, room, permits, limits, state }, courier)
+    (Outbox { to, room, permits, urgent_room, urgent_permits, limits, state }, courier)
 }
 
 impl<P> Outbox<P> {
@@ -140,13 +148,30 @@ impl<P> Outbox<P> {
     /// # Errors
     /// If the courier has ended; the items are let go of unacknowledged.
     pub async fn send(&self, items: Vec<Item<P>>, beside: usize) -> Result<(), CourierGone> {
+        self.hand_in(items, beside, false).await
+    }
+
+    /// The same with items that are sent before all that wait, in requests of their own order, with room of their own.
+    /// Where a partition is ordered, they stand in line like all others.
+    ///
+    /// # Errors
+    /// As of [`Outbox::send`].
+    pub async fn send_urgent(&self, items: Vec<Item<P>>, beside: usize) -> Result<(), CourierGone> {
+        self.hand_in(items, beside, true).await
+    }
+
+    async fn hand_in(&self, items: Vec<Item<P>>, beside: usize, urgent: bool) -> Result<(), CourierGone> {
+        let (room, permits) = match urgent {
+            false => (&self.room, self.permits),
+            true => (&self.urgent_room, self.urgent_permits),
+        };
         let bytes = items.iter().map(|item| item.bytes).sum::<usize>() + beside;
-        let wanted = u32::try_from(bytes.div_ceil(PERMIT_BYTES).max(1)).unwrap_or(u32::MAX).min(self.permits);
+        let wanted = u32::try_from(bytes.div_ceil(PERMIT_BYTES).max(1)).unwrap_or(u32::MAX).min(permits);
         let room = tokio::select! {
-            room = Arc::clone(&self.room).acquire_many_owned(wanted) => room.map_err(|_| CourierGone)?,
+            room = Arc::clone(room).acquire_many_owned(wanted) => room.map_err(|_| CourierGone)?,
             () = self.to.closed() => return Err(CourierGone),
         };
-        self.to.send(Parcel { items, room: Arc::new(room) }).await.map_err(|_| CourierGone)
+        self.to.send(Parcel { items, room: Arc::new(room), urgent }).await.map_err(|_| CourierGone)
     }
 
     /// What the target takes at once.
@@ -197,13 +222,15 @@ impl<T: Target> Courier<T> {
     fn take_in(&mut self, parcel: Parcel<T::Payload>) {
         let now = Instant::now();
         let mut letters = Vec::new();
-        let Parcel { items, room } = parcel;
+        let Parcel { items, room, urgent } = parcel;
         for item in items {
-            let entry = Entry { item, since: now, retries: 0, room: Arc::clone(&room) };
+            let entry = Entry { item, since: now, retries: 0, urgent: false, room: Arc::clone(&room) };
             if entry.item.bytes > self.limits.item_bytes_max {
                 let (bytes, most) = (entry.item.bytes, self.limits.item_bytes_max);
                 letters
                     .push((entry, format!("too large: {bytes} bytes, and the target takes {most} at most")));
+            } else if urgent {
+                self.waiting.push_urgent(entry);
             } else {
                 self.waiting.push(entry);
             }
@@ -295,14 +322,14 @@ async fn send<T: Target>(target: &T, group: Group<T::Payload>) -> (Group<T::Payl
     let Group { entries, partition, fixed, due } = group;
     let mut rest = Vec::with_capacity(entries.len());
     let mut items = Vec::with_capacity(entries.len());
-    for Entry { item, since, retries, room } in entries {
+    for Entry { item, since, retries, urgent, room } in entries {
         items.push(item);
-        rest.push((since, retries, room));
+        rest.push((since, retries, urgent, room));
     }
     let answer = target.send(&items).await;
     let entries = items.into_iter().zip(rest);
-    let entries =
-        entries.map(|(item, (since, retries, room))| Entry { item, since, retries, room }).collect();
+    let entry = |(item, (since, retries, urgent, room))| Entry { item, since, retries, urgent, room };
+    let entries = entries.map(entry).collect();
     (Group { entries, partition, fixed, due }, answer)
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Entry<P> {
     pub(crate) since: Instant,
     /// How often it was tried again.
     pub(crate) retries: u32,
+    /// Whether it is sent before others.
+    pub(crate) urgent: bool,
     /// Room that it takes with the other items it came with.
     pub(crate) room: std::sync::Arc<tokio::sync::OwnedSemaphorePermit>,
 }
@@ -62,7 +64,7 @@ pub(crate) struct Waiting<P> {
     turns: BTreeSet<(Instant, u64)>,
     /// Counts down, so that what is given back later comes first.
     number: i64,
-    /// Where all keys of an ordered lane begin, so that only their numbers count.
+    /// Where all keys of an ordered lane begin, so that only their numbers count; earlier than all others.
     start: Instant,
     /// Nothing more comes, so there is nothing to wait for.
     closing: bool,
@@ -71,6 +73,8 @@ pub(crate) struct Waiting<P> {
 #[derive(Debug)]
 struct Lane<P> {
     fresh: VecDeque<Entry<P>>,
+    /// How many of the first of them are urgent: they are sent at once, and before what is tried again.
+    urgent: usize,
     fresh_bytes: usize,
     /// What is tried again: by when, or in an ordered lane by place.
     again: BTreeMap<(Instant, i64), Group<P>>,
@@ -80,7 +84,14 @@ struct Lane<P> {
 
 impl<P> Lane<P> {
     fn new() -> Self {
-        Self { fresh: VecDeque::new(), fresh_bytes: 0, again: BTreeMap::new(), under_way: 0, turn: None }
+        Self {
+            fresh: VecDeque::new(),
+            urgent: 0,
+            fresh_bytes: 0,
+            again: BTreeMap::new(),
+            under_way: 0,
+            turn: None,
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -96,14 +107,14 @@ impl<P> Lane<P> {
         let fresh = self.fresh.front().map(|oldest| {
             let full =
                 self.fresh_bytes >= limits.request_bytes_max || self.fresh.len() >= limits.request_items_max;
-            if full || closing { oldest.since } else { oldest.since + limits.age_max }
+            if full || closing || self.urgent > 0 { oldest.since } else { oldest.since + limits.age_max }
         });
         again.into_iter().chain(fresh).min()
     }
 
     /// What is sent next at this time.
     fn take(&mut self, partition: u64, limits: &Limits, now: Instant) -> Group<P> {
-        let due = self.again.first_entry().filter(|entry| entry.get().due <= now);
+        let due = self.again.first_entry().filter(|entry| entry.get().due <= now && self.urgent == 0);
         let mut group = match due {
             Some(entry) => entry.remove(),
             None => Group { entries: Vec::new(), partition, fixed: false, due: now },
@@ -112,7 +123,7 @@ impl<P> Lane<P> {
             return group;
         }
         let mut bytes = group.bytes();
-        while let Some(entry) = self.again.first_entry() {
+        while let Some(entry) = self.again.first_entry().filter(|_| self.urgent == 0) {
             let other = entry.get();
             let more = other.bytes();
             let fits = bytes + more <= limits.request_bytes_max
@@ -134,6 +145,7 @@ impl<P> Lane<P> {
             }
             bytes += next.item.bytes;
             self.fresh_bytes -= next.item.bytes;
+            self.urgent = self.urgent.saturating_sub(1);
             group.entries.extend(self.fresh.pop_front());
         }
         group
@@ -169,6 +181,20 @@ impl<P> Waiting<P> {
         }
     }
 
+    /// Puts an item before all others of its lane that are not urgent, unless the lane is ordered.
+    pub(crate) fn push_urgent(&mut self, entry: Entry<P>) {
+        if self.limits.ordered {
+            return self.push(entry);
+        }
+        let entry = Entry { urgent: true, ..entry };
+        let partition = entry.item.partition;
+        let lane = self.lanes.entry(partition).or_insert_with(Lane::new);
+        lane.fresh_bytes += entry.item.bytes;
+        lane.fresh.insert(lane.urgent, entry);
+        lane.urgent += 1;
+        self.set_turn(partition);
+    }
+
     /// Takes what is to be sent now, if anything is. Tell [`Waiting::returned`] when it was.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Group<P>> {
         let &(due, partition) = self.turns.first()?;
@@ -182,15 +208,16 @@ impl<P> Waiting<P> {
         Some(group)
     }
 
-    /// Puts items back, to be sent when they are due. In an ordered lane they come before everything else; of several
-    /// groups give the last one back first.
+    /// Puts items back, to be sent when they are due. In an ordered lane, and if one of them is urgent, they come before
+    /// everything else; of several groups give the last one back first.
     pub(crate) fn give_back(&mut self, group: Group<P>) {
         if group.entries.is_empty() {
             return;
         }
         let partition = group.partition;
         self.number -= 1;
-        let by = if self.limits.ordered { self.start } else { group.due };
+        let first = self.limits.ordered || group.entries.iter().any(|entry| entry.urgent);
+        let by = if first { self.start } else { group.due };
         let lane = self.lanes.entry(partition).or_insert_with(Lane::new);
         lane.again.insert((by, self.number), group);
         self.set_turn(partition);

@@ -15,7 +15,7 @@ use sawyer_delivery::{
     courier,
 };
 use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome};
-use sawyer_pipeline::{Context, Output, QueueReceiver, Queued, Running, Stop};
+use sawyer_pipeline::{Context, LaneReceiver, Output, QueueReceiver, Queued, Running, Stop};
 
 use crate::letters::BufferedLetters;
 use crate::report::Report;
@@ -125,20 +125,36 @@ impl<T: Target<Payload = Bytes>, F: Form> Output for Delivered<T, F> {
     }
 }
 
-/// Hands over all transfers of the queue.
+/// Hands over all transfers of the queue, urgent ones beside the others, so that they never wait for them.
 async fn feed<F: Form>(
-    mut from: QueueReceiver,
+    from: QueueReceiver,
     outbox: Outbox<Bytes>,
     form: Arc<F>,
     report: Arc<Report>,
 ) -> Result<(), Error> {
+    let (urgent, normal) = from.into_lanes();
+    let urgent = feed_lane(urgent, true, &outbox, &form, &report);
+    tokio::try_join!(urgent, feed_lane(normal, false, &outbox, &form, &report)).map(|_| ())
+}
+
+async fn feed_lane<F: Form>(
+    mut from: LaneReceiver,
+    urgent: bool,
+    outbox: &Outbox<Bytes>,
+    form: &Arc<F>,
+    report: &Arc<Report>,
+) -> Result<(), Error> {
     while let Some(queued) = from.next().await {
-        let (form, report) = (Arc::clone(&form), Arc::clone(&report));
+        let (form, report) = (Arc::clone(form), Arc::clone(report));
         let work = tokio::task::spawn_blocking(move || items(queued, &*form, report));
         let (items, beside) = work
             .await
             .map_err(|panic| Error::new(ErrorKind::Bug, "writing records panicked").because(panic))?;
-        if outbox.send(items, beside).await.is_err() {
+        let taken = match urgent {
+            true => outbox.send_urgent(items, beside).await,
+            false => outbox.send(items, beside).await,
+        };
+        if taken.is_err() {
             // The courier says why.
             return Ok(());
         }

@@ -63,6 +63,10 @@ impl OutputPlan for HttpPlan {
         true
     }
 
+    fn keeps_order(&self) -> bool {
+        self.settings.own.ordered
+    }
+
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
         let Self { url, headers, settings: HttpOutputSettings { delivery, http, auth, own } } = *self;
         let client = deliver::client(http, auth, std::slice::from_ref(&url), context)?;

@@ -38,6 +38,10 @@ pub fn kind(store: StoreHandle) -> Kind<Box<dyn OutputPlan>> {
 struct StorePlan(StoreHandle);
 
 impl OutputPlan for StorePlan {
+    fn keeps_ranges(&self) -> bool {
+        true
+    }
+
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
         let store = self.0.get().ok_or_else(|| {
             Error::new(

@@ -101,6 +101,18 @@ pub trait OutputPlan: fmt::Debug + Send {
         false
     }
 
+    /// Whether records have to arrive in their order. Then none leave its buffer first, unless its setting `urgent`
+    /// says which.
+    fn keeps_order(&self) -> bool {
+        false
+    }
+
+    /// Whether parts of sources without records mean something where it sends to: a store keeps them, so that what
+    /// was left out of a source once is not taken later.
+    fn keeps_ranges(&self) -> bool {
+        false
+    }
+
     /// Does what I/O is needed to start; starts nothing.
     ///
     /// # Errors

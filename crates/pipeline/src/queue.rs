@@ -1,7 +1,8 @@
 //! Bounded queues of transfers between components.
 //!
 //! Invariant: the records that wait in a queue, or were taken from it and are still worked on, never hold more
-//! than its bound in bytes, save that one transfer may always pass however large it is.
+//! than its bound in bytes, save that one transfer may always pass however large it is. Urgent transfers have room of
+//! their own, a quarter of the bound beside it, so that they never wait behind others.
 
 use std::sync::Arc;
 
@@ -14,9 +15,18 @@ const PERMIT_BYTES: usize = 1024;
 /// Most transfers that wait in one queue, so that many tiny ones are bounded as well.
 const TRANSFERS_MAX: usize = 1024;
 
+/// Room for urgent transfers, as a part of that for all others.
+const URGENT_PART: usize = 4;
+
 /// The end that fills a queue.
 #[derive(Clone, Debug)]
 pub struct QueueSender {
+    normal: LaneSender,
+    urgent: LaneSender,
+}
+
+#[derive(Clone, Debug)]
+struct LaneSender {
     sender: mpsc::Sender<Queued>,
     room: Arc<Semaphore>,
     permits: u32,
@@ -24,7 +34,14 @@ pub struct QueueSender {
 
 /// The end that empties a queue.
 #[derive(Debug)]
-pub struct QueueReceiver(mpsc::Receiver<Queued>);
+pub struct QueueReceiver {
+    urgent: LaneReceiver,
+    normal: LaneReceiver,
+}
+
+/// One of the two orders of a queue.
+#[derive(Debug)]
+pub struct LaneReceiver(mpsc::Receiver<Queued>);
 
 /// A transfer that was taken from a queue. Its bytes count against the queue until it is dropped.
 #[derive(Debug)]
@@ -42,11 +59,17 @@ pub struct QueueClosed;
 /// A queue that holds at most about `bytes_max` bytes of records.
 #[must_use]
 pub fn queue(bytes_max: u64) -> (QueueSender, QueueReceiver) {
-    let (sender, receiver) = mpsc::channel(TRANSFERS_MAX);
     let most = (Semaphore::MAX_PERMITS as u64).min(u64::from(u32::MAX));
-    let permits = (bytes_max / PERMIT_BYTES as u64).clamp(1, most) as u32;
-    let room = Arc::new(Semaphore::new(permits as usize));
-    (QueueSender { sender, room, permits }, QueueReceiver(receiver))
+    let permits = (bytes_max / PERMIT_BYTES as u64).clamp(1, most) as usize;
+    let (normal, from_normal) = lane(permits);
+    let (urgent, from_urgent) = lane((permits / URGENT_PART).max(1));
+    (QueueSender { normal, urgent }, QueueReceiver { urgent: from_urgent, normal: from_normal })
+}
+
+fn lane(permits: usize) -> (LaneSender, LaneReceiver) {
+    let (sender, receiver) = mpsc::channel(TRANSFERS_MAX);
+    let room = Arc::new(Semaphore::new(permits));
+    (LaneSender { sender, room, permits: permits as u32 }, LaneReceiver(receiver))
 }
 
 impl QueueSender {
@@ -55,6 +78,26 @@ impl QueueSender {
     /// # Errors
     /// [`QueueClosed`] if nobody takes from it any more; the transfer is let go of, unacknowledged.
     pub async fn send(&self, transfer: Transfer) -> Result<(), QueueClosed> {
+        self.normal.send(transfer).await
+    }
+
+    /// Puts a transfer in that overtakes all that are not urgent.
+    ///
+    /// # Errors
+    /// As of [`QueueSender::send`].
+    pub async fn send_urgent(&self, transfer: Transfer) -> Result<(), QueueClosed> {
+        self.urgent.send(transfer).await
+    }
+
+    /// Bytes that wait in it or are worked on, rounded up.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.normal.bytes() + self.urgent.bytes()
+    }
+}
+
+impl LaneSender {
+    async fn send(&self, transfer: Transfer) -> Result<(), QueueClosed> {
         let wanted = transfer.batch.bytes().div_ceil(PERMIT_BYTES).max(1);
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.permits);
         let room = tokio::select! {
@@ -64,23 +107,39 @@ impl QueueSender {
         self.sender.send(Queued { transfer, room }).await.map_err(|_| QueueClosed)
     }
 
-    /// Bytes that wait in it or are worked on, rounded up.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         (self.permits as usize - self.room.available_permits().min(self.permits as usize)) as u64
             * PERMIT_BYTES as u64
     }
 }
 
 impl QueueReceiver {
-    /// The next transfer; none once every sender is gone and the queue is empty.
+    /// The next transfer, urgent ones first; none once every sender is gone and the queue is empty.
     pub async fn next(&mut self) -> Option<Queued> {
-        self.0.recv().await
+        tokio::select! {
+            biased;
+            Some(queued) = self.urgent.next() => Some(queued),
+            Some(queued) = self.normal.next() => Some(queued),
+            else => None,
+        }
     }
 
     /// The next transfer, if one waits already.
     pub fn try_next(&mut self) -> Option<Queued> {
-        self.0.try_recv().ok()
+        self.urgent.0.try_recv().or_else(|_| self.normal.0.try_recv()).ok()
+    }
+
+    /// The urgent transfers and the others, for whoever takes both at the same time.
+    #[must_use]
+    pub fn into_lanes(self) -> (LaneReceiver, LaneReceiver) {
+        (self.urgent, self.normal)
+    }
+}
+
+impl LaneReceiver {
+    /// The next transfer; none once every sender is gone and nothing is left.
+    pub async fn next(&mut self) -> Option<Queued> {
+        self.0.recv().await
     }
 }
 
@@ -142,5 +201,16 @@ mod tests {
         let (sender, mut receiver) = queue(1024);
         drop(sender);
         assert!(receiver.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn urgent_transfers_pass_a_full_queue() {
+        let (sender, mut receiver) = queue(4 * 1024);
+        sender.send(transfer(4 * 1024)).await.unwrap();
+        sender.send_urgent(transfer(1)).await.unwrap();
+        let mut bytes = async || receiver.next().await.map(|queued| queued.transfer.batch.text_bytes());
+        assert_eq!((bytes().await, bytes().await), (Some(1), Some(4096)));
+        drop(sender);
+        assert_eq!(bytes().await, None);
     }
 }

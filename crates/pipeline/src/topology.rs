@@ -7,8 +7,10 @@ mod buffered;
 pub mod plan;
 pub mod running;
 mod steps;
+mod urgent;
 
 pub use sawyer_buffer::BufferSettings;
 
 pub use plan::{PipelineSettings, SECTIONS, TopologyPlan};
 pub use running::{Resources, Topology};
+pub use urgent::UrgentSettings;

@@ -80,7 +80,7 @@ impl Rig {
 
     pub(super) fn try_take(&self) -> Result<Option<Taken>> {
         loop {
-            match self.engine.next() {
+            match self.engine.next(&[Lane::Urgent, Lane::Normal]) {
                 Next::Entry(taken) => return Ok(Some(taken)),
                 Next::Over | Next::Empty => return Ok(None),
                 Next::Read(reading) => {

@@ -509,3 +509,34 @@ async fn random_answers_settle_every_item_once() {
         assert_eq!(took.lock().len() + drained.letters.len(), 50, "seed {seed}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn urgent_items_pass_a_full_outbox() {
+    let mut bench = bench(Limits { held_bytes_max: 1024, ..limits() }, |number, items| match number {
+        0..3 => Answer::failed("unreachable", "nobody is there"),
+        _ => Answer::done(items.len()),
+    });
+    let running = bench.start();
+    bench.send(0..10).await;
+    let urgent = vec![bench.item(100, 100, 0)];
+    {
+        let mut blocked = Box::pin(bench.send(10..12));
+        assert!(futures_are_blocked(&mut blocked).await, "there is no room for more");
+        bench.outbox.send_urgent(urgent, 0).await.unwrap();
+        blocked.await;
+    }
+    let Bench { target, outcomes, outbox, .. } = bench;
+    drop(outbox);
+    running.await.unwrap().unwrap();
+    let seen = target.seen.lock().clone();
+    // Two requests were under way already, and one of the others may be tried before it is there.
+    let tries = |name: u32| seen.iter().enumerate().filter(move |(_, (_, items))| items.contains(&name));
+    let last = |name: u32| tries(name).next_back().map(|(at, _)| at);
+    assert!(last(100) < last(0) && last(100) < last(11), "{seen:?}");
+    assert_eq!(outcomes.lock().len(), 13);
+}
+
+/// Whether something waits, after all that could happen has happened.
+async fn futures_are_blocked(future: &mut (impl Future<Output = ()> + Unpin)) -> bool {
+    tokio::time::timeout(Duration::from_millis(1), future).await.is_err()
+}

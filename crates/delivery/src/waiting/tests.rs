@@ -24,7 +24,7 @@ fn limits(ordered: bool) -> Limits {
 fn entry(name: u32, bytes: usize, partition: u64, since: Instant) -> Entry<u32> {
     let room = std::sync::Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
     let item = Item { payload: name, bytes, partition, record: None, ack: Ack::none() };
-    Entry { item, since, retries: 0, room: room.into() }
+    Entry { item, since, retries: 0, urgent: false, room: room.into() }
 }
 
 fn names(group: Option<Group<u32>>) -> Vec<u32> {
@@ -120,4 +120,23 @@ fn an_ordered_lane_sends_one_request_and_keeps_its_place() {
         assert_eq!(names(waiting.take(now + AGE)), [0_u32; 0]);
         waiting.returned(0);
     }
+}
+
+#[test]
+fn urgent_items_go_first_and_at_once() {
+    let now = Instant::now();
+    let mut waiting = Waiting::new(limits(false));
+    (0..6).for_each(|name| waiting.push(entry(name, 10, 0, now)));
+    let failed = waiting.take(now).unwrap();
+    waiting.give_back(Group { due: now, ..failed });
+    waiting.returned(0);
+    [10, 11].into_iter().for_each(|name| waiting.push_urgent(entry(name, 10, 0, now)));
+    assert_eq!(waiting.next_turn(), Some(now), "not only when a request is full");
+    assert_eq!(names(waiting.take(now)), [10, 11, 4, 5], "before what is tried again, in their order");
+    assert_eq!(names(waiting.take(now)), [0, 1, 2, 3]);
+    let mut ordered = Waiting::new(limits(true));
+    ordered.push(entry(0, 10, 0, now));
+    ordered.push_urgent(entry(1, 10, 0, now));
+    ordered.close();
+    assert_eq!(names(ordered.take(now)), [0, 1], "order was asked for");
 }

@@ -2,20 +2,28 @@
 //!
 //! Owns: putting batches in, taking them out, and whose acknowledgement is whose: the input's when a batch is safe in
 //! the buffer, the buffer's when the output has it.
-//! Does not own: how things wait (`buffer`), how batches become bytes (`segment`).
+//! Does not own: how things wait (`buffer`), which records leave first (`urgent`), how batches become bytes
+//! (`segment`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use sawyer_buffer::{Buffer, Lane, Taken};
-use sawyer_model::{Ack, Error, ErrorKind, Outcome, Transfer};
+use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome, Transfer};
 use sawyer_segment::{decode_batch, encode_batch};
 use sawyer_telemetry::{Clock, Seldom};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::urgent::{Divided, divide};
 use crate::backoff::Backoff;
 use crate::queue::{QueueReceiver, QueueSender};
+use crate::steps::Condition;
 use crate::stop::Stop;
+
+/// Batches that are looked through for urgent records while others wait to be put in. Their bytes are bounded by the
+/// queue that they came from.
+const AHEAD_MAX: usize = 1024;
 
 /// Pause before a buffer is asked again after it failed.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -26,6 +34,15 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often the same trouble is told of.
 const TELL_INTERVAL: Duration = Duration::from_secs(60);
 
+/// What is put into a buffer, and how.
+#[derive(Debug)]
+pub(super) struct Filling {
+    /// The records that leave first.
+    pub(super) urgent: Option<Condition>,
+    /// Whether ranges without records mean something where they go.
+    pub(super) keeps_ranges: bool,
+}
+
 /// Leads everything through the buffer, until nothing more comes and the output has all, or the time for that is over.
 /// What the output does not acknowledge stays in the buffer; so does everything once the output has ended.
 ///
@@ -34,42 +51,82 @@ const TELL_INTERVAL: Duration = Duration::from_secs(60);
 pub(super) async fn lead(
     from: QueueReceiver,
     buffer: Buffer,
+    filling: Filling,
     to: QueueSender,
     stop: Stop,
     clock: Clock,
 ) -> Result<(), Error> {
-    let (filled, ()) = tokio::join!(fill(from, &buffer, &clock), empty(&buffer, to, &stop, &clock));
+    let (filled, ()) = tokio::join!(fill(from, &buffer, filling, &clock), empty(&buffer, to, &stop, &clock));
     buffer.close().await;
     filled
 }
 
-/// Puts everything that comes into the buffer. Each batch is acknowledged when it is safe.
-async fn fill(mut from: QueueReceiver, buffer: &Buffer, clock: &Clock) -> Result<(), Error> {
-    let seldom = Seldom::new(TELL_INTERVAL);
-    while let Some(queued) = from.next().await {
-        let (transfer, _room) = queued.into_parts();
-        // Ranges without records mean something to the store alone, which has no buffer.
-        if !transfer.batch.is_empty() {
-            let payload = Bytes::from(encode_batch(&transfer.batch));
-            let records = u32::try_from(transfer.batch.len()).unwrap_or(u32::MAX);
-            put(buffer, payload, records, clock, &seldom).await?;
+/// Puts everything that comes into the buffer. Each batch is acknowledged when all of it is safe. While normal records
+/// wait for room, urgent ones behind them are put in; the bytes of both still count against the queue.
+async fn fill(
+    mut from: QueueReceiver,
+    buffer: &Buffer,
+    filling: Filling,
+    clock: &Clock,
+) -> Result<(), Error> {
+    let Filling { urgent, keeps_ranges } = filling;
+    let (in_order, waiting) = mpsc::channel(AHEAD_MAX);
+    let first = async move {
+        let seldom = Seldom::new(TELL_INTERVAL);
+        while let Some(queued) = from.next().await {
+            let (Transfer { batch, ack }, room) = queued.into_parts();
+            let batch = match divide(&batch, urgent.as_ref()) {
+                Divided::Normal => batch,
+                Divided::Urgent => {
+                    put(buffer, Lane::Urgent, &batch, clock, &seldom).await?;
+                    ack.durable();
+                    continue;
+                }
+                Divided::Both { urgent, normal } => {
+                    put(buffer, Lane::Urgent, &urgent, clock, &seldom).await?;
+                    normal
+                }
+            };
+            let says_nothing = batch.covered().is_empty() || !keeps_ranges;
+            if batch.is_empty() && says_nothing {
+                ack.durable();
+            } else if in_order.send((Transfer { batch, ack }, room)).await.is_err() {
+                // The other half says why.
+                break;
+            }
         }
-        transfer.ack.durable();
-    }
+        Ok(())
+    };
+    let ended = tokio::try_join!(first, fill_in_order(waiting, buffer, clock));
     buffer.end();
+    ended.map(|_| ())
+}
+
+async fn fill_in_order(
+    mut waiting: mpsc::Receiver<(Transfer, OwnedSemaphorePermit)>,
+    buffer: &Buffer,
+    clock: &Clock,
+) -> Result<(), Error> {
+    let seldom = Seldom::new(TELL_INTERVAL);
+    while let Some((Transfer { batch, ack }, _room)) = waiting.recv().await {
+        put(buffer, Lane::Normal, &batch, clock, &seldom).await?;
+        ack.durable();
+    }
     Ok(())
 }
 
 async fn put(
     buffer: &Buffer,
-    payload: Bytes,
-    records: u32,
+    lane: Lane,
+    batch: &Batch,
     clock: &Clock,
     seldom: &Seldom,
 ) -> Result<(), Error> {
+    let payload = Bytes::from(encode_batch(batch));
+    let records = u32::try_from(batch.len()).unwrap_or(u32::MAX);
     let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
     loop {
-        let Err(error) = buffer.push(Lane::Normal, payload.clone(), records).await else { return Ok(()) };
+        let Err(error) = buffer.push(lane, payload.clone(), records).await else { return Ok(()) };
         if error.kind() != ErrorKind::Retry {
             return Err(error);
         }
@@ -80,13 +137,19 @@ async fn put(
     }
 }
 
-/// Hands what waits to the output. A buffer that cannot be read is asked again.
+/// Hands what waits to the output, urgent entries beside the others, so that they never wait for them.
 async fn empty(buffer: &Buffer, to: QueueSender, stop: &Stop, clock: &Clock) {
+    let urgent = empty_lane(Lane::Urgent, buffer, &to, stop, clock);
+    tokio::join!(urgent, empty_lane(Lane::Normal, buffer, &to, stop, clock));
+}
+
+/// Hands what waits in a lane to the output. A buffer that cannot be read is asked again.
+async fn empty_lane(lane: Lane, buffer: &Buffer, to: &QueueSender, stop: &Stop, clock: &Clock) {
     let seldom = Seldom::new(TELL_INTERVAL);
     let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
     loop {
         let taken = tokio::select! {
-            taken = buffer.take() => taken,
+            taken = buffer.take_from(lane) => taken,
             () = stop.stopped() => return,
         };
         match taken {
@@ -94,7 +157,11 @@ async fn empty(buffer: &Buffer, to: QueueSender, stop: &Stop, clock: &Clock) {
             Ok(Some(taken)) => {
                 backoff.worked();
                 let Some(transfer) = transfer(taken).await else { continue };
-                if to.send(transfer).await.is_err() {
+                let sent = match lane {
+                    Lane::Urgent => to.send_urgent(transfer).await,
+                    Lane::Normal | Lane::Dead => to.send(transfer).await,
+                };
+                if sent.is_err() {
                     return;
                 }
             }

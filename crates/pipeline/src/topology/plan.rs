@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use sawyer_buffer::{BufferPlan, BufferSettings};
-use sawyer_config::{At, Node, Problems, Setting, nearest, read_components, settings};
+use sawyer_config::{At, Node, Problems, Setting, With, nearest, read_components, settings};
 
 use super::steps;
+use super::urgent::UrgentSettings;
 use crate::component::{InputPlan, Kind, Kinds, OutputPlan, StepPlan};
+use crate::steps::Condition;
 
 /// The sections of the configuration that make the topology.
 pub const SECTIONS: &[&str] = &["inputs", "pipelines", "outputs"];
@@ -41,7 +43,15 @@ pub struct TopologyPlan {
 #[derive(Debug)]
 pub(super) struct BufferedOutput {
     pub(super) output: Box<dyn OutputPlan>,
-    pub(super) buffer: Option<BufferPlan>,
+    pub(super) buffer: Option<FrontPlan>,
+}
+
+/// A buffer in front of an output.
+#[derive(Debug)]
+pub(super) struct FrontPlan {
+    pub(super) buffer: BufferPlan,
+    /// The records that leave it first.
+    pub(super) urgent: Option<Condition>,
 }
 
 #[derive(Debug)]
@@ -128,13 +138,22 @@ fn read_outputs<'a>(
     let read = |kind: &Kind<Box<dyn OutputPlan>>, at: &At<'_>, problems: &mut Problems| {
         let output = read_kind(kind, &at.without(&[BUFFER]), problems);
         let buffer = match at.get(BUFFER) {
-            Some(at) => Some(BufferSettings::read(&at, problems)?.check(&at, problems)?),
-            None if output.as_ref()?.is_remote() => BufferSettings::default().check(at, problems),
+            Some(at) => Some(read_front(&at, output.as_deref(), problems)?),
+            None if output.as_ref()?.is_remote() => {
+                let nothing = Node::new(at.place().clone(), sawyer_config::Kind::Null);
+                Some(read_front(&At::root(&nothing), output.as_deref(), problems)?)
+            }
             None => None,
         };
         Some(BufferedOutput { output: output?, buffer })
     };
     read_all(at, kinds, read, problems)
+}
+
+fn read_front(at: &At<'_>, output: Option<&dyn OutputPlan>, problems: &mut Problems) -> Option<FrontPlan> {
+    let With { common, own } = With::<UrgentSettings, BufferSettings>::read(at, problems)?;
+    let in_order = output.is_some_and(OutputPlan::keeps_order) && at.get("urgent").is_none();
+    Some(FrontPlan { buffer: own.check(at, problems)?, urgent: common.urgent.filter(|_| !in_order) })
 }
 
 fn read_kind<P>(kind: &Kind<P>, at: &At<'_>, problems: &mut Problems) -> Option<P> {

@@ -13,8 +13,8 @@ use sawyer_model::{Error, Transfer};
 use sawyer_telemetry::{Clock, Counter, Health, Metrics};
 use tokio::task::JoinSet;
 
-use super::buffered;
-use super::plan::{BufferedOutput, Named, PipelinePlan, TopologyPlan};
+use super::buffered::{self, Filling};
+use super::plan::{BufferedOutput, FrontPlan, Named, PipelinePlan, TopologyPlan};
 use crate::component::{Context, Input, Outlet, Output, Running, Step};
 use crate::queue::{QueueClosed, QueueReceiver, QueueSender, queue};
 use crate::stop::{Stop, Stopper};
@@ -52,7 +52,7 @@ pub struct Topology {
 
 struct OpenOutput {
     output: Box<dyn Output>,
-    buffer: Option<Buffer>,
+    buffer: Option<(Buffer, Filling)>,
 }
 
 struct Pipeline {
@@ -108,12 +108,15 @@ impl TopologyPlan {
 
 impl BufferedOutput {
     fn open(self, context: Context) -> Result<OpenOutput, Error> {
-        let open = |plan| {
+        let keeps_ranges = self.output.keeps_ranges();
+        let open = |FrontPlan { buffer, urgent }| {
             let disk = context.state.sub("buffer");
-            Buffer::open(disk, plan, context.clock.clone(), &context.metrics, &context.name)
+            let buffer = Buffer::open(disk, buffer, context.clock.clone(), &context.metrics, &context.name);
+            buffer.map(|buffer| (buffer, Filling { urgent, keeps_ranges }))
         };
         let buffer = self.buffer.map(open).transpose()?;
-        let output = self.output.open(&Context { buffer: buffer.clone(), ..context })?;
+        let handle = buffer.as_ref().map(|(buffer, _)| buffer.clone());
+        let output = self.output.open(&Context { buffer: handle, ..context })?;
         Ok(OpenOutput { output, buffer })
     }
 }
@@ -135,12 +138,12 @@ impl Topology {
         for Named { name, plan: OpenOutput { output, buffer } } in self.outputs {
             let (sender, receiver) = queue(OUTPUT_QUEUE_BYTES_MAX);
             spawn(&mut tasks, &self.health, "output", &name, output.run(receiver, given_up.clone()));
-            let Some(buffer) = buffer else {
+            let Some((buffer, filling)) = buffer else {
                 to_outputs.push((name, sender));
                 continue;
             };
             let (into_buffer, waiting) = queue(OUTPUT_QUEUE_BYTES_MAX);
-            let lead = buffered::lead(waiting, buffer, sender, given_up.clone(), self.clock.clone());
+            let lead = buffered::lead(waiting, buffer, filling, sender, given_up.clone(), self.clock.clone());
             spawn(&mut tasks, &self.health, "buffer of output", &name, Box::pin(lead));
             to_outputs.push((name, into_buffer));
         }

@@ -58,9 +58,17 @@ fn text() -> String {
     all(&mut text, "Inputs", &kinds.inputs);
     all(&mut text, "Steps", &kinds.steps);
     all(&mut text, "Outputs", &kinds.outputs);
-    section(&mut text, "`buffer` of an output", 2, &sawyer_pipeline::topology::BufferSettings::reference());
+    section(&mut text, "`buffer` of an output", 2, &buffer());
     text.push_str("\nOutputs that send to other machines have a buffer on disk, others have none unless the key `buffer` is there.\n");
     text
+}
+
+/// A buffer's own settings, and those of what is put into it.
+fn buffer() -> Reference {
+    use sawyer_pipeline::topology::{BufferSettings, UrgentSettings};
+    let mut buffer = BufferSettings::reference();
+    buffer.entries.extend(UrgentSettings::reference().entries);
+    buffer
 }
 
 fn widest_role() -> Role {

@@ -8,3 +8,4 @@ mod harness;
 mod pods;
 mod schema;
 mod trouble;
+mod urgent;
