@@ -5,16 +5,21 @@
 //! Invariant: equal records in equal batches make equal bytes.
 
 mod block;
+mod merge;
 mod sort;
 
-use sawyer_model::{Batch, Error, NameId, RecordRef, ValueRef};
+use std::sync::Arc;
+
+use sawyer_model::{Batch, Error, NameId, RecordRef, SourceId, Stream, ValueRef, names};
 
 use self::block::BlockBuilder;
+pub use self::merge::{Unreadable, merge};
 use self::sort::Sorted;
 use crate::bytes::{Put, checksum};
 use crate::column::ELEMENTS_MAX;
 use crate::error::SegmentError;
 use crate::layout::{BLOCK_ROWS_MAX, BlockInfo, Directory, Footer, MAGIC, Summary, VERSION, put_tail};
+use crate::made::Row;
 use crate::names::NameTable;
 use crate::source::Stored;
 
@@ -57,71 +62,114 @@ impl Default for EncodeSettings {
 /// # Errors
 /// `Invalid` if there are more records than 32 bits can count, or a list of more than 67 million elements.
 pub fn encode(batches: &[&Batch], settings: &EncodeSettings) -> Result<Encoded, Error> {
-    let sorted = Sorted::of(batches)?;
-    let mut writer = Writer::new(settings);
-    for row in &sorted.rows {
-        let record = batches[row.batch as usize].get(row.record as usize);
-        writer.push(batches, row, record)?;
-    }
-    Ok(writer.finish(sorted))
+    let mut bytes = Vec::new();
+    let summary = encode_to::<Error>(batches, settings, &mut |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })?;
+    Ok(Encoded { bytes, summary })
 }
 
+/// As [`encode()`]; the bytes go to `sink`, piece by piece.
+///
+/// # Errors
+/// Those of [`encode()`], and the sink's.
+pub fn encode_to<E: From<Error>>(
+    batches: &[&Batch],
+    settings: &EncodeSettings,
+    sink: Sink<'_, E>,
+) -> Result<Summary, E> {
+    let sorted = Sorted::of(batches).map_err(Error::from)?;
+    let mut writer = Writer::new(settings, sink);
+    for row in &sorted.rows {
+        let batch = batches[row.batch as usize];
+        let place = RowPlace { slot: row.batch as usize, stream: row.stream, source: row.source };
+        writer.push(place, batch, batch.get(row.record as usize))?;
+    }
+    writer.finish(sorted.streams, sorted.sources)
+}
+
+/// Takes the bytes of a segment, one piece after another.
+pub type Sink<'a, E> = &'a mut dyn FnMut(&[u8]) -> Result<(), E>;
+
 /// A segment that is being made.
-struct Writer {
+struct Writer<'a, E> {
     settings: EncodeSettings,
+    sink: Sink<'a, E>,
+    /// What the sink does not have yet.
     bytes: Vec<u8>,
+    /// What the sink has.
+    written: u64,
     names: NameTable,
-    /// For each batch and each of its names, the number of the name here.
+    /// For each slot and each name of its batch, the number of the name here.
     known_names: Vec<Vec<u32>>,
+    /// The number of the name under which the line as written is kept, once there is one.
+    original: u32,
     block: BlockBuilder,
     blocks: Vec<(BlockInfo, Directory)>,
     /// For each source, the first and last block with records of it.
     source_blocks: Vec<Option<(u32, u32)>>,
 }
 
+/// Where a record comes from, and its numbers in the segment.
+#[derive(Clone, Copy)]
+struct RowPlace {
+    /// Stands for the batch it comes from.
+    slot: usize,
+    stream: u32,
+    source: u32,
+}
+
 /// Not yet looked up.
 const UNKNOWN: u32 = u32::MAX;
 
-impl Writer {
-    fn new(settings: &EncodeSettings) -> Self {
+impl<'a, E: From<Error>> Writer<'a, E> {
+    fn new(settings: &EncodeSettings, sink: Sink<'a, E>) -> Self {
         let block_rows_max = settings.block_rows_max.clamp(1, BLOCK_ROWS_MAX);
         let block_bytes_max = settings.block_bytes_max.min(BLOCK_BYTES_MAX);
         let mut bytes = MAGIC.to_vec();
         bytes.put_u8(VERSION);
         Self {
             settings: EncodeSettings { block_rows_max, block_bytes_max, ..*settings },
+            sink,
             bytes,
+            written: 0,
             names: NameTable::default(),
             known_names: Vec::new(),
+            original: UNKNOWN,
             block: BlockBuilder::default(),
             blocks: Vec::new(),
             source_blocks: Vec::new(),
         }
     }
 
-    fn push(
-        &mut self,
-        batches: &[&Batch],
-        row: &sort::Row,
-        record: RecordRef<'_>,
-    ) -> Result<(), SegmentError> {
+    fn push(&mut self, place: RowPlace, batch: &Batch, record: RecordRef<'_>) -> Result<(), E> {
         let mut bytes = ROW_BYTES;
         for (_, value) in record.own_fields_by_id() {
             bytes += raw_bytes(value);
             if matches!(value, ValueRef::List(list) if list.len() > ELEMENTS_MAX) {
-                return Err(SegmentError::Invalid("a list of more elements than a segment can hold"));
+                let error = SegmentError::Invalid("a list of more elements than a segment can hold");
+                return Err(Error::from(error).into());
             }
         }
         let full = self.block.rows() >= self.settings.block_rows_max
             || self.block.raw_bytes() + bytes > self.settings.block_bytes_max;
         if full && self.block.rows() > 0 {
-            self.finish_block();
+            self.finish_block()?;
         }
-        self.note_source(row.source as usize);
-        self.block.begin(record.head(), row.stream, row.source);
+        self.note_source(place.source as usize);
+        self.block.begin(record.head(), place.stream, place.source);
+        let (mut line, mut fields_hash) = (None, 0u64);
         for (name, value) in record.own_fields_by_id() {
-            let name = self.name(batches, row.batch as usize, name);
+            let name = self.name(place.slot, batch, name);
             self.block.field(name, value);
+            fields_hash = fields_hash.rotate_left(7).wrapping_add(u64::from(name) + 1).wrapping_mul(MIX);
+            if name == self.original {
+                line = value.as_str();
+            }
+        }
+        if let Some(line) = line {
+            self.block.line(Row { record, batch, slot: place.slot, fields_hash }, line);
         }
         self.block.add_raw_bytes(bytes);
         Ok(())
@@ -136,46 +184,76 @@ impl Writer {
         *last = block;
     }
 
-    fn name(&mut self, batches: &[&Batch], batch: usize, name: NameId) -> u32 {
-        if self.known_names.len() < batches.len() {
-            self.known_names = batches.iter().map(|batch| vec![UNKNOWN; batch.name_count()]).collect();
+    fn name(&mut self, slot: usize, batch: &Batch, name: NameId) -> u32 {
+        if self.known_names.len() <= slot {
+            self.known_names.resize_with(slot + 1, Vec::new);
         }
-        let known = &mut self.known_names[batch][name.index()];
+        let known = &mut self.known_names[slot];
+        if known.len() <= name.index() {
+            known.resize(batch.name_count(), UNKNOWN);
+        }
+        let known = &mut known[name.index()];
         if *known == UNKNOWN {
-            *known = self.names.number(batches[batch].name(name));
+            let text = batch.name(name);
+            *known = self.names.number(text);
+            if text == names::ORIGINAL {
+                self.original = *known;
+            }
         }
         *known
     }
 
-    fn finish_block(&mut self) {
-        let bits = self.settings.filter_bits_per_token;
-        self.blocks.push(self.block.finish(&self.names, bits, &mut self.bytes));
+    /// Forgets what is known of the names of the batch in this slot: another one follows.
+    fn forget_slot(&mut self, slot: usize) {
+        if let Some(known) = self.known_names.get_mut(slot) {
+            known.clear();
+        }
+        self.block.forget_slot(slot);
     }
 
-    fn finish(mut self, sorted: Sorted) -> Encoded {
+    fn finish_block(&mut self) -> Result<(), E> {
+        let bits = self.settings.filter_bits_per_token;
+        let start = self.written + self.bytes.len() as u64;
+        let (mut info, directory) = self.block.finish(&self.names, bits, &mut self.bytes);
+        info.offset = start;
+        self.blocks.push((info, directory));
+        self.hand_over()
+    }
+
+    fn hand_over(&mut self) -> Result<(), E> {
+        (self.sink)(&self.bytes)?;
+        self.written += self.bytes.len() as u64;
+        self.bytes.clear();
+        Ok(())
+    }
+
+    fn finish(mut self, streams: Vec<Arc<Stream>>, sources: Vec<SourceId>) -> Result<Summary, E> {
         if self.block.rows() > 0 {
-            self.finish_block();
+            self.finish_block()?;
         }
-        let (names, final_numbers) = self.names.sorted();
-        let mut footer =
-            Footer { names, streams: sorted.streams, sources: sorted.sources, ..Footer::default() };
-        for (mut info, directory) in self.blocks {
+        let (names, final_numbers) = std::mem::take(&mut self.names).sorted();
+        let mut footer = Footer { names, streams, sources, ..Footer::default() };
+        for (mut info, directory) in std::mem::take(&mut self.blocks) {
             let offset = self.bytes.len();
             directory.put(&mut self.bytes, |name| final_numbers[name as usize]);
             let stored = &self.bytes[offset..];
-            info.directory =
-                Stored { offset: offset as u64, len: stored.len() as u64, checksum: checksum(stored) };
+            let (len, checksum) = (stored.len() as u64, checksum(stored));
+            info.directory = Stored { offset: self.written + offset as u64, len, checksum };
             footer.blocks.push(info);
         }
-        let blocks_of = |blocks: Option<(u32, u32)>| blocks.expect("every source has a row");
-        footer.source_blocks = self.source_blocks.into_iter().map(blocks_of).map(|(a, b)| a..=b).collect();
+        self.source_blocks.resize(footer.sources.len(), None);
+        let blocks_of = |blocks: Option<(u32, u32)>| blocks.map_or(0..=0, |(first, last)| first..=last);
+        footer.source_blocks = self.source_blocks.iter().copied().map(blocks_of).collect();
         let stored = footer.encode();
         self.bytes.extend_from_slice(&stored);
         put_tail(&mut self.bytes, &stored);
-        let summary = footer.summary(self.bytes.len() as u64);
-        Encoded { bytes: self.bytes, summary }
+        self.hand_over()?;
+        Ok(footer.summary(self.written))
     }
 }
+
+/// An odd number for mixing (the golden ratio).
+const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Raw bytes that count for a row beside its fields.
 pub(crate) const ROW_BYTES: u64 = 48;

@@ -46,7 +46,11 @@ impl Segment {
                 let mut columns = BlockColumns::new(self, block);
                 if let Some(entry) = columns.own(field)? {
                     let column = columns.column(entry)?;
-                    groups.add_column(self, block, entry, &column)?;
+                    if column.values.made().is_some() {
+                        groups.add_made(self, block, field)?;
+                    } else {
+                        groups.add_column(self, block, entry, &column)?;
+                    }
                 }
                 groups.add_streams(self, &mut columns, field)?;
             }
@@ -152,6 +156,21 @@ impl Groups {
                 )?;
             }
             cells.iter().for_each(|cell| self.missing.remove(cell.row as usize));
+        }
+        Ok(())
+    }
+
+    /// Adds values that are made of whole records.
+    fn add_made(&mut self, segment: &Segment, block: usize, field: &str) -> Result<()> {
+        let rows: Vec<usize> = self.missing.iter().collect();
+        let mut batch = sawyer_model::Batch::new();
+        segment.fetch_rows(block, &self.missing, &mut batch)?;
+        let mut known = Known::default();
+        for (row, record) in rows.into_iter().zip(batch.iter()) {
+            if let Some((_, value)) = record.own_fields().find(|(name, _)| *name == field) {
+                self.add_value(&mut known, row as u32, value);
+                self.missing.remove(row);
+            }
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ pub use self::stats::Stats;
 /// First bytes of a segment; the version follows.
 pub(crate) const MAGIC: &[u8; 7] = b"SAWYSEG";
 /// The version that is written.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 /// Bytes of magic and version.
 pub(crate) const HEADER_BYTES: usize = 8;
 

@@ -20,6 +20,7 @@ mod groups;
 mod heads;
 mod ints;
 mod layout;
+mod made;
 mod names;
 mod scan;
 mod segment;
@@ -29,7 +30,7 @@ mod value;
 mod zip;
 
 pub use bits::Rows;
-pub use encode::{BLOCK_BYTES_MAX, EncodeSettings, Encoded, encode};
+pub use encode::{BLOCK_BYTES_MAX, EncodeSettings, Encoded, Sink, Unreadable, encode, encode_to, merge};
 #[doc(hidden)]
 pub use frame::decode_batch_unverified;
 pub use frame::{BatchCompression, decode_batch, encode_batch, encode_batch_with};

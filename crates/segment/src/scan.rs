@@ -12,7 +12,7 @@ mod streams;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use sawyer_model::{Batch, Error, Timestamp};
+use sawyer_model::{Batch, Error, RecordRef, Timestamp};
 use sawyer_query::search::{Budget, SearchStats, Selection};
 use sawyer_query::{FieldKind, FieldTest, Predicate};
 
@@ -151,12 +151,12 @@ impl Scan<'_> {
             Predicate::Exists(field) => self.select_existing(field, alive),
             Predicate::Field { field, test } => self.select_field(field, test, alive),
             Predicate::AnyField(test) => self.select_any(test, alive),
-            Predicate::Nested { .. } => self.select_by_record(predicate, alive),
+            Predicate::Nested { .. } => self.select_by_record(alive, |record| predicate.matches(record)),
         }
     }
 
     /// Asks whole records: for what columns cannot answer.
-    fn select_by_record(&self, predicate: &Predicate, alive: &Rows) -> Result<Rows> {
+    fn select_by_record(&self, alive: &Rows, holds: impl Fn(RecordRef<'_>) -> bool) -> Result<Rows> {
         /// Records that are made at a time: so many bound the memory.
         const RECORDS_AT_A_TIME: usize = 8192;
         let rows: Vec<usize> = alive.iter().collect();
@@ -167,7 +167,7 @@ impl Scan<'_> {
             let mut batch = Batch::new();
             self.columns.segment().fetch_rows(self.columns.block(), &wanted, &mut batch)?;
             for (row, record) in some.iter().zip(batch.iter()) {
-                if predicate.matches(record) {
+                if holds(record) {
                     found.insert(*row);
                 }
             }

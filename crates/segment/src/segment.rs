@@ -227,7 +227,7 @@ fn check_magic(header: &[u8]) -> Result<()> {
         return Err(damaged(crate::error::Damage::expected("a segment")));
     }
     match header[MAGIC.len()] {
-        VERSION => Ok(()),
+        1..=VERSION => Ok(()),
         newer if newer > VERSION => Err(SegmentError::Newer("segment", newer)),
         _ => Err(damaged(crate::error::Damage::expected("a version"))),
     }

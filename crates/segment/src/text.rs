@@ -7,6 +7,7 @@
 
 mod encode;
 mod frame;
+mod made;
 mod select;
 
 use crate::bits::packed_bytes;
@@ -15,8 +16,9 @@ use crate::error::{Damage, Decoded, Result};
 use crate::ints::{Ints, IntsCursor};
 use crate::source::Data;
 
-pub(crate) use self::encode::encode;
+pub(crate) use self::encode::{encode, put_made};
 pub(crate) use self::frame::{TextFrame, Texts};
+pub(crate) use self::made::MadeText;
 pub(crate) use self::select::{Cell, TextTest};
 
 const CONSTANT: u8 = 0;
@@ -24,6 +26,7 @@ const DICTIONARY: u8 = 1;
 const FRAMES: u8 = 2;
 const HEX: u8 = 3;
 const UUID: u8 = 4;
+const MADE: u8 = 5;
 
 /// Longest hexadecimal text that is kept as bytes, in bytes: SHA-256.
 const HEX_BYTES_MAX: usize = 32;
@@ -51,9 +54,19 @@ pub(crate) struct Text {
 #[derive(Debug)]
 enum Kind {
     Constant(Box<str>),
-    Dictionary { entries: TextFrame, codes: Ints },
+    Dictionary {
+        entries: TextFrame,
+        codes: Ints,
+    },
     Frames(Box<[Frame]>),
-    Fixed { uuid: bool, width: usize, offset: u64, checksums: Box<[u32]> },
+    Fixed {
+        uuid: bool,
+        width: usize,
+        offset: u64,
+        checksums: Box<[u32]>,
+    },
+    /// Made of the other fields of its record; see [`Text::made`].
+    Made(Box<MadeText>),
 }
 
 #[derive(Debug)]
@@ -91,6 +104,7 @@ impl Text {
                 Self::parse_fixed(reader, count, false, width, data_offset)?
             }
             UUID => Self::parse_fixed(reader, count, true, UUID_BYTES, data_offset)?,
+            MADE => Kind::Made(Box::new(MadeText::parse(reader, count, data_offset)?)),
             other => return Err(Damage::unknown("encoding of text", other)),
         };
         Ok(Self { count, kind })
@@ -140,6 +154,15 @@ impl Text {
         Ok(Kind::Fixed { uuid, width, offset, checksums })
     }
 
+    /// How its texts are made of the other fields of their records, if they are; then the texts cannot be had from
+    /// the column alone.
+    pub(crate) fn made(&self) -> Option<&MadeText> {
+        match &self.kind {
+            Kind::Made(made) => Some(made),
+            _ => None,
+        }
+    }
+
     /// The text at this place. `head` holds the bytes it was parsed from.
     pub(crate) fn get<'a>(
         &'a self,
@@ -179,6 +202,7 @@ impl Text {
                 put_digits(&mut cursor.digits, &cursor.fixed[start..start + width], *uuid);
                 Ok(&cursor.digits)
             }
+            Kind::Made(_) => Err(data.place.damaged()(Damage::expected("a text that stands by itself"))),
         }
     }
 

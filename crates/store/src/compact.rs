@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sawyer_model::{Batch, Error, ErrorKind};
+use sawyer_model::{Error, ErrorKind};
+use sawyer_segment::{EncodeSettings, Segment, Unreadable};
 
 use crate::catalogue::Catalogue;
 use crate::engine::Engine;
@@ -14,6 +15,7 @@ use crate::error::{Result, StoreError};
 use crate::keeper::{Keeper, segment_path};
 use crate::problems::{Problem, quarantine};
 use crate::retention::Reason;
+use crate::seal::WriteError;
 use crate::sealed::Sealed;
 use crate::{merge, retention, wal};
 
@@ -75,23 +77,22 @@ impl Engine {
     }
 
     fn write_merged(&self, inputs: &[Arc<Sealed>]) -> Result<Merged> {
-        let mut batches: Vec<Arc<Batch>> = Vec::new();
-        for input in inputs {
-            if self.is_stopping() {
-                return Ok(Merged::Nothing);
-            }
-            for block in 0..input.segment.blocks().len() {
-                match input.segment.decode_block(block) {
-                    Ok(batch) => batches.push(Arc::new(batch)),
-                    Err(error) => {
-                        self.note_unreadable(input, &error);
-                        return Ok(Merged::Nothing);
-                    }
-                }
-            }
-        }
         let stray = inputs.first().is_some_and(|input| input.entry.stray);
-        self.write_segment(&batches, stray).map(|segment| Merged::Segment(Box::new(segment)))
+        let segments: Vec<&Segment> = inputs.iter().map(|input| &input.segment).collect();
+        let written = self.write_segment(stray, |sink| {
+            sawyer_segment::merge(&segments, &EncodeSettings::default(), &mut |piece| {
+                if self.is_stopping() { Err(WriteError::Stopped) } else { sink(piece) }
+            })
+        });
+        match written {
+            Ok(segment) => Ok(Merged::Segment(Box::new(segment))),
+            Err(WriteError::Stopped) => Ok(Merged::Nothing),
+            Err(WriteError::Input(Unreadable { input, error })) => {
+                self.note_unreadable(&inputs[input], &error);
+                Ok(Merged::Nothing)
+            }
+            Err(error) => Err(error.into_store()),
+        }
     }
 
     /// Notes that a segment cannot be read. A damaged one is left out from now on, and put aside soon.

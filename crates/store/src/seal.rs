@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sawyer_model::{Batch, Error, RecordRef, Timestamp};
-use sawyer_segment::{EncodeSettings, Encoded, Summary, encode};
+use sawyer_segment::{EncodeSettings, Sink, Summary, Unreadable, encode_to};
 
 use crate::catalogue::{Partition, SegmentEntry};
 use crate::engine::Engine;
@@ -44,7 +44,10 @@ impl Engine {
         let Some(generation) = self.live.read().frozen.first().map(Arc::clone) else { return Ok(false) };
         let mut segments = Vec::new();
         for (partition, batches) in divide(&generation) {
-            segments.push(Arc::new(self.write_segment(&batches, partition.stray)?));
+            let batches: Vec<&Batch> = batches.iter().map(|batch| &**batch).collect();
+            let settings = EncodeSettings::default();
+            let written = self.write_segment(partition.stray, |sink| encode_to(&batches, &settings, sink));
+            segments.push(Arc::new(written.map_err(WriteError::into_store)?));
         }
         self.sync_segments(&segments)?;
         let mut keeper = self.keeper.lock();
@@ -83,25 +86,24 @@ impl Engine {
         tracing::info!(forgotten, "sources that sent nothing for long are forgotten");
     }
 
-    /// Encodes and writes a segment, synced, and opens it again. Its name is not durable yet.
-    pub(crate) fn write_segment(&self, batches: &[Arc<Batch>], stray: bool) -> Result<Sealed> {
-        let batches: Vec<&Batch> = batches.iter().map(|batch| &**batch).collect();
-        let encoded = encode(&batches, &EncodeSettings::default());
-        let Encoded { bytes, summary } = encoded.map_err(|source| StoreError::Encode { source })?;
+    /// Writes what `encode` makes as a segment, synced, and opens it again. Its name is not durable yet.
+    pub(crate) fn write_segment(
+        &self,
+        stray: bool,
+        encode: impl FnOnce(Sink<'_, WriteError>) -> std::result::Result<Summary, WriteError>,
+    ) -> std::result::Result<Sealed, WriteError> {
         let id = self.keeper.lock().next_segment();
         let path = segment_path(id);
-        let written = self.disk.create(&path).and_then(|mut file| {
-            file.append(&bytes)?;
-            file.sync_data()
+        let written = self.disk.create(&path).map_err(WriteError::Disk).and_then(|mut file| {
+            let summary = encode(&mut |piece| file.append(piece).map_err(WriteError::Disk))?;
+            file.sync_data().map_err(WriteError::Disk)?;
+            Ok(summary)
         });
-        if let Err(error) = written {
-            // On a full disk the leftover would hold space; the first error says more than a second would.
-            let _ = self.disk.remove_file(&path);
-            return Err(StoreError::disk("write a segment")(error));
-        }
+        // On a full disk a leftover would hold space; the first error says more than a second would.
+        let summary = written.inspect_err(|_| drop(self.disk.remove_file(&path)))?;
         let entry = entry_of(id, &summary, stray);
         let opened = Sealed::open(&self.disk, &self.handles, entry);
-        opened.map_err(|error| unreadable(&path, &error))
+        opened.map_err(|error| WriteError::Store(unreadable(&path, &error)))
     }
 
     /// Makes the names of segments durable; if that fails, they are removed later.
@@ -111,6 +113,45 @@ impl Engine {
             let mut keeper = self.keeper.lock();
             segments.iter().for_each(|segment| keeper.discard_later(segment));
         })
+    }
+}
+
+/// Why a segment was not written.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// It cannot be encoded.
+    Encode(Error),
+    /// One of those that it is made of cannot be read.
+    Input(Unreadable),
+    /// The store is closing.
+    Stopped,
+    Disk(sawyer_disk::Error),
+    Store(StoreError),
+}
+
+impl WriteError {
+    /// The error of the store that it is.
+    pub(crate) fn into_store(self) -> StoreError {
+        match self {
+            Self::Encode(source) | Self::Input(Unreadable { error: source, .. }) => {
+                StoreError::Encode { source }
+            }
+            Self::Stopped => StoreError::Closed,
+            Self::Disk(error) => StoreError::disk("write a segment")(error),
+            Self::Store(error) => error,
+        }
+    }
+}
+
+impl From<Error> for WriteError {
+    fn from(error: Error) -> Self {
+        Self::Encode(error)
+    }
+}
+
+impl From<Unreadable> for WriteError {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::Input(unreadable)
     }
 }
 

@@ -9,6 +9,7 @@ use super::{Presence, floats, kind};
 use crate::bytes::Put;
 use crate::ints;
 use crate::layout::Stats;
+use crate::made::Learned;
 use crate::text::{self, Texts};
 
 /// Values on their way into a column.
@@ -72,10 +73,24 @@ impl ColumnBuilder {
         self.values.strs.iter().chain(elements).for_each(&mut call);
     }
 
-    /// Writes the column of a block of `rows` rows, and forgets it.
-    pub(crate) fn finish(&mut self, rows: usize, head: &mut Vec<u8>, data: &mut Vec<u8>) {
+    /// Writes the column of a block of `rows` rows, and forgets it. If `learned` says how its strings can be made of
+    /// other fields, they are kept so.
+    pub(crate) fn finish(
+        &mut self,
+        rows: usize,
+        learned: Option<&Learned<'_>>,
+        head: &mut Vec<u8>,
+        data: &mut Vec<u8>,
+    ) {
         Presence::put(head, &self.rows, rows);
-        self.values.put(head, data);
+        match learned {
+            Some(learned) if self.values.mask == 1 << kind::STR => {
+                assert_eq!(learned.codes.len(), self.values.strs.len(), "each line was learned from");
+                head.put_u8(self.values.mask);
+                text::put_made(learned, head, data);
+            }
+            _ => self.values.put(head, data),
+        }
         self.rows.clear();
         self.values.clear();
     }

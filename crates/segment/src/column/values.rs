@@ -13,7 +13,7 @@ use crate::bytes::Reader;
 use crate::error::{Damage, Decoded, Result};
 use crate::ints::{Ints, IntsCursor};
 use crate::source::Data;
-use crate::text::{Cell, Text, TextCursor, TextTest};
+use crate::text::{Cell, MadeText, Text, TextCursor, TextTest};
 
 /// Values, by type.
 #[derive(Debug)]
@@ -47,6 +47,13 @@ pub(crate) struct Cursor {
     jsons: TextCursor,
     elements: Option<Box<Cursor>>,
     list: Value,
+}
+
+impl Cursor {
+    /// What was read last of the strings.
+    pub(crate) fn strs(&mut self) -> &mut TextCursor {
+        &mut self.strs
+    }
 }
 
 impl Default for Cursor {
@@ -118,6 +125,11 @@ impl Values {
             values.lists = Some(Lists::parse(reader, count, data_offset, elements_max.unwrap_or(0))?);
         }
         Ok(values)
+    }
+
+    /// How its strings are made of other fields, if they are.
+    pub(crate) fn made(&self) -> Option<&MadeText> {
+        self.strs.as_ref().and_then(Text::made)
     }
 
     /// The types of the values, a bit for each.

@@ -6,13 +6,14 @@
 
 use std::ops::Range;
 
-use sawyer_model::{RecordHead, Timestamp, ValueRef};
+use sawyer_model::{RecordHead, Timestamp, ValueRef, names};
 
 use crate::bytes::checksum;
 use crate::column::ColumnBuilder;
 use crate::filter::FilterBuilder;
 use crate::heads::HeadsBuilder;
 use crate::layout::{BlockInfo, ColumnEntry, Directory, PartEntry, part};
+use crate::made::{Learner, Row};
 use crate::names::NameTable;
 use crate::source::Stored;
 
@@ -25,6 +26,8 @@ pub(super) struct BlockBuilder {
     /// The columns that have values.
     touched: Vec<u32>,
     filter: FilterBuilder,
+    /// How the lines as written are made of other fields.
+    learner: Learner,
     raw_bytes: u64,
     timestamps: Option<(Timestamp, Timestamp)>,
     observed: Option<(Timestamp, Timestamp)>,
@@ -66,7 +69,17 @@ impl BlockBuilder {
         self.columns[at].push(self.heads.len() as u32 - 1, value);
     }
 
-    /// Writes the block, and is empty again.
+    /// Says that the row that was started last has a line as it was written, which is a field of it too.
+    pub(super) fn line(&mut self, row: Row<'_>, line: &str) {
+        self.learner.add(row, line);
+    }
+
+    /// See [`Learner::forget_slot`].
+    pub(super) fn forget_slot(&mut self, slot: usize) {
+        self.learner.forget_slot(slot);
+    }
+
+    /// Writes the block, and is empty again. The place of the block is not known here.
     pub(super) fn finish(
         &mut self,
         names: &NameTable,
@@ -102,11 +115,12 @@ impl BlockBuilder {
             timestamps: times(self.timestamps.take()),
             observed: times(self.observed.take()),
             streams,
-            offset: start as u64,
+            offset: 0,
             bytes: (out.len() - start) as u64,
             directory: Stored { offset: 0, len: 0, checksum: 0 },
         };
         self.heads.clear();
+        self.learner.clear();
         self.touched.clear();
         self.raw_bytes = 0;
         (info, directory)
@@ -114,7 +128,7 @@ impl BlockBuilder {
 
     fn put_columns(
         &mut self,
-        names: &NameTable,
+        table: &NameTable,
         directory: &mut Directory,
         with_tokens: bool,
         out: &mut Vec<u8>,
@@ -125,11 +139,12 @@ impl BlockBuilder {
         for name in &self.touched {
             let column = &mut self.columns[*name as usize];
             if with_tokens {
-                self.filter.add_column(names.get(*name), column);
+                self.filter.add_column(table.get(*name), column);
             }
             let (mask, count, stats) = (column.mask(), column.count(), column.stats());
             let (data_start, head_start) = (out.len(), heads.len());
-            column.finish(rows, &mut heads, out);
+            let learned = if table.get(*name) == names::ORIGINAL { self.learner.learned() } else { None };
+            column.finish(rows, learned.as_ref(), &mut heads, out);
             head_ranges.push(head_start..heads.len());
             directory.columns.push(ColumnEntry {
                 name: *name,

@@ -69,17 +69,23 @@ fn streams_of(batches: &[&Batch]) -> (Vec<Arc<Stream>>, StreamNumbers) {
         }
         used.push(here);
     }
-    let mut keyed: Vec<(String, Arc<Stream>)> =
-        found.into_values().map(|stream| (format!("{:?}", stream.fields()), stream)).collect();
-    keyed.sort_by(|(a, one), (b, other)| a.cmp(b).then(one.fingerprint().cmp(&other.fingerprint())));
-    let streams: Vec<Arc<Stream>> = keyed.into_iter().map(|(_, stream)| stream).collect();
-    let numbers: HashMap<u128, u32> = streams.iter().map(|stream| stream.fingerprint()).zip(0..).collect();
+    let (streams, numbers) = ordered(found);
     let of_batch = |(batch, used): (&&Batch, &Vec<bool>)| {
         let streams = batch.streams().iter().zip(used);
         streams.map(|(stream, used)| used.then(|| numbers[&stream.fingerprint()])).collect()
     };
     let by_batch = batches.iter().zip(&used).map(of_batch).collect();
     (streams, by_batch)
+}
+
+/// Streams by their fingerprints in their order, and the numbers they have in it.
+pub(super) fn ordered(streams: HashMap<u128, Arc<Stream>>) -> (Vec<Arc<Stream>>, HashMap<u128, u32>) {
+    let mut keyed: Vec<(String, Arc<Stream>)> =
+        streams.into_values().map(|stream| (format!("{:?}", stream.fields()), stream)).collect();
+    keyed.sort_by(|(a, one), (b, other)| a.cmp(b).then(one.fingerprint().cmp(&other.fingerprint())));
+    let streams: Vec<Arc<Stream>> = keyed.into_iter().map(|(_, stream)| stream).collect();
+    let numbers = streams.iter().map(|stream| stream.fingerprint()).zip(0..).collect();
+    (streams, numbers)
 }
 
 fn sources_of(batches: &[&Batch]) -> Vec<SourceId> {

@@ -206,7 +206,7 @@ pub(crate) fn parse_tail(tail: &[u8], len: u64) -> Decoded<Stored> {
     let mut reader = Reader::new(tail);
     let footer_len = reader.u64()?;
     let checksum = reader.u32()?;
-    if reader.take(MAGIC.len())? != MAGIC || reader.u8()? != VERSION {
+    if reader.take(MAGIC.len())? != MAGIC || !(1..=VERSION).contains(&reader.u8()?) {
         return Err(Damage::expected("the end of a segment"));
     }
     let before = len.checked_sub(TAIL_BYTES as u64 + HEADER_BYTES as u64);

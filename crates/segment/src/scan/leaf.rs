@@ -257,6 +257,14 @@ impl Scan<'_> {
         Ok(found)
     }
 
+    /// The rows whose own value satisfies a test, where values are made of whole records.
+    fn select_made(&self, name: &str, alive: &Rows, matches: impl Fn(ValueRef<'_>) -> bool) -> Result<Rows> {
+        self.select_by_record(alive, |record| {
+            let own = record.own_fields().find(|(known, _)| *known == name);
+            own.is_some_and(|(_, value)| matches(value))
+        })
+    }
+
     /// The rows whose own value satisfies a test.
     fn select_column(&mut self, entry: &ColumnEntry, asked: Asked<'_>, alive: &Rows) -> Result<Rows> {
         let mut found = Rows::none(self.rows());
@@ -264,6 +272,10 @@ impl Scan<'_> {
             return Ok(found);
         }
         let column = self.columns.column(entry)?;
+        if column.values.made().is_some() {
+            let name = self.columns.segment().name(entry.name);
+            return self.select_made(name, alive, |value| asked.matches(value));
+        }
         let data = self.columns.segment().data(self.columns.block(), entry);
         let mut cells: [Vec<Cell>; kind::COUNT as usize] = Default::default();
         column.presence.for_each(alive, |row, rank| {

@@ -4,7 +4,7 @@
 //! written, so that damaged counts cannot fill the memory.
 
 use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
-use sawyer_model::{Batch, Error, NameId, RecordHead, SeqRange, Timestamp};
+use sawyer_model::{Batch, Error, NameId, RecordHead, RecordRef, SeqRange, Timestamp, ValueRef};
 
 use super::Segment;
 use super::parts::Window;
@@ -14,6 +14,7 @@ use crate::encode::{ROW_BYTES, raw_bytes, text_bytes};
 use crate::error::{Damage, Place, Result, SegmentError};
 use crate::heads::{self, StreamRuns};
 use crate::layout::{ColumnEntry, part};
+use crate::made::{Values, or_of_stream};
 
 /// A column of which rows are wanted.
 struct Wanted<'a> {
@@ -21,6 +22,26 @@ struct Wanted<'a> {
     column: Column,
     name: NameId,
     cursor: Cursor,
+    /// If its texts are made of other fields, the names of these in the batch.
+    made_of: Vec<Option<NameId>>,
+}
+
+/// The fields of a record of which a text is made.
+struct Parts<'a> {
+    record: RecordRef<'a>,
+    names: &'a [Box<str>],
+    ids: &'a [Option<NameId>],
+}
+
+impl Values for Parts<'_> {
+    fn time(&self) -> Timestamp {
+        self.record.timestamp()
+    }
+
+    fn value(&self, name: usize) -> Option<ValueRef<'_>> {
+        let own = self.ids[name].and_then(|id| self.record.get_by_id(id));
+        or_of_stream(own, self.record.stream(), &self.names[name])
+    }
 }
 
 /// For each wanted row the columns it has (as places in a list) and the ranks of its values in them.
@@ -61,6 +82,11 @@ impl Segment {
         let heads = self.heads(block)?;
         let mut columns = Vec::new();
         let cells = self.cells(block, rows, out, &mut columns)?;
+        for column in &mut columns {
+            let names = column.column.values.made().map_or(&[][..], |made| &made.templates.names);
+            // Names that no column has are fields of streams.
+            column.made_of = names.iter().map(|name| out.find_name(name)).collect();
+        }
         self.push_rows(block, rows, &heads, &mut columns, &cells, out)
     }
 
@@ -97,7 +123,8 @@ impl Segment {
             column.presence.for_each(rows, |row, rank| found.push((slots[row], number, rank as u32)));
             if found.len() > before {
                 let name = out.intern(self.name(entry.name));
-                columns.push(Wanted { entry, column, name, cursor: Cursor::default() });
+                let (cursor, made_of) = (Cursor::default(), Vec::new());
+                columns.push(Wanted { entry, column, name, cursor, made_of });
             }
         }
         Ok(Cells::of(&found, rows.count()))
@@ -112,11 +139,15 @@ impl Segment {
         cells: &Cells,
         out: &mut Batch,
     ) -> Result<()> {
-        let place = Place::in_block("block", block);
-        let raw_bytes_max = self.footer.blocks[block].raw_bytes;
-        let room = (BATCH_TEXT_BYTES_MAX - out.text_bytes()) as u64;
-        let (mut raw, mut text) = (0, 0);
+        let mut bounds = Bounds {
+            place: Place::in_block("block", block),
+            raw: 0,
+            raw_max: self.footer.blocks[block].raw_bytes,
+            text: 0,
+            room: (BATCH_TEXT_BYTES_MAX - out.text_bytes()) as u64,
+        };
         let mut last_stream = None;
+        let mut made = String::new();
         for (slot, row) in rows.iter().enumerate() {
             let stream = heads.streams.stream_of(row);
             let stream = match last_stream {
@@ -125,23 +156,67 @@ impl Segment {
             };
             last_stream = Some((heads.streams.stream_of(row), stream));
             let mut writer = out.begin(heads.of(row, &self.footer.sources), stream);
-            raw += ROW_BYTES;
+            bounds.raw += ROW_BYTES;
             for (column, rank) in cells.of_row(slot) {
-                let Wanted { entry, column, name, cursor } = &mut columns[*column as usize];
+                let Wanted { entry, column, name, cursor, .. } = &mut columns[*column as usize];
+                if column.values.made().is_some() {
+                    continue;
+                }
                 let data = self.data(block, entry);
                 let value = column.values.get(&column.head, *rank as usize, data, cursor)?;
-                raw += raw_bytes(value);
-                if raw > raw_bytes_max {
-                    return Err(place.damaged()(Damage::expected(
-                        "no more bytes than the block was made of",
-                    )));
-                }
-                text += text_bytes(value);
-                if text > room {
-                    return Err(SegmentError::Invalid("a batch cannot hold these records"));
-                }
+                bounds.count(value)?;
                 writer.field_by_id(*name, value);
             }
+            let row = out.len() - 1;
+            for (column, rank) in cells.of_row(slot) {
+                let column = &mut columns[*column as usize];
+                if column.column.values.made().is_none() {
+                    continue;
+                }
+                made.clear();
+                self.make(block, column, *rank as usize, out.get(row), &mut made)?;
+                bounds.count(ValueRef::Str(&made))?;
+                out.edit(row).extend([(self.name(column.entry.name), ValueRef::Str(&made))]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a text of the other fields of its record.
+    fn make(
+        &self,
+        block: usize,
+        wanted: &mut Wanted<'_>,
+        rank: usize,
+        record: RecordRef<'_>,
+        out: &mut String,
+    ) -> Result<()> {
+        let Wanted { entry, column, cursor, made_of, .. } = wanted;
+        let made = column.values.made().expect("it was asked before");
+        let parts = Parts { record, names: &made.templates.names, ids: made_of };
+        made.make(&column.head, rank, self.data(block, entry), cursor.strs(), &parts, out)
+    }
+}
+
+/// How much may be made of a block.
+struct Bounds {
+    place: Place,
+    raw: u64,
+    raw_max: u64,
+    text: u64,
+    room: u64,
+}
+
+impl Bounds {
+    fn count(&mut self, value: ValueRef<'_>) -> Result<()> {
+        self.raw += raw_bytes(value);
+        if self.raw > self.raw_max {
+            let damage = Damage::expected("no more bytes than the block was made of");
+            return Err(self.place.damaged()(damage));
+        }
+        self.text += text_bytes(value);
+        if self.text > self.room {
+            return Err(SegmentError::Invalid("a batch cannot hold these records"));
         }
         Ok(())
     }

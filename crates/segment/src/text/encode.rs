@@ -8,10 +8,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     CONSTANT, DICTIONARY, FIXED_FRAME_ROWS, FRAME_BYTES_MAX, FRAME_ROWS_MAX, FRAMES, HEX, HEX_BYTES_MAX,
-    HEX_BYTES_MIN, Texts, UUID, UUID_BYTES, UUID_DIGITS, UUID_HYPHENS,
+    HEX_BYTES_MIN, MADE, Texts, UUID, UUID_BYTES, UUID_DIGITS, UUID_HYPHENS,
 };
 use crate::bytes::{Put, checksum};
 use crate::ints;
+use crate::made::Learned;
+use crate::zip;
 
 /// Entries of the largest dictionary: more make its decoding dearer than it saves.
 const DICTIONARY_ENTRIES_MAX: usize = 16 << 10;
@@ -27,6 +29,22 @@ pub(crate) fn encode(texts: &Texts, head: &mut Vec<u8>, data: &mut Vec<u8>) {
         return put_fixed(texts, uuid, width, head, data);
     }
     put_frames(texts, head, data);
+}
+
+/// Writes texts that are made of the other fields of their records.
+pub(crate) fn put_made(learned: &Learned<'_>, head: &mut Vec<u8>, data: &mut Vec<u8>) {
+    head.put_u8(MADE);
+    let (mut plain, mut stored) = (Vec::new(), Vec::new());
+    learned.templates.put(&mut plain);
+    zip::put_zipped(&mut stored, &plain);
+    head.put_varint(plain.len() as u64);
+    head.put_varint(stored.len() as u64);
+    head.extend_from_slice(&stored);
+    ints::encode(head, learned.codes);
+    head.put_varint(learned.holes.len() as u64);
+    if learned.holes.len() > 0 {
+        encode(learned.holes, head, data);
+    }
 }
 
 struct Dictionary {

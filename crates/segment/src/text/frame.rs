@@ -47,6 +47,12 @@ impl Texts {
         self.ends.len()
     }
 
+    /// Keeps the first `len` texts.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.ends.truncate(len);
+        self.text.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+
     /// The length of all texts together.
     pub(crate) fn bytes(&self) -> usize {
         self.text.len()

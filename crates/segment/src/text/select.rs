@@ -68,6 +68,7 @@ impl Text {
             }
             Kind::Frames(frames) => select_frames(frames, cells, data, test, out),
             Kind::Fixed { uuid, width, .. } => self.select_fixed(*uuid, *width, cells, data, test, out),
+            Kind::Made(_) => Err(data.place.damaged()(Damage::expected("a text that stands by itself"))),
         }
     }
 

@@ -80,16 +80,101 @@ fn stream() -> BoxedStrategy<Arc<Stream>> {
         .boxed()
 }
 
+/// How a line is written that says what its record says, or something like it.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    time: u8,
+    escapes: u8,
+    capitals: bool,
+    more: u8,
+}
+
+fn line() -> BoxedStrategy<Line> {
+    let parts = (0u8..7, 0u8..4, any::<bool>(), 0u8..6);
+    parts.prop_map(|(time, escapes, capitals, more)| Line { time, escapes, capitals, more }).boxed()
+}
+
+impl Line {
+    fn of(self, time: Timestamp, stream: &Stream, fields: &[(Box<str>, Value)]) -> String {
+        let nanos = time.nanos();
+        let time = match self.time {
+            0 => nanos.to_string(),
+            1 => (nanos / 1_000_000).to_string(),
+            2 => (nanos / 1_000_000_000).to_string(),
+            3 => format!("\"{time}\""),
+            4 => format!("\"{:.9}\"", time.to_jiff()),
+            5 => format!("\"{:.3}\"", time.to_jiff()),
+            _ => "\"yesterday\"".to_owned(),
+        };
+        let own = fields.iter().filter(|(name, _)| **name != *"_original");
+        let all = own.map(|(name, value)| (name, value)).chain(stream.fields().iter().map(|(n, v)| (n, v)));
+        let said: Vec<String> =
+            all.filter_map(|(name, value)| Some(format!("\"{name}\": {}", self.value(value)?))).collect();
+        let said = said.join(",");
+        match self.more {
+            0 => format!("{{\"ts\":{time},{said}}}"),
+            1 => format!(" {{ \"a\" : {{ \"ts\" : {time} }}, {said} }} "),
+            2 => format!("{{{said},\"n\":[1, 2.50, \"{nanos}\", null, true]}}"),
+            3 => format!("{{\"ts\":{time},{said}"),
+            4 => said,
+            _ => format!("{{\"ts\":{time},{said},\"seq\":{}}}", nanos % 997),
+        }
+    }
+
+    fn value(self, value: &Value) -> Option<String> {
+        Some(match value {
+            Value::Str(text) => {
+                let text =
+                    if self.capitals && text.len() < 6 { text.to_uppercase() } else { text.to_string() };
+                format!("\"{}\"", self.escaped(&text))
+            }
+            Value::Float(float) if self.capitals => format!("{float:?}"),
+            Value::Float(float) => format!("{float}"),
+            Value::Int(int) => int.to_string(),
+            Value::Bool(value) => value.to_string(),
+            Value::Null => "null".to_owned(),
+            Value::Json(text) => text.to_string(),
+            Value::Timestamp(_) | Value::List(_) => return None,
+        })
+    }
+
+    fn escaped(self, text: &str) -> String {
+        let mut out = String::new();
+        for letter in text.chars() {
+            match letter {
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                '\n' => out.push_str("\\n"),
+                '\t' if self.escapes != 3 => out.push_str("\\t"),
+                '<' | '>' | '&' if self.escapes == 1 => out.push_str(&format!("\\u{:04x}", letter as u32)),
+                '/' if self.escapes == 3 => out.push_str("\\/"),
+                other if other < ' ' || self.escapes == 2 && !other.is_ascii() => {
+                    for unit in other.encode_utf16(&mut [0; 2]) {
+                        out.push_str(&format!("\\u{unit:04x}"));
+                    }
+                }
+                other => out.push(other),
+            }
+        }
+        out
+    }
+}
+
 /// A record whose place in its source is not unique yet.
 pub(crate) fn record() -> BoxedStrategy<Record> {
     let head = (time(), time(), 0u128..4, 0u64..500, prop_oneof![4 => 0u64..400, 1 => any::<u64>()]);
-    (head, stream(), prop::collection::vec(field(), 0..8))
-        .prop_map(|((timestamp, observed, source, len, start), stream, given)| {
+    (head, stream(), prop::collection::vec(field(), 0..8), prop::option::weighted(0.5, line()))
+        .prop_map(|((timestamp, observed, source, len, start), stream, given, line)| {
             let mut fields: Vec<(Box<str>, Value)> = Vec::new();
             for (name, value) in given {
                 if !fields.iter().any(|(known, _)| *known == name) {
                     fields.push((name, value));
                 }
+            }
+            if let Some(line) = line {
+                let line = line.of(timestamp, &stream, &fields);
+                fields.retain(|(name, _)| **name != *"_original");
+                fields.push(("_original".into(), Value::from(line)));
             }
             let range = SeqRange { start, end: start.wrapping_add(len) };
             Record { timestamp, observed, source: SourceId(source << 100 | source), range, stream, fields }

@@ -1,0 +1,334 @@
+//! What the store costs: a workload over HTTP into the real server, until merging is quiet; then its bytes; then
+//! queries. Prints each figure beside the aim, which is for 2 million records.
+//!
+//! Owns: which figures there are. Does not own: the workload, the server (`sawyer_bench`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use sawyer_bench::Cost;
+use sawyer_bench::kubernetes::{LOCK_PHRASE, RARE_PHRASE, Workload};
+use sawyer_bench::server::Server;
+use sawyer_segment::Segment;
+use serde_json::Value;
+
+/// Records that the aims are for.
+const AIM_RECORDS: u64 = 2_000_000;
+/// The server is quiet after so long without using the processor.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// Measures ingest, bytes on disk and queries of `sawyer server`.
+#[derive(Debug, Parser)]
+struct Args {
+    /// The binary.
+    #[arg(long, default_value = "target/release/sawyer")]
+    binary: PathBuf,
+    /// How many records.
+    #[arg(long, default_value_t = AIM_RECORDS)]
+    records: u64,
+    /// Which workload.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// Lines in one request.
+    #[arg(long, default_value_t = 4000)]
+    lines: usize,
+    /// The data folder, which is kept. Without it a temporary one is used.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Sends nothing: asks what the folder has.
+    #[arg(long)]
+    no_ingest: bool,
+    /// CPU time that is spent on each kind of query.
+    #[arg(long, default_value_t = 400)]
+    query_cpu_ms: u64,
+    /// Asks only queries whose name has this in it.
+    #[arg(long)]
+    only: Option<String>,
+    /// What else the server is given.
+    #[arg(last = true)]
+    server: Vec<String>,
+}
+
+/// One line of the table.
+struct Query {
+    name: &'static str,
+    aim_ms: f64,
+    path: &'static str,
+    params: Vec<(&'static str, String)>,
+    /// Goes through all pages.
+    pages: bool,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let temporary;
+    let folder = match &args.data {
+        Some(folder) => folder.as_path(),
+        None => {
+            temporary = tempfile::tempdir()?;
+            temporary.path()
+        }
+    };
+    let mut server = Server::start(&args.binary, folder, &args.server)?;
+    if !args.no_ingest {
+        ingest(&args, &mut server)?;
+    }
+    print_sizes(folder)?;
+    let scale = args.records as f64 / AIM_RECORDS as f64;
+    say(&format!("{:<44} {:>9} {:>9} {:>9} {:>8}  found", "query", "CPU ms", "wall ms", "aim ms", "runs"));
+    for query in queries(&mut server)? {
+        if args.only.as_ref().is_none_or(|only| query.name.contains(&**only)) {
+            measure(&mut server, &query, &args, scale)?;
+        }
+    }
+    server.stop()
+}
+
+fn ingest(args: &Args, server: &mut Server) -> Result<()> {
+    let now = std::time::UNIX_EPOCH.elapsed()?.as_nanos() as u64;
+    let mut workload = Workload::new(args.seed, args.records, now);
+    let before = server.cost()?;
+    let started = Instant::now();
+    let (mut body, mut bytes, mut lines) = (String::new(), 0u64, 0);
+    loop {
+        let more = workload.write_line(&mut body);
+        lines += usize::from(more);
+        if !body.is_empty() && (lines == args.lines || !more) {
+            server.post("/api/v1/ingest", body.as_bytes())?;
+            bytes += body.len() as u64;
+            body.clear();
+            lines = 0;
+        }
+        if !more {
+            break;
+        }
+    }
+    let acknowledged = server.cost()?.since(before);
+    let wall = started.elapsed();
+    let merged = wait_until_quiet(server)?.since(before);
+    let scale = args.records as f64 / AIM_RECORDS as f64;
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    say(&format!("{} records, {:.0} MB of NDJSON in {:.1} s", args.records, mb(bytes), wall.as_secs_f64()));
+    let seconds = |name: &str, cost: Cost, aim: f64| {
+        let (cpu, aim) = (cost.cpu.as_secs_f64(), aim * scale);
+        say(&format!(
+            "{name:<44} {cpu:>9.2} s   aim {aim:.2}   {:.0} MB/s",
+            cost.megabytes_per_cpu_second(bytes)
+        ));
+    };
+    seconds("ingest until acknowledged, CPU", acknowledged, 3.3);
+    seconds("ingest until merged, CPU", merged, 5.0);
+    say(&format!("{:<44} {:>9.0} MB  aim 200", "peak memory while ingesting", mb(merged.memory_peak_bytes)));
+    Ok(())
+}
+
+/// Waits until nothing is in memory and the server rests; gives what it has cost by then.
+#[expect(clippy::disallowed_methods, reason = "nothing tells that another process rests")]
+fn wait_until_quiet(server: &mut Server) -> Result<Cost> {
+    let (mut last, mut since) = (server.cost()?, Instant::now());
+    loop {
+        std::thread::sleep(Duration::from_millis(250));
+        let cost = server.cost()?;
+        // Asking costs a little; two ticks of the kernel's clock are rest.
+        if cost.cpu > last.cpu + Duration::from_millis(20) {
+            (last, since) = (cost, Instant::now());
+        } else if since.elapsed() > QUIET {
+            if server.metric("sawyer_store_memory_bytes")? == 0.0 {
+                return Ok(last);
+            }
+            (last, since) = (server.cost()?, Instant::now());
+        }
+    }
+}
+
+fn print_sizes(folder: &Path) -> Result<()> {
+    let mut parts: Vec<(String, u64)> = Vec::new();
+    let (mut total, mut segments, mut blocks) = (0, 0, 0);
+    let mut files: Vec<PathBuf> = Vec::new();
+    find_segments(folder, &mut files)?;
+    for file in files {
+        let segment = Segment::open(Arc::new(std::fs::read(&file)?))?;
+        segments += 1;
+        blocks += segment.blocks().len();
+        total += segment.summary().bytes;
+        for (name, bytes) in segment.column_bytes()? {
+            match parts.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += bytes,
+                None => parts.push((name, bytes)),
+            }
+        }
+    }
+    parts.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    say(&format!("{:<44} {:>9.1} MB  aim 85   {segments} segments, {blocks} blocks", "on disk", mb(total)));
+    for (name, bytes) in parts.iter().take(16) {
+        say(&format!("  {name:<42} {:>9.2} MB", mb(*bytes)));
+    }
+    Ok(())
+}
+
+fn find_segments(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            find_segments(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "seg") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Something of the middle of the data to ask for.
+struct Middle {
+    trace: String,
+    pod: String,
+    hour: (String, String),
+    /// From the oldest record to behind the newest.
+    all: (String, String),
+}
+
+impl Middle {
+    fn of(server: &mut Server) -> Result<Self> {
+        let mut ask = |order: &str, end: &str| -> Result<Value> {
+            let params =
+                [("query", "trace_id: *"), ("limit", "1"), ("start", "0"), ("end", end), ("order", order)];
+            let answer: Value = serde_json::from_slice(&server.get("/api/v1/search", &params)?)?;
+            Ok(answer["records"][0].clone())
+        };
+        let time = |record: &Value| -> Result<jiff::Timestamp> {
+            Ok(record["timestamp"].as_str().context("there are records with a trace")?.parse()?)
+        };
+        let (oldest, newest) = (time(&ask("asc", "now")?)?, time(&ask("desc", "now")?)?);
+        let middle = oldest + oldest.duration_until(newest) / 2;
+        let record = ask("desc", &middle.to_string())?;
+        let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
+        let all = (oldest.to_string(), (newest + jiff::SignedDuration::from_secs(1)).to_string());
+        let hour = (middle.to_string(), (middle + jiff::SignedDuration::from_hours(1)).to_string());
+        Ok(Self { trace: text("trace_id"), pod: text("pod"), hour, all })
+    }
+}
+
+fn queries(server: &mut Server) -> Result<Vec<Query>> {
+    let Middle { trace, pod, hour, all } = Middle::of(server)?;
+    let query = |name, aim_ms, path, query: &str, more: &[(&'static str, &str)]| {
+        let mut params = vec![("query", query.to_owned())];
+        params.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let (start, end) = if more.contains(&("hour", "")) { &hour } else { &all };
+        params.retain(|(name, _)| *name != "hour");
+        params.extend([("start", start.clone()), ("end", end.clone())]);
+        Query { name, aim_ms, path, params, pages: name.contains("export") }
+    };
+    let (search, count) = ("/api/v1/search", "/api/v1/count");
+    let (histogram, values) = ("/api/v1/histogram", "/api/v1/values");
+    let newest = &[("limit", "100")][..];
+    let minutes = &[("interval", "1m")][..];
+    let rare = format!("message: \"{RARE_PHRASE}\"");
+    let lock = format!("message: \"{LOCK_PHRASE}\"");
+    Ok(vec![
+        query("needle: one trace id", 0.5, search, &format!("trace_id: {trace}"), newest),
+        query("rare phrase, 20 hits", 1.0, search, &rare, newest),
+        query("phrase, 500 hits, count", 5.0, count, &lock, &[]),
+        query("common word, newest 100", 5.0, search, "message: timeout", newest),
+        query("substring count", 60.0, count, r#"message =~ "imeou""#, &[]),
+        query("regex count with a literal", 70.0, count, r#"message =~ "took [0-9]+ms .*ession""#, &[]),
+        query(
+            "regex count without a literal",
+            150.0,
+            count,
+            r#"message =~ "[0-9]{4}\.[0-9]{2}|[a-f]{6}-""#,
+            &[],
+        ),
+        query("errors per minute", 2.0, histogram, "level: error", minutes),
+        query("everything per minute", 1.0, histogram, "", minutes),
+        query("everything per minute by level", 5.0, histogram, "", &[("interval", "1m"), ("by", "level")]),
+        query("top 10 services where a word occurs", 5.0, values, "message: timeout", &[("field", "app")]),
+        query("top 10 of a field of many values", 100.0, values, "", &[("field", "trace_id")]),
+        query("word and level, newest 100", 5.0, search, "message: timeout and level: error", newest),
+        query("one hour: errors, newest 100", 2.0, search, "level: error", &[("limit", "100"), ("hour", "")]),
+        query("newest 100 of a pod", 0.5, search, &format!("pod: {pod}"), newest),
+        query("newest 100 of everything", 1.0, search, "", newest),
+        query(
+            "export of warnings and errors",
+            120.0,
+            search,
+            "level: (warn or error)",
+            &[("limit", "10000")],
+        ),
+    ])
+}
+
+fn measure(server: &mut Server, query: &Query, args: &Args, scale: f64) -> Result<()> {
+    const RUNS_MAX: u32 = 1000;
+    let found = ask(server, query)?;
+    let before = server.cost()?;
+    let started = Instant::now();
+    let mut runs = 0;
+    let cpu = loop {
+        ask(server, query)?;
+        runs += 1;
+        let cpu = server.cost()?.since(before).cpu;
+        let enough = cpu >= Duration::from_millis(args.query_cpu_ms);
+        if enough || runs == RUNS_MAX {
+            break cpu;
+        }
+    };
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3 / f64::from(runs);
+    say(&format!(
+        "{:<44} {:>9.2} {:>9.2} {:>9.2} {runs:>8}  {found}",
+        query.name,
+        milliseconds(cpu),
+        milliseconds(started.elapsed()),
+        query.aim_ms
+            * if query.name.contains("newest") || query.name.contains("needle") { 1.0 } else { scale },
+    ));
+    Ok(())
+}
+
+/// Asks once; says what was found.
+fn ask(server: &mut Server, query: &Query) -> Result<String> {
+    let mut cursor: Option<String> = None;
+    let mut matched = 0;
+    loop {
+        let mut params: Vec<(&str, &str)> =
+            query.params.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        params.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+        let body = server.get(query.path, &params)?;
+        if !query.pages {
+            return Ok(stats_of(&body));
+        }
+        let tail = String::from_utf8_lossy(&body[body.len().saturating_sub(600)..]).into_owned();
+        matched +=
+            params.iter().find(|(name, _)| *name == "limit").map_or(0, |(_, n)| n.parse().unwrap_or(0));
+        let next = tail.rsplit_once(r#""cursor":""#).and_then(|(_, rest)| rest.split_once('"'));
+        match next {
+            Some((next, _)) => cursor = Some(next.to_owned()),
+            None => return Ok(format!("at most {matched} records")),
+        }
+    }
+}
+
+/// The end of an answer, where its statistics are.
+fn stats_of(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[body.len().saturating_sub(400)..]).into_owned();
+    let number = |name: &str| {
+        let (_, rest) = text.rsplit_once(&format!("\"{name}\":"))?;
+        rest.split([',', '}']).next().map(str::to_owned)
+    };
+    let number = |name: &str| number(name).unwrap_or_default();
+    format!(
+        "matched {} scanned {} read {} partial {}",
+        number("rows_matched"),
+        number("rows_scanned"),
+        number("bytes_read"),
+        number("partial"),
+    )
+}
+
+#[expect(clippy::print_stdout, reason = "a measurement prints its figures")]
+fn say(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,374 @@
+//! Finding out how lines are made of their records' fields.
+//!
+//! Owns: [`Learner`]: the templates of the lines of one block, tried on every line before it counts as made; reading
+//! a line of JSON for its first template.
+//! Invariant: a line for which nothing fits is a hole as a whole, so that every line can be kept; whether that is worth
+//! it is known at the end.
+
+use hashbrown::HashMap;
+use sawyer_model::{Batch, NameId, RecordRef, Timestamp, ValueRef};
+
+use super::forms::Form;
+use super::{PIECES_MAX, Piece, TEMPLATES_MAX, Templates, Values, or_of_stream};
+use crate::text::Texts;
+
+/// Templates that are tried for records with the same fields.
+const TRIED_MAX: usize = 4;
+/// Lines that are read for a template in any case; beyond it at most one of [`LINES_PER_READING`].
+const READINGS_MIN: usize = 256;
+const LINES_PER_READING: usize = 4;
+/// Texts up to this length that no field says, and that have no digits, are taken for a part of the template.
+const WORD_BYTES_MAX: usize = 16;
+
+/// The template that is one hole.
+const WHOLE: u32 = 0;
+
+/// Learns how the lines of a block are made. See the head of the module.
+#[derive(Debug)]
+pub(crate) struct Learner {
+    templates: Templates,
+    /// The templates that fit records with such fields, latest first.
+    known: HashMap<u64, Vec<u32>>,
+    codes: Vec<i64>,
+    holes: Texts,
+    readings: usize,
+    text_bytes: usize,
+    /// For each slot of the writer the numbers that the names of the templates have in its batch.
+    ids: Vec<Vec<Option<NameId>>>,
+    scratch: String,
+}
+
+/// What was learned: see [`Templates`].
+pub(crate) struct Learned<'a> {
+    pub(crate) templates: &'a Templates,
+    pub(crate) codes: &'a [i64],
+    pub(crate) holes: &'a Texts,
+}
+
+/// A record with its line, on its way into a segment.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) record: RecordRef<'a>,
+    pub(crate) batch: &'a Batch,
+    /// Names what numbers of names mean, see [`Learner::forget_slot`].
+    pub(crate) slot: usize,
+    /// The same for records that have the same fields.
+    pub(crate) fields_hash: u64,
+}
+
+struct Known<'a> {
+    record: RecordRef<'a>,
+    names: &'a [Box<str>],
+    ids: &'a [Option<NameId>],
+}
+
+impl Values for Known<'_> {
+    fn time(&self) -> Timestamp {
+        self.record.timestamp()
+    }
+
+    fn value(&self, name: usize) -> Option<ValueRef<'_>> {
+        let own = self.ids[name].and_then(|id| self.record.get_by_id(id));
+        or_of_stream(own, self.record.stream(), &self.names[name])
+    }
+}
+
+impl Default for Learner {
+    fn default() -> Self {
+        let templates = Templates { names: Vec::new(), templates: vec![vec![Piece::Hole]] };
+        Self {
+            templates,
+            known: HashMap::new(),
+            codes: Vec::new(),
+            holes: Texts::default(),
+            readings: 0,
+            text_bytes: 0,
+            ids: Vec::new(),
+            scratch: String::new(),
+        }
+    }
+}
+
+impl Learner {
+    /// Adds the line of a record.
+    pub(crate) fn add(&mut self, row: Row<'_>, line: &str) {
+        self.text_bytes += line.len();
+        let tried = self.known.get(&row.fields_hash).cloned().unwrap_or_default();
+        if let Some(fits) = tried.iter().copied().find(|template| self.fits(*template, row, line)) {
+            return self.codes.push(i64::from(fits));
+        }
+        if self.readings <= READINGS_MIN + self.codes.len() / LINES_PER_READING {
+            self.readings += 1;
+            if let Some(template) = self.read(row, line)
+                && self.fits(template, row, line)
+            {
+                let known = self.known.entry(row.fields_hash).or_default();
+                known.retain(|other| *other != template);
+                known.insert(0, template);
+                known.truncate(TRIED_MAX);
+                return self.codes.push(i64::from(template));
+            }
+        }
+        self.holes.push(line);
+        self.codes.push(i64::from(WHOLE));
+    }
+
+    /// What was learned, if it is worth it: the holes and the templates take far less than the lines.
+    pub(crate) fn learned(&self) -> Option<Learned<'_>> {
+        let pieces: usize = self.templates.templates.iter().flatten().map(piece_bytes).sum();
+        let worth_it = (self.holes.bytes() + pieces) * 2 <= self.text_bytes && !self.codes.is_empty();
+        let Self { templates, codes, holes, .. } = self;
+        worth_it.then_some(Learned { templates, codes, holes })
+    }
+
+    /// All that was learned, whether or not it is worth it.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> (&Templates, &[i64], &Texts) {
+        (&self.templates, &self.codes, &self.holes)
+    }
+
+    /// Forgets all lines; a new block begins.
+    pub(crate) fn clear(&mut self) {
+        if !self.codes.is_empty() {
+            let ids = std::mem::take(&mut self.ids);
+            *self = Self { ids, ..Self::default() };
+            self.ids.iter_mut().for_each(Vec::clear);
+        }
+    }
+
+    /// Forgets what the numbers of names in this slot mean: another batch is read there.
+    pub(crate) fn forget_slot(&mut self, slot: usize) {
+        if let Some(ids) = self.ids.get_mut(slot) {
+            ids.clear();
+        }
+    }
+
+    /// Whether a template makes this line of this record; if so its holes are added.
+    fn fits(&mut self, template: u32, row: Row<'_>, line: &str) -> bool {
+        if self.ids.len() <= row.slot {
+            self.ids.resize_with(row.slot + 1, Vec::new);
+        }
+        let Self { templates, holes, ids, scratch, .. } = self;
+        let ids = &mut ids[row.slot];
+        for name in &templates.names[ids.len()..] {
+            ids.push(row.batch.find_name(name));
+        }
+        let known = Known { record: row.record, names: &templates.names, ids };
+        let before = holes.len();
+        let fits = follow(&templates.templates[template as usize], &known, line, holes, scratch);
+        if !fits {
+            holes.truncate(before);
+        }
+        fits
+    }
+
+    /// Reads a line for its template.
+    fn read(&mut self, row: Row<'_>, line: &str) -> Option<u32> {
+        let mut reading =
+            Reading { row, line, names: &mut self.templates.names, pieces: Vec::new(), kept: 0 };
+        reading.json()?;
+        let pieces = reading.finish();
+        if pieces.len() > PIECES_MAX {
+            return None;
+        }
+        if let Some(known) = self.templates.templates.iter().position(|known| *known == pieces) {
+            return Some(known as u32);
+        }
+        if self.templates.templates.len() == TEMPLATES_MAX {
+            return None;
+        }
+        self.templates.templates.push(pieces);
+        Some(self.templates.templates.len() as u32 - 1)
+    }
+}
+
+fn piece_bytes(piece: &Piece) -> usize {
+    match piece {
+        Piece::Literal(text) => text.len(),
+        _ => 2,
+    }
+}
+
+/// Follows a template through a line; what stands in holes is added to them.
+fn follow(
+    pieces: &[Piece],
+    values: &dyn Values,
+    line: &str,
+    holes: &mut Texts,
+    scratch: &mut String,
+) -> bool {
+    let bytes = line.as_bytes();
+    let mut at = 0;
+    for piece in pieces {
+        let (value, form) = match piece {
+            Piece::Literal(text) => {
+                if !bytes[at..].starts_with(text.as_bytes()) {
+                    return false;
+                }
+                at += text.len();
+                continue;
+            }
+            Piece::Hole => {
+                let end = hole_end(bytes, at);
+                let Some(text) = line.get(at..end) else { return false };
+                holes.push(text);
+                at = end;
+                continue;
+            }
+            Piece::Time(form) => (Some(ValueRef::Timestamp(values.time())), form),
+            Piece::Field(name, form) => (values.value(*name as usize), form),
+        };
+        let Some(value) = value else { return false };
+        let written = match (value, form) {
+            (ValueRef::Str(text), Form::Json) if form.first_escaped(text.as_bytes()) == text.len() => text,
+            _ => {
+                scratch.clear();
+                if !form.put(value, scratch) {
+                    return false;
+                }
+                scratch.as_str()
+            }
+        };
+        if !bytes[at..].starts_with(written.as_bytes()) {
+            return false;
+        }
+        at += written.len();
+    }
+    at == bytes.len()
+}
+
+/// Where a value ends that begins here: at the quote if it stands in quotes, else where JSON goes on.
+fn hole_end(line: &[u8], start: usize) -> usize {
+    if start > 0 && line[start - 1] == b'"' {
+        return quote_end(line, start).unwrap_or(line.len());
+    }
+    value_end(line, start)
+}
+
+/// The place of the quote that ends the string which begins at `start`.
+fn quote_end(line: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', line.get(at..)?)?;
+        if line[at] == b'"' {
+            return Some(at);
+        }
+        at += 2;
+    }
+}
+
+fn value_end(line: &[u8], start: usize) -> usize {
+    let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b':') || byte.is_ascii_whitespace();
+    line[start..].iter().position(is_end).map_or(line.len(), |len| start + len)
+}
+
+/// A line that is being read.
+struct Reading<'a> {
+    row: Row<'a>,
+    line: &'a str,
+    names: &'a mut Vec<Box<str>>,
+    pieces: Vec<Piece>,
+    /// Where the text begins that no piece has yet.
+    kept: usize,
+}
+
+impl Reading<'_> {
+    /// Goes through an object of JSON; none if it is none.
+    fn json(&mut self) -> Option<()> {
+        let line = self.line.as_bytes();
+        if line.trim_ascii_start().first() != Some(&b'{') {
+            return None;
+        }
+        let mut path: Vec<&str> = Vec::new();
+        let (mut key, mut at) = ("", 0);
+        let whole = self.line;
+        while at < line.len() {
+            match line[at] {
+                b'"' => {
+                    let end = quote_end(line, at + 1)?;
+                    let text = whole.get(at + 1..end)?;
+                    let next =
+                        end + 1 + line[end + 1..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+                    if line.get(next) == Some(&b':') {
+                        key = text;
+                        at = next + 1;
+                    } else {
+                        self.value(at + 1..end, true, &path, key);
+                        at = end + 1;
+                    }
+                }
+                b'{' => {
+                    path.push(key);
+                    at += 1;
+                }
+                b'}' => {
+                    path.pop();
+                    at += 1;
+                }
+                b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+                    let end = value_end(line, at);
+                    self.value(at..end, false, &path, key);
+                    at = end;
+                }
+                _ => at += 1,
+            }
+        }
+        Some(())
+    }
+
+    fn finish(mut self) -> Vec<Piece> {
+        if self.kept < self.line.len() {
+            self.pieces.push(Piece::Literal(self.line[self.kept..].into()));
+        }
+        self.pieces
+    }
+
+    /// A value stands here.
+    fn value(&mut self, range: std::ops::Range<usize>, quoted: bool, path: &[&str], key: &str) {
+        let Some(text) = self.line.get(range.clone()).filter(|text| !text.is_empty()) else { return };
+        // The first element stands for the outermost object, which has no key.
+        let path: Vec<&str> = path.iter().skip(1).copied().chain([key]).collect();
+        let piece = self.field(text, quoted, &path.join("."));
+        let is_word = text.len() <= WORD_BYTES_MAX && !text.bytes().any(|byte| byte.is_ascii_digit());
+        if piece.is_none() && is_word {
+            return;
+        }
+        if self.kept < range.start {
+            self.pieces.push(Piece::Literal(self.line[self.kept..range.start].into()));
+        }
+        self.pieces.push(piece.unwrap_or(Piece::Hole));
+        self.kept = range.end;
+    }
+
+    /// The field, or the time, that stands for this text: that of this name before others.
+    fn field(&mut self, text: &str, quoted: bool, name: &str) -> Option<Piece> {
+        let record = self.row.record;
+        let mut scratch = String::new();
+        let mut form_of = |value: ValueRef<'_>| {
+            forms(text, quoted).find(|form| {
+                scratch.clear();
+                form.put(value, &mut scratch) && scratch == text
+            })
+        };
+        if let Some(form) = form_of(ValueRef::Timestamp(record.timestamp())) {
+            return Some(Piece::Time(form));
+        }
+        let is_other = |known: &str| known != sawyer_model::names::ORIGINAL;
+        let named = record.fields().filter(|(known, _)| *known == name);
+        let others = record.fields().filter(|(known, _)| *known != name && is_other(known));
+        let (name, form) = named.chain(others).find_map(|(known, value)| Some((known, form_of(value)?)))?;
+        let number = self.names.iter().position(|known| **known == *name).unwrap_or_else(|| {
+            self.names.push(name.into());
+            self.names.len() - 1
+        });
+        Some(Piece::Field(number as u32, form))
+    }
+}
+
+/// The forms in which a text may be a value.
+fn forms(text: &str, quoted: bool) -> impl Iterator<Item = Form> {
+    let quoted_forms = if quoted { &Form::OF_QUOTED[..] } else { &[] };
+    let digits = text.split_once('.').map_or(0, |(_, rest)| rest.len().saturating_sub(1));
+    let clock = (quoted && text.ends_with('Z')).then(|| Form::Rfc3339(digits.min(9) as u8));
+    quoted_forms.iter().chain(&Form::OF_NUMBERS).chain(&Form::OF_EPOCHS).copied().chain(clock)
+}

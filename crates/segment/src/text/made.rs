@@ -1,0 +1,95 @@
+//! Texts that are made of the other fields of their records, as a column keeps them.
+//!
+//! Owns: [`MadeText`]: the templates, the template of each text, where its holes are.
+//! Does not own: making (`made`), finding the record's other fields (`segment`).
+//! Invariant: every text has a template that is there, and there are as many holes as all templates together want.
+
+use super::{MADE, Text, TextCursor};
+use crate::bytes::Reader;
+use crate::error::{Damage, Decoded, Result, SegmentError};
+use crate::ints::Ints;
+use crate::made::{Templates, Values};
+use crate::source::Data;
+use crate::zip;
+
+/// Most bytes of all templates of a column, decompressed.
+const TEMPLATES_BYTES_MAX: usize = 64 << 20;
+
+/// See the head of the module.
+#[derive(Debug)]
+pub(crate) struct MadeText {
+    pub(crate) templates: Templates,
+    codes: Vec<u32>,
+    /// For each text its first hole; empty if there are no holes.
+    first_holes: Vec<u32>,
+    holes: Option<Text>,
+}
+
+impl MadeText {
+    /// Reads a column of `count` texts; see [`Text::parse`].
+    pub(super) fn parse(reader: &mut Reader<'_>, count: usize, data_offset: &mut u64) -> Decoded<Self> {
+        let len = reader.at_most(TEMPLATES_BYTES_MAX, "templates within bounds")?;
+        let stored = reader.count()?;
+        let plain = zip::unzip(&mut Reader::new(reader.take(stored)?), len)?;
+        let mut plain = Reader::new(&plain);
+        let templates = Templates::parse(&mut plain)?;
+        plain.end()?;
+        let wanted = templates.holes();
+        let (mut codes, mut first_holes) = (Vec::with_capacity(count), Vec::new());
+        let mut hole = 0usize;
+        for code in Ints::parse_and_decode(reader, count)? {
+            let code = usize::try_from(code).ok().filter(|code| *code < wanted.len());
+            let code = code.ok_or(Damage::expected("the number of a template"))?;
+            codes.push(code as u32);
+            first_holes.push(u32::try_from(hole).map_err(|_| Damage::expected("holes within bounds"))?);
+            hole += wanted[code] as usize;
+        }
+        if reader.varint()? != hole as u64 {
+            return Err(Damage::expected("a text for each hole"));
+        }
+        if hole == 0 {
+            return Ok(Self { templates, codes, first_holes, holes: None });
+        }
+        if reader.clone().u8()? == MADE {
+            return Err(Damage::expected("holes that stand by themselves"));
+        }
+        let holes = Some(Text::parse(reader, hole, data_offset)?);
+        Ok(Self { templates, codes, first_holes, holes })
+    }
+
+    /// Appends the text at this place.
+    pub(crate) fn make(
+        &self,
+        head: &[u8],
+        at: usize,
+        data: Data<'_>,
+        cursor: &mut TextCursor,
+        values: &dyn Values,
+        out: &mut String,
+    ) -> Result<()> {
+        let mut next = self.first_holes[at] as usize;
+        let hole = |out: &mut String| {
+            let holes =
+                self.holes.as_ref().ok_or(Making::Damage(Damage::expected("a text for each hole")))?;
+            out.push_str(holes.get(head, next, data, cursor).map_err(Making::Segment)?);
+            next += 1;
+            Ok(())
+        };
+        self.templates.make(self.codes[at] as usize, values, hole, out).map_err(|error| match error {
+            Making::Damage(damage) => data.place.damaged()(damage),
+            Making::Segment(error) => error,
+        })
+    }
+}
+
+/// Why a text cannot be made.
+enum Making {
+    Damage(Damage),
+    Segment(SegmentError),
+}
+
+impl From<Damage> for Making {
+    fn from(damage: Damage) -> Self {
+        Self::Damage(damage)
+    }
+}
