@@ -1,8 +1,7 @@
 //! How a request says who it comes from.
 //!
 //! Owns: [`Authorize`], the ways that settings can name, secrets that are read again when they change.
-//! Does not own: where AWS credentials come from beyond settings and environment ([`aws::CredentialsSource`] takes
-//! further sources).
+//! Does not own: what is asked for.
 //! Invariant: no secret is ever in a message.
 
 pub mod aws;
@@ -17,7 +16,9 @@ use crate::http::Request;
 use crate::letters::Promise;
 
 pub use secret::CurrentSecret;
-pub use settings::{ApiKeySettings, AuthPlan, AuthSettings, AwsSettings, BasicSettings, BearerSettings};
+pub use settings::{
+    ApiKeySettings, AssumeRoleSettings, AuthPlan, AuthSettings, AwsSettings, BasicSettings, BearerSettings,
+};
 
 /// Adds to a request what says who it comes from.
 pub trait Authorize: Send + Sync {

@@ -1,9 +1,29 @@
 //! AWS: signatures, and where credentials come from.
 //!
-//! Owns: Signature Version 4 for requests with headers; credentials from settings and environment.
-//! Does not own: credentials that have to be asked for over the network; those are further [`CredentialsSource`]s.
+//! Owns: Signature Version 4 for requests with headers; credentials from settings, and from wherever AWS's own
+//! programs look for them (`chain`). Does not own: what is asked of a service.
+//! Invariant: no secret is ever in a message.
+//!
+//! | file | what |
+//! |---|---|
+//! | `aws/sign.rs` | the signature |
+//! | `aws/chain.rs` | the order in which sources are tried |
+//! | `aws/kept.rs` | keeping credentials, and new ones in time |
+//! | `aws/profile.rs`, `aws/container.rs`, `aws/instance.rs`, `aws/sts.rs` | a source each |
+//! | `aws/ask.rs`, `aws/surroundings.rs` | HTTP to these sources, and the environment |
 
+mod ask;
+mod chain;
+mod container;
+mod instance;
+mod kept;
+mod profile;
 mod sign;
+mod sts;
+mod surroundings;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -15,7 +35,14 @@ use sawyer_telemetry::Clock;
 use super::Authorize;
 use crate::http::Request;
 use crate::letters::Promise;
+use chain::Chain;
+use kept::Kept;
 use sign::{Scope, hex_sha256, signature};
+use sts::AssumedRole;
+
+pub use surroundings::Surroundings;
+
+pub(super) use sts::Role as AssumedBy;
 
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
@@ -45,10 +72,6 @@ pub trait CredentialsSource: Send + Sync {
 #[derive(Debug)]
 pub struct FixedCredentials(Credentials);
 
-/// Credentials and region as the environment has them.
-#[derive(Debug)]
-pub struct Environment;
-
 /// Signs requests.
 pub struct SigV4 {
     region: String,
@@ -63,43 +86,17 @@ impl FixedCredentials {
     pub fn new(access_key_id: String, secret_access_key: Secret) -> Self {
         Self(Credentials { access_key_id, secret_access_key, session_token: None })
     }
+
+    /// These, which have a token beside the key if they are temporary.
+    #[must_use]
+    pub fn of(credentials: Credentials) -> Self {
+        Self(credentials)
+    }
 }
 
 impl CredentialsSource for FixedCredentials {
     fn current(&self) -> Promise<'_, Result<Credentials, Error>> {
         Box::pin(async { Ok(self.0.clone()) })
-    }
-}
-
-impl Environment {
-    /// The region that was set, else the environment's.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub fn region(set: Option<String>) -> Result<String, Error> {
-        let region = set.or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
-        region.ok_or_else(|| {
-            Error::new(ErrorKind::Invalid, "no AWS region: set `region`, or AWS_REGION in the environment")
-        })
-    }
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-impl CredentialsSource for Environment {
-    fn current(&self) -> Promise<'_, Result<Credentials, Error>> {
-        Box::pin(async {
-            let keys = variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY"));
-            let (access_key_id, key) = keys.ok_or_else(|| {
-                let message =
-                    "no AWS credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set in the environment";
-                Error::new(ErrorKind::Retry, message)
-            })?;
-            let session_token = variable("AWS_SESSION_TOKEN").map(Secret::new);
-            Ok(Credentials { access_key_id, secret_access_key: Secret::new(key), session_token })
-        })
     }
 }
 
@@ -109,44 +106,99 @@ impl SigV4 {
     pub fn new(region: String, service: String, source: Arc<dyn CredentialsSource>, clock: Clock) -> Self {
         Self { region, service, source, clock }
     }
+}
 
-    fn sign(&self, request: &mut Request, credentials: &Credentials) -> Result<(), Error> {
-        let unfit = |_| {
-            Error::new(ErrorKind::Invalid, "AWS credentials have characters that cannot stand in a header")
-        };
-        let host = host_of(&request.url);
-        let date = basic_date(self.clock.now());
-        request.headers.insert(HOST, HeaderValue::try_from(host).map_err(unfit)?);
-        request.headers.insert(DATE, HeaderValue::try_from(&date).map_err(unfit)?);
-        let hash = hex_sha256(&request.body);
-        request.headers.insert(BODY_HASH, HeaderValue::try_from(hash).map_err(unfit)?);
-        if let Some(token) = &credentials.session_token {
-            let mut token = HeaderValue::try_from(token.expose()).map_err(unfit)?;
-            token.set_sensitive(true);
-            request.headers.insert(TOKEN, token);
-        }
-        let headers: Vec<(&str, &str)> = request
-            .headers
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
-            .collect();
-        let scope = Scope { date: &date, region: &self.region, service: &self.service };
-        let url = &request.url;
-        let line = (request.method.as_str(), url.path(), url.query().unwrap_or_default());
-        let signed = signature(line, &headers, &request.body, &scope, credentials);
-        let mut signed = HeaderValue::try_from(signed).map_err(unfit)?;
-        signed.set_sensitive(true);
-        request.headers.insert(AUTHORIZATION, signed);
-        Ok(())
+/// Signs a request for a service in a region.
+fn sign(
+    request: &mut Request,
+    credentials: &Credentials,
+    (region, service): (&str, &str),
+    now: Timestamp,
+) -> Result<(), Error> {
+    let unfit =
+        |_| Error::new(ErrorKind::Invalid, "AWS credentials have characters that cannot stand in a header");
+    let host = host_of(&request.url);
+    let date = basic_date(now);
+    request.headers.insert(HOST, HeaderValue::try_from(host).map_err(unfit)?);
+    request.headers.insert(DATE, HeaderValue::try_from(&date).map_err(unfit)?);
+    let hash = hex_sha256(&request.body);
+    request.headers.insert(BODY_HASH, HeaderValue::try_from(hash).map_err(unfit)?);
+    if let Some(token) = &credentials.session_token {
+        let mut token = HeaderValue::try_from(token.expose()).map_err(unfit)?;
+        token.set_sensitive(true);
+        request.headers.insert(TOKEN, token);
     }
+    let headers: Vec<(&str, &str)> = request
+        .headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+        .collect();
+    let scope = Scope { date: &date, region, service };
+    let url = &request.url;
+    let line = (request.method.as_str(), url.path(), url.query().unwrap_or_default());
+    let signed = signature(line, &headers, &request.body, &scope, credentials);
+    let mut signed = HeaderValue::try_from(signed).map_err(unfit)?;
+    signed.set_sensitive(true);
+    request.headers.insert(AUTHORIZATION, signed);
+    Ok(())
 }
 
 impl Authorize for SigV4 {
     fn authorize<'a>(&'a self, request: &'a mut Request) -> Promise<'a, Result<(), Error>> {
         Box::pin(async move {
             let credentials = self.source.current().await?;
-            self.sign(request, &credentials)
+            sign(request, &credentials, (&self.region, &self.service), self.clock.now())
         })
+    }
+}
+
+/// Where credentials come from: these keys, else the chain of sources; then the role that they assume.
+pub(super) fn source(
+    keys: Option<Credentials>,
+    profile: Option<String>,
+    role: Option<AssumedBy>,
+    region: &str,
+    surroundings: &Surroundings,
+    clock: &Clock,
+) -> Arc<dyn CredentialsSource> {
+    let chain = Chain::new(surroundings, profile, region.to_owned(), clock);
+    let sts = chain.sts().clone();
+    let base: Arc<dyn CredentialsSource> = match keys {
+        Some(keys) => Arc::new(FixedCredentials::of(keys)),
+        None => Arc::new(Kept::new(chain, clock.clone())),
+    };
+    match role {
+        Some(role) => Arc::new(Kept::new(AssumedRole { base, role, sts }, clock.clone())),
+        None => base,
+    }
+}
+
+/// The region that was set, else the environment's, else the profile's.
+///
+/// # Errors
+/// If nothing says which, or what is said cannot be one.
+pub(super) fn region(
+    set: Option<String>,
+    profile: Option<&str>,
+    surroundings: &Surroundings,
+) -> Result<String, Error> {
+    let region = chain::region(set, profile, surroundings)?;
+    // It becomes a part of host names.
+    if !region.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        return Err(Error::new(ErrorKind::Invalid, format!("{region:?} is not an AWS region")));
+    }
+    Ok(region)
+}
+
+/// The domain in which a region's services are.
+#[must_use]
+pub fn domain_of(region: &str) -> &'static str {
+    if region.starts_with("cn-") {
+        "amazonaws.com.cn"
+    } else if region.starts_with("eusc-") {
+        "amazonaws.eu"
+    } else {
+        "amazonaws.com"
     }
 }
 

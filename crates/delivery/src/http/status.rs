@@ -46,7 +46,7 @@ pub fn judge(response: &Response) -> Judgement {
 }
 
 /// The beginning of a body, on one line.
-pub(super) fn shown(body: &[u8]) -> String {
+pub(crate) fn shown(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES_MAX)]);
     let text = text.trim();
     let cut = if body.len() > SHOWN_BYTES_MAX { "…" } else { "" };
