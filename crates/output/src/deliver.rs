@@ -28,8 +28,13 @@ pub(crate) trait Form: Send + Sync + 'static {
     /// Appends a record as it stands in a request.
     fn write(&self, record: sawyer_model::RecordRef<'_>, out: &mut Vec<u8>);
 
+    /// How many bytes the target counts for a record that was written in so many.
+    fn counted(&self, written: usize) -> usize {
+        written
+    }
+
     /// The partition of a record as it was written; see [`Item::partition`].
-    fn partition(&self, _written: &[u8]) -> u64 {
+    fn partition(&self, _record: sawyer_model::RecordRef<'_>, _written: &[u8]) -> u64 {
         0
     }
 }
@@ -76,7 +81,7 @@ pub(crate) fn client(
     endpoints: &[sawyer_delivery::http::Url],
     context: &Context,
 ) -> Result<Client, Error> {
-    let authorize = auth.map(|auth| auth.open(context.clock.clone())).transpose()?;
+    let authorize = auth.map(|auth| auth.open(&context.clock)).transpose()?;
     Client::new(http, endpoints, authorize, context.clock.clone())
 }
 
@@ -184,14 +189,10 @@ fn items<F: Form>(queued: Queued, form: &F, report: Arc<Report>) -> (Vec<Item<By
     let items = (0_u32..).zip(ends).map(|(at, end)| {
         let payload = out.slice(start..end);
         start = end;
+        let bytes = form.counted(payload.len());
+        let partition = form.partition(batch.get(at as usize), &payload);
         let record = Some(Origin { batch: Arc::clone(&batch), at });
-        Item {
-            bytes: payload.len(),
-            partition: form.partition(&payload),
-            payload,
-            record,
-            ack: whole.clone(),
-        }
+        Item { bytes, payload, partition, record, ack: whole.clone() }
     });
     let items: Vec<Item<Bytes>> = items.collect();
     whole.durable();

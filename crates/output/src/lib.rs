@@ -13,6 +13,7 @@
 //! | `x/output.rs`, `x/sink.rs` or `x/target.rs` | the output itself; a sink where it writes lines ([`lines`]), a target where it sends requests ([`deliver`]) |
 //! | `x/tests.rs` | its tests |
 
+pub mod cloudwatch_logs;
 pub mod elasticsearch;
 pub mod exec;
 pub mod file;
@@ -26,6 +27,7 @@ mod deliver;
 mod encode;
 mod letters;
 mod lines;
+mod naming;
 mod report;
 
 #[cfg(test)]
@@ -44,6 +46,7 @@ pub fn kinds() -> Vec<Kind<Box<dyn OutputPlan>>> {
         exec::kind(),
         elasticsearch::kind("elasticsearch"),
         elasticsearch::kind("opensearch"),
+        cloudwatch_logs::kind(),
         http::kind(),
         loki::kind(),
     ]

@@ -142,13 +142,13 @@ impl AuthPlan {
     ///
     /// # Errors
     /// If something that the environment should say is missing.
-    pub fn open(self, clock: Clock) -> Result<Arc<dyn Authorize>, sawyer_model::Error> {
+    pub fn open(self, clock: &Clock) -> Result<Arc<dyn Authorize>, sawyer_model::Error> {
         Ok(match self {
             Self::Header(HeaderPlan(header)) => Arc::new(header),
             Self::Aws(aws) => {
                 let region = aws.region(&Surroundings::of_process())?;
                 let service = aws.service.clone().unwrap_or_else(|| SERVICE_USUAL.to_owned());
-                aws.signer(&region, &service, &Surroundings::of_process(), &clock)
+                aws.signer(&region, &service, &Surroundings::of_process(), clock)
             }
         })
     }

@@ -140,7 +140,7 @@ async fn says_who_it_is_with_the_newest_token() {
     let auth = AuthSettings::Bearer(BearerSettings { token: None, token_file: Some(file) });
     let plan: AuthPlan = plan(auth).unwrap();
     let clock = Clock::system();
-    let authorize = plan.open(clock.clone()).unwrap();
+    let authorize = plan.open(&clock).unwrap();
     let client = Client::new(settings(), &[url.parse().unwrap()], Some(authorize), clock).unwrap();
     ask(&client, &url).await.unwrap();
     assert_eq!(peer.received()[0].header("authorization"), Some("Bearer one"));

@@ -104,7 +104,7 @@ impl Form for Entries {
         out[start..start + Entry::HEAD_BYTES].copy_from_slice(&head.encode());
     }
 
-    fn partition(&self, written: &[u8]) -> u64 {
+    fn partition(&self, _record: RecordRef<'_>, written: &[u8]) -> u64 {
         let entry = Entry::read(written);
         let lane = xxh3_64(entry.labels) % self.lanes;
         if self.tenant.is_none() { lane } else { (xxh3_64(entry.tenant) & !LANE_MASK) | lane }

@@ -98,7 +98,7 @@ impl<F: Fetch> Kept<F> {
             }
         };
         match self.held() {
-            Some((credentials, false)) => return Ok(credentials),
+            Some((credentials, false)) => Ok(credentials),
             old => self.renew(old.map(|(credentials, _)| credentials)).await,
         }
     }
