@@ -14,7 +14,12 @@ BINARY := $(CARGO_TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/sa
 SAWYER_DATA ?= ./data
 ARGS ?=
 
-.PHONY: help run demo build ui test test-real lint format docs clean-cache
+# For whom `image` builds: the machine's own processor, or another target that is installed.
+IMAGE_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
+# What the program in the image can do besides the default.
+IMAGE_FEATURES ?=
+
+.PHONY: help run demo build image ui test test-real e2e-kube lint format docs clean-cache
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,6 +34,12 @@ build: ui ## build the binary with its user interface
 	@tools/packages cc
 	@cargo build --quiet --locked --profile $(PROFILE) --package sawyer
 
+image: ui ## make a container image, as a file, without docker
+	@tools/packages cc
+	@RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" cargo build --quiet --locked --release --package sawyer \
+		--target $(IMAGE_TARGET) --features "$(IMAGE_FEATURES)"
+	@tools/image --binary $(CARGO_TARGET_DIR)/$(IMAGE_TARGET)/release/sawyer
+
 ui: ## build the user interface, if its sources changed
 	@tools/ui build
 
@@ -37,6 +48,9 @@ test: ## run all tests that need no root
 
 test-real: ## run the tests that change the machine: mounts, containers, services; as root
 	@tools/test --real
+
+e2e-kube: image ## install the chart on a real Kubernetes node, and use it; as root
+	@e2e/kube/run
 
 lint: ## what CI checks before the tests: format, clippy, tidy, licences, the interface's own
 	@.ci/run lint

@@ -10,6 +10,7 @@
 //! its own that is not durable yet.
 
 mod file;
+mod machine;
 mod reader;
 
 use std::path::PathBuf;

@@ -53,6 +53,8 @@ pub struct Header {
     pub file_id: [u8; 16],
     /// Names the machine.
     pub machine_id: [u8; 16],
+    /// Names the start of that machine during which the last entry was written.
+    pub boot_id: [u8; 16],
     /// Names the sequence that entries are numbered in; files that follow each other share it.
     pub seqnum_id: [u8; 16],
     /// Number of the first entry.
@@ -94,6 +96,7 @@ impl Header {
             },
             file_id: id_at(raw, 24),
             machine_id: id_at(raw, 40),
+            boot_id: id_at(raw, 56),
             seqnum_id: id_at(raw, 72),
             entry_count: u64_at(raw, 152),
             tail_seqnum: u64_at(raw, 160),

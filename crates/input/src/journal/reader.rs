@@ -15,6 +15,7 @@ use sawyer_pipeline::{Context, Stop};
 use sawyer_telemetry::{Counter, Gauge, Seldom};
 
 use super::file::JournalFile;
+use super::machine;
 use super::{Journal, JournalSettings};
 use crate::node::node_name;
 use crate::offsets::Offsets;
@@ -80,10 +81,9 @@ impl Reader {
         let lines =
             context.metrics.counter("sawyer_input_lines", "Lines read, as they stand in files", &labels);
         let files_gauge = context.metrics.gauge("sawyer_input_files", "Files that are followed", &labels);
-        let machine = std::fs::read_to_string(context.on_host(Path::new("/etc/machine-id"))).ok();
         Ok(Self {
             node: settings.node.clone().or_else(|| node_name(context.host_root.as_deref())),
-            machine: machine.and_then(|id| Some(u128::from_str_radix(id.trim(), 16).ok()?.to_be_bytes())),
+            machine: None,
             from_end: first_start && settings.read_from == ReadFrom::End,
             watch: Watch::new(waker.clone()),
             waker,
@@ -252,9 +252,12 @@ impl Reader {
     fn sweep(&mut self) {
         self.round += 1;
         let mut scan = Scan::default();
-        for folder in &self.settings.folders.clone() {
-            let folder = self.on_host(folder);
-            for (name, path) in list(&folder, &mut scan) {
+        let folders: Vec<PathBuf> = self.settings.folders.iter().map(|folder| self.on_host(folder)).collect();
+        if self.machine.is_none() {
+            self.machine = machine::of_node(&self.context.on_host(Path::new("/etc/machine-id")), &folders);
+        }
+        for folder in &folders {
+            for (name, path) in list(folder, &mut scan) {
                 if is_journal(&name) {
                     self.see(&path);
                 } else if path.is_dir() {

@@ -1,0 +1,335 @@
+"""What is done on the node, step by step, and what has to hold after each.
+
+Every method of `Scenario` that begins with `step_` is a step; they run in order, each on what those before it left.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tarfile
+import urllib.parse
+import urllib.request
+
+import helm_python
+import workloads
+from node import wait
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CHART = os.environ.get("SAWYER_CHART") or str(ROOT / "charts/sawyer")
+NAMESPACE = "sawyer"
+RELEASE = "sawyer"
+SERVER_USER = 10001
+HELM_SECONDS = 180
+
+
+class Scenario:
+    def __init__(self, node, names, folder):
+        self.node, self.names = node, names
+        # What the node keeps for Sawyer, and what the command line needs here.
+        self.volume, self.client = folder / "volume", folder / "client"
+        self.volume.mkdir()
+        self.client.mkdir()
+        self.helm = None
+
+    def close(self):
+        if self.helm:
+            self.helm.close()
+
+    # ── Ways to ask ────────────────────────────────────────────────────────────────────────────────────────
+
+    def values(self, **more):
+        base = {
+            "cluster": "e2e",
+            "agent": {
+                # The runtime would make the folder where there is none.
+                "collect": {"docker": False},
+                "dnsPolicy": "None",
+                "dnsConfig": self.dns(),
+                "dataHostPath": str(self.volume / "agent"),
+            },
+            "server": {
+                "persistence": {"size": "1Gi", "storageClass": "-"},
+                "podDisruptionBudget": {"enabled": True},
+                "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
+            },
+        }
+        return merged(base, more)
+
+    @staticmethod
+    def dns():
+        return {"nameservers": ["10.244.7.1"], "searches": [f"{NAMESPACE}.svc.cluster.local", "svc.cluster.local"]}
+
+    def one(self, component):
+        (pod,) = self.node.pods(NAMESPACE, component=component)
+        return pod
+
+    def ready(self, component, other_than=None):
+        """The pod of a part, once it is ready, and is another one than that."""
+
+        def check():
+            pod = self.one(component)
+            status = pod["status"]["containerStatuses"][0]
+            return pod["metadata"]["uid"] != other_than and status["ready"] and pod
+
+        return wait(f"a {component} that is ready", check)
+
+    def server(self):
+        return f"http://{self.one('server')['status']['podIP']}:7280"
+
+    def ask(self, what, **parameters):
+        url = f"{self.server()}/api/v1/{what}?{urllib.parse.urlencode(parameters)}"
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return json.load(answer)
+
+    def count(self, query):
+        return self.ask("count", query=query, start="now-1h")["count"]
+
+    def sawyer(self, *arguments):
+        """The command line, as a person has it: the program of the image, on this machine."""
+        done = subprocess.run(
+            [self.program(), *arguments, "--server", self.server()], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    def program(self):
+        path = self.client / "sawyer"
+        if not path.exists():
+            unpack(os.environ["SAWYER_IMAGE"], "usr/bin/sawyer", path)
+        return str(path)
+
+    def logs(self, pod):
+        return self.sawyer("logs", pod, "--since", "1h")
+
+    def has_all_once(self, pod, count):
+        """Every line of a counter is there, once, in order."""
+        query = f'namespace: default and pod: "{pod}"'
+        wait(f"{count} lines of {pod}", lambda: self.count(query) >= count)
+        found = workloads.numbers(self.logs(pod))
+        assert found == list(range(count)), f"{pod}: {explain(found, count)}"
+
+    def start(self, thing):
+        self.node.create("/api/v1/namespaces/default/pods", thing)
+
+    def remove(self, pod):
+        self.node.delete(f"/api/v1/namespaces/default/pods/{pod}", gracePeriodSeconds=0)
+        wait(f"the end of {pod}", lambda: self.is_gone(pod))
+
+    def is_gone(self, pod):
+        items = self.node.get("/api/v1/namespaces/default/pods")["items"]
+        return all(each["metadata"]["name"] != pod for each in items)
+
+    def kill(self, component):
+        pod = self.ready(component)
+        os.kill(self.node.process(pod), signal.SIGKILL)
+        before = pod["status"]["containerStatuses"][0]["restartCount"]
+        wait(
+            f"another start of the {component}",
+            lambda: self.one(component)["status"]["containerStatuses"][0]["restartCount"] > before,
+        )
+
+    # ── Steps ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def step_the_image_is_taken_by_containerd(self):
+        self.node.ctr("images", "import", os.environ["SAWYER_IMAGE"])
+        assert "localhost/sawyer:" in self.node.ctr("images", "ls", "-q")
+
+    def step_lines_are_there_before_sawyer_is(self):
+        self.start(workloads.counter("early", 100))
+
+    def step_the_chart_is_installed(self):
+        data = self.volume / "server"
+        data.mkdir()
+        os.chown(data, SERVER_USER, SERVER_USER)
+        self.node.create("/api/v1/persistentvolumes", volume(data))
+        self.helm = helm_python.Config(kubeconfig_path=str(self.node.kubeconfig), namespace=NAMESPACE)
+        done = self.helm.install(
+            CHART, RELEASE, self.values(), namespace=NAMESPACE, create_namespace=True, wait="legacy", timeout=HELM_SECONDS
+        )
+        assert (done["revision"], done["status"]) == (1, "deployed"), done
+        self.ready("agent")
+        self.ready("server")
+
+    def step_processes_have_no_more_rights_than_they_need(self):
+        for component, user in [("agent", 0), ("server", SERVER_USER)]:
+            pid = self.node.process(self.one(component))
+            status = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
+            for name in ("CapEff", "CapPrm", "CapBnd", "CapInh"):
+                assert int(status[name], 16) == 0, f"{component} {name} {status[name]}"
+            assert status["Uid"].split() == [str(user)] * 4, f"{component} {status['Uid']}"
+            assert (status["NoNewPrivs"].strip(), status["Seccomp"].strip()) == ("1", "2"), component
+            mounts = [line.split() for line in pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+            modes = {each[4]: each[5].split(",")[0] for each in mounts}
+            assert modes["/"] == "ro", f"{component}: its root file system can be written"
+            assert {mode for path, mode in modes.items() if path.startswith("/host/")} <= {"ro"}, modes
+            assert "/var/run/secrets/kubernetes.io/serviceaccount" not in modes
+
+    def step_what_was_printed_before_is_there(self):
+        self.has_all_once("early", 100)
+
+    def step_the_servers_name_was_asked_for(self):
+        assert any(name == f"{RELEASE}-server.{NAMESPACE}" for name in self.names.asked), self.names.asked
+
+    def step_records_know_who_spoke(self):
+        (record,) = self.ask("search", query='pod: "early"', start="now-1h", limit=1, order="asc")["records"]
+        uid = self.node.get("/api/v1/namespaces/default/pods/early")["metadata"]["uid"]
+        told = {name: record[name] for name in ("cluster", "node", "namespace", "pod", "pod_uid", "container", "stream")}
+        wanted = {"cluster": "e2e", "node": "node1", "namespace": "default", "pod": "early", "pod_uid": uid}
+        assert told == {**wanted, "container": "count", "stream": "stdout"}, told
+
+    def step_a_counter_is_followed(self):
+        count = 600
+        self.start(workloads.counter("counter", count))
+        path = self.client / "followed"
+        with path.open("w") as out:
+            command = [self.program(), "logs", "-f", "counter", "--server", self.server()]
+            follower = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            wait("lines as they are printed", lambda: 0 < len(lines_of(path)) < count)
+            wait("the last line", lambda: len(lines_of(path)) >= count)
+        finally:
+            follower.terminate()
+            follower.wait(timeout=30)
+        found = workloads.numbers(lines_of(path))
+        assert found == list(range(count)), explain(found, count)
+
+    def step_its_lines_are_there_when_it_is_gone(self):
+        self.remove("counter")
+        wait("its log files' end", lambda: not list(pathlib.Path("/var/log/pods").glob("default_counter_*")))
+        self.has_all_once("counter", 600)
+
+    def step_nothing_is_lost_or_doubled_by_killing_and_rotating(self):
+        count = 1500
+        self.start(workloads.counter("churn", count))
+        wait("the first lines", lambda: self.count('pod: "churn"') > 0)
+        self.kill("agent")
+        self.kill("server")
+        before = self.ready("agent")
+        self.node.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{before['metadata']['name']}")
+        self.ready("agent", other_than=before["metadata"]["uid"])
+        self.kill("server")
+        self.kill("agent")
+        self.ready("server")
+        self.has_all_once("churn", count)
+        files = [path.name for path in pathlib.Path("/var/log/pods").glob("default_churn_*/count/*")]
+        assert len(files) > 1, f"the log was not rotated: {files}"
+
+    def step_every_run_of_a_container_that_fails_is_there(self):
+        runs, count = 3, 100
+        self.start(workloads.restarter("restarter", runs, count))
+        wait(f"{runs * count} lines", lambda: self.count('pod: "restarter"') >= runs * count)
+        wanted = [f"{number}: run {run}" for run in range(runs) for number in range(count)]
+        assert self.logs("restarter") == wanted
+
+    def step_an_upgrade_changes_what_agents_do(self):
+        agent = self.ready("agent")["metadata"]["uid"]
+        server = self.ready("server")["metadata"]["uid"]
+        token = self.token()
+        self.start(workloads.counter("upgraded", 800))
+        values = self.values(agent={"steps": ["multiline", "mask", "parse", {"set": {"fields": {"env": "e2e"}}}]})
+        done = self.helm.upgrade(CHART, RELEASE, values, namespace=NAMESPACE, wait="legacy", timeout=HELM_SECONDS)
+        assert (done["revision"], done["status"]) == (2, "deployed"), done
+        self.ready("agent", other_than=agent)
+        self.has_all_once("upgraded", 800)
+        assert self.token() == token, "the upgrade made another token"
+        assert self.ready("server")["metadata"]["uid"] == server, "the server was restarted, though nothing changed for it"
+        self.start(workloads.counter("after-upgrade", 20))
+        wait("new fields", lambda: self.count('pod: "after-upgrade" and env: e2e') == 20)
+
+    def step_a_misspelt_value_changes_nothing(self):
+        try:
+            self.helm.upgrade(CHART, RELEASE, self.values(agent={"stepz": []}), namespace=NAMESPACE)
+        except helm_python.HelmError as error:
+            assert "additional properties 'stepz' not allowed" in str(error), error
+        else:
+            raise AssertionError("it was taken")
+        assert self.helm.status(RELEASE)["revision"] == 2
+
+    def step_a_rollback_takes_it_back(self):
+        agent = self.ready("agent")["metadata"]["uid"]
+        self.start(workloads.counter("rolled-back", 800))
+        self.helm.rollback(RELEASE, version=1, wait="legacy", timeout=HELM_SECONDS)
+        self.ready("agent", other_than=agent)
+        assert self.helm.status(RELEASE)["revision"] == 3
+        self.has_all_once("rolled-back", 800)
+        self.start(workloads.counter("after-rollback", 20))
+        self.has_all_once("after-rollback", 20)
+        assert self.count('pod: "after-rollback" and env: *') == 0
+        self.has_all_once("counter", 600)
+
+    def step_sawyer_asked_the_api_for_nothing(self):
+        lines = (self.node.folder / "audit.log").read_text().splitlines()
+        assert lines, "there is no audit log"
+        users = [json.loads(line)["user"]["username"] for line in lines]
+        asked = [user for user in users if user.startswith(f"system:serviceaccount:{NAMESPACE}:")]
+        assert not asked, f"{len(asked)} questions of {set(asked)}"
+
+    def step_own_logs_tell_of_no_trouble(self):
+        for component in ("agent", "server"):
+            name = self.one(component)["metadata"]["name"]
+            log = self.node.text(f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/log")
+            assert log, f"no log of {name}"
+            bad = [line for line in log.splitlines() if "ERROR" in line or "forbidden" in line.lower()]
+            assert not bad, "\n".join(bad[:10])
+
+    def step_uninstalled_it_leaves_data_and_nothing_else(self):
+        self.helm.uninstall(RELEASE, wait="legacy", timeout=HELM_SECONDS)
+        wait("the end of all pods", lambda: not self.node.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"])
+        claims = self.node.get(f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims")["items"]
+        assert [each["metadata"]["name"] for each in claims] == [f"data-{RELEASE}-server-0"]
+        for kind in ("services", "configmaps", "serviceaccounts"):
+            names = [each["metadata"]["name"] for each in self.node.get(f"/api/v1/namespaces/{NAMESPACE}/{kind}")["items"]]
+            assert not [name for name in names if name.startswith(RELEASE)], names
+
+    def token(self):
+        return self.node.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{RELEASE}-token")["data"]["token"]
+
+
+def merged(base, more):
+    """Maps laid over each other."""
+    out = dict(base)
+    for name, value in more.items():
+        out[name] = merged(base[name], value) if isinstance(value, dict) and isinstance(base.get(name), dict) else value
+    return out
+
+
+def volume(folder):
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": "server"},
+        "spec": {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "",
+            "persistentVolumeReclaimPolicy": "Retain",
+            "hostPath": {"path": str(folder)},
+        },
+    }
+
+
+def lines_of(path):
+    """The finished lines of a file."""
+    return path.read_text().split("\n")[:-1]
+
+
+def explain(found, count):
+    missing = sorted(set(range(count)) - set(found))
+    doubled = sorted({number for number in found if found.count(number) > 1})
+    ordered = found == sorted(found)
+    return f"{len(found)} of {count}, missing {missing[:20]}, more than once {doubled[:20]}, in order: {ordered}"
+
+
+def unpack(image, name, path):
+    """Takes one file out of an image."""
+    with tarfile.open(image) as outer:
+        (manifest,) = json.load(outer.extractfile("manifest.json"))
+        for layer in manifest["Layers"]:
+            with tarfile.open(fileobj=outer.extractfile(layer)) as inner:
+                if name in inner.getnames():
+                    path.write_bytes(inner.extractfile(name).read())
+                    path.chmod(0o755)
+                    return
+    raise AssertionError(f"{image} has no {name}")
