@@ -15,7 +15,7 @@ mod roles;
 #[cfg(test)]
 mod tests;
 
-use sawyer_model::Timestamp;
+use sawyer_model::{Level, Timestamp};
 
 pub use apply::{BODY_PREFIX, Rules};
 pub(crate) use apply::{assign_names, deviates, is_reserved};
@@ -54,6 +54,12 @@ impl Format {
             Self::Plain => "plain",
         }
     }
+}
+
+/// The level that a plain line begins with, if it does.
+#[must_use]
+pub fn level_of_line(text: &str) -> Option<Level> {
+    level::of_line(text)
 }
 
 /// Reads bodies. Keeps buffers, so that a line allocates nothing of its own.

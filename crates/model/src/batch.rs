@@ -164,6 +164,18 @@ impl Batch {
         self.streams.len() as u32 - 1
     }
 
+    /// Puts another stream in the place of the one with this number: its records then speak for that.
+    ///
+    /// # Panics
+    /// If there is no stream with that number.
+    pub fn replace_stream(&mut self, number: usize, stream: Arc<Stream>) {
+        let before = std::mem::replace(&mut self.streams[number], stream);
+        if number < self.stream_numbers.len() {
+            self.stream_numbers.remove(&before.fingerprint());
+            self.stream_numbers.insert(self.streams[number].fingerprint(), number as u32);
+        }
+    }
+
     /// The parts of sources that this batch accounts for: the lines of its records, and those that were joined
     /// into records, filtered or counted away.
     #[must_use]

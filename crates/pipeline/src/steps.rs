@@ -9,15 +9,20 @@ pub mod condition;
 pub mod exec;
 pub mod fields;
 pub mod filter;
+pub mod level;
 pub mod mask;
+pub mod metric;
 pub mod multiline;
 pub mod parse;
 pub mod pattern;
+pub mod route;
 
 #[cfg(test)]
 mod testing;
 
 pub use condition::Condition;
+
+use sawyer_telemetry::Counter;
 
 use crate::component::{Context, Kind, StepPlan};
 
@@ -34,6 +39,9 @@ pub fn kinds() -> Vec<Kind<Box<dyn StepPlan>>> {
         fields::set_kind(),
         fields::rename_kind(),
         fields::remove_kind(),
+        level::kind(),
+        metric::kind(),
+        route::kind(),
     ]
 }
 
@@ -41,4 +49,11 @@ pub fn kinds() -> Vec<Kind<Box<dyn StepPlan>>> {
 fn labels(context: &Context) -> [(&'static str, &str); 2] {
     let (pipeline, step) = context.name.split_once('/').unwrap_or(("", &context.name));
     [("step", step), ("pipeline", pipeline)]
+}
+
+/// Counts the records that a rule drops.
+fn dropped(context: &Context, rule: &str) -> Counter {
+    let [step, pipeline] = labels(context);
+    let help = "Records dropped by a rule, by rule, step and pipeline";
+    context.metrics.counter("sawyer_step_dropped_records", help, &[("rule", rule), step, pipeline])
 }

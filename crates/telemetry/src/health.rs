@@ -5,9 +5,16 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// The reasons why a process is not ready. Clones share them. It is ready while there are none.
+/// The reasons why a process is not ready. Clones share them. It is ready while there are none. Beside them it notes
+/// what an operator should know of a process that is ready all the same.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<Mutex<BTreeMap<String, String>>>);
+pub struct Health(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    reasons: BTreeMap<String, String>,
+    notes: BTreeMap<String, String>,
+}
 
 impl Health {
     /// A process that is ready.
@@ -18,17 +25,37 @@ impl Health {
 
     /// `what` is not ready, because of `why`. A later reason for the same replaces it.
     pub fn not_ready(&self, what: impl Into<String>, why: impl Into<String>) {
-        self.0.lock().insert(what.into(), why.into());
+        self.0.lock().reasons.insert(what.into(), why.into());
     }
 
     /// `what` is ready again.
     pub fn ready(&self, what: &str) {
-        self.0.lock().remove(what);
+        self.0.lock().reasons.remove(what);
     }
 
     /// A line for each reason; empty when ready.
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {
-        self.0.lock().iter().map(|(what, why)| format!("{what}: {why}")).collect()
+        lines(&self.0.lock().reasons)
     }
+
+    /// An operator should know this about `what`. A later note about the same replaces it.
+    pub fn note(&self, what: impl Into<String>, note: impl Into<String>) {
+        self.0.lock().notes.insert(what.into(), note.into());
+    }
+
+    /// There is nothing more to know about `what`.
+    pub fn forget_note(&self, what: &str) {
+        self.0.lock().notes.remove(what);
+    }
+
+    /// A line for each note.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        lines(&self.0.lock().notes)
+    }
+}
+
+fn lines(texts: &BTreeMap<String, String>) -> Vec<String> {
+    texts.iter().map(|(what, why)| format!("{what}: {why}")).collect()
 }

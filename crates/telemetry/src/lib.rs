@@ -5,11 +5,13 @@
 //! Invariant: wall-clock time is read here and nowhere else.
 
 pub mod clock;
+pub mod derived;
 pub mod health;
 pub mod logs;
 pub mod metrics;
 
 pub use clock::Clock;
+pub use derived::{Derived, DerivedKind, DerivedSpec};
 pub use health::Health;
 pub use logs::Seldom;
 pub use metrics::{Counter, Gauge, Labels, Metrics};

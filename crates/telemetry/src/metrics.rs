@@ -13,6 +13,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge as PlainGauge;
 use prometheus_client::registry::Registry;
 
+use sawyer_model::Error;
+
+use crate::derived::{Derived, DerivedSpec, Families};
+
 /// A number that only grows.
 pub type Counter = PlainCounter;
 
@@ -31,6 +35,7 @@ struct State {
     registry: Registry,
     counters: BTreeMap<&'static str, Known<Counter>>,
     gauges: BTreeMap<&'static str, Known<Gauge>>,
+    derived: Families,
 }
 
 /// A family and its members, which the family itself does not list.
@@ -84,6 +89,19 @@ impl Metrics {
         known.member(owned(labels))
     }
 
+    /// The family of metrics that a user describes; made when it is first asked for.
+    ///
+    /// # Errors
+    /// If another family that is in use has samples of the same name.
+    pub fn derived(&self, spec: DerivedSpec) -> Result<Derived, Error> {
+        self.0.lock().derived.family(spec)
+    }
+
+    /// Forgets the families of [`Metrics::derived`] that nobody counts into any more.
+    pub fn forget_derived(&self) {
+        self.0.lock().derived.forget();
+    }
+
     /// The numbers of all counters and gauges with this name, with their labels.
     #[must_use]
     pub fn numbers(&self, name: &str) -> Vec<(Labels, i64)> {
@@ -98,13 +116,20 @@ impl Metrics {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.0.lock().registry).expect("writing into a string cannot fail");
+        let state = self.0.lock();
+        encode(&mut text, &state.registry).expect("writing into a string cannot fail");
+        text.truncate(text.len() - END.len());
+        state.derived.write(&mut text);
+        text.push_str(END);
         text
     }
 
     /// The media type of [`Metrics::text`].
     pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 }
+
+/// The last line of the text.
+const END: &str = "# EOF\n";
 
 fn owned(labels: &[(&'static str, &str)]) -> Labels {
     labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()

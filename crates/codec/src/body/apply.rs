@@ -76,6 +76,10 @@ impl Parser {
             let message = chosen.message(fields).unwrap_or("").to_owned();
             fields.field(names::MESSAGE, ValueRef::Str(&message));
         }
+        if let Some((trace, span)) = chosen.traceparent() {
+            fields.field(names::TRACE_ID, ValueRef::Str(trace));
+            fields.field(names::SPAN_ID, ValueRef::Str(span));
+        }
         let several = view.own_fields().len() > 1;
         settle_time(record, fields, &chosen, format, rules.own_time);
         if several {
@@ -168,7 +172,8 @@ fn remove_known(record: &mut RecordEditor<'_>, chosen: &Chosen) {
         (Role::Span, names::SPAN_ID),
     ];
     for (role, name) in roles {
-        if chosen.get(role).is_some() {
+        let of_parent = matches!(role, Role::Trace | Role::Span) && chosen.traceparent().is_some();
+        if chosen.get(role).is_some() || of_parent {
             record.remove(name);
         }
     }

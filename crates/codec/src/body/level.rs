@@ -31,6 +31,11 @@ pub(super) fn read(text: &str, observed: Timestamp, sink: &mut impl FieldSink) {
     }
 }
 
+/// The level at the beginning of the text.
+pub(super) fn of_line(text: &str) -> Option<Level> {
+    detect(head(text).as_bytes())
+}
+
 fn head(text: &str) -> &str {
     let mut end = text.len().min(HEAD_BYTES_MAX);
     while !text.is_char_boundary(end) {

@@ -34,6 +34,8 @@ pub(crate) struct Chosen {
     pub(crate) time: Option<Timestamp>,
     /// A field that is the message by structlog's custom, if nothing else is.
     event: Option<usize>,
+    /// Trace and span of a `traceparent`, where no other field tells a trace.
+    traceparent: Option<(String, String)>,
 }
 
 /// The role of a field by its name, and how much the name is preferred (0 the most).
@@ -93,13 +95,14 @@ impl Chosen {
     /// Looks through the fields of a line.
     pub(crate) fn of(fields: &Fields, observed: Timestamp) -> Self {
         let mut chosen = Self::default();
-        let (mut event, mut gelf, mut mongo) = (None, None, None);
+        let (mut event, mut gelf, mut mongo, mut parent) = (None, None, None, None);
         for at in 0..fields.slots() {
             let (Some(name), Some(value)) = (fields.name(at), fields.single(at)) else { continue };
             match (name, value) {
                 ("event", ValueRef::Str(text)) if !text.is_empty() => event = Some(at),
                 ("level", ValueRef::Int(number @ 0..=7)) => gelf = Some((at, number as u8)),
                 ("s", ValueRef::Str(letter)) => mongo = Some((at, letter)),
+                (_, ValueRef::Str(text)) if is_traceparent_name(name) => parent = read_traceparent(text),
                 _ => {}
             }
             if let Some((role, rank)) = role(name) {
@@ -109,6 +112,9 @@ impl Chosen {
         chosen.consider_dialects(fields, gelf, mongo);
         let logged = chosen.level.is_some() && chosen.time.is_some();
         chosen.event = event.filter(|_| logged && chosen.get(Role::Message).is_none());
+        let untold = chosen.get(Role::Trace).is_none() && chosen.get(Role::Span).is_none();
+        let told = parent.filter(|_| untold);
+        chosen.traceparent = told.map(|(trace, span)| (trace.to_owned(), span.to_owned()));
         chosen
     }
 
@@ -125,6 +131,11 @@ impl Chosen {
     /// The text of the message.
     pub(crate) fn message<'f>(&self, fields: &'f Fields) -> Option<&'f str> {
         self.get(Role::Message).or(self.event).and_then(|at| fields.single(at)?.as_str())
+    }
+
+    /// Trace and span that a `traceparent` tells, if nothing else tells them.
+    pub(crate) fn traceparent(&self) -> Option<(&str, &str)> {
+        self.traceparent.as_ref().map(|(trace, span)| (trace.as_str(), span.as_str()))
     }
 
     /// Whether the field that has the message also stays under its own name.
@@ -187,6 +198,28 @@ impl Chosen {
             self.best[Role::Level as usize] = Some((0, at));
         }
     }
+}
+
+/// Whether a field has the header by which programs pass a trace on: itself, or among the headers of a request.
+fn is_traceparent_name(name: &str) -> bool {
+    const HEADER: &str = "traceparent";
+    let Some(at) = name.len().checked_sub(HEADER.len()) else { return false };
+    name.is_char_boundary(at)
+        && name[at..].eq_ignore_ascii_case(HEADER)
+        && (at == 0 || matches!(name.as_bytes()[at - 1], b'.' | b'_'))
+}
+
+/// Trace and span of `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01` (W3C Trace Context, "traceparent").
+fn read_traceparent(text: &str) -> Option<(&str, &str)> {
+    let mut parts = text.split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |part: &str, len: usize| {
+        part.len() == len && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let said = |part: &str| part.bytes().any(|byte| byte != b'0');
+    let known = hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
+    (known && hex(trace, 32) && hex(span, 16) && hex(flags, 2) && said(trace) && said(span))
+        .then_some((trace, span))
 }
 
 /// A level by its name or by pino's and bunyan's number.

@@ -167,7 +167,7 @@ fn level(line: &str) -> &'static str {
         let found = Iterator::find(&mut fields, |(name, _)| *name == names::LEVEL);
         found.and_then(|(_, value)| value.as_str()).unwrap_or("none").to_owned()
     });
-    sawyer_model::Level::ALL.iter().map(|level| level.name()).find(|known| *known == name).unwrap_or("none")
+    Level::ALL.iter().map(|level| level.name()).find(|known| *known == name).unwrap_or("none")
 }
 
 #[test]
@@ -279,6 +279,42 @@ fn a_body_fills_the_common_fields() {
     env = "prod"
     n = 1
     "#);
+}
+
+#[test]
+fn a_traceparent_tells_trace_and_span_where_nothing_else_does() {
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let told = |line: &str| apply(line, Rules::default());
+    assert_snapshot!(told(&format!(r#"{{"msg":"a","traceparent":"{PARENT}"}}"#)), @r#"
+    timestamp = 2026-11-20T12:00:00Z
+    _original = "{\"msg\":\"a\",\"traceparent\":\"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\"}"
+    message = "a"
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    span_id = "00f067aa0ba902b7"
+    "#);
+    assert_snapshot!(told(&format!("level=info http.headers.Traceparent={PARENT} msg=a")), @r#"
+    timestamp = 2026-11-20T12:00:00Z
+    _original = "level=info http.headers.Traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 msg=a"
+    level = "info"
+    http.headers.Traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    message = "a"
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    span_id = "00f067aa0ba902b7"
+    "#);
+    assert_snapshot!(told(&format!(r#"{{"msg":"a","traceparent":"{PARENT}","traceId":"ab12"}}"#)), @r#"
+    timestamp = 2026-11-20T12:00:00Z
+    _original = "{\"msg\":\"a\",\"traceparent\":\"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\",\"traceId\":\"ab12\"}"
+    message = "a"
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    trace_id = "ab12"
+    "#);
+    for no in
+        ["00-0-0-01", &PARENT.replace('f', "F"), &format!("{PARENT}-x"), &PARENT.replacen("00", "ff", 1)]
+    {
+        let told = told(&format!(r#"{{"msg":"a","traceparent":"{no}"}}"#));
+        assert!(!told.contains("trace_id"), "{told}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use sawyer_config::{choice, settings};
 use sawyer_model::{Batch, Error, RecordHead, RecordId, RecordRef, Transfer, names};
 use sawyer_telemetry::{Clock, Counter, Seldom};
 
-use super::{Condition, labels};
+use super::{Condition, dropped, labels};
 use crate::backoff::Backoff;
 use crate::component::{Context, Kind, Step, StepPlan};
 use crate::process::{CommandSettings, LINES_WAITING_MAX, Process, ProcessError};
@@ -93,10 +93,8 @@ impl StepPlan for ExecPlan {
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Step>, Error> {
         let counter = |name, help| context.metrics.counter(name, help, &labels(context));
         Ok(Box::new(Exec {
-            dropped: counter(
-                "sawyer_step_dropped_records",
-                "Records dropped by a rule, by step and pipeline",
-            ),
+            dropped: dropped(context, "program"),
+            dropped_failed: dropped(context, "on_error"),
             failed: counter("sawyer_step_failed_records", "Records that a step could not work on"),
             restarts: counter("sawyer_step_program_starts", "Starts of a step's program"),
             name: context.name.clone(),
@@ -119,6 +117,7 @@ struct Exec {
     reader: NdjsonReader,
     log: Seldom,
     dropped: Counter,
+    dropped_failed: Counter,
     failed: Counter,
     restarts: Counter,
 }
@@ -287,7 +286,9 @@ impl Exec {
                 Answer::Changed(at) => push_changed(&mut result, record, answers.records.get(*at)),
                 Answer::Untouched => result.push_ref(record),
                 Answer::Dropped => drop(self.dropped.inc()),
-                Answer::Failed if self.plan.settings.on_error == OnError::Drop => drop(self.dropped.inc()),
+                Answer::Failed if self.plan.settings.on_error == OnError::Drop => {
+                    self.dropped_failed.inc();
+                }
                 Answer::Failed => {
                     result.push_ref(record);
                     result.edit(result.len() - 1).mark(names::MARK_STEP_FAILED);

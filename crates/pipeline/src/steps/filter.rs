@@ -10,7 +10,7 @@ use sawyer_config::{Setting, Settings, settings};
 use sawyer_model::{Error, RecordRef, Transfer};
 use sawyer_telemetry::Counter;
 
-use super::{Condition, labels};
+use super::{Condition, dropped};
 use crate::component::{Context, Kind, Step, StepPlan};
 
 #[cfg(test)]
@@ -21,11 +21,15 @@ settings! {
     pub struct DropSettings {
         /// Which records are dropped, in KQL.
         pub when: Condition,
+        /// What the rule is called where its records are counted. Its condition by default.
+        pub name: Option<String>,
     }
     /// Keeps records for which a condition holds, and drops all others. They are counted, and not sent anywhere.
     pub struct KeepSettings {
         /// Which records are kept, in KQL.
         pub when: Condition,
+        /// What the rule is called where the others are counted. Its condition by default.
+        pub name: Option<String>,
     }
 }
 
@@ -35,8 +39,8 @@ pub(super) fn drop_kind() -> Kind<Box<dyn StepPlan>> {
         name: "drop",
         reference: DropSettings::reference,
         read: Box::new(|at, problems| {
-            let DropSettings { when } = DropSettings::read(at, problems)?;
-            Some(Box::new(FilterPlan { when, keeps: false }))
+            let DropSettings { when, name } = DropSettings::read(at, problems)?;
+            Some(Box::new(FilterPlan { when, name, keeps: false }))
         }),
     }
 }
@@ -47,8 +51,8 @@ pub(super) fn keep_kind() -> Kind<Box<dyn StepPlan>> {
         name: "keep",
         reference: KeepSettings::reference,
         read: Box::new(|at, problems| {
-            let KeepSettings { when } = KeepSettings::read(at, problems)?;
-            Some(Box::new(FilterPlan { when, keeps: true }))
+            let KeepSettings { when, name } = KeepSettings::read(at, problems)?;
+            Some(Box::new(FilterPlan { when, name, keeps: true }))
         }),
     }
 }
@@ -56,6 +60,7 @@ pub(super) fn keep_kind() -> Kind<Box<dyn StepPlan>> {
 #[derive(Debug)]
 struct FilterPlan {
     when: Condition,
+    name: Option<String>,
     /// Whether those for which the condition holds go on, else the others.
     keeps: bool,
 }
@@ -67,15 +72,14 @@ struct Filter {
 
 impl StepPlan for FilterPlan {
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Step>, Error> {
-        let help = "Records dropped by a rule, by step and pipeline";
-        let dropped = context.metrics.counter("sawyer_step_dropped_records", help, &labels(context));
+        let dropped = dropped(context, self.name.as_deref().unwrap_or(self.when.text()));
         Ok(Box::new(Filter { plan: *self, dropped }))
     }
 }
 
 impl Step for Filter {
     fn apply(&mut self, mut transfer: Transfer, out: &mut Vec<Transfer>) {
-        let FilterPlan { when, keeps } = &self.plan;
+        let FilterPlan { when, keeps, .. } = &self.plan;
         let goes_on = |record: RecordRef<'_>| when.matches(record) == *keeps;
         // Batches that lose nothing are not copied where another pipeline shares them.
         if !transfer.batch.iter().all(goes_on) {

@@ -15,6 +15,9 @@ use sawyer_telemetry::Counter;
 
 use super::{Condition, labels};
 use crate::component::{Context, Kind, Step, StepPlan};
+use schema::Schema;
+
+mod schema;
 
 #[cfg(test)]
 mod tests;
@@ -52,7 +55,8 @@ settings! {
     /// Reads what lines say into fields: JSON, logfmt, klog, access logs, and level and time of plain text. The
     /// names that programs use for the common fields (`msg`, `severity`, `ts` …) become `message`, `level`,
     /// `timestamp`, `service`, `env`, `trace_id`, `span_id`. A line whose message is only a part of it is kept as
-    /// written in `_original`. Records that were parsed before are left alone. Every pipeline has it behind
+    /// written in `_original`. A record whose body names no service gets `service` from the pod's labels, its workload
+    /// or its container, and `env` from labels. Records that were parsed before are left alone. Every pipeline has it behind
     /// `mask`; `parse: off` leaves it out.
     pub struct ParseSettings {
         /// How lines are written. Naming a format saves finding it out, and reads lines that look like another;
@@ -62,6 +66,8 @@ settings! {
         /// default theirs is the record's `timestamp`, and the line's is kept in `body.timestamp`: theirs is in
         /// order, and the clock is the node's.
         pub prefer_body_time: bool = false,
+        /// Whether `service` and `env` are filled in from what is known of the pod, where the body does not tell them.
+        pub fill: bool = true,
         /// Which records are parsed, in KQL. All by default.
         pub when: Option<Condition>,
     }
@@ -95,6 +101,7 @@ struct ParsePlan(ParseSettings);
 struct Parse {
     settings: ParseSettings,
     parser: Parser,
+    schema: Schema,
     /// Records by the format that they turned out to have, in the order of [`Format::ALL`].
     parsed: [Counter; Format::ALL.len()],
 }
@@ -107,7 +114,7 @@ impl StepPlan for ParsePlan {
             let labels = [("format", format.name()), step, pipeline];
             context.metrics.counter("sawyer_step_parsed_records", help, &labels)
         });
-        Ok(Box::new(Parse { settings: self.0, parser: Parser::default(), parsed }))
+        Ok(Box::new(Parse { settings: self.0, parser: Parser::default(), schema: Schema::default(), parsed }))
     }
 }
 
@@ -123,6 +130,9 @@ impl Step for Parse {
         }
         for (counter, parsed) in self.parsed.iter().zip(parsed) {
             counter.inc_by(parsed);
+        }
+        if self.settings.fill {
+            self.schema.fill(batch);
         }
         out.push(transfer);
     }

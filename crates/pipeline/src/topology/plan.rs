@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use sawyer_buffer::{BufferPlan, BufferSettings};
 use sawyer_config::{At, Node, Problems, Setting, With, nearest, read_components, settings};
 
-use super::steps;
+use super::steps::{self, Steps};
 use super::urgent::UrgentSettings;
 use crate::component::{InputPlan, Kind, Kinds, OutputPlan, StepPlan};
 use crate::steps::Condition;
+use crate::steps::route::RoutePlan;
 
 /// The sections of the configuration that make the topology.
 pub const SECTIONS: &[&str] = &["inputs", "pipelines", "outputs"];
@@ -19,7 +20,8 @@ settings! {
     pub struct PipelineSettings {
         /// The inputs it takes from. All of them if left out.
         pub inputs: Option<Vec<String>>,
-        /// The outputs it gives to; each of them gets every record. All of them if left out.
+        /// The outputs it gives to; each of them gets every record, unless a step `route` says otherwise. All of them
+        /// if left out.
         pub outputs: Option<Vec<String>>,
         /// `off` leaves out the step `multiline`, which every pipeline begins with; a map changes its settings.
         pub multiline: Option<Node>,
@@ -65,6 +67,8 @@ pub(super) struct PipelinePlan {
     pub(super) name: String,
     pub(super) inputs: BTreeSet<String>,
     pub(super) steps: Vec<Named<Box<dyn StepPlan>>>,
+    /// Which output gets which record; without it each gets all.
+    pub(super) route: Option<RoutePlan>,
     pub(super) outputs: BTreeSet<String>,
 }
 
@@ -194,11 +198,20 @@ fn read_pipelines<I, O>(
 ) -> Vec<PipelinePlan> {
     let mut pipelines = Vec::new();
     for (key, at) in at.entries() {
-        let steps = steps::read(&at, kinds, problems);
-        let Some(settings) = PipelineSettings::read(&at.without(&[steps::STEPS]), problems) else { continue };
+        let settings = PipelineSettings::read(&at.without(&[steps::STEPS]), problems);
+        let named = settings.as_ref().and_then(|settings| settings.outputs.as_ref());
+        let Steps { steps, route } = steps::read(&at, kinds, named.unwrap_or(&outputs.names), problems);
+        let Some(settings) = settings else { continue };
         let takes = known(&at.key("inputs"), settings.inputs, &inputs.names, "input", problems);
-        let gives = known(&at.key("outputs"), settings.outputs, &outputs.names, "output", problems);
-        pipelines.push(PipelinePlan { name: key.text.clone(), inputs: takes, steps, outputs: gives });
+        let mut gives = known(&at.key("outputs"), settings.outputs, &outputs.names, "output", problems);
+        if let Some(route) = &route {
+            let routed: BTreeSet<String> = route.outputs().cloned().collect();
+            for name in gives.difference(&routed) {
+                problems.push(&at.key("outputs"), format!("no route gives to the output `{name}`"));
+            }
+            gives = routed;
+        }
+        pipelines.push(PipelinePlan { name: key.text.clone(), inputs: takes, steps, route, outputs: gives });
     }
     pipelines
 }
@@ -225,8 +238,8 @@ fn known(
 
 fn whole_way(at: &At<'_>, kinds: &Kinds, problems: &mut Problems) -> PipelinePlan {
     let nothing = Node::new(at.place().clone(), sawyer_config::Kind::Null);
-    let steps = steps::read(&At::root(&nothing), kinds, problems);
-    PipelinePlan { name: "main".into(), inputs: BTreeSet::new(), steps, outputs: BTreeSet::new() }
+    let Steps { steps, route } = steps::read(&At::root(&nothing), kinds, &[], problems);
+    PipelinePlan { name: "main".into(), inputs: BTreeSet::new(), steps, route, outputs: BTreeSet::new() }
 }
 
 fn refuse_unused<P>(

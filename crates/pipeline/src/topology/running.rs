@@ -17,6 +17,7 @@ use super::buffered::{self, Filling};
 use super::plan::{BufferedOutput, FrontPlan, Named, PipelinePlan, TopologyPlan};
 use crate::component::{Context, Input, Outlet, Output, Running, Step};
 use crate::queue::{QueueClosed, QueueReceiver, QueueSender, queue};
+use crate::steps::route::Router;
 use crate::stop::{Stop, Stopper};
 
 /// Bytes of records that wait in front of a pipeline, at most. Larger queues smooth more and hold more memory.
@@ -148,18 +149,11 @@ impl Topology {
             to_outputs.push((name, into_buffer));
         }
         let mut to_pipelines = Vec::new();
-        for Pipeline { plan, steps } in self.pipelines {
+        for Pipeline { mut plan, steps } in self.pipelines {
             let (sender, receiver) = queue(PIPELINE_QUEUE_BYTES_MAX);
-            let outputs = to_outputs.iter().filter(|(name, _)| plan.outputs.contains(name));
-            let outputs =
-                outputs.map(|(name, queue)| Exit::new(name, queue.clone(), &self.metrics)).collect();
-            spawn(
-                &mut tasks,
-                &self.health,
-                "pipeline",
-                &plan.name,
-                Box::pin(run_pipeline(receiver, steps, outputs)),
-            );
+            let exits = Exits::of(&mut plan, &to_outputs, &self.metrics);
+            let work = Box::pin(run_pipeline(receiver, steps, exits));
+            spawn(&mut tasks, &self.health, "pipeline", &plan.name, work);
             to_pipelines.push((plan, sender));
         }
         drop(to_outputs);
@@ -256,20 +250,64 @@ impl Exit {
     }
 }
 
+/// All ways out of a pipeline.
+struct Exits {
+    all: Vec<Exit>,
+    /// Which of them a record takes; without it all.
+    router: Option<Router>,
+}
+
+impl Exits {
+    fn of(plan: &mut PipelinePlan, outputs: &[(String, QueueSender)], metrics: &Metrics) -> Self {
+        let outputs = outputs.iter().filter(|(name, _)| plan.outputs.contains(name));
+        let (names, all): (Vec<&str>, Vec<Exit>) =
+            outputs.map(|(name, queue)| (name.as_str(), Exit::new(name, queue.clone(), metrics))).unzip();
+        let router = plan.route.take().map(|route| route.open(&plan.name, &names, metrics));
+        Self { all, router }
+    }
+
+    /// Hands over transfers. An output that has ended gets nothing more: its share of the duty is let go of, so that
+    /// the sources keep what it should have had, and the others go on.
+    ///
+    /// # Errors
+    /// [`QueueClosed`] once no output is left.
+    async fn hand_over(&mut self, out: Vec<Transfer>) -> Result<(), QueueClosed> {
+        for transfer in out {
+            if self.all.is_empty() {
+                transfer.ack.durable();
+                continue;
+            }
+            let shares = match &mut self.router {
+                Some(router) => router.divide(&transfer),
+                None => vec![transfer.clone(); self.all.len()],
+            };
+            transfer.ack.durable();
+            let mut taken = false;
+            for (exit, share) in self.all.iter().zip(shares) {
+                taken |= exit.send(share).await.is_ok();
+            }
+            if !taken {
+                return Err(QueueClosed);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Steps may block (they compute, or talk to a child process), so each pipeline has a thread to itself.
-async fn run_pipeline(from: QueueReceiver, steps: Vec<Box<dyn Step>>, to: Vec<Exit>) -> Result<(), Error> {
+async fn run_pipeline(from: QueueReceiver, steps: Vec<Box<dyn Step>>, to: Exits) -> Result<(), Error> {
     let runtime = tokio::runtime::Handle::current();
     let work = tokio::task::spawn_blocking(move || runtime.block_on(pass(from, Chain { steps }, to)));
     work.await.map_err(|panic| Error::new(sawyer_model::ErrorKind::Bug, "a step panicked").because(panic))
 }
 
-async fn pass(mut from: QueueReceiver, mut chain: Chain, to: Vec<Exit>) {
+async fn pass(mut from: QueueReceiver, mut chain: Chain, mut to: Exits) {
     loop {
         let mut out = Vec::new();
         // A queue that is never empty must not keep a step from waking.
         if chain.wake_at().is_some_and(|due| due <= Instant::now()) {
             chain.wake(&mut out);
-            if hand_over(std::mem::take(&mut out), &to).await.is_err() {
+            if to.hand_over(std::mem::take(&mut out)).await.is_err() {
                 return;
             }
         }
@@ -290,37 +328,14 @@ async fn pass(mut from: QueueReceiver, mut chain: Chain, to: Vec<Exit>) {
             }
             None => chain.wake(&mut out),
         }
-        if hand_over(out, &to).await.is_err() {
+        if to.hand_over(out).await.is_err() {
             return;
         }
     }
     let mut out = Vec::new();
     chain.finish(&mut out);
     // Nobody is left to tell; what an output no longer takes stays unacknowledged.
-    let _ = hand_over(out, &to).await;
-}
-
-/// Hands transfers to every output. One that has ended gets nothing more: its share of the duty is let go of, so
-/// that the sources keep what it should have had, and the others go on.
-///
-/// # Errors
-/// [`QueueClosed`] once no output is left.
-async fn hand_over(out: Vec<Transfer>, to: &[Exit]) -> Result<(), QueueClosed> {
-    for transfer in out {
-        let Some((last, others)) = to.split_last() else {
-            transfer.ack.durable();
-            continue;
-        };
-        let mut taken = false;
-        for exit in others {
-            taken |= exit.send(transfer.clone()).await.is_ok();
-        }
-        taken |= last.send(transfer).await.is_ok();
-        if !taken {
-            return Err(QueueClosed);
-        }
-    }
-    Ok(())
+    let _ = to.hand_over(out).await;
 }
 
 /// Steps one after the other.

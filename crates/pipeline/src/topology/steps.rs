@@ -1,6 +1,7 @@
 //! Reads the steps of a pipeline: those that every pipeline has, and those that its configuration lists.
 //!
-//! Owns: which steps run without being named, where they stand among those that are, and how they are turned off.
+//! Owns: which steps run without being named, where they stand among those that are, how they are turned off, and that
+//! routes come last.
 //! Does not own: the settings of any step.
 //! Invariant: a step that masks is left out only if the configuration says so in so many words.
 
@@ -8,6 +9,7 @@ use sawyer_config::{At, Kind as NodeKind, Node, Problems, nearest};
 
 use super::plan::Named;
 use crate::component::{Kind, Kinds, StepPlan};
+use crate::steps::route::{self, RoutePlan};
 
 /// The steps that every pipeline has, in the order in which they run: lines become records, secrets go before anything
 /// else sees them, and what is left is read.
@@ -18,6 +20,12 @@ pub(super) const STEPS: &str = "steps";
 
 type Step = Named<Box<dyn StepPlan>>;
 
+/// The steps of a pipeline in order, and where records go behind them, if the last one says it.
+pub(super) struct Steps {
+    pub(super) steps: Vec<Step>,
+    pub(super) route: Option<RoutePlan>,
+}
+
 /// What a pipeline says about a standard step.
 enum Said<'a> {
     Nothing,
@@ -25,10 +33,11 @@ enum Said<'a> {
     Settings(At<'a>),
 }
 
-/// The steps of a pipeline, in order.
-pub(super) fn read(at: &At<'_>, kinds: &Kinds, problems: &mut Problems) -> Vec<Step> {
+/// Reads the steps of a pipeline that gives to these outputs.
+pub(super) fn read(at: &At<'_>, kinds: &Kinds, outputs: &[String], problems: &mut Problems) -> Steps {
     let listed = at.get(STEPS);
-    let mut steps = listed.as_ref().map(|list| read_list(list, kinds, problems)).unwrap_or_default();
+    let list = listed.as_ref().map(|list| read_list(list, kinds, outputs, problems));
+    let Steps { mut steps, route } = list.unwrap_or(Steps { steps: Vec::new(), route: None });
     let mut place = 0;
     for name in STANDARD {
         let Some(kind) = kinds.steps.iter().find(|kind| kind.name == *name) else { continue };
@@ -52,7 +61,7 @@ pub(super) fn read(at: &At<'_>, kinds: &Kinds, problems: &mut Problems) -> Vec<S
             place += 1;
         }
     }
-    steps
+    Steps { steps, route }
 }
 
 fn said<'a>(at: &At<'a>, name: &str, problems: &mut Problems) -> Said<'a> {
@@ -78,28 +87,33 @@ fn names<'a>(list: &At<'a>) -> impl Iterator<Item = &'a str> {
 }
 
 /// A list of steps, each the name of a kind or a map from it to settings.
-fn read_list(at: &At<'_>, kinds: &Kinds, problems: &mut Problems) -> Vec<Step> {
+fn read_list(at: &At<'_>, kinds: &Kinds, outputs: &[String], problems: &mut Problems) -> Steps {
     let nothing = Node::new(at.place().clone(), NodeKind::Null);
-    let mut steps = Vec::new();
-    for item in at.items() {
+    let (mut steps, mut route) = (Vec::new(), None);
+    let items = at.items();
+    for (place, item) in items.iter().enumerate() {
         let entries = item.entries();
         let (name, settings) = match (item.text(), entries.as_slice()) {
             (Some(name), _) => (name, At::root(&nothing)),
             (None, [(key, settings)]) => (key.text.as_str(), settings.clone()),
             _ => {
-                problems.expected(&item, "a step: its name, or one name with its settings");
+                problems.expected(item, "a step: its name, or one name with its settings");
                 continue;
             }
         };
         let Some(kind) = kinds.steps.iter().find(|kind| kind.name == name) else {
             let hint = nearest(name, kinds.steps.iter().map(|kind| kind.name));
             let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            problems.push(&item, format!("unknown step `{name}`{hint}"));
+            problems.push(item, format!("unknown step `{name}`{hint}"));
             continue;
         };
-        steps.extend(read_step(kind, &settings, problems));
+        if name == route::NAME && place + 1 == items.len() {
+            route = RoutePlan::read(&settings, outputs, problems);
+        } else {
+            steps.extend(read_step(kind, &settings, problems));
+        }
     }
-    steps
+    Steps { steps, route }
 }
 
 fn read_step(kind: &Kind<Box<dyn StepPlan>>, at: &At<'_>, problems: &mut Problems) -> Option<Step> {

@@ -38,8 +38,32 @@ fn a_body_fills_the_common_fields_and_does_not_pass_for_somebody_else() {
     ] {
         assert_eq!(sawyer.count(query), 1, "{query} in {record}");
     }
-    for query in ["namespace: prod", "pod: user-api-*", "level: info", "message: connect"] {
+    for query in ["namespace: prod", "pod: user-api-*", "level: info", "message: connect", "service: app"] {
         assert_eq!(sawyer.count(query), 0, "{query} in {record}");
+    }
+}
+
+#[test]
+fn a_body_that_names_no_service_speaks_for_its_container_and_tells_its_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let container =
+        folder.path().join("host/var/log/pods/dev_real-1_0a1b2c3d-0ab6-44a9-aff5-be71699ac8b8/app");
+    fs::create_dir_all(&container).unwrap();
+    let lines = [
+        r#"{"msg":"a","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#,
+        r#"{"msg":"b","service":"cart","env":"prod"}"#,
+    ];
+    let rows: String = lines.iter().map(|line| format!("2026-11-20T10:00:00Z stdout F {line}\n")).collect();
+    fs::write(container.join("0.log"), rows).unwrap();
+    let mut sawyer = Sawyer::up(folder.path());
+    sawyer.wait_for_count("pod: *", 2);
+    let [one, two] = <[_; 2]>::try_from(sawyer.all("*")).unwrap();
+    assert_eq!((&one["message"], &one["service"]), (&"a".into(), &"app".into()), "{one}");
+    assert_eq!(one["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(one["span_id"], "00f067aa0ba902b7");
+    assert_eq!((&two["service"], &two["env"]), (&"cart".into(), &"prod".into()), "{two}");
+    for (query, count) in [("service: app", 1), ("service: cart", 1), ("service: *", 2), ("env: prod", 1)] {
+        assert_eq!(sawyer.count(query), count, "{query}");
     }
 }
 

@@ -27,7 +27,7 @@ fn drops_nobody_elses_copy() {
 
     let when = crate::steps::Condition::parse("apple").unwrap();
     let dropped = sawyer_telemetry::Counter::default();
-    let mut step = super::Filter { plan: super::FilterPlan { when, keeps: false }, dropped };
+    let mut step = super::Filter { plan: super::FilterPlan { when, name: None, keeps: false }, dropped };
     let batch: Arc<Batch> = Arc::new(records(&["apple", "pear"]).iter().collect());
     let mut out = Vec::new();
     let transfer = Transfer { batch: Arc::clone(&batch), ack: Ack::none() };
@@ -40,8 +40,11 @@ fn counts_by_step_and_pipeline() {
     let mut bench = bench("drop", "when: apple").unwrap();
     bench.run(&records(&["apple"]));
     let text = bench.metrics.text();
-    let line = "sawyer_step_dropped_records_total{step=\"0-drop\",pipeline=\"main\"} 1\n";
+    let line = "sawyer_step_dropped_records_total{rule=\"apple\",step=\"0-drop\",pipeline=\"main\"} 1\n";
     assert!(text.contains(line), "{text}");
+    let mut bench = crate::steps::testing::bench("drop", "{when: apple, name: fruit}").unwrap();
+    bench.run(&records(&["apple"]));
+    assert!(bench.metrics.text().contains("{rule=\"fruit\","), "{}", bench.metrics.text());
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn parsing_twice_changes_nothing() {
     let twice = bench.run(&again);
     let twice: Vec<Record> = twice.iter().map(RecordRef::to_record).collect();
     assert_eq!(twice, again);
-    assert_eq!(again[0], lines[0], "it was parsed before");
+    assert_eq!(again[0].fields, lines[0].fields, "it was parsed before");
 }
 
 #[test]

@@ -313,3 +313,32 @@ fn every_pipeline_has_the_standard_steps_unless_it_says_otherwise() {
     sawyer.yaml:3:58: pipelines.a.parse: `steps` has a step `parse` too; say it in one place
     "#);
 }
+
+#[tokio::test]
+async fn routes_divide_records_among_outputs() {
+    let mut bench = bench();
+    bench.kinds.steps = crate::steps::kinds();
+    let text = "inputs: {numbers: {count: 20}}\noutputs: {some: {type: collect}, rest: {type: collect, fail_after: 0}}\n\
+                pipelines: {a: {steps: [{route: {routes: [{when: '*', outputs: some}], default: rest}}]}}";
+    // The one that fails gets no record, but what batches cover all the same, and so ends.
+    let error = run(text, &bench, 50).await.unwrap_err();
+    assert_eq!(error.chain(), "run output `rest`: the target is gone");
+    assert_eq!(bench.seen.lock().unwrap().len(), 20);
+}
+
+#[test]
+fn tells_what_is_wrong_with_routes() {
+    let wrong = |steps: &str, outputs: &str| {
+        let text = format!(
+            "inputs: {{numbers: {{count: 1}}}}\noutputs: {{a: {{type: collect}}, b: {{type: collect}}}}\n\
+             pipelines:\n  main:\n    steps: {steps}\n{outputs}"
+        );
+        let kinds = Kinds { steps: crate::steps::kinds(), ..bench().kinds };
+        plan(&text, &kinds).unwrap_err().to_string()
+    };
+    let route = "{route: {routes: [{when: x, outputs: a}]}}";
+    insta::assert_snapshot!(wrong(&format!("[{route}, parse]"), ""), @"sawyer.yaml:5:14: pipelines.main.steps[0].route: `route` is the last step of a pipeline");
+    insta::assert_snapshot!(wrong(&format!("[{route}]"), ""), @"sawyer.yaml:2:31: outputs.b: no pipeline uses the output `b`");
+    insta::assert_snapshot!(wrong(&format!("[{route}]"), "    outputs: [a, b]"), @"sawyer.yaml:6:5: pipelines.main.outputs: no route gives to the output `b`");
+    insta::assert_snapshot!(wrong("[{route: {routes: [{when: x, outputs: c}]}}]", ""), @"sawyer.yaml:5:41: pipelines.main.steps[0].route.routes[0].outputs: the pipeline gives to no output `c`");
+}
