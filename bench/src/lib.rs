@@ -5,8 +5,10 @@
 //! Invariant: costs are CPU time and memory as the kernel counts them, and are told side by side with a yardstick
 //! measured in the same run, because machines are shared.
 
+pub mod cri;
 pub mod kubernetes;
 pub mod server;
+pub mod sink;
 
 use std::fs;
 use std::time::Duration;

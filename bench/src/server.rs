@@ -26,8 +26,16 @@ impl Server {
     /// # Errors
     /// If it cannot be started, or ends before it is ready.
     pub fn start(binary: &Path, folder: &Path, args: &[String]) -> Result<Self> {
+        Self::start_as("server", binary, folder, args)
+    }
+
+    /// The same in another role.
+    ///
+    /// # Errors
+    /// If it cannot be started, or ends before it is ready.
+    pub fn start_as(role: &str, binary: &Path, folder: &Path, args: &[String]) -> Result<Self> {
         let mut command = Command::new(binary);
-        command.arg("server").args(["--listen", "127.0.0.1:0", "--data"]).arg(folder).args(args);
+        command.arg(role).args(["--listen", "127.0.0.1:0", "--data"]).arg(folder).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("start {}", binary.display()))?;
         let mut log = BufReader::new(child.stderr.take().context("read what the server says")?);
@@ -88,6 +96,21 @@ impl Server {
         let request = format!("GET {path}?{} HTTP/1.1\r\nhost: sawyer\r\n\r\n", query.join("&"));
         stream.write_all(request.as_bytes())?;
         self.answer(path)
+    }
+
+    /// The sum of the numbers of a metric, whatever their labels; 0 if there is none.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn metric_sum(&mut self, name: &str) -> Result<f64> {
+        let text = String::from_utf8(self.get("/metrics", &[])?)?;
+        let of = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            let number =
+                if rest.starts_with('{') { rest.rsplit_once("} ")?.1 } else { rest.strip_prefix(' ')? };
+            number.trim().parse::<f64>().ok()
+        };
+        Ok(text.lines().filter_map(of).sum())
     }
 
     /// The number of a metric that has no labels.

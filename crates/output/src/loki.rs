@@ -123,7 +123,7 @@ impl OutputPlan for LokiPlan {
             meters,
             state: Default::default(),
         };
-        let target = PushTarget::new(client, endpoints);
+        let target = PushTarget::new(client, endpoints, line_max);
         Ok(Box::new(Delivered::new(target, form, limits, context)))
     }
 }

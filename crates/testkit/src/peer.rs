@@ -12,6 +12,10 @@ use std::time::Duration;
 /// Pieces in which a slow answer comes.
 const SLOW_PIECES: usize = 10;
 
+/// How often a peer tries to listen on its address, and the pause between.
+const LISTEN_TRIES_MAX: u32 = 500;
+const LISTEN_PAUSE: Duration = Duration::from_millis(10);
+
 /// A peer that listens until it is dropped.
 #[derive(Debug)]
 pub struct Peer {
@@ -63,6 +67,8 @@ pub enum Play {
     HangUp,
     /// Answer half of it and close.
     Half(Reply),
+    /// Close the own half of the connection instead of answering, and go on reading.
+    HalfClosed,
 }
 
 /// A connection, plain or encrypted.
@@ -73,9 +79,56 @@ impl<T: Read + Write + Send> Connection for T {}
 /// Makes a connection of what was accepted.
 pub type Accept = Box<dyn Fn(TcpStream) -> io::Result<Box<dyn Connection>> + Send + Sync>;
 
+/// Whether to close the connection in the middle of the next request.
+pub type Cut = Box<dyn Fn() -> bool + Send + Sync>;
+
 type Script = Box<dyn Fn(usize, &Received) -> Play + Send + Sync>;
 
+/// How a peer meets its clients.
+pub struct Manner {
+    /// Where it listens; port 0 for any that is free.
+    pub address: SocketAddr,
+    /// Makes connections.
+    pub accept: Accept,
+    /// Decides for each request that has a body whether its second half is waited for.
+    pub cut: Cut,
+}
+
+impl std::fmt::Debug for Manner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Manner").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            accept: Box::new(|stream| Ok(Box::new(stream))),
+            cut: Box::new(|| false),
+        }
+    }
+}
+
 impl Received {
+    /// The body as it was before it was compressed.
+    ///
+    /// # Panics
+    /// If it cannot be read.
+    #[must_use]
+    pub fn plain_body(&self) -> Vec<u8> {
+        match self.header("content-encoding") {
+            None | Some("identity") => self.body.clone(),
+            Some("gzip") => {
+                let mut plain = Vec::new();
+                let read = flate2::read::GzDecoder::new(&*self.body).read_to_end(&mut plain);
+                read.expect("a body in gzip");
+                plain
+            }
+            Some(other) => panic!("sent as {other}"),
+        }
+    }
+
     /// The value of a header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -105,7 +158,7 @@ impl Peer {
     /// If it cannot listen.
     #[must_use]
     pub fn start(script: impl Fn(usize, &Received) -> Play + Send + Sync + 'static) -> Self {
-        Self::start_with(Box::new(|stream| Ok(Box::new(stream))), script)
+        Self::start_as(Manner::default(), script)
     }
 
     /// The same with connections that are made another way, such as encrypted ones.
@@ -117,10 +170,22 @@ impl Peer {
         accept: Accept,
         script: impl Fn(usize, &Received) -> Play + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback is free");
+        Self::start_as(Manner { accept, ..Manner::default() }, script)
+    }
+
+    /// The same with manners of its own.
+    ///
+    /// # Panics
+    /// If it cannot listen. A peer that was just dropped may take a moment to free its address.
+    #[must_use]
+    pub fn start_as(
+        manner: Manner,
+        script: impl Fn(usize, &Received) -> Play + Send + Sync + 'static,
+    ) -> Self {
+        let listener = listen(manner.address);
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared::default());
-        let (script, accept): (Arc<Script>, _) = (Arc::new(Box::new(script)), Arc::new(accept));
+        let (script, manner): (Arc<Script>, _) = (Arc::new(Box::new(script)), Arc::new(manner));
         let state = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -129,9 +194,9 @@ impl Peer {
                 }
                 let Ok(stream) = stream else { continue };
                 state.connections.fetch_add(1, Ordering::AcqRel);
-                let (state, script, accept) = (Arc::clone(&state), Arc::clone(&script), Arc::clone(&accept));
+                let (state, script, manner) = (Arc::clone(&state), Arc::clone(&script), Arc::clone(&manner));
                 // A broken connection is the other side's business.
-                std::thread::spawn(move || serve(stream, &state, &accept, &script));
+                std::thread::spawn(move || serve(stream, &state, &manner, &script));
             }
         });
         Self { address, shared }
@@ -180,10 +245,24 @@ impl Drop for Peer {
     }
 }
 
-fn serve(stream: TcpStream, shared: &Shared, accept: &Accept, script: &Script) -> io::Result<()> {
+fn listen(address: SocketAddr) -> TcpListener {
+    let (_keep, never) = mpsc::channel::<()>();
+    let mut tries = 0;
+    loop {
+        match TcpListener::bind(address) {
+            Ok(listener) => return listener,
+            Err(error) if tries == LISTEN_TRIES_MAX => panic!("listen: {error} address={address}"),
+            Err(_) => tries += 1,
+        }
+        // Nobody sends, so this waits.
+        let _ = never.recv_timeout(LISTEN_PAUSE);
+    }
+}
+
+fn serve(stream: TcpStream, shared: &Shared, manner: &Manner, script: &Script) -> io::Result<()> {
     let socket = stream.try_clone()?;
-    let mut connection = BufReader::new(accept(stream)?);
-    while let Some(request) = read_request(&mut connection)? {
+    let mut connection = BufReader::new((manner.accept)(stream)?);
+    while let Some(request) = read_request(&mut connection, &manner.cut)? {
         let number = {
             let mut received = shared.received.lock().unwrap_or_else(PoisonError::into_inner);
             received.push(request.clone());
@@ -194,6 +273,11 @@ fn serve(stream: TcpStream, shared: &Shared, accept: &Accept, script: &Script) -
             Play::Answer(reply) => to.write_all(&bytes(&reply))?,
             Play::Slowly(reply, time) => write_slowly(to, &bytes(&reply), time)?,
             Play::Silence => {
+                io::copy(&mut connection, &mut io::sink())?;
+                return Ok(());
+            }
+            Play::HalfClosed => {
+                socket.shutdown(Shutdown::Write)?;
                 io::copy(&mut connection, &mut io::sink())?;
                 return Ok(());
             }
@@ -232,7 +316,7 @@ fn bytes(reply: &Reply) -> Vec<u8> {
     bytes
 }
 
-fn read_request(from: &mut impl BufRead) -> io::Result<Option<Received>> {
+fn read_request(from: &mut impl BufRead, cut: &Cut) -> io::Result<Option<Received>> {
     let mut line = String::new();
     if from.read_line(&mut line)? == 0 {
         return Ok(None);
@@ -257,9 +341,10 @@ fn read_request(from: &mut impl BufRead) -> io::Result<Option<Received>> {
         request.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     let length = request.header("content-length").map_or(Ok(0), str::parse).map_err(|_| wrong())?;
-    request.body.resize(length, 0);
+    let cut = length > 1 && cut();
+    request.body.resize(if cut { length / 2 } else { length }, 0);
     from.read_exact(&mut request.body)?;
-    Ok(Some(request))
+    Ok(Some(request).filter(|_| !cut))
 }
 
 #[cfg(test)]
@@ -278,6 +363,7 @@ mod tests {
     #[test]
     fn plays_its_script_and_keeps_what_it_received() {
         let peer = Peer::start(|number, request| match number {
+            3 => Play::HalfClosed,
             0 => Play::Answer(Reply::new(429, request.body.clone()).header("retry-after", "1")),
             1 => Play::HangUp,
             _ => Play::Half(Reply::new(200, "abcd")),
@@ -285,8 +371,25 @@ mod tests {
         assert_eq!(ask(&peer), "HTTP/1.1 429 Scripted\r\ncontent-length: 2\r\nretry-after: 1\r\n\r\nhi");
         assert_eq!(ask(&peer), "");
         assert_eq!(ask(&peer), "HTTP/1.1 200 Scripted\r\ncontent-length: 4\r\n\r\nab");
+        assert_eq!(ask(&peer), "");
         let received = peer.received();
-        assert_eq!((received.len(), peer.connections()), (3, 3));
+        assert_eq!((received.len(), peer.connections()), (4, 4));
         assert_eq!((received[0].target.as_str(), received[0].header("a")), ("/x?y", Some("b")));
+    }
+
+    #[test]
+    fn comes_back_at_its_address_and_cuts_requests() {
+        let first = Peer::start(|_, _| Play::HangUp);
+        let address = first.address();
+        drop(first);
+        let manner = Manner { address, cut: Box::new(|| true), ..Manner::default() };
+        let second = Peer::start_as(manner, |_, _| unreachable!("no request is whole"));
+        assert_eq!(second.address(), address);
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"POST / HTTP/1.1\r\ncontent-length: 4\r\n\r\nabcd").unwrap();
+        let mut answer = Vec::new();
+        // Closed with bytes unread, so the kernel may say it as a reset.
+        let _ = stream.read_to_end(&mut answer);
+        assert!(answer.is_empty() && second.received().is_empty());
     }
 }

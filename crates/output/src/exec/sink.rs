@@ -2,6 +2,8 @@
 //!
 //! Invariant: at most [`RECORDS_AHEAD_MAX`] records are unanswered, so that neither side waits for ever for the other.
 
+use std::time::Duration;
+
 use sawyer_codec::fields::FieldSink;
 use sawyer_codec::json::{Scratch, flatten};
 use sawyer_model::{Error, ErrorKind, ValueRef};
@@ -12,6 +14,9 @@ use crate::lines::{Lines, Sink};
 
 /// Most records that are written before their answers are read.
 const RECORDS_AHEAD_MAX: usize = 1000;
+
+/// How long answers of a program are waited for that takes no more records.
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 const _: () = assert!(RECORDS_AHEAD_MAX <= LINES_WAITING_MAX, "answers wait while records are still written");
 
@@ -45,13 +50,19 @@ impl ExecSink {
         };
         while lines.done < lines.len() {
             let end = lines.len().min(lines.done + RECORDS_AHEAD_MAX);
-            process.write(lines.part(lines.done..end).to_vec(), self.settings.timeout).map_err(failed)?;
+            let written = process.write(lines.part(lines.done..end).to_vec(), self.settings.timeout);
             if !hears {
+                written.map_err(failed)?;
                 lines.done = end;
                 continue;
             }
+            // A program that ended in the middle has answered what came before.
+            let timeout = if written.is_ok() { self.settings.timeout } else { LAST_ANSWERS_TIMEOUT };
             while lines.done < end {
-                let line = process.line(self.settings.timeout).map_err(failed)?;
+                let line = match process.line(timeout) {
+                    Ok(line) => line,
+                    Err(error) => return Err(failed(written.err().unwrap_or(error))),
+                };
                 match answer(&line, &mut self.scratch) {
                     Answer::Taken => {}
                     Answer::Refused(why) => lines.refused.push((lines.done, why)),

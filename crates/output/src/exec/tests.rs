@@ -4,7 +4,7 @@ use std::path::Path;
 use sawyer_model::Outcome;
 
 use super::*;
-use crate::testing::{Bench, context, numbered, plan, sim};
+use crate::testing::{Bench, batch_of, context, numbered, plan, record, sim};
 
 /// An output that runs a script in a shell, in a folder of its own.
 fn shell(script: &str, more: &str, folder: &Path) -> Bench {
@@ -70,6 +70,19 @@ async fn a_program_that_fails_gets_what_it_did_not_answer_again() {
     let twice: Vec<&String> = taken.iter().filter(|(_, times)| **times > 1).map(|(name, _)| name).collect();
     assert_eq!(taken.len(), 15);
     assert_eq!(twice, ["line 12", "line 6"], "nothing that was answered comes again");
+}
+
+#[tokio::test]
+async fn what_was_answered_counts_though_the_rest_could_not_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    // Each run takes one record and ends; far more was written to it than a pipe holds.
+    let script = "read -r x; echo \"$x\" >> taken; echo ok";
+    let mut bench = shell(script, "acknowledge: answered", folder.path());
+    let records: Vec<_> =
+        (0..3).map(|at| record(at, &format!("line {at} {}", "x".repeat(200_000)))).collect();
+    bench.deliver(batch_of(&records)).await;
+    let taken = std::fs::read_to_string(folder.path().join("taken")).unwrap();
+    assert_eq!(taken.lines().count(), 3, "nothing that was answered comes again");
 }
 
 #[tokio::test]

@@ -45,6 +45,11 @@ pub(super) struct Limits<'a> {
 }
 
 impl<'a> Limits<'a> {
+    /// The limit of lines that is known without asking.
+    pub(super) fn of_lines(bytes_max: usize) -> Self {
+        Self { line_bytes_max: Some(bytes_max), ..Self::default() }
+    }
+
     /// Reads a refusal.
     pub(super) fn read(text: &'a str) -> Self {
         let mut limits = Self::default();

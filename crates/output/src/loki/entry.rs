@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use sawyer_codec::json_out;
 use sawyer_codec::time::write_rfc3339;
-use sawyer_model::{RecordRef, Timestamp, ValueRef, names};
+use sawyer_model::{RecordId, RecordRef, Timestamp, ValueRef, names};
 use sawyer_telemetry::Counter;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -93,7 +93,7 @@ impl Form for Entries {
         let line = self.line(record, line);
         pairs.clear();
         self.meters.left_out.inc_by(self.write_metadata(record, pairs, value));
-        let (time, moved) = times.free(&out[tenant_end..labels_end], record.timestamp(), line);
+        let (time, moved) = times.free(&out[tenant_end..labels_end], record.timestamp(), line, record.id());
         self.meters.moved.inc_by(moved.into());
         push::write_entry(time, line, pairs, out);
         let head = Head {
@@ -189,41 +189,62 @@ impl Room {
 /// each other where they occur at all: in files without times of their own, and in journals.
 #[derive(Default)]
 struct Times {
-    /// By a hash of labels, line and time: how many nanoseconds later the next free time may be.
-    young: HashMap<u64, i64>,
-    old: HashMap<u64, i64>,
+    /// By a hash of labels, line and time; and for a record that was moved by one of these and its name.
+    young: HashMap<u64, Slot>,
+    old: HashMap<u64, Slot>,
+}
+
+/// A time that a line has had.
+#[derive(Clone, Copy)]
+struct Slot {
+    /// Whose time it is: a hash of the record's name.
+    of: u64,
+    /// How many nanoseconds later the next free time may be; of a record that was moved, where it is.
+    step: i64,
 }
 
 impl Times {
-    /// A time at which the line was not seen in this stream, and whether it is another than was asked for.
-    fn free(&mut self, labels: &[u8], time: Timestamp, line: &[u8]) -> (Timestamp, bool) {
+    /// A time at which the line was not seen in this stream, and whether it is another than was asked for. A record
+    /// that comes again (read again after a crash while it waits in the buffer, too) has the same time again.
+    fn free(&mut self, labels: &[u8], time: Timestamp, line: &[u8], id: RecordId) -> (Timestamp, bool) {
         let line = xxh3_64_with_seed(line, xxh3_64(labels));
         let key = |nanos: i64| xxh3_64_with_seed(&nanos.to_le_bytes(), line);
+        let of = xxh3_64_with_seed(&id.source.0.to_le_bytes(), id.start);
+        let own = key(time.nanos()) ^ of;
         let mut nanos = time.nanos();
-        while let Some(step) = self.step(key(nanos)) {
-            nanos = nanos.saturating_add(step);
+        while let Some(slot) = self.slot(key(nanos)).filter(|slot| slot.of != of) {
+            let moved = self.slot(own).filter(|own| own.of == of);
+            if let Some(Slot { step, .. }) = moved.filter(|_| nanos == time.nanos()) {
+                return (Timestamp::from_nanos(nanos.saturating_add(step)), true);
+            }
+            nanos = nanos.saturating_add(slot.step);
             if nanos == i64::MAX {
                 break;
             }
         }
-        self.note(key(nanos), 1);
+        if self.slot(key(nanos)).is_none() {
+            self.note(key(nanos), Slot { of, step: 1 });
+        }
         let moved = nanos - time.nanos();
         if moved > 0 {
+            self.note(own, Slot { of, step: moved });
             // The next one need not try all of them again.
-            self.note(key(time.nanos()), moved + 1);
+            if let Some(first) = self.slot(key(time.nanos())) {
+                self.note(key(time.nanos()), Slot { step: moved + 1, ..first });
+            }
         }
         (Timestamp::from_nanos(nanos), moved > 0)
     }
 
-    fn step(&self, key: u64) -> Option<i64> {
+    fn slot(&self, key: u64) -> Option<Slot> {
         self.young.get(&key).or_else(|| self.old.get(&key)).copied()
     }
 
-    fn note(&mut self, key: u64, step: i64) {
+    fn note(&mut self, key: u64, slot: Slot) {
         if self.young.len() >= TIMES_MAX {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(key, step);
+        self.young.insert(key, slot);
     }
 }
 

@@ -17,11 +17,12 @@ const TAKEN: [u16; 2] = [200, 204];
 pub(super) struct PushTarget {
     client: Client,
     endpoints: Endpoints,
+    line_bytes_max: usize,
 }
 
 impl PushTarget {
-    pub(super) fn new(client: Client, endpoints: Vec<Url>) -> Self {
-        Self { client, endpoints: Endpoints::new(endpoints) }
+    pub(super) fn new(client: Client, endpoints: Vec<Url>, line_bytes_max: usize) -> Self {
+        Self { client, endpoints: Endpoints::new(endpoints), line_bytes_max }
     }
 
     async fn push(&self, items: &[Item<Bytes>]) -> Result<Response, Trouble> {
@@ -64,6 +65,10 @@ impl Target for PushTarget {
     type Payload = Bytes;
 
     async fn send(&self, items: &[Item<Bytes>]) -> Answer {
+        // Known beforehand: nothing is sent, and the others come again without it.
+        if let Some(answer) = beyond(&Limits::of_lines(self.line_bytes_max), None, items) {
+            return answer;
+        }
         let response = match self.push(items).await {
             Ok(response) => response,
             Err(trouble) => return unanswered(trouble),
@@ -86,18 +91,20 @@ fn refused(text: &str, reason: String, items: &[Item<Bytes>]) -> Answer {
     if let Some(advice) = answer::settings(text) {
         return Answer::failed("settings", format!("{advice}; {reason}"));
     }
-    let limits = Limits::read(text);
-    let beyond = |item: &Item<Bytes>| {
+    beyond(&Limits::read(text), Some(&reason), items).unwrap_or(Answer::Refused(reason))
+}
+
+/// Verdicts, if any entry is beyond a limit: it is rejected, and the others are to be sent again.
+fn beyond(limits: &Limits<'_>, reason: Option<&String>, items: &[Item<Bytes>]) -> Option<Answer> {
+    let why = |item: &Item<Bytes>| {
         let entry = Entry::read(&item.payload);
         let labels = std::str::from_utf8(entry.labels).unwrap_or_default();
-        let time = item.record.as_ref()?.record().timestamp();
-        limits.beyond(labels, time, entry.line_bytes)
+        limits.beyond(labels, item.record.as_ref()?.record().timestamp(), entry.line_bytes)
     };
+    let whys: Vec<Option<String>> = items.iter().map(why).collect();
+    let first = whys.iter().flatten().next()?;
+    let detail = Some(reason.unwrap_or(first).clone());
     let again = Verdict::Retry { reason: "beside_refused", after: None };
-    let verdict = |item| beyond(item).map_or(again.clone(), |reason| Verdict::Reject { reason });
-    let verdicts: Vec<Verdict> = items.iter().map(verdict).collect();
-    if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Reject { .. })) {
-        return Answer::Items { verdicts, detail: Some(reason) };
-    }
-    Answer::Refused(reason)
+    let verdict = |why: Option<String>| why.map_or(again.clone(), |reason| Verdict::Reject { reason });
+    Some(Answer::Items { verdicts: whys.into_iter().map(verdict).collect(), detail })
 }

@@ -125,6 +125,19 @@ async fn equal_lines_of_one_moment_are_all_kept() {
 }
 
 #[tokio::test]
+async fn a_record_that_comes_again_has_its_time_again() {
+    let loki = Loki::default();
+    let peer = serve(&loki);
+    let mut bench = open("", &peer.url());
+    let same: Vec<Record> = (0..20).map(|at| record(at, "again")).collect();
+    for records in [&same[..10], &same[5..], &same[..1], &same[..]] {
+        bench.send(batch_of(records)).await;
+    }
+    assert_eq!(bench.drain().await.1, [Outcome::Durable; 4]);
+    assert_eq!((loki.lines().len(), loki.repeated()), (20, 26));
+}
+
+#[tokio::test]
 async fn what_loki_refuses_is_rejected_alone() {
     let loki = Loki::with(Rules { oldest_nanos: NOW.nanos(), line_bytes_max: 1000, metadata: true });
     let peer = serve(&loki);
@@ -141,6 +154,19 @@ async fn what_loki_refuses_is_rejected_alone() {
     assert_eq!(metrics.numbers("sawyer_delivery_rejected_items")[0].1, 101);
     assert_eq!(metrics.numbers("sawyer_delivery_items")[0].1, 899);
     assert!(peer.received().len() < 5, "{} requests for what two could say", peer.received().len());
+}
+
+#[tokio::test]
+async fn a_line_that_is_too_long_is_not_even_sent() {
+    let loki = Loki::with(Rules { line_bytes_max: 1 << 20, ..Rules::default() });
+    let peer = serve(&loki);
+    let mut bench = open("line_max: 1KiB", &peer.url());
+    let records = [record(0, "short"), record(1, &"x".repeat(1025)), record(2, &"y".repeat(1024))];
+    bench.send(batch_of(&records)).await;
+    let metrics = bench.context.metrics.clone();
+    assert_eq!(bench.drain().await.1, [Outcome::Undelivered], "nobody keeps dead letters here");
+    assert_eq!((loki.lines().len(), peer.received().len()), (2, 1));
+    assert_eq!(metrics.numbers("sawyer_delivery_rejected_items")[0].1, 1);
 }
 
 #[tokio::test]

@@ -54,9 +54,13 @@ impl Sawyer {
     /// As [`Sawyer::start`]; gives back what it said if it ended instead.
     pub(crate) fn try_start(role: &str, args: &[&str]) -> Result<Self, String> {
         let mut command = binary();
-        command.arg(role).args(["--listen", "127.0.0.1:0"]).args(args);
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        command.arg(role).args(["--listen", "127.0.0.1:0"]).args(args).stdout(Stdio::null());
+        Self::launch(command)
+    }
+
+    /// Starts a command that says where its standard output goes.
+    pub(crate) fn launch(mut command: Command) -> Result<Self, String> {
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let (sender, log) = mpsc::channel();
         thread::spawn(move || {

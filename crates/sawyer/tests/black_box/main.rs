@@ -4,6 +4,7 @@
 
 mod cli;
 mod cri;
+mod delivery;
 mod harness;
 mod pods;
 mod schema;

@@ -1,0 +1,183 @@
+//! What does it cost to bring the logs of a node to each output?
+//!
+//! Log files of containers are written once; then `sawyer agent` reads them and delivers them to a sink in this process,
+//! an output after the other. The cost is that of the agent alone, from its start until everything is delivered. The
+//! yardsticks of the same run: compressing the files with gzip, and searching them for a byte.
+#![allow(clippy::print_stdout, reason = "the figures")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+use sawyer_bench::Cost;
+use sawyer_bench::cri::{self, Written};
+use sawyer_bench::server::Server;
+use sawyer_bench::sink::Sink;
+
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Looks without any change before everything counts as delivered.
+const QUIET_LOOKS: u32 = 10;
+
+#[derive(Parser)]
+struct Args {
+    /// The program.
+    #[arg(long, default_value = "target/release/sawyer")]
+    binary: PathBuf,
+    /// Megabytes of log files.
+    #[arg(long, default_value_t = 400)]
+    megabytes: u64,
+    /// Files.
+    #[arg(long, default_value_t = 20)]
+    files: u64,
+    /// Where to keep log files for the next run; a folder for this run by default.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Outputs to measure, by the names in the table; all by default.
+    outputs: Vec<String>,
+}
+
+/// An output, and what stands in its settings and in its pipeline.
+struct Case {
+    name: &'static str,
+    steps: &'static str,
+    settings: &'static str,
+}
+
+const fn case(name: &'static str, steps: &'static str, settings: &'static str) -> Case {
+    Case { name, steps, settings }
+}
+
+/// `URL` is the sink's address, `OUT` a file.
+const CASES: &[Case] = &[
+    case("elasticsearch", "[parse]", "type: elasticsearch, endpoint: URL"),
+    case("elasticsearch, lines only", "[]", "type: elasticsearch, endpoint: URL"),
+    case("elasticsearch, all steps", "[multiline, mask, parse]", "type: elasticsearch, endpoint: URL"),
+    case("elasticsearch, original: false", "[parse]", "type: elasticsearch, endpoint: URL, original: false"),
+    case(
+        "elasticsearch, compression: zstd",
+        "[parse]",
+        "type: elasticsearch, endpoint: URL, compression: zstd",
+    ),
+    case(
+        "elasticsearch, buffer in memory",
+        "[parse]",
+        "type: elasticsearch, endpoint: URL, buffer: {kind: memory}",
+    ),
+    case("loki", "[parse]", "type: loki, endpoint: URL"),
+    case("http", "[parse]", "type: http, url: URL"),
+    case("file", "[parse]", "type: file, path: OUT, size_max: 10GiB"),
+    case("stdout", "[parse]", "type: stdout, format: json"),
+];
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let scratch = tempfile::tempdir()?;
+    let root = args.folder.clone().unwrap_or_else(|| scratch.path().join("node"));
+    let written = written(&root, &args)?;
+    println!("{} files, {} lines, {:.0} MB", args.files, written.lines, written.bytes as f64 / 1e6);
+    yardsticks(&root)?;
+    println!(
+        "{:<36} {:>10} {:>8} {:>9} {:>9} {:>9}",
+        "output", "MB/CPU s", "CPU s", "sent MB", "requests", "peak MB"
+    );
+    for case in CASES {
+        if args.outputs.is_empty() || args.outputs.iter().any(|name| name == case.name) {
+            measure(case, &args.binary, &root, written)?;
+        }
+    }
+    Ok(())
+}
+
+/// Log files, which are there already if the folder was given before.
+fn written(root: &Path, args: &Args) -> Result<Written> {
+    let note = root.join("written");
+    if let Ok(text) = fs::read_to_string(&note) {
+        let mut numbers = text.split_whitespace().map(str::parse::<u64>);
+        let next = numbers.next().zip(numbers.next()).context("read what was written")?;
+        return Ok(Written { bytes: next.0?, lines: next.1? });
+    }
+    let written = cri::write(root, args.files, args.megabytes * 1_000_000, 7)?;
+    fs::write(&note, format!("{} {}\n", written.bytes, written.lines))?;
+    Ok(written)
+}
+
+fn yardsticks(root: &Path) -> Result<()> {
+    let mut files = Vec::new();
+    for pod in fs::read_dir(root.join("var/log/pods"))? {
+        files.push(fs::read(pod?.path().join("app/0.log"))?);
+    }
+    let bytes = files.iter().map(Vec::len).sum::<usize>() as u64;
+    let told = |what: &str, work: &dyn Fn(&[u8]) -> usize| -> Result<()> {
+        let before = Cost::of(std::process::id())?;
+        let result: usize = files.iter().map(|file| work(file)).sum();
+        let cost = Cost::of(std::process::id())?.since(before);
+        println!("yardstick: {what:<25} {:>10.0}   ({result})", cost.megabytes_per_cpu_second(bytes));
+        Ok(())
+    };
+    told("gzip, level 1", &|file| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let written = std::io::Write::write_all(&mut encoder, file);
+        written.and_then(|()| encoder.finish()).map_or(0, |packed| packed.len())
+    })?;
+    told("looking at every byte", &|file| file.iter().filter(|byte| **byte == b'\n').count())
+}
+
+fn measure(case: &Case, binary: &Path, root: &Path, written: Written) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let sink = Sink::start()?;
+    let out = folder.path().join("out");
+    let settings =
+        case.settings.replace("URL", &sink.url()).replace("OUT", out.to_str().context("a path in UTF-8")?);
+    let steps = case.steps;
+    let config = format!(
+        "inputs: {{containers: }}\npipelines: {{main: {{steps: {steps}}}}}\noutputs: {{out: {{{settings}}}}}\n"
+    );
+    let path = folder.path().join("sawyer.yaml");
+    fs::write(&path, config)?;
+    let path = |path: &Path| path.to_str().map(str::to_owned).context("a path in UTF-8");
+    let args = [
+        "--config".to_owned(),
+        path(&folder.path().join("sawyer.yaml"))?,
+        "--host-root".to_owned(),
+        path(root)?,
+    ];
+    let mut agent = Server::start_as("agent", binary, &folder.path().join("data"), &args)?;
+    wait(&mut agent, written)?;
+    let cost = agent.cost()?;
+    let taken = sink.taken();
+    println!(
+        "{:<36} {:>10.1} {:>8.2} {:>9.1} {:>9} {:>9.0}   {:.2} bytes sent for each read, before gzip {:.2}",
+        case.name,
+        cost.megabytes_per_cpu_second(written.bytes),
+        cost.cpu.as_secs_f64(),
+        taken.bytes as f64 / 1e6,
+        taken.requests,
+        cost.memory_peak_bytes as f64 / 1e6,
+        taken.bytes as f64 / written.bytes as f64,
+        taken.plain_bytes as f64 / written.bytes as f64,
+    );
+    Ok(())
+}
+
+/// Waits until everything was read and delivered.
+fn wait(agent: &mut Server, written: Written) -> Result<()> {
+    let (_keep, never) = std::sync::mpsc::channel::<()>();
+    let (mut last, mut quiet) = ((0.0, 0.0), 0);
+    while quiet < QUIET_LOOKS {
+        // Nobody sends, so this waits.
+        let _ = never.recv_timeout(PAUSE);
+        let lines = agent.metric_sum("sawyer_input_lines_total")?;
+        let delivered = agent.metric_sum("sawyer_output_records_total")?;
+        if lines > written.lines as f64 {
+            bail!("{lines} lines were read of {}", written.lines);
+        }
+        let all = lines == written.lines as f64 && delivered > 0.0;
+        quiet = if all && (lines, delivered) == last { quiet + 1 } else { 0 };
+        last = (lines, delivered);
+    }
+    Ok(())
+}
