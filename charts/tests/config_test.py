@@ -11,7 +11,7 @@ import yaml
 
 SAWYER = os.environ["SAWYER"]
 # Kinds of outputs that this program does not have yet, or only with a feature.
-LATER = {"sawyer", "loki", "cloudwatch_logs", "kafka"}
+LATER = {"sawyer", "kafka"}
 
 
 def configs(values):
