@@ -58,7 +58,8 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 /// # Errors
 /// What the listener says when it fails for good.
 pub async fn serve(listener: TcpListener, router: Router, stop: Stop) -> Result<(), Error> {
-    let serve = axum::serve(listener, router).with_graceful_shutdown(async move { stop.stopped().await });
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let serve = axum::serve(listener, service).with_graceful_shutdown(async move { stop.stopped().await });
     serve.await.map_err(|error| Error::new(ErrorKind::Bug, "serve HTTP").because(error))
 }
 

@@ -13,11 +13,13 @@
 //! | `journal` | the systemd journal, from its files |
 //! | `exec` | what a program prints |
 //! | `push` | what clients post to the server |
+//! | `sawyer` | what other Sawyers send |
 
 pub mod containers;
 pub mod exec;
 pub mod files;
 pub mod journal;
+pub mod native;
 mod node;
 mod offsets;
 pub mod push;
@@ -26,6 +28,7 @@ pub mod tail;
 
 use sawyer_pipeline::{InputPlan, Kind};
 
+pub use native::NativeHub;
 pub use push::PushHub;
 
 /// All kinds of inputs. What is handed in at the hub comes out of the input of the kind `push`.

@@ -74,13 +74,14 @@ impl PushHub {
         Self::default()
     }
 
-    /// Hands in a batch and waits until it is known what became of it. Empty batches are durable at once.
+    /// Hands in a batch and waits until it is known what became of it. A batch that accounts for nothing is durable at
+    /// once.
     ///
     /// # Errors
     /// `Retry` if there was no room for too long: nothing of the batch was taken. `Invalid` if there is no input of
     /// the kind `push`. `Closed` if Sawyer is stopping: nothing was taken, or it was taken and its fate is not known.
     pub async fn push(&self, mut batch: Batch) -> Result<Outcome, Error> {
-        if batch.is_empty() {
+        if batch.is_empty() && batch.covered().is_empty() {
             return Ok(Outcome::Durable);
         }
         batch.set_whole();
@@ -159,23 +160,30 @@ struct Push {
 
 impl InputPlan for Push {
     fn open(self: Box<Self>, _: &Context) -> Result<Box<dyn Input>, Error> {
-        if matches!(*self.hub.0.door.borrow(), Way::Opening | Way::Open(_)) {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                "another input of the kind `push` takes all that is pushed",
-            ));
-        }
-        self.hub.0.door.send_replace(Way::Opening);
-        let close = Close(self.hub.clone());
-        Ok(Box::new(OpenPush { close, wait_max: self.wait_max }))
+        let taken = "another input of the kind `push` takes all that is pushed";
+        Ok(Box::new(OpenPush::open(self.hub, self.wait_max, taken)?))
     }
 }
 
-/// Closes the way on every way out, also if it never runs.
+/// An input that takes what is handed in at a hub. It closes the way on every way out, also if it never runs.
 #[derive(Debug)]
-struct OpenPush {
+pub(crate) struct OpenPush {
     close: Close,
     wait_max: Duration,
+}
+
+impl OpenPush {
+    /// Says that there will be a way in.
+    ///
+    /// # Errors
+    /// `Invalid` with the words `taken` if there is one already.
+    pub(crate) fn open(hub: PushHub, wait_max: Duration, taken: &'static str) -> Result<Self, Error> {
+        if matches!(*hub.0.door.borrow(), Way::Opening | Way::Open(_)) {
+            return Err(Error::new(ErrorKind::Invalid, taken));
+        }
+        hub.0.door.send_replace(Way::Opening);
+        Ok(Self { close: Close(hub), wait_max })
+    }
 }
 
 impl Input for OpenPush {

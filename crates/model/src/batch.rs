@@ -1,7 +1,10 @@
 //! Records in bulk, and how they are read, written and changed.
 
+mod placed;
+
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 
 use crate::ack::Ack;
@@ -12,6 +15,8 @@ use crate::record::Record;
 use crate::source::{Covered, RecordId, SourceId, Stream};
 use crate::timestamp::Timestamp;
 use crate::value::{Elements, ListRef, ValueRef};
+
+pub use placed::PlacedValue;
 
 /// Records in the order they were read, with what they share, and the parts of their sources that they account
 /// for.
@@ -31,6 +36,8 @@ pub struct Batch {
     /// For each name, the number of the last writer that used it: finds a name said twice without searching.
     stamps: Vec<u32>,
     writer: u32,
+    /// What it was decoded from, until it is changed.
+    encoded: Option<Bytes>,
 }
 
 /// Streams that are searched one by one; more are looked up.
@@ -130,6 +137,7 @@ impl Batch {
             + self.fields.len() * size_of::<Field>()
             + self.elements.len() * size_of::<Slot>()
             + self.entries.len() * size_of::<Entry>()
+            + self.encoded.as_ref().map_or(0, Bytes::len)
     }
 
     /// Bytes of text in it.
@@ -185,6 +193,7 @@ impl Batch {
 
     /// Says that the batch accounts for this part of a source. A part that continues the last one is joined to it.
     pub fn cover(&mut self, source: SourceId, range: SeqRange) {
+        self.encoded = None;
         match self.covered.last_mut() {
             Some(last) if last.source == source && last.range.end == range.start => {
                 last.range.end = range.end;
@@ -197,6 +206,7 @@ impl Batch {
     /// Puts these in place of all parts that the batch accounts for: for those who read a batch from bytes, where
     /// records alone do not tell them.
     pub fn set_covered(&mut self, covered: Vec<Covered>) {
+        self.encoded = None;
         self.covered = covered;
     }
 
@@ -292,11 +302,13 @@ impl Batch {
     /// If there is none.
     pub fn edit(&mut self, at: usize) -> RecordEditor<'_> {
         assert!(at < self.entries.len(), "the record exists");
+        self.encoded = None;
         RecordEditor { at, batch: self }
     }
 
     /// Takes out the records for which `keep` says no. What they covered stays covered.
     pub fn retain(&mut self, mut keep: impl FnMut(RecordRef<'_>) -> bool) {
+        self.encoded = None;
         let mut entries = std::mem::take(&mut self.entries);
         entries.retain(|entry| keep(RecordRef { entry, batch: self }));
         self.entries = entries;

@@ -22,7 +22,7 @@ pub mod timestamp;
 pub mod value;
 
 pub use ack::{Ack, Outcome};
-pub use batch::{Batch, RecordEditor, RecordHead, RecordRef, RecordWriter, Transfer};
+pub use batch::{Batch, PlacedValue, RecordEditor, RecordHead, RecordRef, RecordWriter, Transfer};
 pub use error::{Error, ErrorKind};
 pub use level::Level;
 pub use names::NameId;

@@ -19,6 +19,7 @@ pub mod exec;
 pub mod file;
 pub mod http;
 pub mod loki;
+pub mod sawyer;
 pub mod stdout;
 #[cfg(feature = "store")]
 pub mod store;
@@ -48,6 +49,7 @@ pub fn kinds() -> Vec<Kind<Box<dyn OutputPlan>>> {
         elasticsearch::kind("opensearch"),
         cloudwatch_logs::kind(),
         http::kind(),
+        sawyer::kind(),
         loki::kind(),
     ]
 }

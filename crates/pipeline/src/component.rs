@@ -53,6 +53,12 @@ impl Context {
 
 /// An input whose settings are right.
 pub trait InputPlan: fmt::Debug + Send {
+    /// Whether its records come as another Sawyer's steps have left them, so that the steps that every pipeline has
+    /// are done.
+    fn is_processed(&self) -> bool {
+        false
+    }
+
     /// Does what I/O is needed to start; starts nothing.
     ///
     /// # Errors

@@ -75,7 +75,7 @@ impl Role {
     fn defaults(self, data: &Path) -> String {
         const COLLECT: &str = include_str!("roles/defaults-collect.yaml");
         #[cfg(feature = "server")]
-        const RECEIVE: &str = "  ingest: {type: push}\n";
+        const RECEIVE: &str = "  ingest: {type: push}\n  sawyer:\n";
         #[cfg(feature = "server")]
         const STORE: &str = "outputs:\n  store:\n";
         match self {
@@ -140,6 +140,8 @@ struct RolePlan {
 struct Shared {
     hub: PushHub,
     #[cfg(feature = "server")]
+    native: sawyer_input::NativeHub,
+    #[cfg(feature = "server")]
     store: sawyer_output::store::StoreHandle,
 }
 
@@ -153,8 +155,14 @@ fn kinds(role: Role, shared: &Shared) -> Kinds {
     if role.stores() {
         outputs.insert(0, sawyer_output::store::kind(shared.store.clone()));
     }
+    #[cfg_attr(not(feature = "server"), expect(unused_mut, reason = "nothing is added without the routes"))]
+    let mut inputs = sawyer_input::kinds(&shared.hub);
+    #[cfg(feature = "server")]
+    if role != Role::Agent {
+        inputs.push(sawyer_input::native::kind(&shared.native));
+    }
     let _ = role;
-    Kinds { inputs: sawyer_input::kinds(&shared.hub), steps: sawyer_pipeline::steps::kinds(), outputs }
+    Kinds { inputs, steps: sawyer_pipeline::steps::kinds(), outputs }
 }
 
 fn plan(role: Role, at: &At<'_>, data: &Path, shared: &Shared) -> Result<RolePlan, Problems> {

@@ -1,22 +1,26 @@
 //! A whole batch as bytes: what the write-ahead log keeps and what Sawyers send each other.
 //!
 //! Owns: [`encode_batch`], [`decode_batch`]: records one after another, their texts together at the end, so that
-//! both take little more than copying.
+//! both take little more than copying; the same by columns for a network ([`encode_batch_columns`]).
 //! Does not own: how frames follow each other in a file (`store`) or a connection.
 //! Invariant: the batch that comes out has the same records in the same order, with their fields in the same
 //! order, and accounts for the same parts of sources.
 
+mod columns;
 mod decode;
 mod encode;
 
-pub use self::decode::decode_batch;
 #[doc(hidden)]
 pub use self::decode::decode_batch_unverified;
-pub use self::encode::{BatchCompression, encode_batch, encode_batch_with};
+pub use self::decode::{batch_memory, decode_batch, decode_batch_shared};
+pub use self::encode::{BatchCompression, encode_batch, encode_batch_columns, encode_batch_with};
 
 /// First bytes of a frame; the version follows, then the checksum of the rest.
 const MAGIC: &[u8; 7] = b"SAWYBAT";
-const VERSION: u8 = 1;
+/// Records one after another.
+const BY_ROW: u8 = 1;
+/// Values of one name after another.
+const BY_COLUMN: u8 = 2;
 /// Bytes of magic, version and checksum.
 const HEADER_BYTES: usize = 12;
 

@@ -33,7 +33,10 @@ pub use bits::Rows;
 pub use encode::{BLOCK_BYTES_MAX, EncodeSettings, Encoded, Sink, Unreadable, encode, encode_to, merge};
 #[doc(hidden)]
 pub use frame::decode_batch_unverified;
-pub use frame::{BatchCompression, decode_batch, encode_batch, encode_batch_with};
+pub use frame::{
+    BatchCompression, batch_memory, decode_batch, decode_batch_shared, encode_batch, encode_batch_columns,
+    encode_batch_with,
+};
 pub use groups::Groups;
 pub use layout::{BLOCK_ROWS_MAX, BlockInfo, Stats, Summary};
 pub use segment::{BlockField, Segment};

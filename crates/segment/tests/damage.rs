@@ -15,7 +15,7 @@ use sawyer_query::search::{Budget, SearchStats, Selection};
 use sawyer_query::{Context, FieldPattern, FieldTest, Predicate};
 use sawyer_segment::{
     BatchCompression, EncodeSettings, Rows, Segment, decode_batch, decode_batch_unverified, encode,
-    encode_batch_with,
+    encode_batch_columns, encode_batch_with,
 };
 
 use self::exact::exact_all;
@@ -152,11 +152,14 @@ proptest! {
 
     #[test]
     fn a_damaged_frame_gives_the_same_batch_or_an_error(
-        records in records(1..40), zip: bool, damage in prop::collection::vec(damage(), 1..3),
+        records in records(1..40), form in 0..3, damage in prop::collection::vec(damage(), 1..3),
     ) {
         let batch: Batch = records.iter().collect();
-        let compression = if zip { BatchCompression::Zstd } else { BatchCompression::Plain };
-        let mut bytes = encode_batch_with(&batch, compression);
+        let mut bytes = match form {
+            0 => encode_batch_with(&batch, BatchCompression::Plain),
+            1 => encode_batch_with(&batch, BatchCompression::Zstd),
+            _ => encode_batch_columns(&batch),
+        };
         damage.iter().for_each(|damage| damage.apply(&mut bytes));
         match decode_batch(&bytes) {
             Ok(found) => prop_assert_eq!(exact_all([&found]), exact_all([&batch])),

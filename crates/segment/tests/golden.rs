@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use sawyer_model::{Batch, ErrorKind, Record, SeqRange, SourceId, Stream, Timestamp, Value};
 use sawyer_segment::{
-    BatchCompression, EncodeSettings, Segment, decode_batch, encode, encode_batch, encode_batch_with,
+    BatchCompression, EncodeSettings, Segment, decode_batch, encode, encode_batch, encode_batch_columns,
+    encode_batch_with,
 };
 
 use self::exact::{exact, exact_all};
@@ -115,6 +116,7 @@ fn write_golden(version: u32) {
         encode_batch_with(&few, BatchCompression::Zstd),
     )
     .unwrap();
+    std::fs::write(path("batch-by-columns.bin"), encode_batch_columns(&few)).unwrap();
 }
 
 #[test]
@@ -131,8 +133,9 @@ fn files_of_every_version_are_read() {
             (0..segment.blocks().len()).map(|block| segment.decode_block(block).unwrap()).collect();
         assert!(found.len() > 1);
         assert_eq!(exact_all(&found), exact_all([&expected]));
-        for name in ["batch", "batch-zstd"] {
-            let batch = decode_batch(&read(name)).unwrap();
+        let by_columns = std::fs::read(path("batch-by-columns.bin")).unwrap();
+        for bytes in [read("batch"), read("batch-zstd"), by_columns] {
+            let batch = decode_batch(&bytes).unwrap();
             assert_eq!(
                 batch.covered().last().map(|part| (part.source, part.range)),
                 Some((SourceId(77), SeqRange::new(5, 50)))

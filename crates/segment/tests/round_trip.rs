@@ -14,7 +14,8 @@ use sawyer_model::{
     Batch, NameId, RecordHead, RecordRef, SeqRange, SourceId, Stream, Timestamp, Value, ValueRef,
 };
 use sawyer_segment::{
-    BatchCompression, EncodeSettings, Rows, Segment, decode_batch, encode, encode_batch, encode_batch_with,
+    BatchCompression, EncodeSettings, Rows, Segment, decode_batch, encode, encode_batch,
+    encode_batch_columns, encode_batch_with,
 };
 
 use self::exact::{exact, exact_all};
@@ -86,8 +87,13 @@ proptest! {
             batch.cover(SourceId(source), SeqRange::new(start, start.saturating_add(u64::from(len))));
         }
         batch.retain(|record| record.range().start % 3 != 0);
-        for compression in [BatchCompression::Plain, BatchCompression::Zstd] {
-            let out = decode_batch(&encode_batch_with(&batch, compression)).unwrap();
+        let forms = [
+            encode_batch_with(&batch, BatchCompression::Plain),
+            encode_batch_with(&batch, BatchCompression::Zstd),
+            encode_batch_columns(&batch),
+        ];
+        for bytes in forms {
+            let out = decode_batch(&bytes).unwrap();
             prop_assert_eq!(out.covered(), batch.covered());
             let in_order = |batch: &Batch| batch.iter().map(|r| exact(&r.to_record())).collect::<Vec<_>>();
             prop_assert_eq!(in_order(&out), in_order(&batch));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{any, get, post};
-use sawyer_input::PushHub;
+use sawyer_input::{NativeHub, PushHub};
 use sawyer_pipeline::Stop;
 use sawyer_query::search::Search;
 use sawyer_telemetry::{Clock, Metrics};
@@ -20,6 +20,7 @@ mod ask;
 mod error;
 mod histogram;
 mod ingest;
+mod native;
 mod params;
 mod random;
 mod record;
@@ -98,9 +99,17 @@ pub fn ingest_routes(hub: PushHub, clock: Clock) -> Router {
     Router::new().route("/ingest", post(ingest::ingest).layer(limit)).with_state(receiver)
 }
 
+/// The route that takes batches of other Sawyers, relative to `/api/v1`.
+pub fn native_routes(hub: NativeHub) -> Router {
+    let receiver = native::NativeReceiver::new(hub);
+    // It bounds bodies itself, all of them together.
+    let route = post(native::native).layer(DefaultBodyLimit::disable());
+    Router::new().route("/native", route).with_state(receiver)
+}
+
 /// The routes of a process that takes records and answers no questions.
-pub fn receiver_routes(hub: PushHub, clock: Clock) -> Router {
-    below_api(ingest_routes(hub, clock))
+pub fn receiver_routes(routes: Router) -> Router {
+    below_api(routes)
 }
 
 /// Below `/api`, nothing but the routes and the methods that they have is an answer.

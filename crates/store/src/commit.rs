@@ -223,7 +223,9 @@ fn prepare(committed: &Sources, batches: &[Arc<Batch>]) -> Group {
         };
         group.answers.push(Appended { stored: news.len(), duplicates: taken.duplicates });
         if taken.news {
-            group.frames.push(sawyer_segment::encode_batch(&news));
+            // What came from another Sawyer is kept as it came.
+            let frame = news.encoded().map(|bytes| bytes.to_vec());
+            group.frames.push(frame.unwrap_or_else(|| sawyer_segment::encode_batch(&news)));
             group.news.push(news);
         }
     }

@@ -84,7 +84,8 @@ impl Generation {
             for record in batch.iter() {
                 gathered.push_ref(record);
             }
-            self.bytes += gathered.bytes() - bytes;
+            // It may have become smaller: the bytes that it was decoded from went with the first change.
+            self.bytes = self.bytes + gathered.bytes() - bytes;
             last.time_min = last.time_min.min(new.time_min);
             last.time_max = last.time_max.max(new.time_max);
             return;

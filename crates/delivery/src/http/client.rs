@@ -66,6 +66,8 @@ pub struct Client {
     built: Mutex<Option<reqwest::Client>>,
     /// Whether any target is reached without TLS only; then the system need not have certificates.
     plain: bool,
+    /// Whether many requests are under way on one connection, by HTTP/2.
+    http2: bool,
 }
 
 impl std::fmt::Debug for Client {
@@ -117,11 +119,35 @@ impl Client {
         authorize: Option<Arc<dyn Authorize>>,
         clock: Clock,
     ) -> Result<Self, Error> {
+        Self::with_version(settings, endpoints, authorize, clock, false)
+    }
+
+    /// The same for targets that speak HTTP/2: many requests share a connection. Without TLS they must speak it, and
+    /// are not asked; with TLS they may fall back to HTTP/1.1.
+    ///
+    /// # Errors
+    /// As of [`Client::new`].
+    pub fn over_http2(
+        settings: HttpSettings,
+        endpoints: &[Url],
+        authorize: Option<Arc<dyn Authorize>>,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        Self::with_version(settings, endpoints, authorize, clock, true)
+    }
+
+    fn with_version(
+        settings: HttpSettings,
+        endpoints: &[Url],
+        authorize: Option<Arc<dyn Authorize>>,
+        clock: Clock,
+        http2: bool,
+    ) -> Result<Self, Error> {
         let tls = &settings.tls;
         let paths = [&tls.ca_file, &tls.cert_file, &tls.key_file].into_iter().flatten().cloned();
         let files = Watched::new(paths.collect());
         let plain = endpoints.iter().all(|url| url.scheme() == "http") && settings.proxy.is_none();
-        let client = Self { settings, authorize, clock, files, built: Mutex::new(None), plain };
+        let client = Self { settings, authorize, clock, files, built: Mutex::new(None), plain, http2 };
         *client.built.lock() = Some(client.build()?);
         Ok(client)
     }
@@ -173,6 +199,11 @@ impl Client {
             .pool_idle_timeout(IDLE_MAX)
             .redirect(redirect::Policy::none())
             .user_agent(concat!("sawyer/", env!("CARGO_PKG_VERSION")));
+        builder = match (self.http2, self.plain) {
+            (false, _) => builder.http1_only(),
+            (true, true) => builder.http2_prior_knowledge(),
+            (true, false) => builder,
+        };
         let invalid = |message: String| move |error| Error::new(ErrorKind::Invalid, message).because(error);
         if let Some(path) = &tls.ca_file {
             let pem = read(path)?;

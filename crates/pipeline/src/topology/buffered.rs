@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sawyer_buffer::{Buffer, Lane, Taken};
 use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome, Transfer};
-use sawyer_segment::{decode_batch, encode_batch};
+use sawyer_segment::{decode_batch_shared, encode_batch, encode_batch_columns};
 use sawyer_telemetry::{Clock, Seldom};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -70,6 +70,7 @@ async fn fill(
     clock: &Clock,
 ) -> Result<(), Error> {
     let Filling { urgent, keeps_ranges } = filling;
+    let way = WayIn { buffer, keeps_ranges, clock };
     let (in_order, waiting) = mpsc::channel(AHEAD_MAX);
     let first = async move {
         let seldom = Seldom::new(TELL_INTERVAL);
@@ -78,12 +79,12 @@ async fn fill(
             let batch = match divide(&batch, urgent.as_ref()) {
                 Divided::Normal => batch,
                 Divided::Urgent => {
-                    put(buffer, Lane::Urgent, &batch, clock, &seldom).await?;
+                    way.put(Lane::Urgent, &batch, &seldom).await?;
                     ack.durable();
                     continue;
                 }
                 Divided::Both { urgent, normal } => {
-                    put(buffer, Lane::Urgent, &urgent, clock, &seldom).await?;
+                    way.put(Lane::Urgent, &urgent, &seldom).await?;
                     normal
                 }
             };
@@ -97,43 +98,56 @@ async fn fill(
         }
         Ok(())
     };
-    let ended = tokio::try_join!(first, fill_in_order(waiting, buffer, clock));
+    let ended = tokio::try_join!(first, fill_in_order(waiting, way));
     buffer.end();
     ended.map(|_| ())
 }
 
 async fn fill_in_order(
     mut waiting: mpsc::Receiver<(Transfer, OwnedSemaphorePermit)>,
-    buffer: &Buffer,
-    clock: &Clock,
+    way: WayIn<'_>,
 ) -> Result<(), Error> {
     let seldom = Seldom::new(TELL_INTERVAL);
     while let Some((Transfer { batch, ack }, _room)) = waiting.recv().await {
-        put(buffer, Lane::Normal, &batch, clock, &seldom).await?;
+        way.put(Lane::Normal, &batch, &seldom).await?;
         ack.durable();
     }
     Ok(())
 }
 
-async fn put(
-    buffer: &Buffer,
-    lane: Lane,
-    batch: &Batch,
-    clock: &Clock,
-    seldom: &Seldom,
-) -> Result<(), Error> {
-    let payload = Bytes::from(encode_batch(batch));
-    let records = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-    let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
-    loop {
-        let Err(error) = buffer.push(lane, payload.clone(), records).await else { return Ok(()) };
-        if error.kind() != ErrorKind::Retry {
-            return Err(error);
+/// How batches are put into a buffer.
+#[derive(Clone, Copy)]
+struct WayIn<'a> {
+    buffer: &'a Buffer,
+    keeps_ranges: bool,
+    clock: &'a Clock,
+}
+
+impl WayIn<'_> {
+    /// Puts a batch in, however often that has to be tried.
+    async fn put(self, lane: Lane, batch: &Batch, seldom: &Seldom) -> Result<(), Error> {
+        let payload = self.encode(batch);
+        let records = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
+        loop {
+            let Err(error) = self.buffer.push(lane, payload.clone(), records).await else { return Ok(()) };
+            if error.kind() != ErrorKind::Retry {
+                return Err(error);
+            }
+            if let Some(held_back) = seldom.pass(self.clock.now()) {
+                tracing::warn!(held_back, "put records into the buffer: {}; tries again", error.chain());
+            }
+            tokio::time::sleep(backoff.failed()).await;
         }
-        if let Some(held_back) = seldom.pass(clock.now()) {
-            tracing::warn!(held_back, "put records into the buffer: {}; tries again", error.chain());
+    }
+
+    /// What goes to another Sawyer is kept as it is sent, or as it came from one.
+    fn encode(self, batch: &Batch) -> Bytes {
+        match (batch.encoded(), self.keeps_ranges) {
+            (Some(encoded), _) => encoded.clone(),
+            (None, true) => encode_batch_columns(batch).into(),
+            (None, false) => encode_batch(batch).into(),
         }
-        tokio::time::sleep(backoff.failed()).await;
     }
 }
 
@@ -177,7 +191,7 @@ async fn empty_lane(lane: Lane, buffer: &Buffer, to: &QueueSender, stop: &Stop, 
 
 /// The batch of an entry. One that cannot be read becomes a dead letter and harms nothing else.
 async fn transfer(taken: Taken) -> Option<Transfer> {
-    match decode_batch(taken.payload()) {
+    match decode_batch_shared(taken.payload()) {
         Ok(batch) => {
             let ack = Ack::new(move |outcome| match outcome {
                 Outcome::Durable => taken.ack(),

@@ -16,7 +16,8 @@ pub const SECTIONS: &[&str] = &["inputs", "pipelines", "outputs"];
 
 settings! {
     /// One way from inputs through steps to outputs. Without the section `pipelines` there is one named `main`,
-    /// which takes from all inputs and gives to all outputs.
+    /// which takes from all inputs and gives to all outputs; what other Sawyers send (input `sawyer`) passes by its
+    /// steps then, as `received`.
     pub struct PipelineSettings {
         /// The inputs it takes from. All of them if left out.
         pub inputs: Option<Vec<String>>,
@@ -84,7 +85,7 @@ impl TopologyPlan {
             section("outputs").map(|at| read_outputs(&at, &kinds.outputs, problems)).unwrap_or_default();
         let mut pipelines = match at.get("pipelines") {
             Some(at) => read_pipelines(&at, kinds, &inputs, &outputs, problems),
-            None => vec![whole_way(at, kinds, problems)],
+            None => whole_ways(at, kinds, &inputs, problems),
         };
         for pipeline in &mut pipelines {
             pipeline.fill(&inputs.names, &outputs.names);
@@ -236,10 +237,35 @@ fn known(
     written.into_iter().collect()
 }
 
-fn whole_way(at: &At<'_>, kinds: &Kinds, problems: &mut Problems) -> PipelinePlan {
-    let nothing = Node::new(at.place().clone(), sawyer_config::Kind::Null);
-    let Steps { steps, route } = steps::read(&At::root(&nothing), kinds, &[], problems);
-    PipelinePlan { name: "main".into(), inputs: BTreeSet::new(), steps, route, outputs: BTreeSet::new() }
+/// The pipelines of a configuration that has none: one with the usual steps, and one without for what has passed them
+/// at another Sawyer.
+fn whole_ways(
+    at: &At<'_>,
+    kinds: &Kinds,
+    inputs: &Section<'_, Box<dyn InputPlan>>,
+    problems: &mut Problems,
+) -> Vec<PipelinePlan> {
+    let way = |name: &str, inputs, steps, route| PipelinePlan {
+        name: name.to_owned(),
+        inputs,
+        steps,
+        route,
+        outputs: BTreeSet::new(),
+    };
+    let processed = inputs.plans.iter().filter(|input| input.plan.is_processed());
+    let processed: BTreeSet<String> = processed.map(|input| input.name.clone()).collect();
+    let others: BTreeSet<String> =
+        inputs.names.iter().filter(|name| !processed.contains(*name)).cloned().collect();
+    let mut ways = Vec::new();
+    if !others.is_empty() || processed.is_empty() {
+        let nothing = Node::new(at.place().clone(), sawyer_config::Kind::Null);
+        let Steps { steps, route } = steps::read(&At::root(&nothing), kinds, &[], problems);
+        ways.push(way("main", others, steps, route));
+    }
+    if !processed.is_empty() {
+        ways.push(way("received", processed, Vec::new(), None));
+    }
+    ways
 }
 
 fn refuse_unused<P>(

@@ -57,16 +57,17 @@ pub(super) fn routes(
     shared: &Shared,
     stop: &Stop,
 ) -> Router {
+    let receivers = sawyer_server::ingest_routes(shared.hub.clone(), clock.clone())
+        .merge(sawyer_server::native_routes(shared.native.clone()));
     let Some(store) = store else {
         return match role {
-            Role::Gateway => sawyer_server::receiver_routes(shared.hub.clone(), clock.clone()),
+            Role::Gateway => sawyer_server::receiver_routes(receivers),
             _ => Router::new(),
         };
     };
     let search = Arc::clone(store);
     let (clock, metrics) = (clock.clone(), metrics.clone());
-    let receiver = sawyer_server::ingest_routes(shared.hub.clone(), clock.clone());
     let (limits, stop) = (QueryLimits::default(), stop.clone());
     let parts = sawyer_server::Parts { search, clock, metrics, limits, stop, role: role.name() };
-    Api::new(parts).routes(receiver)
+    Api::new(parts).routes(receivers)
 }

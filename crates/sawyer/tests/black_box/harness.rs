@@ -53,8 +53,13 @@ impl Sawyer {
 
     /// As [`Sawyer::start`]; gives back what it said if it ended instead.
     pub(crate) fn try_start(role: &str, args: &[&str]) -> Result<Self, String> {
+        Self::try_start_at("127.0.0.1:0", role, args)
+    }
+
+    /// The same at a certain address.
+    pub(crate) fn try_start_at(listen: &str, role: &str, args: &[&str]) -> Result<Self, String> {
         let mut command = binary();
-        command.arg(role).args(["--listen", "127.0.0.1:0"]).args(args).stdout(Stdio::null());
+        command.arg(role).args(["--listen", listen]).args(args).stdout(Stdio::null());
         Self::launch(command)
     }
 

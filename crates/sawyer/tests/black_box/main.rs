@@ -6,6 +6,7 @@ mod cli;
 mod cri;
 mod delivery;
 mod harness;
+mod native;
 mod pods;
 mod schema;
 mod trouble;

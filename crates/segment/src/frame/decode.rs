@@ -5,12 +5,13 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use sawyer_model::limits::{BATCH_TEXT_BYTES_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
 use sawyer_model::{
     Batch, Covered, Error, ListRef, NameId, RecordHead, SeqRange, SourceId, Timestamp, ValueRef,
 };
 
-use super::{BODY_BYTES_MAX, HEADER_BYTES, MAGIC, PLAIN, VERSION, ZSTD};
+use super::{BODY_BYTES_MAX, BY_COLUMN, BY_ROW, HEADER_BYTES, MAGIC, PLAIN, ZSTD, columns};
 use crate::bytes::{Reader, checksum};
 use crate::column::kind;
 use crate::error::{Damage, Decoded, Place, Result, SegmentError};
@@ -34,22 +35,63 @@ pub fn decode_batch_unverified(bytes: &[u8]) -> Result<Batch, Error> {
     Ok(decode(bytes, false)?)
 }
 
-fn decode(bytes: &[u8], verify: bool) -> Result<Batch> {
-    let place = Place::of("batch");
-    let damaged = |damage| place.damaged()(damage);
+/// The same; a batch by columns remembers its bytes ([`Batch::encoded`]), to be passed on as it is.
+///
+/// # Errors
+/// As [`decode_batch`].
+pub fn decode_batch_shared(bytes: &Bytes) -> Result<Batch, Error> {
+    let mut batch = decode(bytes, true)?;
+    if bytes[MAGIC.len()] == BY_COLUMN {
+        batch.set_encoded(bytes.clone());
+    }
+    Ok(batch)
+}
+
+/// Bytes of memory that decoding will take at most, by what the bytes claim; more is not taken, whatever they are.
+///
+/// # Errors
+/// As [`decode_batch`], for what is looked at.
+pub fn batch_memory(bytes: &[u8]) -> Result<usize, Error> {
+    let damaged = Place::of("batch").damaged();
+    let (version, _, rest) = split(bytes)?;
+    let claimed = match version {
+        BY_COLUMN => columns::bounds(&mut Reader::new(rest)).map(columns::Bounds::memory_bytes),
+        _ => body_len(rest).map(|len| len.saturating_mul(BODY_BYTE_MEMORY)),
+    };
+    Ok(claimed.map_err(damaged)?)
+}
+
+/// What a byte of a body by rows can become: a record takes 14 at least, a field 3, an element of a list 1.
+const BODY_BYTE_MEMORY: usize = 16;
+
+/// The version, the checksum and what follows it.
+fn split(bytes: &[u8]) -> Result<(u8, u32, &[u8])> {
+    let damaged = |damage| Place::of("batch").damaged()(damage);
     let Some((header, rest)) =
         bytes.split_at_checked(HEADER_BYTES).filter(|(header, _)| header.starts_with(MAGIC))
     else {
         return Err(damaged(Damage::expected("a batch")));
     };
     let version = header[MAGIC.len()];
-    if version > VERSION {
+    if version > BY_COLUMN {
         return Err(SegmentError::Newer("batch", version));
     }
-    let expected = Reader::new(&header[MAGIC.len() + 1..]).u32().map_err(damaged)?;
+    if version < BY_ROW {
+        return Err(damaged(Damage::expected("a version of a batch")));
+    }
+    Ok((version, Reader::new(&header[MAGIC.len() + 1..]).u32().map_err(damaged)?, rest))
+}
+
+fn decode(bytes: &[u8], verify: bool) -> Result<Batch> {
+    let place = Place::of("batch");
+    let damaged = |damage| place.damaged()(damage);
+    let (version, expected, rest) = split(bytes)?;
     let found = checksum(rest);
     if verify && found != expected {
         return Err(SegmentError::Checksum { place, expected, found });
+    }
+    if version == BY_COLUMN {
+        return columns::decode(rest).map_err(damaged);
     }
     let body = body(rest).map_err(damaged)?;
     decode_body(&body).map_err(damaged)
@@ -67,6 +109,16 @@ fn body(rest: &[u8]) -> Decoded<Cow<'_, [u8]>> {
     }
 }
 
+/// Bytes of a body, decompressed.
+fn body_len(rest: &[u8]) -> Decoded<usize> {
+    let mut reader = Reader::new(rest);
+    match reader.u8()? {
+        PLAIN => Ok(reader.left()),
+        ZSTD => reader.at_most(BODY_BYTES_MAX, "a batch within bounds"),
+        other => Err(Damage::unknown("compression of a batch", other)),
+    }
+}
+
 fn decode_body(body: &[u8]) -> Decoded<Batch> {
     let mut reader = Reader::new(body);
     let mut batch = Batch::new();
@@ -75,18 +127,12 @@ fn decode_body(body: &[u8]) -> Decoded<Batch> {
         let name = reader.text(NAME_BYTES_MAX)?;
         names.push(batch.intern(name));
     }
-    let mut streams = Vec::new();
-    for _ in 0..reader.count()? {
-        streams.push(batch.add_stream(&parse_stream(&mut reader)?));
-    }
+    let streams = streams(&mut reader, &mut batch)?;
     let mut sources = Vec::new();
     for _ in 0..reader.count()? {
         sources.push(SourceId(reader.u128()?));
     }
-    let mut covered = Vec::new();
-    for _ in 0..reader.count()? {
-        covered.push(Covered { source: source(&mut reader, &sources)?, range: range(&mut reader)? });
-    }
+    let covered = covered(&mut reader, &sources)?;
     let text_len = reader.at_most(BATCH_TEXT_BYTES_MAX, "texts within bounds")?;
     let row_count = reader.count()?;
     let rows_len = reader.left().checked_sub(text_len).ok_or(Damage::expected("texts"))?;
@@ -105,6 +151,17 @@ fn decode_body(body: &[u8]) -> Decoded<Batch> {
     Ok(batch)
 }
 
+pub(super) fn streams(reader: &mut Reader<'_>, batch: &mut Batch) -> Decoded<Vec<u32>> {
+    let count = reader.count()?;
+    (0..count).map(|_| Ok(batch.add_stream(&parse_stream(reader)?))).collect()
+}
+
+pub(super) fn covered(reader: &mut Reader<'_>, sources: &[SourceId]) -> Decoded<Vec<Covered>> {
+    let count = reader.count()?;
+    let part = |_| Ok(Covered { source: source(reader, sources)?, range: range(reader)? });
+    (0..count).map(part).collect()
+}
+
 fn source(reader: &mut Reader<'_>, sources: &[SourceId]) -> Decoded<SourceId> {
     let number = reader.at_most(sources.len(), "a source of the batch")?;
     sources.get(number).copied().ok_or(Damage::expected("a source of the batch"))
@@ -112,8 +169,8 @@ fn source(reader: &mut Reader<'_>, sources: &[SourceId]) -> Decoded<SourceId> {
 
 fn range(reader: &mut Reader<'_>) -> Decoded<SeqRange> {
     let start = reader.varint()?;
-    let len = reader.varint()?;
-    Ok(SeqRange { start, end: start.wrapping_add(len) })
+    let end = start.checked_add(reader.varint()?).ok_or(Damage::expected("a range"))?;
+    Ok(SeqRange { start, end })
 }
 
 struct Records<'a> {

@@ -5,7 +5,7 @@
 use hashbrown::HashMap;
 use sawyer_model::{Batch, RecordRef, SourceId, ValueRef};
 
-use super::{BODY_BYTES_MAX, HEADER_BYTES, MAGIC, PLAIN, VERSION, ZSTD};
+use super::{BODY_BYTES_MAX, BY_COLUMN, BY_ROW, HEADER_BYTES, MAGIC, PLAIN, ZSTD, columns};
 use crate::bytes::{Put, checksum};
 use crate::column::kind;
 use crate::value::put_stream;
@@ -37,6 +37,20 @@ pub fn encode_batch_with(batch: &Batch, compression: BatchCompression) -> Vec<u8
         encoder.put_record(record);
     }
     encoder.finish(compression)
+}
+
+/// The bytes of a batch by columns, compressed: for a network. A batch beyond the bounds of that form has the other one.
+#[must_use]
+pub fn encode_batch_columns(batch: &Batch) -> Vec<u8> {
+    let Some(body) = columns::encode(batch) else {
+        return encode_batch_with(batch, BatchCompression::Zstd);
+    };
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
+    bytes.extend_from_slice(MAGIC);
+    bytes.put_u8(BY_COLUMN);
+    bytes.put_u32(checksum(&body));
+    bytes.extend_from_slice(&body);
+    bytes
 }
 
 struct Encoder<'a> {
@@ -168,7 +182,7 @@ impl<'a> Encoder<'a> {
         }
         let mut body = Vec::with_capacity(self.rows.len() + self.text.len() + covered.len() + HEADER_BYTES);
         body.extend_from_slice(MAGIC);
-        body.put_u8(VERSION);
+        body.put_u8(BY_ROW);
         body.put_u32(0);
         body.put_u8(PLAIN);
         self.put_body(&covered, &mut body);

@@ -1,0 +1,164 @@
+//! Batches whose texts are there before their records: for those who decode many records at once.
+//!
+//! Owns: records whose values are parts of one text, several of which may be the same part; the bytes that a batch was
+//! decoded from.
+//! Invariant: a part of a text is a text. The bytes are given up with the first change.
+
+use bytes::Bytes;
+
+use super::{Batch, Field, RecordWriter, Slot};
+use crate::limits::{BATCH_TEXT_BYTES_MAX, RECORD_FIELDS_MAX};
+use crate::names::NameId;
+use crate::timestamp::Timestamp;
+
+/// A value that holds no text of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PlacedValue {
+    /// Nothing.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// Another number.
+    Float(f64),
+    /// A time.
+    Timestamp(Timestamp),
+    /// Text, which lies in the batch's from `start` on.
+    Str {
+        /// Its first byte.
+        start: u32,
+        /// Bytes.
+        len: u32,
+    },
+    /// JSON kept whole, which lies there too.
+    Json {
+        /// Its first byte.
+        start: u32,
+        /// Bytes.
+        len: u32,
+    },
+}
+
+impl Batch {
+    /// An empty batch that holds this text already; its records point to parts of it
+    /// ([`RecordWriter::placed`]).
+    ///
+    /// # Panics
+    /// If the text is longer than a batch may hold.
+    #[must_use]
+    pub fn with_text(text: String) -> Self {
+        assert!(text.len() <= BATCH_TEXT_BYTES_MAX, "whoever decodes has compared it with the bound");
+        Self { text, ..Self::default() }
+    }
+
+    /// The bytes that it was decoded from, as long as it was not changed: whoever would encode it can pass them on.
+    #[must_use]
+    pub fn encoded(&self) -> Option<&Bytes> {
+        self.encoded.as_ref()
+    }
+
+    /// Whether a text can end at this byte of the batch's.
+    #[must_use]
+    pub fn is_text_boundary(&self, at: usize) -> bool {
+        self.text.is_char_boundary(at)
+    }
+
+    /// Says that these bytes are this batch. The next change makes that untrue.
+    pub fn set_encoded(&mut self, encoded: Bytes) {
+        self.encoded = Some(encoded);
+    }
+}
+
+impl RecordWriter<'_> {
+    /// Adds a field whose text is in the batch already. The caller sees to it that a record says each name once.
+    ///
+    /// # Panics
+    /// If the part is not text, or the record has too many fields.
+    pub fn placed(&mut self, name: NameId, value: PlacedValue) {
+        let value = match value {
+            PlacedValue::Null => Slot::Null,
+            PlacedValue::Bool(value) => Slot::Bool(value),
+            PlacedValue::Int(value) => Slot::Int(value),
+            PlacedValue::Float(value) => Slot::Float(value),
+            PlacedValue::Timestamp(time) => Slot::Timestamp(time),
+            PlacedValue::Str { start, len } => {
+                self.check_part(start, len);
+                Slot::Str { start, len }
+            }
+            PlacedValue::Json { start, len } => {
+                self.check_part(start, len);
+                Slot::Json { start, len }
+            }
+        };
+        let fields_len = &mut self.batch.entries[self.at].fields_len;
+        assert!((*fields_len as usize) < RECORD_FIELDS_MAX, "whoever decodes has compared it with the bound");
+        *fields_len += 1;
+        self.batch.fields.push(Field { name, value });
+    }
+
+    fn check_part(&self, start: u32, len: u32) {
+        let (start, end) = (start as usize, start as usize + len as usize);
+        let text = &self.batch.text;
+        assert!(text.is_char_boundary(start) && text.is_char_boundary(end), "a part of a text is a text");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{RecordHead, SeqRange, SourceId, Stream, ValueRef};
+
+    fn head(start: u64) -> RecordHead {
+        let (timestamp, observed) = (Timestamp::EPOCH, Timestamp::EPOCH);
+        RecordHead { timestamp, observed, source: SourceId(1), range: SeqRange::new(start, start + 1) }
+    }
+
+    fn shared() -> Batch {
+        let mut batch = Batch::with_text("info결제".to_owned());
+        let stream = batch.add_stream(&Arc::new(Stream::default()));
+        for at in 0..2 {
+            let mut record = batch.begin(head(at), stream);
+            record.placed(NameId::LEVEL, PlacedValue::Str { start: 0, len: 4 });
+            record.placed(NameId::MESSAGE, PlacedValue::Str { start: 4, len: 6 });
+        }
+        batch.set_encoded(Bytes::from_static(b"as it came"));
+        batch
+    }
+
+    #[test]
+    fn records_share_texts_and_change_by_themselves() {
+        let mut batch = shared();
+        batch.edit(0).set("level", ValueRef::Str("error"));
+        let levels: Vec<_> = batch.iter().map(|record| record.get("level")).collect();
+        assert_eq!(levels, [Some(ValueRef::Str("error")), Some(ValueRef::Str("info"))]);
+        assert_eq!(batch.get(1).message(), "결제");
+    }
+
+    #[test]
+    fn a_change_gives_up_the_bytes() {
+        let changes: [fn(&mut Batch); 6] = [
+            |batch| batch.edit(0).set_timestamp(Timestamp::from_secs(1)),
+            |batch| batch.retain(|_| true),
+            |batch| batch.cover(SourceId(2), SeqRange::new(0, 1)),
+            |batch| batch.set_covered(Vec::new()),
+            |batch| batch.begin(head(9), 0).field("a", ValueRef::Null),
+            |batch| batch.push_ref(shared().get(0)),
+        ];
+        for change in changes {
+            let mut batch = shared();
+            assert!(batch.clone().encoded().is_some(), "a copy is the same batch");
+            change(&mut batch);
+            assert!(batch.encoded().is_none());
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a part of a text is a text")]
+    fn half_a_letter_is_refused() {
+        let mut batch = shared();
+        batch.begin(head(3), 0).placed(NameId::MESSAGE, PlacedValue::Str { start: 5, len: 5 });
+    }
+}

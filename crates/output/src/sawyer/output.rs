@@ -1,0 +1,152 @@
+//! From a queue of transfers to requests with batches.
+//!
+//! Owns: one item for each transfer, and what becomes of a batch that the receiver refuses.
+//! Invariant: a transfer is acknowledged once the receiver has called its batch durable, or when it is kept as a dead
+//! letter, whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sawyer_buffer::Buffer;
+use sawyer_delivery::{
+    Courier, DeadLetters, Identity, Item, Letter, Limits, LoggedLetters, Origin, Outbox, Promise, courier,
+};
+use sawyer_model::{Ack, Error, ErrorKind, Outcome};
+use sawyer_pipeline::{Context, LaneReceiver, Output, QueueReceiver, Queued, Running, Stop};
+use sawyer_segment::{encode_batch, encode_batch_columns};
+use sawyer_telemetry::{Clock, Seldom};
+
+use super::target::NativeTarget;
+use crate::report::Report;
+
+/// How often refusals are told in the log.
+const TELL_INTERVAL: Duration = Duration::from_secs(30);
+
+pub(super) struct NativeOutput {
+    outbox: Outbox<Bytes>,
+    courier: Courier<NativeTarget>,
+    report: Arc<Report>,
+}
+
+impl NativeOutput {
+    pub(super) fn new(target: NativeTarget, limits: Limits, context: &Context) -> Self {
+        let identity = Identity {
+            name: context.name.clone(),
+            what: "output",
+            clock: context.clock.clone(),
+            metrics: context.metrics.clone(),
+            health: context.health.clone(),
+        };
+        let clock = context.clock.clone();
+        let letters: Arc<dyn DeadLetters> = match &context.buffer {
+            Some(buffer) => {
+                Arc::new(WholeBatches { buffer: buffer.clone(), clock, seldom: Seldom::new(TELL_INTERVAL) })
+            }
+            None => Arc::new(LoggedLetters::new(clock)),
+        };
+        let (outbox, courier) = courier(Arc::new(target), limits, identity, letters);
+        Self { outbox, courier, report: Arc::new(Report::new(context)) }
+    }
+}
+
+impl Output for NativeOutput {
+    fn run(self: Box<Self>, from: QueueReceiver, stop: Stop) -> Running {
+        Box::pin(async move {
+            let Self { outbox, courier, report } = *self;
+            let feed = async move {
+                let (urgent, normal) = from.into_lanes();
+                let urgent = feed_lane(urgent, true, &outbox, &report);
+                tokio::try_join!(urgent, feed_lane(normal, false, &outbox, &report)).map(|_| ())
+            };
+            let work = async {
+                let (fed, delivered) = tokio::join!(feed, courier.run());
+                delivered.and(fed)
+            };
+            // Whatever is under way when it is time to give up is dropped, and with it the duty to acknowledge.
+            tokio::select! {
+                biased;
+                () = stop.stopped() => Ok(()),
+                ended = work => ended,
+            }
+        })
+    }
+}
+
+/// Hands over what comes in one lane of the queue.
+async fn feed_lane(
+    mut from: LaneReceiver,
+    urgent: bool,
+    outbox: &Outbox<Bytes>,
+    report: &Arc<Report>,
+) -> Result<(), Error> {
+    while let Some(queued) = from.next().await {
+        let report = Arc::clone(report);
+        let work = tokio::task::spawn_blocking(move || item(queued, report));
+        let item = work
+            .await
+            .map_err(|panic| Error::new(ErrorKind::Bug, "encoding a batch panicked").because(panic))?;
+        let (beside, items) = (item.payload.len(), vec![item]);
+        let taken = match urgent {
+            true => outbox.send_urgent(items, beside).await,
+            false => outbox.send(items, beside).await,
+        };
+        if taken.is_err() {
+            // The courier says why.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// A transfer as an item. Its bytes are those of the batch in memory, which is kept beside what is sent.
+fn item(queued: Queued, report: Arc<Report>) -> Item<Bytes> {
+    let (transfer, room) = queued.into_parts();
+    let (batch, ack) = (transfer.batch, transfer.ack);
+    // What came from another Sawyer, or out of the buffer, is passed on as it is.
+    let payload = batch.encoded().cloned().unwrap_or_else(|| encode_batch_columns(&batch).into());
+    let (count, bytes) = (batch.len(), payload.len());
+    let told = Ack::new(move |outcome| {
+        if outcome == Outcome::Durable {
+            report.delivered(count, bytes);
+            ack.durable();
+        }
+    });
+    let bytes = batch.bytes().max(1);
+    // From here on the courier's own bound holds for it.
+    drop(room);
+    let record = (!batch.is_empty()).then_some(Origin { batch, at: 0 });
+    Item { payload, bytes, partition: 0, record, ack: told }
+}
+
+/// Keeps batches that a receiver refuses as dead letters.
+struct WholeBatches {
+    buffer: Buffer,
+    clock: Clock,
+    seldom: Seldom,
+}
+
+impl DeadLetters for WholeBatches {
+    fn put<'a>(&'a self, target: &'a str, letters: &'a [Letter]) -> Promise<'a, Result<(), Error>> {
+        Box::pin(async move {
+            if let (Some(letter), Some(held_back)) = (letters.first(), self.seldom.pass(self.clock.now())) {
+                let (count, reason) = (letters.len(), &letter.reason);
+                tracing::error!(
+                    output = target,
+                    count,
+                    reason,
+                    held_back,
+                    "batches refused; kept as dead letters"
+                );
+            }
+            for letter in letters {
+                // One without records accounts for parts of sources only, which nobody misses.
+                let Some(Origin { batch, .. }) = &letter.record else { continue };
+                let payload = Bytes::from(encode_batch(batch));
+                let records = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+                self.buffer.push_dead_letter("rejected", &letter.reason, payload, records).await?;
+            }
+            Ok(())
+        })
+    }
+}
