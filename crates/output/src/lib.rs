@@ -18,6 +18,7 @@ pub mod elasticsearch;
 pub mod exec;
 pub mod file;
 pub mod http;
+pub mod kafka;
 pub mod loki;
 pub mod sawyer;
 pub mod stdout;
@@ -50,6 +51,7 @@ pub fn kinds() -> Vec<Kind<Box<dyn OutputPlan>>> {
         cloudwatch_logs::kind(),
         http::kind(),
         sawyer::kind(),
+        kafka::kind(),
         loki::kind(),
     ]
 }

@@ -1,0 +1,179 @@
+//! The settings as librdkafka has them.
+//!
+//! Owns: their names over there, and which of them the promise of this output rests on. Does not own: what they do.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use sawyer_config::{At, ByteSize, Problems, Secret};
+use sawyer_delivery::DeliverySettings;
+use sawyer_model::{Error, ErrorKind};
+
+use super::settings::{KafkaCompression, KafkaSettings, SaslMechanism, SaslSettings};
+
+/// What cannot be set by hand, and what to do instead.
+const OURS: [(&str, &str); 12] = [
+    ("bootstrap.servers", "set `brokers`"),
+    ("metadata.broker.list", "set `brokers`"),
+    ("enable.idempotence", "it is always on: without it records could be there twice and out of order"),
+    ("acks", "it is always `all`: with less a record could be lost"),
+    ("request.required.acks", "it is always `all`: with less a record could be lost"),
+    ("message.timeout.ms", "it is always 0: a message that librdkafka gives up would come after later ones"),
+    ("delivery.timeout.ms", "it is always 0: a message that librdkafka gives up would come after later ones"),
+    ("message.max.bytes", "set `message_max`"),
+    ("compression.type", "set `compression`"),
+    ("compression.codec", "set `compression`"),
+    ("linger.ms", "set `linger`"),
+    ("transactional.id", "this output has no transactions"),
+];
+
+/// A checked configuration, and the file that its password is in.
+#[derive(Clone, Debug)]
+pub(super) struct KafkaConfig {
+    client: ClientConfig,
+    password_file: Option<PathBuf>,
+    /// Files that librdkafka reads, and does not name when it cannot.
+    tls_files: Vec<PathBuf>,
+    pub(super) message_bytes_max: usize,
+}
+
+/// Checks everything that can be checked without a broker.
+pub(super) fn check(
+    own: &KafkaSettings,
+    delivery: &DeliverySettings,
+    at: &At<'_>,
+    problems: &mut Problems,
+) -> Option<KafkaConfig> {
+    let mut right = true;
+    if own.brokers.is_empty() || own.brokers.iter().any(|broker| broker.trim().is_empty()) {
+        problems.expected(&at.key("brokers"), "addresses such as \"kafka:9092\"");
+        right = false;
+    }
+    let mut client = ClientConfig::new();
+    let mut set = |name: &str, value: String| {
+        client.set(name, value);
+    };
+    set("bootstrap.servers", own.brokers.join(","));
+    set("client.id", "sawyer".to_owned());
+    set("enable.idempotence", "true".to_owned());
+    set("acks", "all".to_owned());
+    set("message.timeout.ms", "0".to_owned());
+    // The partition of a key is the one that Kafka's own clients choose.
+    set("partitioner", "murmur2_random".to_owned());
+    set("message.max.bytes", own.message_max.bytes().to_string());
+    set("queue.buffering.max.kbytes", kib(delivery.memory_max).to_string());
+    set("queue.buffering.max.messages", "1000000".to_owned());
+    set("linger.ms", own.linger.as_millis().to_string());
+    set("compression.type", compression(own.compression).to_owned());
+    set("socket.keepalive.enable", "true".to_owned());
+    let protocol = match (&own.sasl, &own.tls) {
+        (None, None) => "plaintext",
+        (None, Some(_)) => "ssl",
+        (Some(_), None) => "sasl_plaintext",
+        (Some(_), Some(_)) => "sasl_ssl",
+    };
+    set("security.protocol", protocol.to_owned());
+    let mut tls_files = Vec::new();
+    if let Some(tls) = &own.tls {
+        let files = [
+            ("ssl.ca.location", &tls.ca_file),
+            ("ssl.certificate.location", &tls.cert_file),
+            ("ssl.key.location", &tls.key_file),
+        ];
+        for (name, path) in files {
+            if let Some(path) = path {
+                set(name, path.display().to_string());
+                tls_files.push(path.clone());
+            }
+        }
+        if tls.cert_file.is_some() != tls.key_file.is_some() {
+            problems.push(&at.key("tls"), "expected both `cert_file` and `key_file`, or neither");
+            right = false;
+        }
+    }
+    let password_file = match &own.sasl {
+        Some(sasl) => sasl_settings(sasl, &mut client, &at.key("sasl"), problems)?,
+        None => None,
+    };
+    right &= own.librdkafka.iter().fold(true, |right, (name, value)| {
+        let taken = further(name, value, &at.key("librdkafka").key(name), problems);
+        client.set(name, value.expose());
+        right & taken
+    });
+    let message_bytes_max = usize::try_from(own.message_max.bytes()).unwrap_or(usize::MAX);
+    right.then_some(KafkaConfig { client, password_file, tls_files, message_bytes_max })
+}
+
+fn kib(size: ByteSize) -> u64 {
+    (size.bytes() / 1024).max(1)
+}
+
+fn compression(choice: KafkaCompression) -> &'static str {
+    choice.as_str()
+}
+
+fn sasl_settings(
+    sasl: &SaslSettings,
+    client: &mut ClientConfig,
+    at: &At<'_>,
+    problems: &mut Problems,
+) -> Option<Option<PathBuf>> {
+    let mechanism = match sasl.mechanism {
+        SaslMechanism::Plain => "PLAIN",
+        SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
+        SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
+    };
+    client.set("sasl.mechanism", mechanism).set("sasl.username", &sasl.user);
+    match (&sasl.password, &sasl.password_file) {
+        (Some(password), None) => {
+            client.set("sasl.password", password.expose());
+            Some(None)
+        }
+        (None, Some(file)) => Some(Some(file.clone())),
+        _ => {
+            problems.push(at, "expected either `password` or `password_file`");
+            None
+        }
+    }
+}
+
+/// Asks librdkafka whether it takes a setting.
+fn further(name: &str, value: &Secret, at: &At<'_>, problems: &mut Problems) -> bool {
+    if let Some((_, instead)) = OURS.iter().find(|(ours, _)| *ours == name) {
+        problems.push(at, format!("cannot be set here: {instead}"));
+        return false;
+    }
+    match ClientConfig::new().set(name, value.expose()).create_native_config() {
+        Ok(_) => true,
+        Err(KafkaError::ClientConfig(_, why, ..)) => {
+            // What librdkafka says may quote the value.
+            let why = why.replace(value.expose(), "(hidden)");
+            problems.push(at, format!("librdkafka says: {why}"));
+            false
+        }
+        Err(_) => {
+            problems.push(at, "librdkafka does not take it");
+            false
+        }
+    }
+}
+
+impl KafkaConfig {
+    /// The configuration with what only the machine knows.
+    pub(super) fn client(&self) -> Result<ClientConfig, Error> {
+        let mut client = self.client.clone();
+        for path in &self.tls_files {
+            let named = format!("read {}", path.display());
+            File::open(path).map_err(|error| Error::new(ErrorKind::Invalid, named).because(error))?;
+        }
+        if let Some(path) = &self.password_file {
+            let named = format!("read the password in {}", path.display());
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Error::new(ErrorKind::Invalid, named).because(error))?;
+            client.set("sasl.password", text.trim_end_matches(['\r', '\n']));
+        }
+        Ok(client)
+    }
+}

@@ -1,0 +1,179 @@
+//! Messages to the cluster, and what becomes of each.
+//!
+//! Invariant: a record is done after a report of the cluster, and not before. librdkafka gives a message up only for a
+//! reason that trying again does not end, so what it gives up is either the record's fault, or trouble that an operator
+//! can end; later messages of the same partition then have the same trouble, and do not overtake it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::future_producer::OwnedDeliveryResult;
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
+use sawyer_delivery::{Answer, DeliverySettings, Item, Target, Verdict};
+use sawyer_model::{Error, ErrorKind};
+use sawyer_pipeline::{Context, Output, OutputPlan};
+
+use super::config::KafkaConfig;
+use super::message::Messages;
+use super::watch::{Listener, Watch};
+use crate::deliver::{Delivered, ITEM_BYTES_MAX};
+
+/// Pause while librdkafka's own queue is full.
+const QUEUE_PAUSE: Duration = Duration::from_millis(10);
+
+type Producer = FutureProducer<Listener>;
+
+/// The output, checked.
+#[derive(Debug)]
+pub(super) struct KafkaPlan {
+    pub(super) messages: Messages,
+    pub(super) config: KafkaConfig,
+    pub(super) delivery: DeliverySettings,
+}
+
+pub(super) struct KafkaTarget {
+    messages: Messages,
+    config: KafkaConfig,
+    watch: Arc<Watch>,
+    /// Made anew after an error that ends it.
+    producer: Mutex<Option<Producer>>,
+}
+
+impl OutputPlan for KafkaPlan {
+    fn is_remote(&self) -> bool {
+        true
+    }
+
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
+        let Self { messages, config, delivery } = *self;
+        let mut limits = delivery.limits(ITEM_BYTES_MAX);
+        limits.ordered = true;
+        let watch = Arc::new(Watch::new(context));
+        let target = KafkaTarget { messages: messages.clone(), config, watch, producer: Mutex::new(None) };
+        // What is wrong with its settings is told now.
+        let _kept = target.producer()?;
+        Ok(Box::new(Delivered::new(target, messages, limits, context)))
+    }
+}
+
+impl KafkaTarget {
+    fn producer(&self) -> Result<Producer, Error> {
+        let mut slot = self.producer.lock();
+        if let Some(producer) = &*slot {
+            return Ok(producer.clone());
+        }
+        let made = self.config.client()?.create_with_context(Listener(Arc::clone(&self.watch)));
+        let producer: Producer =
+            made.map_err(|error| Error::new(ErrorKind::Invalid, "prepare for Kafka").because(error))?;
+        *slot = Some(producer.clone());
+        Ok(producer)
+    }
+
+    /// Hands a message over; waits while librdkafka's queue is full.
+    async fn produce(&self, producer: &Producer, item: &Item<Bytes>) -> Result<DeliveryFuture, KafkaError> {
+        let Some(origin) = &item.record else { return Err(KafkaError::Canceled) };
+        let record = origin.record();
+        let (topic, key) = (self.messages.topic(record), self.messages.key(record));
+        loop {
+            let mut message =
+                FutureRecord::to(&topic).payload(&*item.payload).timestamp(record.timestamp().millis());
+            message.key = key.as_deref();
+            message.headers = self.messages.headers(record);
+            match producer.send_result(message) {
+                Ok(report) => return Ok(report),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {}
+                Err((error, _)) => return Err(error),
+            }
+            tokio::time::sleep(QUEUE_PAUSE).await;
+        }
+    }
+
+    fn verdict(&self, error: &KafkaError, item: &Item<Bytes>) -> Verdict {
+        let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::MessageSizeTooLarge)
+            && item.payload.len() >= self.config.message_bytes_max / 2
+        {
+            let (bytes, most) = (item.payload.len(), self.config.message_bytes_max);
+            let reason = format!("too large: {bytes} bytes and its key, and `message_max` is {most}");
+            return Verdict::Reject { reason };
+        }
+        Verdict::Retry { reason: reason(code), after: None }
+    }
+}
+
+/// A word for the metrics.
+fn reason(code: Option<RDKafkaErrorCode>) -> &'static str {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => "not_found",
+        Some(
+            Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::SaslAuthenticationFailed
+            | Code::Authentication,
+        ) => "unauthorized",
+        Some(Code::MessageSizeTooLarge) => "too_large",
+        Some(Code::Fatal) => "fatal",
+        Some(Code::MessageTimedOut) => "timeout",
+        _ => "kafka",
+    }
+}
+
+impl Target for KafkaTarget {
+    type Payload = Bytes;
+
+    async fn send(&self, items: &[Item<Bytes>]) -> Answer {
+        let producer = match self.producer() {
+            Ok(producer) => producer,
+            Err(error) => return Answer::failed("settings", error.chain()),
+        };
+        let mut verdicts = vec![Verdict::Retry { reason: "kafka", after: None }; items.len()];
+        let mut reports = Vec::with_capacity(items.len());
+        let mut detail = None;
+        let mut failed = |error: &KafkaError| {
+            detail.get_or_insert_with(|| error.to_string());
+            error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
+        };
+        let mut is_over = false;
+        for (at, item) in items.iter().enumerate() {
+            match self.produce(&producer, item).await {
+                Ok(report) => reports.push((at, report)),
+                Err(error) => {
+                    is_over |= failed(&error);
+                    verdicts[at] = self.verdict(&error, item);
+                    if matches!(verdicts[at], Verdict::Retry { .. }) {
+                        // What comes after it must not overtake it.
+                        break;
+                    }
+                }
+            }
+        }
+        for (at, report) in reports {
+            let told: Result<OwnedDeliveryResult, _> = report.await;
+            verdicts[at] = match told {
+                Ok(Ok(_)) => {
+                    self.watch.delivered();
+                    Verdict::Done
+                }
+                Ok(Err((error, _))) => {
+                    is_over |= failed(&error);
+                    self.verdict(&error, &items[at])
+                }
+                Err(_) => Verdict::Retry { reason: "kafka", after: None },
+            };
+        }
+        if is_over {
+            // The next request makes another producer. This one ends on a thread where it may take its time.
+            let old = self.producer.lock().take();
+            tokio::task::spawn_blocking(move || drop((old, producer)));
+        }
+        let too_large = |verdict: &Verdict| matches!(verdict, Verdict::Retry { reason: "too_large", .. });
+        if !verdicts.is_empty() && verdicts.iter().all(too_large) {
+            return Answer::TooLarge;
+        }
+        Answer::Items { verdicts, detail }
+    }
+}
