@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
-use sawyer_config::{At, Document, Problems, Setting};
+use sawyer_config::{At, Document, Loader, Problems, Setting};
 use sawyer_disk::Disk;
 use sawyer_model::Error;
 use sawyer_pipeline::topology::{Resources, SECTIONS};
@@ -24,13 +24,16 @@ pub struct ProcessPlan {
     pub topology: TopologyPlan,
 }
 
+/// Sections whose maps hold names, so that included files may add to them: `alerts.rules`.
+const DEEP_SECTIONS: &[&str] = &["alerts"];
+
 /// Reads a configuration file, or no file at all.
 ///
 /// # Errors
 /// Every problem of its form, and of the files that it includes.
 pub fn document(path: Option<&Path>) -> Result<Document, Problems> {
     match path {
-        Some(path) => Document::load(path),
+        Some(path) => Loader::system().deep(DEEP_SECTIONS).load(path),
         None => Document::parse("no configuration", ""),
     }
 }

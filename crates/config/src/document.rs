@@ -59,22 +59,30 @@ type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
 pub struct Loader {
     variables: Box<Variables>,
     reads_files: bool,
+    deep: &'static [&'static str],
 }
 
 impl Loader {
     /// Variables of the process, files of the machine.
     pub fn system() -> Loader {
-        Loader { variables: Box::new(|name| std::env::var(name).ok()), reads_files: true }
+        Loader { variables: Box::new(|name| std::env::var(name).ok()), reads_files: true, deep: &[] }
     }
 
     /// No variables, and no files besides the one that is asked for.
     pub fn pure() -> Loader {
-        Loader { variables: Box::new(|_| None), reads_files: false }
+        Loader { variables: Box::new(|_| None), reads_files: false, deep: &[] }
     }
 
     /// Takes the values of variables from a function.
     pub fn variables(mut self, variables: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Loader {
         self.variables = Box::new(variables);
+        self
+    }
+
+    /// Names sections at the top whose maps hold names one level deeper, as `alerts.rules` does: included files join
+    /// those maps as well.
+    pub fn deep(mut self, sections: &'static [&'static str]) -> Loader {
+        self.deep = sections;
         self
     }
 
@@ -105,6 +113,11 @@ impl Loader {
     /// Whether other files may be read.
     pub(crate) fn reads_files(&self) -> bool {
         self.reads_files
+    }
+
+    /// Whether the maps inside this section are joined.
+    pub(crate) fn is_deep(&self, section: &str) -> bool {
+        self.deep.contains(&section)
     }
 
     /// What fills in the references of a file.

@@ -91,7 +91,7 @@ impl Reader<'_> {
         for at in at.items() {
             for found in self.matches(folder, &at) {
                 let Some(tree) = self.included(&found, &at) else { continue };
-                merge(into, tree, self.problems);
+                merge(into, tree, self.loader, self.problems);
             }
         }
     }
@@ -145,8 +145,9 @@ fn take(node: &mut Node) -> Option<(Key, Node)> {
     Some(entries.remove(index))
 }
 
-/// Merges top-level maps, and the maps directly in them; anything else may be there only once.
-fn merge(into: &mut Node, from: Node, problems: &mut Problems) {
+/// Merges top-level maps, and the maps directly in them, and of deep sections those one level below; anything else may
+/// be there only once.
+fn merge(into: &mut Node, from: Node, loader: &Loader, problems: &mut Problems) {
     let (Kind::Map(into), Kind::Map(from)) = (&mut into.kind, from.kind) else { return };
     for (key, value) in from {
         let Some((first, present)) = into.iter_mut().find(|(present, _)| present.text == key.text) else {
@@ -156,7 +157,9 @@ fn merge(into: &mut Node, from: Node, problems: &mut Problems) {
         match (&mut present.kind, value.kind) {
             (_, Kind::Null) => {}
             (Kind::Null, kind) => *present = Node { kind, ..value_at(value.place) },
-            (Kind::Map(present), Kind::Map(entries)) => merge_entries(&key.text, present, entries, problems),
+            (Kind::Map(present), Kind::Map(entries)) => {
+                merge_entries(&key.text, present, entries, loader.is_deep(&key.text), problems);
+            }
             _ => problems.add(twice(key.text.clone(), &key.place, &first.place)),
         }
     }
@@ -166,12 +169,20 @@ fn merge_entries(
     section: &str,
     into: &mut Vec<(Key, Node)>,
     from: Vec<(Key, Node)>,
+    deep: bool,
     problems: &mut Problems,
 ) {
     for (key, value) in from {
-        match into.iter().find(|(present, _)| present.text == key.text) {
-            Some((first, _)) => problems.add(twice(join(section, &key.text), &key.place, &first.place)),
-            None => into.push((key, value)),
+        let Some((first, present)) = into.iter_mut().find(|(present, _)| present.text == key.text) else {
+            into.push((key, value));
+            continue;
+        };
+        let path = join(section, &key.text);
+        match (&mut present.kind, value.kind) {
+            (Kind::Map(present), Kind::Map(entries)) if deep => {
+                merge_entries(&path, present, entries, false, problems);
+            }
+            _ => problems.add(twice(path, &key.place, &first.place)),
         }
     }
 }

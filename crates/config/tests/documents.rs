@@ -195,6 +195,25 @@ b.yaml:3:1: steps: defined twice; first at agent.yaml:4:1
 }
 
 #[test]
+fn included_files_join_the_maps_of_deep_sections() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("agent.yaml", "include: a.yaml\nalerts: { url: x, rules: { r: 1 } }\ninputs: { i: { k: 1 } }\n");
+    write("a.yaml", "alerts: { rules: { s: 2 } }\n");
+    let load = || {
+        let loaded = Loader::system().deep(&["alerts"]).load(&folder.path().join("agent.yaml"));
+        print(loaded).replace(&format!("{}/", folder.path().display()), "")
+    };
+    assert_snapshot!(load(), @"{alerts: {url: x, rules: {r: 1, s: 2}}, inputs: {i: {k: 1}}}");
+    write("a.yaml", "alerts: { rules: { r: 2 }, url: y }\ninputs: { i: { l: 1 } }\n");
+    assert_snapshot!(load(), @r"
+    a.yaml:1:20: alerts.rules.r: defined twice; first at agent.yaml:2:28
+    a.yaml:1:28: alerts.url: defined twice; first at agent.yaml:2:11
+    a.yaml:2:11: inputs.i: defined twice; first at agent.yaml:3:11
+    ");
+}
+
+#[test]
 fn includes_are_searched_in_folders() {
     assert_snapshot!(check_files(&[
         ("agent.yaml", "include: ['**/*.yaml', 'none/*.yaml', ./sub/../sub/a.yaml]\n"),

@@ -59,6 +59,9 @@ pub(crate) enum Command {
     /// Print new records as they arrive.
     #[cfg(feature = "client")]
     Tail(crate::client::TailArgs),
+    /// Show rules and alerts, and silence them.
+    #[cfg(feature = "client")]
+    Alerts(crate::client::AlertsArgs),
     /// Names for servers, and which one is asked.
     #[cfg(feature = "client")]
     Context {

@@ -9,11 +9,13 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::Value;
 
+mod alerts;
 pub(crate) mod contexts;
 mod http;
 mod logs;
 mod print;
 
+pub(crate) use alerts::{AlertsArgs, alerts};
 pub(crate) use logs::{LogsArgs, logs};
 
 use http::Server;
@@ -30,13 +32,13 @@ const PAGE_RECORDS: usize = 1000;
 pub(crate) struct Common {
     /// The server's address, such as http://127.0.0.1:7280. By default $SAWYER_SERVER, else a context.
     // Variables of the environment are not left to the parser: what was typed goes before any of them.
-    #[arg(long, conflicts_with = "context")]
+    #[arg(long, global = true, conflicts_with = "context")]
     server: Option<String>,
     /// The name of a server, from `sawyer context`. By default $SAWYER_CONTEXT, else the one in use.
-    #[arg(long)]
+    #[arg(long, global = true)]
     context: Option<String>,
     /// How to print: text on a terminal and JSON lines elsewhere, unless told.
-    #[arg(long, short, value_enum)]
+    #[arg(long, short, global = true, value_enum)]
     output: Option<Format>,
 }
 

@@ -34,6 +34,8 @@ fn main() -> ExitCode {
         #[cfg(feature = "client")]
         Command::Tail(tail) => client::run(client::tail(tail)),
         #[cfg(feature = "client")]
+        Command::Alerts(alerts) => client::run(client::alerts(alerts)),
+        #[cfg(feature = "client")]
         Command::Context { action } => client::contexts::run(action),
     };
     match done {

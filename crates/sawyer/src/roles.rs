@@ -133,6 +133,8 @@ struct RolePlan {
     process: ProcessPlan,
     #[cfg(feature = "server")]
     store: Option<sawyer_store::StorePlan>,
+    #[cfg(feature = "server")]
+    alerts: Option<sawyer_alert::AlertPlan>,
 }
 
 /// What components of different kinds share.
@@ -146,7 +148,7 @@ struct Shared {
 }
 
 /// The sections at the top of a configuration that are neither the process's nor the topology's.
-const SECTIONS: &[&str] = &["store"];
+const SECTIONS: &[&str] = &["store", "alerts"];
 
 fn kinds(role: Role, shared: &Shared) -> Kinds {
     #[cfg_attr(not(feature = "server"), expect(unused_mut, reason = "nothing is added without a store"))]
@@ -174,10 +176,14 @@ fn plan(role: Role, at: &At<'_>, data: &Path, shared: &Shared) -> Result<RolePla
     }
     #[cfg(feature = "server")]
     let store = storing::plan(role, at, &mut problems);
+    #[cfg(feature = "server")]
+    let alerts = storing::alert_plan(role, at, &mut problems);
     let plan = process.map(|process| RolePlan {
         process,
         #[cfg(feature = "server")]
         store,
+        #[cfg(feature = "server")]
+        alerts,
     });
     problems.into_result(plan)
 }
@@ -296,7 +302,12 @@ async fn start(role: Role, plan: RolePlan, shared: Shared) -> Result<()> {
     #[cfg(feature = "server")]
     let storing = storing::open(role, plan.store, &disk, &clock, &metrics, &shared)?;
     #[cfg(feature = "server")]
-    let routes = storing::routes(role, storing.as_ref(), &clock, &metrics, &shared, &stop);
+    let alerts = storing::open_alerts(plan.alerts, storing.as_ref(), &disk, &clock, &metrics, address)?;
+    #[cfg(feature = "server")]
+    let routes =
+        storing::routes(role, storing.as_ref().zip(alerts.clone()), &clock, &metrics, &shared, &stop);
+    #[cfg(feature = "server")]
+    let alerting = storing::start_alerts(alerts, &stop);
     #[cfg(not(feature = "server"))]
     let routes = axum::Router::new();
     let signals = tokio::spawn(stop_on_signal(stopper));
@@ -307,6 +318,7 @@ async fn start(role: Role, plan: RolePlan, shared: Shared) -> Result<()> {
     #[cfg(feature = "server")]
     {
         demo.abort();
+        alerting.await.context("alerts")?.map_err(told)?;
         if let Some(store) = storing {
             tokio::task::spawn_blocking(move || store.close()).await.context("close the store")?;
         }

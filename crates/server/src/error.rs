@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use sawyer_config::Problems;
 use sawyer_model::{Error, ErrorKind};
 use serde_json::json;
 
@@ -17,6 +18,8 @@ pub(crate) struct ApiError {
     message: String,
     /// Where in the query it is, in bytes, and the query with a caret under that place.
     place: Option<(usize, String)>,
+    /// What is wrong with a text of settings, each with its place.
+    problems: Option<serde_json::Value>,
 }
 
 impl ApiError {
@@ -27,6 +30,7 @@ impl ApiError {
             status: StatusCode::BAD_REQUEST,
             message: message.into(),
             place: None,
+            problems: None,
         }
     }
 
@@ -34,6 +38,19 @@ impl ApiError {
     pub(crate) fn query(error: &sawyer_query::QueryError, query: &str) -> Self {
         let place = Some((error.offset, error.caret(query)));
         Self { place, ..Self::invalid(format!("query: {}", error.message)) }
+    }
+
+    /// A text of settings is wrong, maybe at several places.
+    pub(crate) fn problems(problems: &Problems) -> Self {
+        let told = problems.iter().map(|problem| {
+            json!({
+                "line": problem.place.line,
+                "column": problem.place.column,
+                "path": problem.path,
+                "message": problem.message,
+            })
+        });
+        Self { problems: Some(told.collect()), ..Self::invalid(problems.to_string()) }
     }
 
     /// The same with another status than its kind implies.
@@ -55,7 +72,7 @@ impl From<Error> for ApiError {
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!("answer a request: {}", error.chain());
         }
-        Self { kind: error.kind(), status, message: error.chain(), place: None }
+        Self { kind: error.kind(), status, message: error.chain(), place: None, problems: None }
     }
 }
 
@@ -65,6 +82,9 @@ impl IntoResponse for ApiError {
         if let Some((offset, caret)) = self.place {
             error["offset"] = json!(offset);
             error["caret"] = json!(caret);
+        }
+        if let Some(problems) = self.problems {
+            error["problems"] = problems;
         }
         let mut response = (self.status, Json(json!({ "error": error }))).into_response();
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
@@ -78,7 +98,13 @@ impl IntoResponse for ApiError {
 /// A path that is no route.
 pub(crate) async fn no_such_route(uri: Uri) -> ApiError {
     let message = format!("there is no {} in this API", uri.path());
-    ApiError { kind: ErrorKind::NotFound, status: StatusCode::NOT_FOUND, message, place: None }
+    ApiError {
+        kind: ErrorKind::NotFound,
+        status: StatusCode::NOT_FOUND,
+        message,
+        place: None,
+        problems: None,
+    }
 }
 
 /// A route that is asked with a method that it does not have.

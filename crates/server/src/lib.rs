@@ -10,12 +10,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{any, get, post};
+use sawyer_alert::Alerts;
 use sawyer_input::{NativeHub, PushHub};
 use sawyer_pipeline::Stop;
 use sawyer_query::search::Search;
 use sawyer_telemetry::{Clock, Metrics};
 use tokio::sync::Semaphore;
 
+mod alerts;
 mod ask;
 mod error;
 mod histogram;
@@ -38,6 +40,7 @@ pub struct Api(Arc<State>);
 
 struct State {
     search: Arc<dyn Search>,
+    alerts: Alerts,
     clock: Clock,
     metrics: Metrics,
     limits: QueryLimits,
@@ -52,6 +55,8 @@ struct State {
 pub struct Parts {
     /// Whom to ask.
     pub search: Arc<dyn Search>,
+    /// The alerts over it.
+    pub alerts: Alerts,
     /// The time.
     pub clock: Clock,
     /// Where it counts, and reads what others counted.
@@ -68,11 +73,11 @@ impl Api {
     /// An API over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { search, clock, metrics, limits, stop, role } = parts;
+        let Parts { search, alerts, clock, metrics, limits, stop, role } = parts;
         let running = Semaphore::new(limits.concurrent_max);
         let tails = Arc::new(Semaphore::new(tail::TAILS_MAX));
         let started = clock.now();
-        Self(Arc::new(State { search, clock, metrics, limits, running, tails, stop, started, role }))
+        Self(Arc::new(State { search, alerts, clock, metrics, limits, running, tails, stop, started, role }))
     }
 
     /// The routes of questions below `/api/v1`, those of `others` beside them, and the UI everywhere else.
@@ -87,6 +92,7 @@ impl Api {
             .route("/range", get(ask::range).post(ask::range))
             .route("/tail", get(tail::tail))
             .route("/status", get(status::status));
+        let api = api.nest("/alerts", alerts::routes());
         let api = api.with_state(self).merge(others);
         below_api(api).fallback(ui::serve)
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, RequestBuilder, Response, Url};
 use serde_json::Value;
 
 /// How long a connection may take to come about.
@@ -58,6 +58,20 @@ impl Server {
         serde_json::from_slice(&body).context("read the answer; is this a Sawyer server?")
     }
 
+    /// The JSON answer to a `POST` of `/api/v1/<path>`.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let request = self.client.post(self.url(path)?).header("content-type", "application/json").body(body);
+        let response = self.answered(request.timeout(ANSWER_WAIT)).await?;
+        let body = response.bytes().await.context("read the answer")?;
+        serde_json::from_slice(&body).context("read the answer; is this a Sawyer server?")
+    }
+
+    /// A `DELETE` of `/api/v1/<path>`.
+    pub(super) async fn delete(&self, path: &str) -> Result<()> {
+        self.answered(self.client.delete(self.url(path)?).timeout(ANSWER_WAIT)).await.map(drop)
+    }
+
     /// What `start` and `end` are right now, as the server's clock has it.
     pub(super) async fn instants(&self, start: &str, end: &str) -> Result<(String, String)> {
         let answer = self.get("range", &[("start", start), ("end", end)]).await?;
@@ -75,12 +89,20 @@ impl Server {
     }
 
     async fn send(&self, path: &str, params: &[(&str, &str)], wait: Option<Duration>) -> Result<Response> {
-        let mut url = self.base.join(&format!("api/v1/{path}")).context("server address")?;
+        let mut url = self.url(path)?;
         url.query_pairs_mut().extend_pairs(params);
         let mut request = self.client.get(url);
         if let Some(wait) = wait {
             request = request.timeout(wait);
         }
+        self.answered(request).await
+    }
+
+    fn url(&self, path: &str) -> Result<Url> {
+        self.base.join(&format!("api/v1/{path}")).context("server address")
+    }
+
+    async fn answered(&self, request: RequestBuilder) -> Result<Response> {
         let response = request.send().await.map_err(|error| {
             anyhow!(error.without_url()).context(format!("ask {}; is a server running there?", self.base))
         })?;

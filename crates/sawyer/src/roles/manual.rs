@@ -53,6 +53,8 @@ fn text() -> String {
     section(&mut text, "The process", 2, &sawyer_agent::ProcessSettings::reference());
     #[cfg(feature = "server")]
     section(&mut text, "`store`", 2, &sawyer_store::StoreSettings::reference());
+    #[cfg(feature = "server")]
+    section(&mut text, "`alerts`", 2, &sawyer_alert::AlertSettings::reference());
     section(&mut text, "`pipelines`", 2, &PipelineSettings::reference());
     text.push_str(STEPS);
     all(&mut text, "Inputs", &kinds.inputs);

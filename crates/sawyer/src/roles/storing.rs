@@ -1,15 +1,20 @@
 //! What roles with the embedded store have beyond the others.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use axum::Router;
+use sawyer_alert::{AlertPlan, Alerts};
 use sawyer_config::{At, Problems, Setting};
 use sawyer_disk::Disk;
+use sawyer_model::Error;
 use sawyer_pipeline::Stop;
+use sawyer_query::search::Search;
 use sawyer_server::{Api, QueryLimits};
 use sawyer_store::{Store, StorePlan, StoreSettings};
 use sawyer_telemetry::{Clock, Metrics};
+use tokio::task::JoinHandle;
 
 use super::{Role, Shared};
 
@@ -48,10 +53,58 @@ pub(super) fn open(
     Ok(Some(store))
 }
 
+/// Reads the section `alerts`.
+pub(super) fn alert_plan(role: Role, at: &At<'_>, problems: &mut Problems) -> Option<AlertPlan> {
+    let section = at.get("alerts");
+    if !role.stores() {
+        if let Some(section) = section {
+            let message =
+                format!("a {} evaluates no alerts; this section belongs to `up` and `server`", role.name());
+            problems.push(&section, message);
+        }
+        return None;
+    }
+    match section {
+        Some(section) => AlertPlan::read(&section, problems),
+        None => Some(AlertPlan::default()),
+    }
+}
+
+/// Opens alerts over the store.
+pub(super) fn open_alerts(
+    plan: Option<AlertPlan>,
+    store: Option<&Arc<Store>>,
+    disk: &Arc<dyn Disk>,
+    clock: &Clock,
+    metrics: &Metrics,
+    address: SocketAddr,
+) -> Result<Option<Alerts>> {
+    let Some((plan, store)) = plan.zip(store) else { return Ok(None) };
+    let parts = sawyer_alert::Parts {
+        search: Arc::clone(store) as Arc<dyn Search>,
+        disk: disk.sub("alerts"),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        listen_url: format!("http://{}", super::reachable(address)),
+    };
+    plan.open(parts).map(Some).map_err(|error| anyhow!(error)).context("open alerts")
+}
+
+/// Evaluates and tells until the stop.
+pub(super) fn start_alerts(alerts: Option<Alerts>, stop: &Stop) -> JoinHandle<Result<(), Error>> {
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        match alerts {
+            Some(alerts) => alerts.run(async move { stop.stopped().await }).await,
+            None => Ok(()),
+        }
+    })
+}
+
 /// The routes of a role, beside those that all have.
 pub(super) fn routes(
     role: Role,
-    store: Option<&Arc<Store>>,
+    store: Option<(&Arc<Store>, Alerts)>,
     clock: &Clock,
     metrics: &Metrics,
     shared: &Shared,
@@ -59,7 +112,7 @@ pub(super) fn routes(
 ) -> Router {
     let receivers = sawyer_server::ingest_routes(shared.hub.clone(), clock.clone())
         .merge(sawyer_server::native_routes(shared.native.clone()));
-    let Some(store) = store else {
+    let Some((store, alerts)) = store else {
         return match role {
             Role::Gateway => sawyer_server::receiver_routes(receivers),
             _ => Router::new(),
@@ -68,6 +121,6 @@ pub(super) fn routes(
     let search = Arc::clone(store);
     let (clock, metrics) = (clock.clone(), metrics.clone());
     let (limits, stop) = (QueryLimits::default(), stop.clone());
-    let parts = sawyer_server::Parts { search, clock, metrics, limits, stop, role: role.name() };
+    let parts = sawyer_server::Parts { search, alerts, clock, metrics, limits, stop, role: role.name() };
     Api::new(parts).routes(receivers)
 }

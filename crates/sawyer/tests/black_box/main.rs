@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a panic is how a test fails")]
 #![allow(missing_docs, reason = "tests are told by their names")]
 
+mod alerts;
 mod cli;
 mod cri;
 mod delivery;

@@ -1,0 +1,5 @@
+//! Alerts over a real store on a simulated disk, with a clock that tests turn.
+
+mod files;
+mod rules;
+mod world;
