@@ -50,6 +50,23 @@ export function apiUrl(path: string): URL {
 
 type Parameters = Record<string, string | number | boolean | undefined | null>;
 
+/** A request with a JSON body or none, and its JSON answer; nothing where there is no content. */
+export async function request<T>(
+  method: string,
+  path: string,
+  body?: unknown,
+  signal?: AbortSignal,
+): Promise<T> {
+  const response = await fetch(apiUrl(path), {
+    method,
+    headers: { accept: 'application/json', ...(body == null ? {} : { 'content-type': 'application/json' }) },
+    body: body == null ? null : JSON.stringify(body),
+    signal: signal ?? null,
+  });
+  const text = await readBody(response);
+  return (text ? JSON.parse(text) : null) as T;
+}
+
 async function post<T>(path: string, parameters: Parameters, signal?: AbortSignal): Promise<T> {
   const body = JSON.stringify(Object.fromEntries(Object.entries(parameters).filter(([, v]) => v != null)));
   const response = await fetch(apiUrl(path), {

@@ -1,11 +1,16 @@
+import { lazy, Suspense } from 'react';
 import { I18nProvider } from 'react-aria-components';
 import { useMessages } from '../i18n';
 import { usePrefs } from '../state/prefs';
+import { navigate, useUrlState, type Room } from '../state/url';
 import { Help, useHelp } from './Help';
 import { Icon } from './Icon';
 import { IconButton } from './IconButton';
 import { SearchPage } from './SearchPage';
 import { SettingsMenu } from './SettingsMenu';
+
+/** A room of its own chunk: who searches does not wait for it. */
+const AlertsRoom = lazy(() => import('../alerts/AlertsRoom'));
 
 const RAC_LOCALES = { en: 'en-US', ko: 'ko-KR' } as const;
 
@@ -13,6 +18,7 @@ export function App() {
   const t = useMessages();
   const prefs = usePrefs();
   const help = useHelp();
+  const { room } = useUrlState();
   return (
     <I18nProvider locale={RAC_LOCALES[prefs.locale]}>
       <div className="app">
@@ -23,14 +29,37 @@ export function App() {
             </span>
             {t.appName}
           </a>
-          <h1 className="topbar-title">{t.search}</h1>
+          <h1 className="visually-hidden">{room === 'alerts' ? t.alerts : t.search}</h1>
+          <nav className="rooms" aria-label={t.rooms}>
+            <RoomButton room="search" current={room} label={t.search} />
+            <RoomButton room="alerts" current={room} label={t.alerts} />
+          </nav>
           <div className="spacer" />
           <IconButton icon="help" label={`${t.shortcuts} (?)`} onClick={help.open} />
           <SettingsMenu />
         </header>
-        <SearchPage />
+        {room === 'alerts' ? (
+          <Suspense fallback={<main className="empty">{t.loading}</main>}>
+            <AlertsRoom />
+          </Suspense>
+        ) : (
+          <SearchPage />
+        )}
         {help.isOpen && <Help onClose={help.close} />}
       </div>
     </I18nProvider>
+  );
+}
+
+function RoomButton({ room, current, label }: { room: Room; current: Room; label: string }) {
+  return (
+    <button
+      type="button"
+      className="button is-quiet room"
+      aria-current={room === current ? 'page' : undefined}
+      onClick={() => navigate({ room, rule: null, live: false, record: null })}
+    >
+      {label}
+    </button>
   );
 }

@@ -45,6 +45,14 @@ export function ResultsBar(props: ResultsBarProps) {
       <button
         type="button"
         className="button is-quiet"
+        title={t.alertFromSearchHint}
+        onClick={() => navigate({ room: 'alerts', rule: '' })}
+      >
+        {t.alertFromSearch}
+      </button>
+      <button
+        type="button"
+        className="button is-quiet"
         title={t.exportHint}
         aria-label={t.exportRows}
         disabled={rows.length === 0}

@@ -24,10 +24,19 @@ export interface SearchState {
   record: string | null;
   /** Records asked for at a time. */
   limit: number;
+  room: Room;
+  /** The part of the room of alerts that is shown. */
+  tab: string;
+  /** The rule that is edited; empty for a new one. */
+  rule: string | null;
 }
+
+export type Room = 'search' | 'alerts';
 
 export const DEFAULT_COLUMNS = ['level', '_origin', 'message'];
 export const REFRESH_CHOICES_S = [0, 5, 10, 30, 60];
+const DEFAULT_TAB = 'rules';
+const TABS = [DEFAULT_TAB, 'silences', 'history'];
 /** First rows come fast with small pages; scrolling asks for the next early enough. */
 const DEFAULT_LIMIT = 300;
 const LIMIT_MAX = 10_000;
@@ -52,6 +61,9 @@ export function parseState(search: string): SearchState {
     refreshS: REFRESH_CHOICES_S.includes(refreshS) ? refreshS : 0,
     record: p.get('id'),
     limit: limit >= 1 && limit <= LIMIT_MAX ? limit : DEFAULT_LIMIT,
+    room: p.get('room') === 'alerts' ? 'alerts' : 'search',
+    tab: TABS.find((tab) => tab === p.get('tab')) ?? DEFAULT_TAB,
+    rule: p.get('rule'),
   };
 }
 
@@ -69,6 +81,9 @@ export function formatState(state: SearchState): string {
   if (state.refreshS) p.set('refresh', String(state.refreshS));
   if (state.record) p.set('id', state.record);
   if (state.limit !== DEFAULT_LIMIT) p.set('limit', String(state.limit));
+  if (state.room !== 'search') p.set('room', state.room);
+  if (state.tab !== DEFAULT_TAB) p.set('tab', state.tab);
+  if (state.rule !== null) p.set('rule', state.rule);
   const text = p.toString();
   return text ? `?${text}` : '';
 }

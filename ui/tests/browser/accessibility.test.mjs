@@ -73,6 +73,27 @@ for (const [locale, colorScheme] of [
   }
 }
 
+for (const [locale, colorScheme] of [
+  ['en-US', 'light'],
+  ['ko-KR', 'dark'],
+]) {
+  test(`alerts, ${locale}, ${colorScheme}`, async () => {
+    for (const [search, ready] of [
+      ['?room=alerts', '.rule'],
+      ['?room=alerts&tab=silences', '.alert-form'],
+      ['?room=alerts&tab=history', '.history'],
+      ['?room=alerts&rule=', '.preview-plot canvas'],
+    ]) {
+      const page = await openPage(browser, fixture.url + search, { locale, colorScheme });
+      await page.locator(ready).first().waitFor();
+      await page.waitForTimeout(300);
+      assert.deepEqual(await violations(page), [], search);
+      assert.deepEqual(page.problems, [], search);
+      await page.context().close();
+    }
+  });
+}
+
 test('errors and empty states', async () => {
   for (const search of ['?q=%28', '?q=zzzz']) {
     const page = await openPage(browser, fixture.url + search);

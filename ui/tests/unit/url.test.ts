@@ -19,6 +19,9 @@ test('all state survives the address', () => {
     refreshS: 10,
     record: 'id/with?odd&signs',
     limit: 5000,
+    room: 'alerts' as const,
+    tab: 'silences',
+    rule: '',
   };
   expect(parseState(formatState(state))).toEqual(state);
 });
