@@ -7,6 +7,10 @@
 
 pub mod cri;
 pub mod kubernetes;
+pub mod logs;
+pub mod receiver;
+pub mod rotate;
+pub mod sawyer;
 pub mod server;
 pub mod sink;
 

@@ -17,9 +17,10 @@ mod tests;
 
 use sawyer_model::{Level, Timestamp};
 
+use apply::is_reserved;
 pub use apply::{BODY_PREFIX, Rules};
-pub(crate) use apply::{assign_names, deviates, is_reserved};
-pub(crate) use roles::Chosen;
+pub(crate) use apply::{assign_names, deviates};
+pub(crate) use roles::{Chosen, Class};
 
 use crate::fields::{FieldSink, Fields};
 use crate::json::{self, Scratch};

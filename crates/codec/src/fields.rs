@@ -5,9 +5,15 @@
 //! Invariant: bounded by [`RECORD_FIELDS_MAX`] values and [`NAMES_BYTES_MAX`] bytes of names, in time linear in
 //! what it is given.
 
+use sawyer_model::batch::{FoundField, FoundValue};
 use sawyer_model::limits::RECORD_FIELDS_MAX;
 use sawyer_model::{Timestamp, ValueRef};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::body::Class;
+
+mod names;
+
+use names::{NONE, Names};
 
 #[cfg(test)]
 mod tests;
@@ -18,8 +24,6 @@ pub const NAMES_BYTES_MAX: usize = 4 << 20;
 
 /// Buffers above this many bytes are given back after the line that needed them.
 const KEPT_BYTES_MAX: usize = 1 << 20;
-
-const NONE: u32 = u32::MAX;
 
 /// Takes fields as they are found.
 pub trait FieldSink {
@@ -39,23 +43,24 @@ pub trait FieldSink {
     fn reset(&mut self);
 }
 
-/// Fields with their names and values in one buffer that is used again for each line.
+/// Fields with their names and values, in buffers that are used again for each line.
+///
+/// Values that are parts of the text that is read need no copy: their places in it are kept ([`Fields::begin`]).
 #[derive(Debug)]
 pub struct Fields {
+    /// Values that are no parts of the text that is read.
     text: String,
+    /// Address and length of the text that is read, while it is.
+    within: Option<(usize, usize)>,
+    names: Names,
     names_bytes: usize,
     entries: Vec<Entry>,
-    /// Numbers of fields, found by the hash of their names. A slot counts if its round is the present one.
-    table: Vec<Slot>,
-    round: u32,
-    distinct: usize,
-    seed: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    name: Span,
-    hash: u64,
+    /// Its number among the names.
+    name: u32,
     value: Held,
     /// The next value of the same name.
     next: u32,
@@ -77,17 +82,16 @@ enum Kind {
     Gone,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Slot {
-    round: u32,
-    entry: u32,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Span {
+    /// In the text that is read if [`WITHIN`] is set, else in the buffer.
     start: u32,
     len: u32,
 }
+
+/// Set in the start of a span of the text that is read. Texts are far shorter
+/// ([`sawyer_model::limits::VALUE_BYTES_MAX`]).
+const WITHIN: u32 = 1 << 31;
 
 #[derive(Clone, Copy, Debug)]
 enum Held {
@@ -105,17 +109,16 @@ impl Default for Fields {
         use std::hash::{BuildHasher, RandomState};
         Self {
             text: String::new(),
+            within: None,
+            names: Names::new(RandomState::new().hash_one(0)),
             names_bytes: 0,
             entries: Vec::new(),
-            table: vec![Slot::default(); 64],
-            round: 1,
-            distinct: 0,
-            seed: RandomState::new().hash_one(0),
         }
     }
 }
 
 impl FieldSink for Fields {
+    #[inline]
     fn field(&mut self, name: &str, value: ValueRef<'_>) {
         self.add(name, Some(value), false);
     }
@@ -133,25 +136,39 @@ impl FieldSink for Fields {
     }
 
     fn reset(&mut self) {
-        self.clear();
+        self.forget();
     }
 }
 
 impl Fields {
     /// Forgets all fields and keeps the buffers, unless they have become large.
     pub fn clear(&mut self) {
+        self.within = None;
+        self.forget();
+    }
+
+    /// Forgets all fields; those that come are read from `text`, until [`Fields::end`]. Whoever asks for their values
+    /// has to give the text again.
+    pub(crate) fn begin(&mut self, text: &str) {
+        self.forget();
+        self.within = ((text.len() as u64) < u64::from(WITHIN)).then(|| (text.as_ptr().addr(), text.len()));
+    }
+
+    /// What comes from now on is not from the text that was read, which may move.
+    pub(crate) fn end(&mut self) {
+        self.within = None;
+    }
+
+    fn forget(&mut self) {
+        let kept = self.text.capacity() + self.entries.capacity() * size_of::<Entry>();
+        if kept > KEPT_BYTES_MAX {
+            self.text = String::new();
+            self.entries = Vec::new();
+        }
         self.text.clear();
         self.entries.clear();
         self.names_bytes = 0;
-        self.distinct = 0;
-        self.round = self.round.wrapping_add(1);
-        let kept = self.text.capacity()
-            + self.entries.capacity() * size_of::<Entry>()
-            + self.table.len() * size_of::<Slot>();
-        let large = kept > KEPT_BYTES_MAX;
-        if large || self.round == 0 {
-            *self = Self { seed: self.seed, ..Self::default() };
-        }
+        self.names.begin();
     }
 
     /// How many numbers there are for fields; some may stand for nothing, see [`Fields::name`].
@@ -162,40 +179,46 @@ impl Fields {
     /// The name of the field with this number; `None` where the number stands for a further value of another.
     pub(crate) fn name(&self, at: usize) -> Option<&str> {
         let entry = &self.entries[at];
-        matches!(entry.kind, Kind::First | Kind::List).then(|| self.part(entry.name))
+        matches!(entry.kind, Kind::First | Kind::List).then(|| self.names.get(entry.name))
+    }
+
+    /// What the field's name tells; `None` as in [`Fields::name`].
+    #[inline]
+    pub(crate) fn class(&self, at: usize) -> Option<Class> {
+        let entry = &self.entries[at];
+        matches!(entry.kind, Kind::First | Kind::List).then(|| self.names.class(entry.name))
     }
 
     /// The hash of the field's name; equal for equal names in one `Fields`.
     pub(crate) fn hash(&self, at: usize) -> u64 {
-        self.entries[at].hash
+        self.names.hash(self.entries[at].name)
     }
 
     /// The hash that a field of this name has.
     pub(crate) fn hash_of(&self, name: &str) -> u64 {
-        xxh3_64_with_seed(name.as_bytes(), self.seed)
+        self.names.hash_of(name)
     }
 
-    /// The field's value, if it is a single one.
-    pub(crate) fn single(&self, at: usize) -> Option<ValueRef<'_>> {
+    /// The field's value, if it is a single one. `text` is what is read.
+    pub(crate) fn single<'f>(&'f self, at: usize, text: &'f str) -> Option<ValueRef<'f>> {
         let entry = &self.entries[at];
-        (entry.kind == Kind::First && entry.next == NONE).then(|| self.value(entry.value))
+        (entry.kind == Kind::First && entry.next == NONE).then(|| self.value(entry.value, text))
     }
 
     /// Gives a field another name. It is not found by it when a field of the new name is added.
-    pub(crate) fn rename(&mut self, at: usize, prefix: &str, name: &str) {
-        let start = self.text.len() as u32;
-        self.text.push_str(prefix);
-        self.text.push_str(name);
-        self.entries[at].name = Span { start, len: self.text.len() as u32 - start };
+    pub(crate) fn rename(&mut self, at: usize, name: &str) {
+        let before = self.entries[at].name;
+        let number = self.names.other_name(before, name);
+        self.entries[at].name = number;
+        if self.names.field(before) == Some(at) {
+            self.names.unset_field(before);
+        }
     }
 
     /// Puts `prefix` before the field's name.
     pub(crate) fn prefix(&mut self, at: usize, prefix: &str) {
-        let Span { start, len } = self.entries[at].name;
-        let new = self.text.len() as u32;
-        self.text.push_str(prefix);
-        self.text.extend_from_within(start as usize..(start + len) as usize);
-        self.entries[at].name = Span { start: new, len: self.text.len() as u32 - new };
+        let name = [prefix, self.names.get(self.entries[at].name)].concat();
+        self.rename(at, &name);
     }
 
     /// Replaces a single value.
@@ -209,28 +232,55 @@ impl Fields {
         self.entries[at].kind = Kind::Gone;
     }
 
-    /// Calls `each` with all fields in order, lists as one value.
+    /// Calls `each` with all fields in order, lists as one value. None of them may be from a text that was told of
+    /// ([`Fields::begin`]).
     pub fn read<R>(
         &self,
         each: impl for<'v> FnOnce(&mut dyn Iterator<Item = (&'v str, ValueRef<'v>)>) -> R,
     ) -> R {
         let mut elements = Vec::new();
-        let is_list = |entry: &Entry| entry.kind == Kind::List || entry.next != NONE;
-        let first = |entry: &&Entry| matches!(entry.kind, Kind::First | Kind::List);
-        for entry in self.entries.iter().filter(first).filter(|entry| is_list(entry)) {
-            self.collect(entry, &mut elements);
+        for entry in self.lists() {
+            elements.extend(self.chain(entry).map(|held| self.value(held, "")));
         }
         let mut from = 0;
-        let mut fields = self.entries.iter().filter(first).map(|entry| {
-            let name = self.part(entry.name);
-            if !is_list(entry) {
-                return (name, self.value(entry.value));
+        let mut fields = self.firsts().map(|entry| {
+            let name = self.names.get(entry.name);
+            if !entry.is_list() {
+                return (name, self.value(entry.value, ""));
             }
             let start = from;
-            from += self.length(entry);
+            from += self.chain(entry).count();
             (name, ValueRef::List(elements[start..from].into()))
         });
         each(&mut fields)
+    }
+
+    /// Calls `each` with all fields in order, as a batch takes them that has the text that was read.
+    pub(crate) fn found<R>(&self, each: impl FnOnce(&mut dyn Iterator<Item = FoundField<'_>>) -> R) -> R {
+        let mut elements = Vec::new();
+        for entry in self.lists() {
+            elements.extend(self.chain(entry).map(|held| self.found_value(held)));
+        }
+        let mut from = 0;
+        let mut fields = self.firsts().map(|entry| {
+            let value = if entry.is_list() {
+                let start = from;
+                from += self.chain(entry).count();
+                FoundValue::List(&elements[start..from])
+            } else {
+                self.found_value(entry.value)
+            };
+            FoundField { name: self.names.get(entry.name), guess: self.names.guess(entry.name), value }
+        });
+        each(&mut fields)
+    }
+
+    fn firsts(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| matches!(entry.kind, Kind::First | Kind::List))
+    }
+
+    fn lists(&self) -> impl Iterator<Item = &Entry> {
+        self.firsts().filter(|entry| entry.is_list())
     }
 
     fn chain(&self, entry: &Entry) -> impl Iterator<Item = Held> {
@@ -244,30 +294,39 @@ impl Fields {
         own.into_iter().chain(further)
     }
 
-    fn collect<'a>(&'a self, entry: &Entry, elements: &mut Vec<ValueRef<'a>>) {
-        elements.extend(self.chain(entry).map(|held| self.value(held)));
+    fn part<'f>(&'f self, span: Span, text: &'f str) -> &'f str {
+        let start = (span.start & !WITHIN) as usize;
+        let from = if span.start & WITHIN == 0 { &self.text } else { text };
+        &from[start..start + span.len as usize]
     }
 
-    fn length(&self, entry: &Entry) -> usize {
-        self.chain(entry).count()
-    }
-
-    fn part(&self, span: Span) -> &str {
-        &self.text[span.start as usize..(span.start + span.len) as usize]
-    }
-
-    fn value(&self, held: Held) -> ValueRef<'_> {
+    #[inline]
+    fn value<'f>(&'f self, held: Held, text: &'f str) -> ValueRef<'f> {
         match held {
             Held::Null => ValueRef::Null,
             Held::Bool(value) => ValueRef::Bool(value),
             Held::Int(value) => ValueRef::Int(value),
             Held::Float(value) => ValueRef::Float(value),
             Held::Timestamp(value) => ValueRef::Timestamp(value),
-            Held::Str(span) => ValueRef::Str(self.part(span)),
-            Held::Json(span) => ValueRef::Json(self.part(span)),
+            Held::Str(span) => ValueRef::Str(self.part(span, text)),
+            Held::Json(span) => ValueRef::Json(self.part(span, text)),
         }
     }
 
+    #[inline]
+    fn found_value(&self, held: Held) -> FoundValue<'_> {
+        match held {
+            Held::Str(Span { start, len }) if start & WITHIN != 0 => {
+                FoundValue::Part { start: start & !WITHIN, len }
+            }
+            Held::Json(Span { start, len }) if start & WITHIN != 0 => {
+                FoundValue::JsonPart { start: start & !WITHIN, len }
+            }
+            held => FoundValue::Value(self.value(held, "")),
+        }
+    }
+
+    #[inline]
     fn hold(&mut self, value: ValueRef<'_>) -> Held {
         match value {
             ValueRef::Null | ValueRef::List(_) => Held::Null,
@@ -280,33 +339,38 @@ impl Fields {
         }
     }
 
+    /// Keeps the place of a part of the text that is read, and the rest as a copy.
+    #[inline]
     fn keep(&mut self, text: &str) -> Span {
+        let len = text.len() as u32;
+        if let Some((begin, length)) = self.within {
+            // While that text is read it stands where it stands, so what lies between its ends is a part of it.
+            let start = text.as_ptr().addr().wrapping_sub(begin);
+            if start <= length && text.len() <= length - start {
+                return Span { start: start as u32 | WITHIN, len };
+            }
+        }
         let start = self.text.len() as u32;
         self.text.push_str(text);
-        Span { start, len: text.len() as u32 }
+        Span { start, len }
     }
 
     /// Adds a value, or says that the field is a list.
+    #[inline]
     fn add(&mut self, name: &str, value: Option<ValueRef<'_>>, derived: bool) {
         if self.entries.len() >= RECORD_FIELDS_MAX || self.names_bytes > NAMES_BYTES_MAX {
             return;
         }
-        let hash = self.hash_of(name);
-        let slot = match self.find(name, hash) {
-            Ok(known) => return self.add_again(known, value, derived),
-            Err(slot) => slot,
-        };
+        let number = self.names.number(name);
+        if let Some(known) = self.names.field(number) {
+            return self.add_again(known, value, derived);
+        }
         let at = self.entries.len() as u32;
         let kind = if value.is_some() { Kind::First } else { Kind::List };
-        let name = self.keep(name);
         let value = value.map_or(Held::Null, |value| self.hold(value));
-        self.names_bytes += name.len as usize;
-        self.entries.push(Entry { name, hash, value, next: NONE, last: at, kind, derived });
-        self.table[slot] = Slot { round: self.round, entry: at };
-        self.distinct += 1;
-        if self.distinct * 2 > self.table.len() {
-            self.grow();
-        }
+        self.names_bytes += name.len();
+        self.entries.push(Entry { name: number, value, next: NONE, last: at, kind, derived });
+        self.names.set_field(number, at);
     }
 
     fn add_again(&mut self, known: usize, value: Option<ValueRef<'_>>, derived: bool) {
@@ -343,34 +407,10 @@ impl Fields {
         self.entries.push(Entry { next: NONE, last: NONE, kind: Kind::Further, ..entry });
         self.entries[known] = Entry { kind: Kind::List, next: at, last: at, ..entry };
     }
+}
 
-    /// The number of the field with this name, or the slot of the table where it belongs.
-    fn find(&self, name: &str, hash: u64) -> Result<usize, usize> {
-        let mask = self.table.len() - 1;
-        let mut slot = hash as usize & mask;
-        loop {
-            let Slot { round, entry } = self.table[slot];
-            if round != self.round {
-                return Err(slot);
-            }
-            let known = &self.entries[entry as usize];
-            if known.hash == hash && self.part(known.name) == name {
-                return Ok(entry as usize);
-            }
-            slot = (slot + 1) & mask;
-        }
-    }
-
-    fn grow(&mut self) {
-        let mask = self.table.len() * 2 - 1;
-        let mut table = vec![Slot::default(); mask + 1];
-        for slot in self.table.iter().filter(|slot| slot.round == self.round) {
-            let mut place = self.entries[slot.entry as usize].hash as usize & mask;
-            while table[place].round == self.round {
-                place = (place + 1) & mask;
-            }
-            table[place] = *slot;
-        }
-        self.table = table;
+impl Entry {
+    fn is_list(&self) -> bool {
+        self.kind == Kind::List || self.next != NONE
     }
 }

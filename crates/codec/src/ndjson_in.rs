@@ -8,7 +8,7 @@ use sawyer_model::{
     Batch, RecordHead, RecordId, SeqRange, SourceId, Timestamp, ValueRef, names, source::NotARecordId,
 };
 
-use crate::body::{BODY_PREFIX, Chosen, assign_names, deviates, is_reserved};
+use crate::body::{BODY_PREFIX, Chosen, assign_names, deviates};
 use crate::fields::Fields;
 use crate::json::{JsonError, Scratch, flatten};
 use crate::json_out::{ID, TRUNCATED};
@@ -112,7 +112,7 @@ impl NdjsonReader {
 
     fn read_foreign(&mut self, text: &str, head: &NdjsonHead, mut known: RecordHead, batch: &mut Batch) {
         let fields = &mut self.fields;
-        let chosen = Chosen::of(fields, head.observed);
+        let chosen = Chosen::of(fields, "", head.observed);
         let stream = &batch.streams()[head.stream as usize];
         let mut claims = false;
         for at in 0..fields.slots() {
@@ -120,15 +120,15 @@ impl NdjsonReader {
             claims |= CLAIMS.contains(&name) && stream.get(name).is_none();
         }
         let trusted = head.sender == Sender::Program;
-        assign_names(fields, &chosen, |name, _| {
+        assign_names(fields, &chosen, |name, _, reserved| {
             let identity = names::IDENTITY_NAMES.contains(&name) && name != names::IDENTITY;
-            is_reserved(name) && !identity || !trusted && stream.get(name).is_some()
+            reserved && !identity || !trusted && stream.get(name).is_some()
         });
         if let (Some(at), Some(time)) = (chosen.time_field(), chosen.time) {
             known.timestamp = time;
             fields.remove(at);
         }
-        let message = chosen.message(fields).map(str::to_owned);
+        let message = chosen.message(fields, "").map(str::to_owned);
         let mut writer = batch.begin(known, head.stream);
         if chosen.message_is_copied() || message.is_none() {
             writer.field(names::MESSAGE, ValueRef::Str(message.as_deref().unwrap_or(text)));
@@ -153,7 +153,7 @@ fn take_head(fields: &mut Fields, mut head: RecordHead) -> Result<RecordHead, Nd
         if !matches!(name, ID | TRUNCATED | names::TIMESTAMP | names::OBSERVED) {
             continue;
         }
-        let text = fields.single(at).and_then(ValueRef::as_str).unwrap_or("");
+        let text = fields.single(at, "").and_then(ValueRef::as_str).unwrap_or("");
         let taken = match name {
             ID => {
                 let id: RecordId = text.parse()?;

@@ -2,6 +2,7 @@
 
 mod placed;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use hashbrown::HashMap;
 
 use crate::ack::Ack;
 use crate::limits::{BATCH_TEXT_BYTES_MAX, RECORD_FIELDS_MAX, VALUE_BYTES_MAX};
-use crate::names::{self, NameId, Names};
+use crate::names::{self, NameGuess, NameId, Names};
 use crate::ranges::SeqRange;
 use crate::record::Record;
 use crate::source::{Covered, RecordId, SourceId, Stream};
@@ -93,6 +94,47 @@ pub struct RecordHead {
     pub source: SourceId,
     /// The part of the source that is its own. With the source it names the record; the start is unique in it.
     pub range: SeqRange,
+}
+
+/// Where a text stands in a batch, and goes on standing whatever becomes of the field that it was the value of.
+#[derive(Clone, Copy, Debug)]
+pub struct TextPlace {
+    start: u32,
+    len: u32,
+}
+
+/// A field that was found in a text of the batch.
+#[derive(Clone, Copy, Debug)]
+pub struct FoundField<'v> {
+    /// Its name.
+    pub name: &'v str,
+    /// The number of this name where it was added last; saves looking it up. It must not be used for any other name.
+    pub guess: &'v Cell<NameGuess>,
+    /// Its value.
+    pub value: FoundValue<'v>,
+}
+
+/// A value that may be a part of a text of the batch; such a part is not copied.
+#[derive(Clone, Copy, Debug)]
+pub enum FoundValue<'v> {
+    /// Any other.
+    Value(ValueRef<'v>),
+    /// The text from `start` on.
+    Part {
+        /// From the beginning of the text in which it was found, in bytes.
+        start: u32,
+        /// In bytes.
+        len: u32,
+    },
+    /// The JSON from `start` on.
+    JsonPart {
+        /// From the beginning of the text in which it was found, in bytes.
+        start: u32,
+        /// In bytes.
+        len: u32,
+    },
+    /// A list of values that are no lists.
+    List(&'v [FoundValue<'v>]),
 }
 
 impl Slot {
@@ -368,25 +410,59 @@ impl Batch {
         }
     }
 
+    /// As [`Batch::store`], for a value that may be a part of the text at `place`.
+    #[inline]
+    fn store_found(&mut self, place: TextPlace, value: FoundValue<'_>) -> Slot {
+        match value {
+            FoundValue::Value(value) => self.store(value),
+            FoundValue::Part { start, len } => {
+                assert!(start + len <= place.len, "a part lies within the whole");
+                Slot::Str { start: place.start + start, len }
+            }
+            FoundValue::JsonPart { start, len } => {
+                assert!(start + len <= place.len, "a part lies within the whole");
+                Slot::Json { start: place.start + start, len }
+            }
+            FoundValue::List(values) => {
+                let start = self.elements.len() as u32;
+                for value in values {
+                    let slot = match value {
+                        FoundValue::List(_) => Slot::Null,
+                        scalar => self.store_found(place, *scalar),
+                    };
+                    self.elements.push(slot);
+                }
+                Slot::List { start, len: values.len() as u32 }
+            }
+        }
+    }
+
     /// Adds a field to the entry whose fields end at the end of `fields`.
+    #[inline]
     fn append(&mut self, at: usize, name: NameId, value: ValueRef<'_>) {
+        self.append_with(at, name, |batch| batch.store(value));
+    }
+
+    #[inline]
+    fn append_with(&mut self, at: usize, name: NameId, store: impl FnOnce(&mut Self) -> Slot) {
         if self.stamps.len() <= name.index() {
             self.stamps.resize(self.names.len(), 0);
         }
         if self.stamps[name.index()] == self.writer {
+            let value = store(self);
             return self.append_again(at, name, value);
         }
         if self.entries[at].fields_len as usize >= RECORD_FIELDS_MAX {
             return;
         }
         self.stamps[name.index()] = self.writer;
-        let value = self.store(value);
+        let value = store(self);
         self.fields.push(Field { name, value });
         self.entries[at].fields_len += 1;
     }
 
     /// A name said twice makes a list of all that was said.
-    fn append_again(&mut self, at: usize, name: NameId, value: ValueRef<'_>) {
+    fn append_again(&mut self, at: usize, name: NameId, value: Slot) {
         let range = self.entries[at].fields();
         let place = range.start
             + self.fields[range]
@@ -395,18 +471,13 @@ impl Batch {
                 .expect("the stamp says it is here");
         let before = self.fields[place].value;
         let start = self.elements.len() as u32;
-        match before {
-            Slot::List { start, len } => {
-                self.elements.extend_from_within(start as usize..(start + len) as usize);
+        for slot in [before, value] {
+            match slot {
+                Slot::List { start, len } => {
+                    self.elements.extend_from_within(start as usize..(start + len) as usize);
+                }
+                scalar => self.elements.push(scalar),
             }
-            scalar => self.elements.push(scalar),
-        }
-        if let ValueRef::List(_) = value {
-            // Its elements are appended where they belong.
-            self.store(value);
-        } else {
-            let slot = self.store_scalar(value);
-            self.elements.push(slot);
         }
         let len = self.elements.len() as u32 - start;
         self.fields[place].value = Slot::List { start, len };
@@ -489,6 +560,27 @@ impl RecordEditor<'_> {
     /// Adds several fields at once, cheaper than [`RecordEditor::set`] one by one. A name that the record has
     /// already makes a list of both values.
     pub fn extend<'v>(&mut self, fields: impl IntoIterator<Item = (&'v str, ValueRef<'v>)>) {
+        self.stamp_own();
+        for (name, value) in fields {
+            let name = self.batch.names.intern(name);
+            self.batch.append(self.at, name, value);
+        }
+    }
+
+    /// Adds fields that were found in the text at `place`, as [`RecordEditor::extend`] does.
+    ///
+    /// # Panics
+    /// If a part does not lie within that text.
+    pub fn extend_found<'v>(&mut self, place: TextPlace, fields: &mut dyn Iterator<Item = FoundField<'v>>) {
+        self.stamp_own();
+        for FoundField { name, guess, value } in fields {
+            let number = self.batch.names.intern_guessed(name, guess);
+            self.batch.append_with(self.at, number, |batch| batch.store_found(place, value));
+        }
+    }
+
+    /// Makes the record's fields the last, so that more can be added, and marks their names as used.
+    fn stamp_own(&mut self) {
         self.move_to_end();
         self.batch.next_writer();
         let stamp = self.batch.writer;
@@ -496,10 +588,21 @@ impl RecordEditor<'_> {
         for field in &self.batch.fields[self.batch.entries[self.at].fields()] {
             self.batch.stamps[field.name.index()] = stamp;
         }
-        for (name, value) in fields {
-            let name = self.batch.names.intern(name);
-            self.batch.append(self.at, name, value);
+    }
+
+    /// Gives a field of one common name another common name, as [`RecordEditor::rename`] does.
+    pub fn rename_by_id(&mut self, from: NameId, to: NameId) -> bool {
+        let range = self.batch.entries[self.at].fields();
+        let Some(place) = self.batch.fields[range.clone()].iter().position(|field| field.name == from) else {
+            return false;
+        };
+        let other = self.batch.fields[range.clone()].iter().position(|field| field.name == to);
+        self.batch.fields[range.start + place].name = to;
+        if let Some(other) = other.filter(|_| from != to) {
+            self.batch.fields[range.start + other..range.end].rotate_left(1);
+            self.batch.entries[self.at].fields_len -= 1;
         }
+        true
     }
 
     /// Takes a field away; says whether the record had it. Fields of its stream stay.
@@ -634,6 +737,17 @@ impl<'a> RecordRef<'a> {
     #[must_use]
     pub fn message(self) -> &'a str {
         self.get_by_id(NameId::MESSAGE).and_then(ValueRef::as_str).unwrap_or("")
+    }
+
+    /// Where its message stands, if it has one that is text.
+    #[must_use]
+    pub fn message_place(self) -> Option<TextPlace> {
+        let fields = &self.batch.fields[self.entry.fields()];
+        let message = fields.iter().find(|field| field.name == NameId::MESSAGE)?;
+        match message.value {
+            Slot::Str { start, len } => Some(TextPlace { start, len }),
+            _ => None,
+        }
     }
 
     /// Its own fields, without those of its stream.

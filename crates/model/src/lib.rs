@@ -25,7 +25,7 @@ pub use ack::{Ack, Outcome};
 pub use batch::{Batch, PlacedValue, RecordEditor, RecordHead, RecordRef, RecordWriter, Transfer};
 pub use error::{Error, ErrorKind};
 pub use level::Level;
-pub use names::NameId;
+pub use names::{NameGuess, NameId};
 pub use ranges::{RangeSet, SeqRange};
 pub use record::Record;
 pub use source::{Covered, RecordId, SourceId, Stream};

@@ -1,6 +1,8 @@
 //! Field names: the common ones that everything agrees on, and the table of a batch's own.
 
+use std::cell::Cell;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -144,12 +146,33 @@ impl NameId {
     }
 }
 
+/// A name's number as it was in some batch: what saves looking it up again in the same one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NameGuess {
+    /// Of the names among which it has the number; 0 for none.
+    names: u64,
+    id: u32,
+}
+
 /// The names that a batch uses, numbered.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Names {
     own: Vec<Box<str>>,
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
+    /// Tells these names from all others in this process; 0 until somebody guesses.
+    token: u64,
+}
+
+/// The tokens that were given out.
+static TOKENS: AtomicU64 = AtomicU64::new(0);
+
+impl Clone for Names {
+    fn clone(&self) -> Self {
+        let Self { own, table, hasher, .. } = self;
+        // The two may go different ways from here.
+        Self { own: own.clone(), table: table.clone(), hasher: hasher.clone(), token: 0 }
+    }
 }
 
 impl Names {
@@ -182,6 +205,21 @@ impl Names {
         let id = self.len() as u32;
         self.own.push(name.into());
         self.insert(id, name);
+        NameId(id)
+    }
+
+    /// As [`Names::intern`], for a name whose number may be known from the time before.
+    #[inline]
+    pub(crate) fn intern_guessed(&mut self, name: &str, guess: &Cell<NameGuess>) -> NameId {
+        let NameGuess { names, id } = guess.get();
+        if names == self.token && names != 0 {
+            return NameId(id);
+        }
+        if self.token == 0 {
+            self.token = TOKENS.fetch_add(1, Ordering::Relaxed) + 1;
+        }
+        let NameId(id) = self.intern(name);
+        guess.set(NameGuess { names: self.token, id });
         NameId(id)
     }
 
@@ -236,6 +274,23 @@ mod tests {
         }
         assert_eq!(names.intern(LEVEL), NameId::LEVEL);
         assert_eq!(names.find("nowhere"), None);
+    }
+
+    #[test]
+    fn a_guess_counts_only_among_the_names_that_it_is_from() {
+        let (mut one, mut other) = (Names::default(), Names::default());
+        other.intern("first.of.the.other");
+        let guess = Cell::new(NameGuess::default());
+        let id = one.intern_guessed("a", &guess);
+        assert_eq!(one.intern_guessed("a", &guess), id);
+        let there = other.intern_guessed("a", &guess);
+        assert_eq!((other.get(there), one.get(id)), ("a", "a"));
+        assert_ne!(there, id);
+        let mut copy = other.clone();
+        let guess = Cell::new(NameGuess::default());
+        copy.intern("only.in.the.copy");
+        assert_eq!(copy.intern_guessed("b", &guess), copy.find("b").unwrap());
+        assert_eq!(other.intern_guessed("b", &guess), other.find("b").unwrap());
     }
 
     #[test]

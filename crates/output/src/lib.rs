@@ -20,6 +20,7 @@ pub mod file;
 pub mod http;
 pub mod kafka;
 pub mod loki;
+pub mod null;
 pub mod sawyer;
 pub mod stdout;
 #[cfg(feature = "store")]
@@ -53,5 +54,6 @@ pub fn kinds() -> Vec<Kind<Box<dyn OutputPlan>>> {
         sawyer::kind(),
         kafka::kind(),
         loki::kind(),
+        null::kind(),
     ]
 }

@@ -15,8 +15,9 @@ const TIME_WITHIN_BYTES: usize = 512;
 /// Reads `client identity user [time] "request" status bytes`, then `"referrer" "agent"` if they are there.
 pub(super) fn read(text: &str, sink: &mut impl FieldSink) -> Option<()> {
     let head = &text.as_bytes()[..text.len().min(TIME_WITHIN_BYTES)];
-    let open = memchr::memmem::find(head, b" [")?;
-    let close = open + memchr::memmem::find(&text.as_bytes()[open..], b"] \"")?;
+    let open = memchr::memchr_iter(b'[', head).find(|at| head[..*at].ends_with(b" "))? - 1;
+    let after = &text.as_bytes()[open..];
+    let close = open + memchr::memchr_iter(b']', after).find(|at| after[at + 1..].starts_with(b" \""))?;
     let mut words = text[..open].split(' ');
     let (client, _identity, user) = (words.next()?, words.next()?, words.next()?);
     if words.next().is_some()

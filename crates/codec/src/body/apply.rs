@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use sawyer_model::{RecordEditor, Stream, Timestamp, ValueRef, names};
+use sawyer_model::{NameId, RecordEditor, Stream, Timestamp, ValueRef, names};
 
 use super::roles::{Chosen, Role};
 use super::{Format, Parser, parse};
@@ -15,6 +15,9 @@ use crate::fields::{FieldSink, Fields};
 
 /// What the names of a line are prefixed with where they would pass for something else.
 pub const BODY_PREFIX: &str = "body.";
+
+/// The time that a line says, where another one counts.
+const BODY_TIMESTAMP: &str = "body.timestamp";
 
 /// Further away from its reference than this, a line's own time is marked ([`names::MARK_CLOCK`]).
 const CLOCK_DEVIATION_MAX: Duration = Duration::from_secs(86_400);
@@ -34,6 +37,7 @@ pub struct Rules {
 pub(super) struct Cache {
     fingerprint: u128,
     bits: u64,
+    hashes: Vec<u64>,
 }
 
 impl Cache {
@@ -42,7 +46,13 @@ impl Cache {
             return;
         }
         self.fingerprint = stream.fingerprint();
-        self.bits = stream.fields().iter().fold(0, |bits, (name, _)| bits | bit(fields.hash_of(name)));
+        self.hashes.clear();
+        self.hashes.extend(stream.fields().iter().map(|(name, _)| fields.hash_of(name)));
+        self.bits = self.hashes.iter().fold(0, |bits, hash| bits | bit(*hash));
+    }
+
+    fn may_have(&self, hash: u64) -> bool {
+        self.bits & bit(hash) != 0 && self.hashes.contains(&hash)
     }
 }
 
@@ -56,24 +66,23 @@ impl Parser {
     /// `message` becomes the line's own message where it has one; the line as written is then `_original`.
     pub fn apply(&mut self, record: &mut RecordEditor<'_>, rules: &Rules) -> Format {
         let Self { scratch, fields, rules: cache } = self;
-        fields.clear();
         let view = record.as_ref();
         let (text, observed) = (view.message(), view.observed());
+        fields.begin(text);
         let format = parse(scratch, text, rules.format, observed, fields);
-        if fields.slots() == 0 {
-            return format;
-        }
-        let chosen = Chosen::of(fields, observed);
-        let replaces = chosen.message(fields).is_some_and(|message| message != text);
+        fields.end();
+        let Some(place) = view.message_place().filter(|_| fields.slots() > 0) else { return format };
+        let chosen = Chosen::of(fields, text, observed);
+        let replaces = chosen.message(fields, text).is_some_and(|message| message != text);
         if let Some(at) = chosen.get(Role::Message).filter(|_| !replaces) {
             fields.remove(at);
         }
         cache.refresh(view.stream(), fields);
-        assign_names(fields, &chosen, |name, hash| {
-            is_reserved(name) || cache.bits & bit(hash) != 0 && view.stream().get(name).is_some()
+        assign_names(fields, &chosen, |name, hash, reserved| {
+            reserved || cache.may_have(hash) && view.stream().get(name).is_some()
         });
         if chosen.message_is_copied() {
-            let message = chosen.message(fields).unwrap_or("").to_owned();
+            let message = chosen.message(fields, text).unwrap_or("").to_owned();
             fields.field(names::MESSAGE, ValueRef::Str(&message));
         }
         if let Some((trace, span)) = chosen.traceparent() {
@@ -86,21 +95,23 @@ impl Parser {
             remove_known(record, &chosen);
         }
         if replaces && !(several && record.as_ref().own_fields().any(|(name, _)| name == names::ORIGINAL)) {
-            record.rename(names::MESSAGE, names::ORIGINAL);
+            record.rename_by_id(NameId::MESSAGE, NameId::ORIGINAL);
         } else if replaces {
             record.remove(names::MESSAGE);
         }
-        fields.read(|fields| record.extend(fields));
+        fields.found(|fields| record.extend_found(place, fields));
         format
     }
 }
 
-/// Gives the chosen fields their common names, and a prefix to those of which `is_taken` says so.
-pub(crate) fn assign_names(fields: &mut Fields, chosen: &Chosen, is_taken: impl Fn(&str, u64) -> bool) {
+/// Gives the chosen fields their common names, and a prefix to those of which `is_taken` says so: by name, its hash,
+/// and whether it is reserved.
+pub(crate) fn assign_names(fields: &mut Fields, chosen: &Chosen, is_taken: impl Fn(&str, u64, bool) -> bool) {
     for at in 0..fields.slots() {
-        let Some(name) = fields.name(at) else { continue };
-        let Some(role) = chosen.role_of(at) else {
-            if is_taken(name, fields.hash(at)) {
+        let (Some(name), Some(class)) = (fields.name(at), fields.class(at)) else { continue };
+        let role = if class.may_be_chosen() { chosen.role_of(at) } else { None };
+        let Some(role) = role else {
+            if is_taken(name, fields.hash(at), class.reserved) {
                 fields.prefix(at, BODY_PREFIX);
             }
             continue;
@@ -115,7 +126,7 @@ pub(crate) fn assign_names(fields: &mut Fields, chosen: &Chosen, is_taken: impl 
             Role::Span => names::SPAN_ID,
         };
         if name != common {
-            fields.rename(at, "", common);
+            fields.rename(at, common);
         }
         if let (Role::Level, Some(level)) = (role, chosen.level) {
             fields.replace(at, ValueRef::Str(level.name()));
@@ -150,7 +161,7 @@ fn settle_time(
         return fields.remove(at);
     } else {
         fields.replace(at, ValueRef::Timestamp(time));
-        fields.rename(at, BODY_PREFIX, names::TIMESTAMP);
+        fields.rename(at, BODY_TIMESTAMP);
     }
     if deviates(time, reference) {
         record.mark(names::MARK_CLOCK);

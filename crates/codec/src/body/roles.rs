@@ -38,6 +38,48 @@ pub(crate) struct Chosen {
     traceparent: Option<(String, String)>,
 }
 
+/// What the name of a field tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Class {
+    /// What it may be for the record, and how much the name is preferred (0 the most).
+    role: Option<(Role, u8)>,
+    /// What else it may tell.
+    hint: Option<Hint>,
+    /// Whether only Sawyer gives the name.
+    pub(crate) reserved: bool,
+}
+
+/// Fields that say something in some programs' lines only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hint {
+    /// structlog's message.
+    Event,
+    /// MongoDB's level.
+    Letter,
+    /// GELF's level.
+    Level,
+    /// The header by which programs pass a trace on.
+    Traceparent,
+}
+
+impl Class {
+    pub(crate) fn of(name: &str) -> Self {
+        let hint = match name {
+            "event" => Some(Hint::Event),
+            "s" => Some(Hint::Letter),
+            "level" => Some(Hint::Level),
+            name if is_traceparent_name(name) => Some(Hint::Traceparent),
+            _ => None,
+        };
+        Self { role: role(name), hint, reserved: super::is_reserved(name) }
+    }
+
+    /// Whether a field of this name can be chosen for a role.
+    pub(crate) fn may_be_chosen(self) -> bool {
+        self.role.is_some() || self.hint.is_some()
+    }
+}
+
 /// The role of a field by its name, and how much the name is preferred (0 the most).
 fn role(name: &str) -> Option<(Role, u8)> {
     use Role::{Env, Level, Message, Service, Span, Time, Trace};
@@ -92,20 +134,21 @@ fn role(name: &str) -> Option<(Role, u8)> {
 }
 
 impl Chosen {
-    /// Looks through the fields of a line.
-    pub(crate) fn of(fields: &Fields, observed: Timestamp) -> Self {
+    /// Looks through the fields of a line, which were read from `text`.
+    pub(crate) fn of(fields: &Fields, text: &str, observed: Timestamp) -> Self {
         let mut chosen = Self::default();
         let (mut event, mut gelf, mut mongo, mut parent) = (None, None, None, None);
         for at in 0..fields.slots() {
-            let (Some(name), Some(value)) = (fields.name(at), fields.single(at)) else { continue };
-            match (name, value) {
-                ("event", ValueRef::Str(text)) if !text.is_empty() => event = Some(at),
-                ("level", ValueRef::Int(number @ 0..=7)) => gelf = Some((at, number as u8)),
-                ("s", ValueRef::Str(letter)) => mongo = Some((at, letter)),
-                (_, ValueRef::Str(text)) if is_traceparent_name(name) => parent = read_traceparent(text),
+            let Some(class) = fields.class(at).filter(|class| class.may_be_chosen()) else { continue };
+            let Some(value) = fields.single(at, text) else { continue };
+            match (class.hint, value) {
+                (Some(Hint::Event), ValueRef::Str(text)) if !text.is_empty() => event = Some(at),
+                (Some(Hint::Level), ValueRef::Int(number @ 0..=7)) => gelf = Some((at, number as u8)),
+                (Some(Hint::Letter), ValueRef::Str(letter)) => mongo = Some((at, letter)),
+                (Some(Hint::Traceparent), ValueRef::Str(text)) => parent = read_traceparent(text),
                 _ => {}
             }
-            if let Some((role, rank)) = role(name) {
+            if let Some((role, rank)) = class.role {
                 chosen.consider(role, rank, at, value, observed);
             }
         }
@@ -129,8 +172,8 @@ impl Chosen {
     }
 
     /// The text of the message.
-    pub(crate) fn message<'f>(&self, fields: &'f Fields) -> Option<&'f str> {
-        self.get(Role::Message).or(self.event).and_then(|at| fields.single(at)?.as_str())
+    pub(crate) fn message<'f>(&self, fields: &'f Fields, text: &'f str) -> Option<&'f str> {
+        self.get(Role::Message).or(self.event).and_then(|at| fields.single(at, text)?.as_str())
     }
 
     /// Trace and span that a `traceparent` tells, if nothing else tells them.

@@ -37,6 +37,12 @@ impl Civil {
         let days = days_since_epoch(i64::from(self.year), self.month, self.day);
         let second = self.hour * 3600 + self.minute * 60 + self.second.min(59);
         let secs = days * 86_400 + i64::from(second) - i64::from(self.offset_secs);
+        let nanos =
+            secs.checked_mul(1_000_000_000).and_then(|nanos| nanos.checked_add(i64::from(self.nanos)));
+        if let Some(nanos) = nanos {
+            return Some(Timestamp::from_nanos(nanos));
+        }
+        // Near the first instant that there is, the seconds alone may be out of reach.
         let nanos = i128::from(secs) * 1_000_000_000 + i128::from(self.nanos);
         i64::try_from(nanos).ok().map(Timestamp::from_nanos)
     }
