@@ -198,8 +198,9 @@ class Scenario:
         finally:
             follower.terminate()
             follower.wait(timeout=30)
+        # A live view shows lines as they arrive, and requests overtake each other; asked later they are in order.
         found = workloads.numbers(lines_of(path))
-        assert found == list(range(count)), explain(found, count)
+        assert sorted(found) == list(range(count)), explain(found, count)
 
     def step_its_lines_are_there_when_it_is_gone(self):
         self.remove("counter")
