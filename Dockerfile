@@ -11,15 +11,15 @@ COPY ui ./
 RUN npm run build
 
 FROM rust:1.95-bookworm AS build
-ARG FEATURES=""
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
+ARG FEATURES="kafka"
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates g++ make pkg-config libssl-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 COPY --from=ui /src/crates/web-ui/dist crates/web-ui/dist
 # A target is named so that only the program is linked statically, not what runs during the build.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/target,id=target-$TARGETARCH \
     target=$(rustc -vV | sed -n 's/^host: //p') && \
-    RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=/target \
+    OPENSSL_STATIC=1 RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=/target \
     cargo build --locked --release --package sawyer --target "$target" --features "$FEATURES" && \
     mkdir -p /image/etc/ssl/certs /image/usr/bin /image/usr/share/doc/sawyer /image/var/lib/sawyer /image/tmp && \
     cp "/target/$target/release/sawyer" /image/usr/bin/sawyer && \

@@ -17,7 +17,7 @@ ARGS ?=
 # For whom `image` builds: the machine's own processor, or another target that is installed.
 IMAGE_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 # What the program in the image can do besides the default.
-IMAGE_FEATURES ?=
+IMAGE_FEATURES ?= kafka
 
 .PHONY: help run demo build image ui test test-real e2e-kube lint format docs clean-cache
 
@@ -35,8 +35,8 @@ build: ui ## build the binary with its user interface
 	@cargo build --quiet --locked --profile $(PROFILE) --package sawyer
 
 image: ui ## make a container image, as a file, without docker
-	@tools/packages cc
-	@RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" cargo build --quiet --locked --release --package sawyer \
+	@tools/packages cc c++ make libssl
+	@OPENSSL_STATIC=1 RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" cargo build --quiet --locked --release --package sawyer \
 		--target $(IMAGE_TARGET) --features "$(IMAGE_FEATURES)"
 	@tools/image --binary $(CARGO_TARGET_DIR)/$(IMAGE_TARGET)/release/sawyer
 

@@ -2,12 +2,14 @@
 
 import functools
 import json
+import re
 import unittest
 
 import helm
 import helm_python
 import jsonschema
 import kubernetes_validate.utils as schemas
+import promql_parser
 import referencing
 
 OPERATOR = "monitoring.coreos.com/v1"
@@ -97,6 +99,18 @@ class Objects(unittest.TestCase):
         self.assertEqual(kinds(rules, []), set())
         self.assertEqual(kinds(never, [OPERATOR]), set())
         self.assertEqual(kinds(always, []), {"ServiceMonitor"})
+
+    def test_rules_are_promql_over_metrics_that_sawyer_has(self):
+        found = helm.objects({"metrics": {"prometheusRule": {"enabled": True}}})
+        rules = helm.one(found, "PrometheusRule", "sawyer")["spec"]["groups"][0]["rules"]
+        self.assertGreater(len(rules), 5)
+        sources = "\n".join(path.read_text() for path in (helm.ROOT / "crates").rglob("*.rs"))
+        for rule in rules:
+            promql_parser.parse(rule["expr"])
+            for name in re.findall(r"sawyer_[a-z_]+", rule["expr"]):
+                self.assertIn(f'"{name.removesuffix("_total")}"', sources, rule["alert"])
+        with self.assertRaises(ValueError):
+            promql_parser.parse("increase(sawyer_x[15m]")
 
     def test_names_are_unique_and_short_enough_for_pods(self):
         for name, values in helm.cases().items():

@@ -60,11 +60,23 @@ fn check(settings: FileSettings, at: &At<'_>, problems: &mut Problems) -> Option
 impl OutputPlan for FilePlan {
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
         let Self { folder, name, settings } = *self;
+        refuse_special(&settings.path)?;
         let disk = RealDisk::new(folder).map_err(|error| sink::cannot("make the folder", error))?;
         let (format, gather) = (settings.format, gather_time(&settings));
         let mut sink = sink::FileSink::new(Arc::new(disk), name, settings, context);
         sink.open().map_err(|error| Error::new(ErrorKind::Invalid, "open the file").because(error))?;
         Ok(Box::new(LineOutput::new(sink, format, gather, context)))
+    }
+}
+
+/// A device or a socket would be renamed like a file at the first fault, and `/dev/null` would be gone for everybody.
+fn refuse_special(path: &Path) -> Result<(), Error> {
+    match path.metadata() {
+        Ok(metadata) if !metadata.is_file() => {
+            Err(Error::new(ErrorKind::Invalid, format!("{} is no regular file", path.display())))
+        }
+        // Whatever else is wrong is told when it is opened.
+        _ => Ok(()),
     }
 }
 

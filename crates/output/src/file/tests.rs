@@ -166,6 +166,20 @@ fn only_one_writes_to_a_file() {
 }
 
 #[test]
+fn what_is_no_regular_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.log");
+    let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let error = refuse_special(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.chain().contains("no regular file"), "{}", error.chain());
+    std::fs::remove_file(&path).unwrap();
+    refuse_special(&path).unwrap();
+    std::fs::write(&path, "").unwrap();
+    refuse_special(&path).unwrap();
+}
+
+#[test]
 fn other_files_are_none_of_its_business() {
     for name in
         ["out.log", "out.log.1", "out.log.20261120T12000x", "out.log.20261120T120000-1", "x.20261120T120000"]
