@@ -22,11 +22,12 @@ pub fn router(health: Health, metrics: Metrics) -> Router {
 }
 
 async fn ready(State(health): State<Health>) -> (StatusCode, String) {
-    let reasons = health.reasons();
-    if reasons.is_empty() {
-        return (StatusCode::OK, "ok\n".to_owned());
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n")
+    let (mut lines, status) = match health.reasons() {
+        reasons if reasons.is_empty() => (vec!["ok".to_owned()], StatusCode::OK),
+        reasons => (reasons, StatusCode::SERVICE_UNAVAILABLE),
+    };
+    lines.extend(health.notes());
+    (status, lines.join("\n") + "\n")
 }
 
 async fn numbers(State(metrics): State<Metrics>) -> impl IntoResponse {
@@ -83,6 +84,7 @@ mod tests {
         let (status, text) = ready(State(health.clone())).await;
         assert_eq!((status, text.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "store: the disk is full\n"));
         health.ready("store");
-        assert_eq!(ready(State(health)).await.0, StatusCode::OK);
+        health.note("configuration", "refused");
+        assert_eq!(ready(State(health)).await, (StatusCode::OK, "ok\nconfiguration: refused\n".to_owned()));
     }
 }

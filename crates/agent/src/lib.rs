@@ -7,7 +7,9 @@
 
 pub mod http;
 pub mod process;
+pub mod reload;
 pub mod settings;
 
 pub use process::{ProcessPlan, run};
+pub use reload::Configured;
 pub use settings::ProcessSettings;

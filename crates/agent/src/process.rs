@@ -13,6 +13,7 @@ use sawyer_telemetry::{Clock, Health, Metrics};
 use tokio::net::TcpListener;
 
 use crate::http;
+use crate::reload::{self, Configured};
 use crate::settings::ProcessSettings;
 
 /// A configuration that is right as a whole.
@@ -72,6 +73,8 @@ pub struct Parts {
     pub routes: Router,
     /// Whether it is ready.
     pub health: Health,
+    /// The configuration, to be read again while it runs.
+    pub configured: Configured,
 }
 
 /// Opens the topology, calls `started` once requests are answered, and runs until `stop`; then drains.
@@ -92,7 +95,7 @@ pub async fn run(plan: ProcessPlan, parts: Parts, stop: Stop, started: impl FnOn
     let router = http::router(parts.health, parts.metrics).merge(parts.routes);
     let serving = tokio::spawn(http::serve(parts.listener, router, unplugged));
     started();
-    let ran = topology.run(stop.clone(), plan.settings.drain).await;
+    let ran = reload::run(topology, plan.settings.drain, parts.configured, &resources, &stop).await;
     // Everything may have ended by itself (inputs that are read to their end); what was stored stays searchable.
     stop.stopped().await;
     unplug.stop();

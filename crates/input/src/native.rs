@@ -81,6 +81,11 @@ impl NativeHub {
         access.admit(from, token).await
     }
 
+    /// As of [`PushHub::set_reopening`].
+    pub fn set_reopening(&self, reopening: bool) {
+        self.hub.set_reopening(reopening);
+    }
+
     /// Hands in a batch and waits until it is known what became of it.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! Invariant: a push is answered only once its batch is durable, or will not be; what waits is bounded.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sawyer_config::{Setting, Settings, settings};
@@ -24,6 +25,9 @@ settings! {
 /// Bytes of batches that wait for room in the pipelines at most; further ones wait before they count as taken.
 const WAITING_BYTES_MAX: usize = 64 << 20;
 
+/// How long what is handed in waits for an input that is about to open.
+const OPENING_WAIT_MAX: Duration = Duration::from_secs(20);
+
 /// Bytes that one permit stands for.
 const PERMIT_BYTES: usize = 1024;
 
@@ -35,6 +39,10 @@ pub struct PushHub(Arc<Hub>);
 struct Hub {
     door: watch::Sender<Way>,
     room: Semaphore,
+    /// Whether an input has the way in.
+    taken: AtomicBool,
+    /// Whether another input will take the way in when this one has ended.
+    reopening: AtomicBool,
 }
 
 /// Whether there is a way in.
@@ -63,6 +71,8 @@ impl Default for PushHub {
         Self(Arc::new(Hub {
             door: watch::Sender::default(),
             room: Semaphore::new(WAITING_BYTES_MAX / PERMIT_BYTES),
+            taken: AtomicBool::new(false),
+            reopening: AtomicBool::new(false),
         }))
     }
 }
@@ -91,6 +101,20 @@ impl PushHub {
         reported.await.map_err(|_| closed())
     }
 
+    /// Says that the inputs are being exchanged for others: what is handed in meanwhile waits for the next one.
+    pub fn set_reopening(&self, reopening: bool) {
+        self.0.reopening.store(reopening, Ordering::SeqCst);
+        if !reopening && !self.0.taken.load(Ordering::SeqCst) {
+            self.0.door.send_if_modified(|way| {
+                let waits = matches!(way, Way::Opening);
+                if waits {
+                    *way = Way::Absent;
+                }
+                waits
+            });
+        }
+    }
+
     /// Whether an input takes what is handed in.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -111,7 +135,7 @@ impl PushHub {
         tokio::select! {
             biased;
             taken = taking => taken?,
-            () = door.stop.stopped() => return Err(closed()),
+            () = self.closing(&door.stop) => return Err(closed()),
             () = tokio::time::sleep(door.wait_max) => {
                 return Err(Error::new(ErrorKind::Retry, "no room for more records at present"));
             }
@@ -119,10 +143,20 @@ impl PushHub {
         Ok(reported)
     }
 
+    /// Waits until the input ends for good. When it is exchanged, what was handed in still passes.
+    async fn closing(&self, stop: &Stop) {
+        stop.stopped().await;
+        if self.0.reopening.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// The way in; waits for one that is about to open.
     async fn door(&self) -> Result<Door, Error> {
         let mut way = self.0.door.subscribe();
-        let settled = way.wait_for(|way| !matches!(way, Way::Opening)).await.map_err(|_| closed())?;
+        let settled = way.wait_for(|way| !matches!(way, Way::Opening));
+        let settled = tokio::time::timeout(OPENING_WAIT_MAX, settled).await;
+        let settled = settled.map_err(|_| closed())?.map_err(|_| closed())?;
         match &*settled {
             Way::Open(door) => Ok(door.clone()),
             Way::Absent => {
@@ -178,7 +212,7 @@ impl OpenPush {
     /// # Errors
     /// `Invalid` with the words `taken` if there is one already.
     pub(crate) fn open(hub: PushHub, wait_max: Duration, taken: &'static str) -> Result<Self, Error> {
-        if matches!(*hub.0.door.borrow(), Way::Opening | Way::Open(_)) {
+        if hub.0.taken.swap(true, Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Invalid, taken));
         }
         hub.0.door.send_replace(Way::Opening);
@@ -202,6 +236,9 @@ struct Close(PushHub);
 
 impl Drop for Close {
     fn drop(&mut self) {
-        self.0.0.door.send_replace(Way::Closed);
+        let hub = &self.0.0;
+        hub.taken.store(false, Ordering::SeqCst);
+        let reopens = hub.reopening.load(Ordering::SeqCst);
+        hub.door.send_replace(if reopens { Way::Opening } else { Way::Closed });
     }
 }

@@ -13,7 +13,7 @@ use sawyer_buffer::Buffer;
 use sawyer_config::{At, Problems, Reference};
 use sawyer_disk::Disk;
 use sawyer_model::{Ack, Batch, Error, Transfer};
-use sawyer_telemetry::{Clock, Counter, Health, Metrics};
+use sawyer_telemetry::{Clock, Counter, DerivedSpec, Health, Metrics};
 
 use crate::queue::{QueueClosed, QueueReceiver, QueueSender};
 use crate::stop::Stop;
@@ -74,6 +74,11 @@ pub trait Input: Send {
 
 /// A step whose settings are right.
 pub trait StepPlan: fmt::Debug + Send {
+    /// The metric of the user's that it makes, if it does: of one name, all have to be the same.
+    fn metric(&self) -> Option<&DerivedSpec> {
+        None
+    }
+
     /// Does what I/O is needed to start.
     ///
     /// # Errors

@@ -90,7 +90,7 @@ pub(crate) enum RoleName {
 }
 
 /// What every role takes. It overrules the configuration.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Common {
     /// The configuration file. Without one, the role's own defaults hold.
     #[arg(long, short, env = "SAWYER_CONFIG")]

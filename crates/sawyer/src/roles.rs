@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use sawyer_agent::process::{self, Parts};
-use sawyer_agent::{ProcessPlan, http};
+use sawyer_agent::{Configured, ProcessPlan, http};
 use sawyer_config::{At, Document, Problems};
 use sawyer_disk::{Disk, RealDisk};
 use sawyer_input::PushHub;
@@ -221,7 +221,8 @@ fn say(text: &str) {
 pub(crate) fn run(role: Role, common: &Common) -> Result<()> {
     let document = process::document(common.config.as_deref()).map_err(|problems| refuse(&problems))?;
     let shared = Shared::default();
-    let mut plan = read_with_overrides(role, common, &document, &shared)?;
+    let plan = read_with_overrides(role, common, &document, &shared);
+    let mut plan = plan.map_err(|problems| refuse(&problems))?;
     overrule(&mut plan.process.settings, common);
     #[cfg(feature = "server")]
     refuse_unread_demo(role, &plan)?;
@@ -231,7 +232,8 @@ pub(crate) fn run(role: Role, common: &Common) -> Result<()> {
     }
     allow_many_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start")?;
-    let done = runtime.block_on(start(role, plan, shared));
+    let configured = configured(role, common, document, &shared);
+    let done = runtime.block_on(start(role, plan, shared, configured));
     // A thread that is stuck in a system call must not keep a stopped process alive.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     done
@@ -260,18 +262,35 @@ fn allow_many_files() {
     }
 }
 
+/// What it takes to read the configuration again while the process runs.
+fn configured(role: Role, common: &Common, document: Document, shared: &Shared) -> Configured {
+    let path = common.config.clone();
+    let (common, shared, hubs) = (common.clone(), shared.clone(), shared.clone());
+    let exchanging = move |exchanging| {
+        hubs.hub.set_reopening(exchanging);
+        #[cfg(feature = "server")]
+        hubs.native.set_reopening(exchanging);
+    };
+    let read = move |document: &Document| {
+        let mut plan = read_with_overrides(role, &common, document, &shared)?;
+        overrule(&mut plan.process.settings, &common);
+        Ok(plan.process)
+    };
+    Configured { path, document, read: Box::new(read), exchanging: Box::new(exchanging) }
+}
+
 fn read_with_overrides(
     role: Role,
     common: &Common,
     document: &Document,
     shared: &Shared,
-) -> Result<RolePlan> {
+) -> Result<RolePlan, Problems> {
     let data = common.data.clone().or_else(|| {
         let root = document.root();
         root.get("data")?.text().map(PathBuf::from)
     });
     let data = data.unwrap_or_else(|| sawyer_agent::ProcessSettings::default().data);
-    plan(role, &document.at(), &data, shared).map_err(|problems| refuse(&problems))
+    plan(role, &document.at(), &data, shared)
 }
 
 fn overrule(settings: &mut sawyer_agent::ProcessSettings, common: &Common) {
@@ -290,7 +309,7 @@ fn overrule(settings: &mut sawyer_agent::ProcessSettings, common: &Common) {
     }
 }
 
-async fn start(role: Role, plan: RolePlan, shared: Shared) -> Result<()> {
+async fn start(role: Role, plan: RolePlan, shared: Shared, configured: Configured) -> Result<()> {
     let settings = plan.process.settings.clone();
     let listener = http::listen(settings.listen).await.map_err(told)?;
     let address = listener.local_addr().context("learn the address")?;
@@ -313,7 +332,7 @@ async fn start(role: Role, plan: RolePlan, shared: Shared) -> Result<()> {
     let signals = tokio::spawn(stop_on_signal(stopper));
     #[cfg(feature = "server")]
     let demo = start_demo(role, &settings.data, &clock, &stop);
-    let parts = Parts { clock, metrics, disk, listener, routes, health };
+    let parts = Parts { clock, metrics, disk, listener, routes, health, configured };
     let ran = process::run(plan.process, parts, stop, || greet(role, address, &settings.data)).await;
     #[cfg(feature = "server")]
     {

@@ -29,9 +29,15 @@ pub(crate) async fn status(State(api): State<Api>) -> Json<Value> {
             "oldest": totals.oldest.map(|time| time.to_string()),
             "newest": totals.newest.map(|time| time.to_string()),
         },
+        "configuration": {"refused_problems": refused_problems(&api)},
         "inputs": by_component(&api, "input", &INPUT_NUMBERS),
         "outputs": by_component(&api, "output", &OUTPUT_NUMBERS),
     }))
+}
+
+/// How much is wrong with the configuration that was refused last; 0 when the one in force is that of the files.
+fn refused_problems(api: &Api) -> i64 {
+    api.0.metrics.numbers("sawyer_config_refused_problems").iter().map(|(_, number)| number).sum()
 }
 
 /// The numbers of each component, by its name.

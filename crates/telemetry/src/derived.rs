@@ -104,6 +104,12 @@ impl Series {
 }
 
 impl DerivedSpec {
+    /// Whether there cannot be both: they differ, and have samples of the same name.
+    #[must_use]
+    pub fn clashes_with(&self, other: &Self) -> bool {
+        self != other && self.samples().iter().any(|name| other.samples().contains(name))
+    }
+
     /// The names of its samples.
     fn samples(&self) -> Vec<String> {
         let endings: &[&str] = match self.kind {
@@ -128,10 +134,7 @@ impl Families {
         }
         // What nobody counts into any more does not stand in the way of what is to come.
         self.forget();
-        let samples = spec.samples();
-        let taken =
-            self.0.values().any(|known| known.0.spec.samples().iter().any(|name| samples.contains(name)));
-        if taken {
+        if self.0.values().any(|known| known.0.spec.clashes_with(&spec)) {
             let why = "is another one already: kind, help, labels and buckets have to be the same everywhere";
             return Err(Error::new(ErrorKind::Invalid, format!("the metric `{}` {why}", spec.name)));
         }

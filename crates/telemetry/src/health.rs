@@ -33,6 +33,11 @@ impl Health {
         self.0.lock().reasons.remove(what);
     }
 
+    /// Forgets the reasons of what is gone: those for which `stays` says no.
+    pub fn retain(&self, stays: impl Fn(&str) -> bool) {
+        self.0.lock().reasons.retain(|what, _| stays(what));
+    }
+
     /// A line for each reason; empty when ready.
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {

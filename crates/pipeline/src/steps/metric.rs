@@ -174,6 +174,10 @@ fn is_name(name: &str, of_metric: bool) -> bool {
 }
 
 impl StepPlan for MetricPlan {
+    fn metric(&self) -> Option<&DerivedSpec> {
+        Some(&self.spec)
+    }
+
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Step>, Error> {
         let counter = |name, help| context.metrics.counter(name, help, &labels(context));
         let family = context.metrics.derived(self.spec.clone())?;

@@ -197,11 +197,12 @@ fn read_pipelines<I, O>(
     outputs: &Section<'_, O>,
     problems: &mut Problems,
 ) -> Vec<PipelinePlan> {
-    let mut pipelines = Vec::new();
+    let (mut pipelines, mut metrics) = (Vec::new(), Vec::new());
     for (key, at) in at.entries() {
         let settings = PipelineSettings::read(&at.without(&[steps::STEPS]), problems);
         let named = settings.as_ref().and_then(|settings| settings.outputs.as_ref());
-        let Steps { steps, route } = steps::read(&at, kinds, named.unwrap_or(&outputs.names), problems);
+        let to = named.unwrap_or(&outputs.names);
+        let Steps { steps, route } = steps::read(&at, kinds, to, &mut metrics, problems);
         let Some(settings) = settings else { continue };
         let takes = known(&at.key("inputs"), settings.inputs, &inputs.names, "input", problems);
         let mut gives = known(&at.key("outputs"), settings.outputs, &outputs.names, "output", problems);
@@ -259,7 +260,7 @@ fn whole_ways(
     let mut ways = Vec::new();
     if !others.is_empty() || processed.is_empty() {
         let nothing = Node::new(at.place().clone(), sawyer_config::Kind::Null);
-        let Steps { steps, route } = steps::read(&At::root(&nothing), kinds, &[], problems);
+        let Steps { steps, route } = steps::read(&At::root(&nothing), kinds, &[], &mut Vec::new(), problems);
         ways.push(way("main", others, steps, route));
     }
     if !processed.is_empty() {

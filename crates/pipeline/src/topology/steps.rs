@@ -7,6 +7,8 @@
 
 use sawyer_config::{At, Kind as NodeKind, Node, Problems, nearest};
 
+use sawyer_telemetry::DerivedSpec;
+
 use super::plan::Named;
 use crate::component::{Kind, Kinds, StepPlan};
 use crate::steps::route::{self, RoutePlan};
@@ -33,10 +35,17 @@ enum Said<'a> {
     Settings(At<'a>),
 }
 
-/// Reads the steps of a pipeline that gives to these outputs.
-pub(super) fn read(at: &At<'_>, kinds: &Kinds, outputs: &[String], problems: &mut Problems) -> Steps {
+/// Reads the steps of a pipeline that gives to these outputs. `metrics` are those of the pipelines before; those of
+/// this one are added.
+pub(super) fn read(
+    at: &At<'_>,
+    kinds: &Kinds,
+    outputs: &[String],
+    metrics: &mut Vec<DerivedSpec>,
+    problems: &mut Problems,
+) -> Steps {
     let listed = at.get(STEPS);
-    let list = listed.as_ref().map(|list| read_list(list, kinds, outputs, problems));
+    let list = listed.as_ref().map(|list| read_list(list, kinds, outputs, metrics, problems));
     let Steps { mut steps, route } = list.unwrap_or(Steps { steps: Vec::new(), route: None });
     let mut place = 0;
     for name in STANDARD {
@@ -87,7 +96,13 @@ fn names<'a>(list: &At<'a>) -> impl Iterator<Item = &'a str> {
 }
 
 /// A list of steps, each the name of a kind or a map from it to settings.
-fn read_list(at: &At<'_>, kinds: &Kinds, outputs: &[String], problems: &mut Problems) -> Steps {
+fn read_list(
+    at: &At<'_>,
+    kinds: &Kinds,
+    outputs: &[String],
+    metrics: &mut Vec<DerivedSpec>,
+    problems: &mut Problems,
+) -> Steps {
     let nothing = Node::new(at.place().clone(), NodeKind::Null);
     let (mut steps, mut route) = (Vec::new(), None);
     let items = at.items();
@@ -109,11 +124,26 @@ fn read_list(at: &At<'_>, kinds: &Kinds, outputs: &[String], problems: &mut Prob
         };
         if name == route::NAME && place + 1 == items.len() {
             route = RoutePlan::read(&settings, outputs, problems);
-        } else {
-            steps.extend(read_step(kind, &settings, problems));
+        } else if let Some(step) = read_step(kind, &settings, problems) {
+            if let Some(metric) = step.plan.metric() {
+                check_metric(metric, &settings, metrics, problems);
+            }
+            steps.push(step);
         }
     }
     Steps { steps, route }
+}
+
+fn check_metric(metric: &DerivedSpec, at: &At<'_>, metrics: &mut Vec<DerivedSpec>, problems: &mut Problems) {
+    if metrics.iter().any(|known| known.clashes_with(metric)) {
+        let message = format!(
+            "another step makes the metric `{}` in another way: kind, help, labels, buckets and `series_max` have to \
+             be the same",
+            metric.name
+        );
+        problems.push(&at.key("name"), message);
+    }
+    metrics.push(metric.clone());
 }
 
 fn read_step(kind: &Kind<Box<dyn StepPlan>>, at: &At<'_>, problems: &mut Problems) -> Option<Step> {

@@ -35,6 +35,20 @@ store:
 ```
 ";
 
+const RELOADING: &str = "
+## Changing it while Sawyer runs
+
+Sawyer reads its files again every second, and at SIGHUP at once: the first one, those it includes, and those that
+`${file:…}` names; links are followed, so that a ConfigMap that is mounted is noticed. When two readings agree on something
+new, it is checked as a whole. If it is good, what was read is passed on (for at most `drain`), and everything goes on with
+the new settings where it was: nothing is lost or stored twice, the listener and live tails stay, and records that are
+pushed meanwhile wait. If anything is wrong with it, or it cannot be opened, it is refused as a whole and the one before goes
+on. The log and `/readyz` then have the reasons, `sawyer_config_reloads_total{result=\"refused\"}` counts, and
+`sawyer_config_refused_problems` is not 0 until the files are right again.
+
+`inputs`, `pipelines`, `outputs` and `drain` can change so. A change of anything else is refused, because it takes a restart.
+";
+
 const STEPS: &str = "
 Every pipeline has the steps `multiline`, `mask` and `parse`, in this order. `steps` lists what comes behind them: the
 name of a step, or a map from its name to its settings. If the list names one of the three itself, it stands there, and
@@ -50,6 +64,7 @@ pub(crate) fn reference() -> Result<()> {
 fn text() -> String {
     let kinds = kinds(widest_role(), &Shared::default());
     let mut text = HEAD.to_owned();
+    text.push_str(RELOADING);
     section(&mut text, "The process", 2, &sawyer_agent::ProcessSettings::reference());
     #[cfg(feature = "server")]
     section(&mut text, "`store`", 2, &sawyer_store::StoreSettings::reference());

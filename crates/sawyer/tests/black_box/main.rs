@@ -9,6 +9,7 @@ mod delivery;
 mod harness;
 mod native;
 mod pods;
+mod reload;
 mod schema;
 mod trouble;
 mod urgent;

@@ -17,7 +17,7 @@ use crate::harness::{SOON, Sawyer, pause};
 /// Every line is a record of its own, as it was written.
 const AS_WRITTEN: &str = "pipelines: {main: {multiline: off, mask: off}}\n";
 
-const POD: &str = "shop_cart-6d5f4c7b9-x2x4z_8e4a5afb-0ab6-44a9-aff5-be71699ac8b8";
+pub(crate) const POD: &str = "shop_cart-6d5f4c7b9-x2x4z_8e4a5afb-0ab6-44a9-aff5-be71699ac8b8";
 
 /// Files in the kubelet's layout: rotated, compressed, with partial lines and both streams mixed.
 fn make_pods(pods: &Path) {
@@ -95,15 +95,15 @@ fn every_line_of_a_real_nodes_pods_is_found_once() {
 }
 
 /// Writes numbered lines and rotates as the kubelet does, until told to stop.
-struct Writer {
-    container: PathBuf,
-    stop: Arc<AtomicBool>,
-    count: Arc<AtomicU64>,
-    line: fn(u64) -> String,
+pub(crate) struct Writer {
+    pub(crate) container: PathBuf,
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) count: Arc<AtomicU64>,
+    pub(crate) line: fn(u64) -> String,
 }
 
 impl Writer {
-    fn run(&self) {
+    pub(crate) fn run(&self) {
         let live = self.container.join("0.log");
         let mut file = OpenOptions::new().create(true).append(true).open(&live).unwrap();
         let start = Instant::now();

@@ -342,3 +342,17 @@ fn tells_what_is_wrong_with_routes() {
     insta::assert_snapshot!(wrong(&format!("[{route}]"), "    outputs: [a, b]"), @"sawyer.yaml:6:5: pipelines.main.outputs: no route gives to the output `b`");
     insta::assert_snapshot!(wrong("[{route: {routes: [{when: x, outputs: c}]}}]", ""), @"sawyer.yaml:5:41: pipelines.main.steps[0].route.routes[0].outputs: the pipeline gives to no output `c`");
 }
+
+#[test]
+fn tells_of_two_metrics_with_one_name() {
+    let steps =
+        "[{metric: {name: a}}, {metric: {name: a}}, {metric: {name: a_total, kind: gauge, field: x}}]";
+    let wrong = steps_of(&format!("pipelines: {{a: {{steps: {steps}}}}}")).unwrap_err();
+    assert!(wrong.contains("names of counters end with `_total`"), "{wrong}");
+    let steps = "[{metric: {name: a}}, {metric: {name: a}}, {metric: {name: a, kind: gauge, field: x}}]";
+    let wrong = steps_of(&format!("pipelines: {{a: {{steps: {steps}}}}}")).unwrap_err();
+    assert!(
+        wrong.contains("steps[2].metric.name: another step makes the metric `a` in another way"),
+        "{wrong}"
+    );
+}

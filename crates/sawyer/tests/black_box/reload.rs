@@ -1,0 +1,223 @@
+//! The configuration changes while the process runs.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use crate::harness::{SOON, Sawyer, pause};
+use crate::pods::{POD, Writer};
+
+/// A number on `/metrics`.
+fn number(sawyer: &Sawyer, sample: &str) -> f64 {
+    let (_, text) = sawyer.request("GET", "/metrics", &[], b"");
+    let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')).unwrap_or("0");
+    line.parse().unwrap()
+}
+
+fn wait_for(sawyer: &mut Sawyer, sample: &str, wanted: f64) {
+    let deadline = Instant::now() + SOON;
+    while number(sawyer, sample) < wanted {
+        assert!(Instant::now() < deadline, "{sample} stays below {wanted}; the log:\n{}", sawyer.log());
+        pause();
+    }
+}
+
+const ACCEPTED: &str = "sawyer_config_reloads_total{result=\"accepted\"}";
+const REFUSED: &str = "sawyer_config_reloads_total{result=\"refused\"}";
+
+fn push(sawyer: &Sawyer, message: &str) {
+    let (status, answer) = sawyer.post("/api/v1/ingest", format!("{{\"message\":\"{message}\"}}").as_bytes());
+    assert_eq!(status, 200, "{answer}");
+}
+
+/// Gives a record whose message is this, once it is there.
+fn pushed(sawyer: &Sawyer, message: &str) -> serde_json::Value {
+    push(sawyer, message);
+    let mut found = sawyer.all(&format!("message: \"{message}\""));
+    assert_eq!(found.len(), 1, "{message}");
+    found.remove(0)
+}
+
+fn config(version: u32) -> String {
+    format!(
+        "inputs: {{containers: , push: }}\npipelines:\n  main:\n    steps:\n    - set: {{fields: {{version: {version}}}}}\n"
+    )
+}
+
+/// Pushes numbered records one after the other until told to stop; gives how many.
+fn push_all_the_time(address: std::net::SocketAddr, stop: &AtomicBool) -> u64 {
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let body = format!("{{\"message\":\"pushed\",\"n\":{n}}}\n");
+        let mut stream = TcpStream::connect(address).expect("the listener stays");
+        let head = "POST /api/v1/ingest HTTP/1.1\r\nhost: test\r\nconnection: close\r\n";
+        write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        assert!(answer.contains(" 200 "), "{n}: {answer}");
+        n += 1;
+    }
+    n
+}
+
+/// Follows the live tail; gives up at the line that has `last` in it.
+fn tail_until(address: std::net::SocketAddr, last: &str) -> u64 {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let query = "/api/v1/tail?query=message%3A%20*";
+    write!(stream, "GET {query} HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    let mut lines = 0;
+    for line in BufReader::new(stream).lines() {
+        lines += 1;
+        if line.expect("the tail stays").contains(last) {
+            return lines;
+        }
+    }
+    panic!("the tail ended after {lines} lines");
+}
+
+#[test]
+fn a_reload_under_load_loses_and_doubles_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let container = folder.path().join("host/var/log/pods").join(POD).join("app");
+    fs::create_dir_all(&container).unwrap();
+    let mut sawyer = Sawyer::up_with(folder.path(), &config(0));
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let line = |n| format!("{{\"number\":{n},\"msg\":\"some text\"}}");
+    let writer = Writer { container, stop: Arc::clone(&stop), count: Arc::clone(&count), line };
+    let writing = thread::spawn(move || writer.run());
+    let address = sawyer.address;
+    let pushing = thread::spawn({
+        let stop = Arc::clone(&stop);
+        move || push_all_the_time(address, &stop)
+    });
+    let tailing = thread::spawn(move || tail_until(address, "the last word"));
+    for version in 1..=4 {
+        let wanted = sawyer.count("number: *") + 3000;
+        let deadline = Instant::now() + SOON;
+        while sawyer.count("number: *") < wanted {
+            assert!(Instant::now() < deadline, "too slow:\n{}", sawyer.log());
+            pause();
+        }
+        fs::write(folder.path().join("sawyer.yaml"), config(version)).unwrap();
+        sawyer.signal("HUP");
+        wait_for(&mut sawyer, ACCEPTED, f64::from(version));
+    }
+    stop.store(true, Ordering::Relaxed);
+    writing.join().unwrap();
+    let pushes = pushing.join().unwrap();
+    let total = count.load(Ordering::Relaxed);
+    sawyer.wait_for_count("number: *", total);
+    let mut numbers: Vec<i64> =
+        sawyer.all("number: *").iter().map(|record| record["number"].as_i64().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..total as i64).collect::<Vec<_>>());
+    let mut pushed_numbers: Vec<i64> =
+        sawyer.all("message: pushed").iter().map(|record| record["n"].as_i64().unwrap()).collect();
+    pushed_numbers.sort_unstable();
+    assert_eq!(pushed_numbers, (0..pushes as i64).collect::<Vec<_>>());
+    for version in 0..4 {
+        assert!(sawyer.count(&format!("version: {version}")) > 0, "{version}");
+    }
+    assert_eq!(pushed(&sawyer, "the last word")["version"], 4);
+    assert!(tailing.join().unwrap() > 0);
+    let (_, status, log) = sawyer.stop();
+    assert!(status.success(), "{log}");
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_as_a_whole_with_its_reasons() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sawyer = Sawyer::up_with(folder.path(), &config(0));
+    let path = folder.path().join("sawyer.yaml");
+    let wrong = "pipelines:\n  main:\n    steps:\n    - set: {feilds: {version: 1}}\n    - drop: {when: 'level: '}\n\
+                 outputs: {stroe: }\nstore: {retention: 3d}\n";
+    fs::write(&path, wrong).unwrap();
+    wait_for(&mut sawyer, REFUSED, 1.0);
+    for reason in [
+        "sawyer.yaml:4:13: pipelines.main.steps[0].set.feilds: unknown key; did you mean `fields`?",
+        "pipelines.main.steps[1].drop.when: expected a value after `level:`",
+        "outputs.stroe: `type` is missing, and the name is not a type; did you mean `store`?",
+        "store: cannot change while Sawyer runs: restart it, or put back what was there",
+    ] {
+        sawyer.wait_for_log(reason);
+        let (status, text) = sawyer.request("GET", "/readyz", &[], b"");
+        assert_eq!(status, 200);
+        assert!(text.starts_with("ok\nconfiguration: refused at ") && text.contains(reason), "{text}");
+    }
+    assert!(number(&sawyer, "sawyer_config_refused_problems{}") >= 4.0);
+    let (_, status) = sawyer.get("/api/v1/status", &[]);
+    assert!(status["configuration"]["refused_problems"].as_i64() >= Some(4), "{status}");
+    assert_eq!(pushed(&sawyer, "old rules")["version"], 0, "the one before goes on");
+    // One that is good, and cannot be opened: its file would lie below a file.
+    let unopenable = format!("{}outputs: {{store: , file: {{path: {}/x}}}}\n", config(2), path.display());
+    fs::write(&path, unopenable).unwrap();
+    wait_for(&mut sawyer, REFUSED, 2.0);
+    sawyer.wait_for_log("open output `file`");
+    assert_eq!(pushed(&sawyer, "still old")["version"], 0);
+    fs::write(&path, config(0)).unwrap();
+    sawyer.wait_for_log("again the one that runs");
+    let deadline = Instant::now() + SOON;
+    while sawyer.request("GET", "/readyz", &[], b"").1 != "ok\n" {
+        assert!(Instant::now() < deadline);
+        pause();
+    }
+    sawyer.signal("HUP");
+    sawyer.wait_for_log("the configuration is as before");
+    fs::write(&path, config(3)).unwrap();
+    wait_for(&mut sawyer, ACCEPTED, 1.0);
+    assert_eq!(pushed(&sawyer, "new rules")["version"], 3);
+}
+
+/// Puts the files of a ConfigMap where the kubelet puts them: a link to a folder, exchanged in one move.
+fn mount(folder: &Path, version: &str, files: &[(&str, &str)]) {
+    let data = folder.join(format!("..{version}"));
+    fs::create_dir_all(&data).unwrap();
+    for (name, text) in files {
+        fs::write(data.join(name), text).unwrap();
+        let link = folder.join(name);
+        if fs::symlink_metadata(&link).is_err() {
+            symlink(Path::new("..data").join(name), link).unwrap();
+        }
+    }
+    symlink(format!("..{version}"), folder.join("..data_tmp")).unwrap();
+    fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+}
+
+#[test]
+fn a_config_map_an_include_and_a_secret_are_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let etc = folder.path().join("etc");
+    fs::create_dir(&etc).unwrap();
+    let main = "include: conf.d/*.yaml\ninputs: {push: }\n";
+    let pipeline = |version: u32| {
+        format!(
+            "pipelines: {{main: {{steps: [{{set: {{fields: {{version: {version}, team: '${{file:team}}'}}}}}}]}}}}\n"
+        )
+    };
+    mount(&etc, "v1", &[("sawyer.yaml", &format!("{main}{}", pipeline(1))), ("team", "shop")]);
+    let data = folder.path().join("data");
+    let config = etc.join("sawyer.yaml");
+    let args = ["--data", data.to_str().unwrap(), "--config", config.to_str().unwrap()];
+    let mut sawyer = Sawyer::start("server", &args);
+    let first = pushed(&sawyer, "first");
+    assert_eq!((&first["version"], &first["team"]), (&1.into(), &"shop".into()));
+    mount(&etc, "v2", &[("sawyer.yaml", &format!("{main}{}", pipeline(2))), ("team", "shop")]);
+    wait_for(&mut sawyer, ACCEPTED, 1.0);
+    assert_eq!(pushed(&sawyer, "second")["version"], 2);
+    mount(&etc, "v3", &[("sawyer.yaml", &format!("{main}{}", pipeline(2))), ("team", "cart")]);
+    wait_for(&mut sawyer, ACCEPTED, 2.0);
+    assert_eq!(pushed(&sawyer, "third")["team"], "cart");
+    fs::create_dir(etc.join("conf.d")).unwrap();
+    fs::write(etc.join("conf.d/out.yaml"), "outputs: {store: , file: {path: '/dev/null'}}\n").unwrap();
+    wait_for(&mut sawyer, ACCEPTED, 3.0);
+    pushed(&sawyer, "fourth");
+    wait_for(&mut sawyer, "sawyer_output_taken_records_total{output=\"file\"}", 1.0);
+    assert_eq!(sawyer.count("*"), 4);
+}
