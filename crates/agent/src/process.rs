@@ -12,9 +12,10 @@ use sawyer_pipeline::{Kinds, Stop, Stopper, TopologyPlan};
 use sawyer_telemetry::{Clock, Health, Metrics};
 use tokio::net::TcpListener;
 
-use crate::http;
+use crate::buffers::Shown;
 use crate::reload::{self, Configured};
 use crate::settings::ProcessSettings;
+use crate::{buffers, http};
 
 /// A configuration that is right as a whole.
 #[derive(Debug)]
@@ -92,10 +93,12 @@ pub async fn run(plan: ProcessPlan, parts: Parts, stop: Stop, started: impl FnOn
     let topology = plan.topology.open(&resources)?;
     // Clients keep asking while the topology drains; the listener ends when that is done, at once.
     let (unplug, unplugged) = Stopper::new();
-    let router = http::router(parts.health, parts.metrics).merge(parts.routes);
+    let shown = Shown::default();
+    let buffers = buffers::router(shown.clone());
+    let router = http::router(parts.health, parts.metrics).merge(buffers).merge(parts.routes);
     let serving = tokio::spawn(http::serve(parts.listener, router, unplugged));
     started();
-    let ran = reload::run(topology, plan.settings.drain, parts.configured, &resources, &stop).await;
+    let ran = reload::run(topology, plan.settings.drain, parts.configured, &resources, &shown, &stop).await;
     // Everything may have ended by itself (inputs that are read to their end); what was stored stays searchable.
     stop.stopped().await;
     unplug.stop();

@@ -21,6 +21,7 @@ use sawyer_telemetry::{Clock, Counter, Gauge, Health, Metrics};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::ProcessPlan;
+use crate::buffers::Shown;
 
 #[cfg(test)]
 mod tests;
@@ -96,10 +97,12 @@ pub(crate) async fn run(
     mut drain: Duration,
     configured: Configured,
     resources: &Resources,
+    shown: &Shown,
     stop: &Stop,
 ) -> Result<(), Error> {
     let mut reloader = Reloader::new(configured, resources);
     loop {
+        shown.set(topology.buffers());
         let (halt, halted) = Stopper::new();
         let mut running = std::pin::pin!(topology.run(halted, drain));
         let mut ended = None;
@@ -127,6 +130,8 @@ pub(crate) async fn run(
             // It was told of when it happened.
             let _ = running.await;
         }
+        // Whoever holds a buffer keeps others from opening it.
+        shown.set(Vec::new());
         resources.health.retain(|what| !is_of_topology(what));
         let opened = reloader.exchange(document, plan, resources, stop).await;
         (reloader.configured.exchanging)(false);

@@ -160,7 +160,23 @@ impl Buffer {
     /// # Errors
     /// `Retry` if files cannot be read.
     pub async fn dead_letters(&self) -> Result<Vec<EntryInfo>, Error> {
-        self.blocking(|engine| engine.list(Lane::Dead)).await
+        self.entries(Lane::Dead).await
+    }
+
+    /// The entries of a lane, oldest first, those that are being sent among them.
+    ///
+    /// # Errors
+    /// `Retry` if files cannot be read.
+    pub async fn entries(&self, lane: Lane) -> Result<Vec<EntryInfo>, Error> {
+        self.blocking(move |engine| engine.list(lane)).await
+    }
+
+    /// One entry with its payload.
+    ///
+    /// # Errors
+    /// `NotFound` if it is gone, `Corrupt` if it is damaged, `Retry` if it cannot be read.
+    pub async fn content(&self, lane: Lane, id: u64) -> Result<Content, Error> {
+        self.blocking(move |engine| engine.content(lane, id)).await
     }
 
     /// One dead letter with its payload.
@@ -168,7 +184,7 @@ impl Buffer {
     /// # Errors
     /// `NotFound` if it is gone, `Corrupt` if it is damaged, `Retry` if it cannot be read.
     pub async fn dead_letter(&self, id: u64) -> Result<Content, Error> {
-        self.blocking(move |engine| engine.content(Lane::Dead, id)).await
+        self.content(Lane::Dead, id).await
     }
 
     /// Puts dead letters into the normal lane again, each of which then is no dead letter any more.

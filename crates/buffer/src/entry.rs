@@ -39,7 +39,8 @@ pub enum Lane {
 }
 
 impl Lane {
-    pub(crate) const ALL: [Self; 3] = [Self::Urgent, Self::Normal, Self::Dead];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Urgent, Self::Normal, Self::Dead];
 
     /// Its name, also that of its folder.
     #[must_use]

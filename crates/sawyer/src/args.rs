@@ -68,6 +68,16 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: crate::client::contexts::Action,
     },
+    /// What waits for outputs: list it, look into it, empty it.
+    Buffer {
+        #[command(subcommand)]
+        action: crate::buffers::BufferAction,
+    },
+    /// What targets refused for good: list it, look into it, send it again, remove it.
+    DeadLetter {
+        #[command(subcommand)]
+        action: crate::buffers::LetterAction,
+    },
     /// Print the configuration reference.
     #[command(hide = true)]
     Reference,

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 mod alerts;
 pub(crate) mod contexts;
-mod http;
+pub(crate) mod http;
 mod logs;
 mod print;
 

@@ -3,6 +3,7 @@
 //! Owns: the command line. Does not own: anything that a role or an answer consists of.
 
 mod args;
+mod buffers;
 #[cfg(feature = "client")]
 mod client;
 #[cfg(feature = "server")]
@@ -27,6 +28,8 @@ fn main() -> ExitCode {
         Command::Agent { common } => roles::run(roles::Role::Agent, &common),
         Command::Check { role, config } => roles::check(role, &config),
         Command::Reference => roles::reference(),
+        Command::Buffer { action } => buffers::buffer(action),
+        Command::DeadLetter { action } => buffers::dead_letter(action),
         #[cfg(feature = "client")]
         Command::Query(query) => client::run(client::query(query)),
         #[cfg(feature = "client")]

@@ -127,6 +127,16 @@ fn named(what: &str, name: &str, error: Error) -> Error {
 }
 
 impl Topology {
+    /// The buffers by the names of their outputs, to look into.
+    #[must_use]
+    pub fn buffers(&self) -> Vec<(String, Buffer)> {
+        let buffer = |output: &Named<OpenOutput>| {
+            let (buffer, _) = output.plan.buffer.as_ref()?;
+            Some((output.name.clone(), buffer.clone()))
+        };
+        self.outputs.iter().filter_map(buffer).collect()
+    }
+
     /// Runs until `stop`, then drains for at most `drain`. A component that fails is reported and takes nothing
     /// else with it.
     ///

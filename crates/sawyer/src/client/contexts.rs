@@ -71,7 +71,7 @@ pub(crate) fn run(action: Action) -> Result<()> {
 }
 
 /// The address of the server to ask: what was typed goes before the environment, and that before what is kept.
-pub(super) fn resolve(server: Option<&str>, context: Option<&str>) -> Result<String> {
+pub(crate) fn resolve(server: Option<&str>, context: Option<&str>) -> Result<String> {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let server = server.map(str::to_owned).or_else(|| {
         let wanted = context.is_none();

@@ -17,7 +17,7 @@ const EVENT_BYTES_MAX: usize = 64 << 20;
 
 /// A server that can be asked.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     client: Client,
     base: Url,
 }
@@ -39,7 +39,7 @@ pub(super) struct Tail {
 }
 
 impl Server {
-    pub(super) fn new(address: &str) -> Result<Self> {
+    pub(crate) fn new(address: &str) -> Result<Self> {
         let text = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
         let mut base = Url::parse(&text).with_context(|| format!("server address `{address}`"))?;
         if !base.path().ends_with('/') {
@@ -52,14 +52,14 @@ impl Server {
     }
 
     /// The JSON answer of `/api/v1/<path>`.
-    pub(super) async fn get(&self, path: &str, params: &[(&str, &str)]) -> Result<Value> {
+    pub(crate) async fn get(&self, path: &str, params: &[(&str, &str)]) -> Result<Value> {
         let response = self.send(path, params, Some(ANSWER_WAIT)).await?;
         let body = response.bytes().await.context("read the answer")?;
         serde_json::from_slice(&body).context("read the answer; is this a Sawyer server?")
     }
 
     /// The JSON answer to a `POST` of `/api/v1/<path>`.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let request = self.client.post(self.url(path)?).header("content-type", "application/json").body(body);
         let response = self.answered(request.timeout(ANSWER_WAIT)).await?;

@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "tests are told by their names")]
 
 mod alerts;
+mod buffers;
 mod cli;
 mod cri;
 mod delivery;

@@ -1,0 +1,156 @@
+//! What it costs a server to take records by the native protocol, and by NDJSON over HTTP.
+//!
+//! `cargo run --release -p sawyer-bench --bin native -- SAWYER RECORDS.ndjson FOLDER`
+//!
+//! `SAWYER` is the binary to measure (a release build), `RECORDS.ndjson` has one record a line, and `FOLDER` is emptied. An
+//! agent reads the file and sends it to a server. Told is the processor time of each, until the last record is
+//! acknowledged and until the server is quiet (sealed and merged); beside it what the kernel alone needs for the file.
+
+#![allow(clippy::print_stdout, reason = "it is a program")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use sawyer_bench::Cost;
+
+/// Longest wait for everything to arrive.
+const WAIT_MAX: Duration = Duration::from_secs(1800);
+
+/// The server is quiet when it has used no more than this in one look.
+const QUIET: Duration = Duration::from_millis(20);
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(2);
+
+struct Process {
+    child: Child,
+    address: String,
+}
+
+impl Process {
+    fn start(sawyer: &Path, role: &str, folder: &Path, config: &str) -> Result<Self> {
+        let data = folder.join(role);
+        let path = folder.join(format!("{role}.yaml"));
+        fs::write(&path, config)?;
+        let mut child = Command::new(sawyer)
+            .args([role, "--listen", "127.0.0.1:0", "--config"])
+            .arg(&path)
+            .arg("--data")
+            .arg(&data)
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("start {}", sawyer.display()))?;
+        let stderr = child.stderr.take().context("its messages are read")?;
+        let mut lines = BufReader::new(stderr).lines();
+        while let Some(line) = lines.next() {
+            let line = line?;
+            if let Some((_, rest)) = line.split_once("\"address\":\"") {
+                let address = rest.split('"').next().unwrap_or_default().to_owned();
+                std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+                return Ok(Self { child, address });
+            }
+        }
+        bail!("{role} did not start")
+    }
+
+    fn get(&self, path: &str) -> Result<String> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// The sum of a metric.
+    fn number(&self, name: &str) -> Result<u64> {
+        let metrics = self.get("/metrics")?;
+        let lines = metrics.lines().filter(|line| line.starts_with(&format!("{name}_total")));
+        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64)
+    }
+
+    fn cost(&self) -> Result<Cost> {
+        Cost::of(self.child.id())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It is done either way.
+        drop((self.child.kill(), self.child.wait()));
+    }
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + WAIT_MAX;
+    while !holds()? {
+        if Instant::now() > deadline {
+            bail!("waited too long until {what}");
+        }
+        let (_keep, never) = std::sync::mpsc::channel::<()>();
+        let _ = never.recv_timeout(LOOK);
+    }
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let args: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let [sawyer, records, folder] = args.as_slice() else {
+        bail!("usage: native SAWYER RECORDS.ndjson FOLDER")
+    };
+    let (records, bytes) = (records.canonicalize()?, fs::metadata(records)?.len());
+    let count = BufReader::new(fs::File::open(&records)?).split(b'\n').count() as u64;
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder)?;
+    let server = Process::start(sawyer, "server", folder, "inputs: {sawyer: }\n")?;
+    let config = format!(
+        "inputs: {{records: {{type: files, include: [{}], on_host: false}}}}\n\
+         outputs: {{sawyer: {{endpoint: 'http://{}'}}}}\n",
+        records.display(),
+        server.address
+    );
+    let agent = Process::start(sawyer, "agent", folder, &config)?;
+    wait_until("all is acknowledged", || Ok(agent.number("sawyer_output_records")? >= count))?;
+    let (taken, sent) = (server.cost()?, agent.cost()?);
+    let mut before = taken.cpu;
+    wait_until("the server is quiet", || {
+        let now = server.cost()?.cpu;
+        let quiet = now.saturating_sub(before) <= QUIET;
+        before = now;
+        Ok(quiet)
+    })?;
+    let quiet = server.cost()?;
+    let file = read_alone(&records)?;
+    println!("{count} records, {} MB", bytes / 1_000_000);
+    let tell = |what: &str, cost: Cost| {
+        let (cpu, peak) = (cost.cpu.as_secs_f64(), cost.memory_peak_bytes / 1_000_000);
+        println!("{what:<44} {cpu:>8.2} CPU s {peak:>6} MB peak");
+    };
+    tell("agent: read, parse, buffer, send", sent);
+    tell("server: until everything is acknowledged", taken);
+    tell("server: until sealed and merged", quiet);
+    tell("yardstick: reading the file, checksummed", file);
+    Ok(())
+}
+
+/// What reading the file and looking at each byte costs in this run.
+fn read_alone(path: &Path) -> Result<Cost> {
+    let before = Cost::of(std::process::id())?;
+    let mut file = fs::File::open(path)?;
+    let (mut buffer, mut sum) = (vec![0; 1 << 20], 0_u64);
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        sum = buffer[..read].iter().fold(sum, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
+    }
+    std::hint::black_box(sum);
+    Ok(Cost::of(std::process::id())?.since(before))
+}
