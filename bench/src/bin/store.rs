@@ -72,6 +72,7 @@ fn main() -> Result<()> {
             temporary.path()
         }
     };
+    print_yardstick(args.seed)?;
     let mut server = Server::start(&args.binary, folder, &args.server)?;
     if !args.no_ingest {
         ingest(&args, &mut server)?;
@@ -85,6 +86,19 @@ fn main() -> Result<()> {
         }
     }
     server.stop()
+}
+
+/// How fast this machine is at present: reading the same lines with serde_json, in this process.
+fn print_yardstick(seed: u64) -> Result<()> {
+    const LINES: u64 = 50_000;
+    let (mut workload, mut lines) = (Workload::new(seed, LINES, 1_800_000_000_000_000_000), String::new());
+    while workload.write_line(&mut lines) {}
+    let before = Cost::of(std::process::id())?;
+    let read = lines.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count();
+    let cost = Cost::of(std::process::id())?.since(before);
+    let speed = cost.megabytes_per_cpu_second(lines.len() as u64);
+    say(&format!("{:<44} {speed:>9.0} MB/s", format!("yardstick: serde_json reads {read} lines")));
+    Ok(())
 }
 
 fn ingest(args: &Args, server: &mut Server) -> Result<()> {

@@ -181,22 +181,45 @@ const fn class(byte: u8) -> Class {
 
 /// Where the word ends that starts at this byte: rules WB5 to WB13b of Annex #29 for ASCII.
 fn ascii_word_end(text: &[u8], start: usize) -> usize {
-    use Class::{Digit, InBoth, InNumber, InWord, Joiner, Letter, Other};
-    let at = |place: usize| text.get(place).map_or(Other, |byte| class(*byte));
+    use Class::{Digit, InBoth, InNumber, InWord, Letter, Other};
+    let at = |place: usize| if place < text.len() { CLASSES[usize::from(text[place])] } else { Other };
+    if start >= text.len() || !IS_IN_WORDS[usize::from(text[start])] {
+        return (start + 1).min(text.len());
+    }
     let mut end = start + 1;
-    let mut last = at(start);
     loop {
-        let next = at(end);
-        let joined = match (last, next) {
-            (Letter | Digit | Joiner, Letter | Digit | Joiner) => 1,
-            (Letter, InWord | InBoth) if at(end + 1) == Letter => 2,
-            (Digit, InNumber | InBoth) if at(end + 1) == Digit => 2,
-            _ => return end.min(text.len()),
-        };
-        end += joined;
-        last = at(end - 1);
+        while end < text.len() && IS_IN_WORDS[usize::from(text[end])] {
+            end += 1;
+        }
+        match (at(end - 1), at(end)) {
+            (Letter, InWord | InBoth) if at(end + 1) == Letter => end += 2,
+            (Digit, InNumber | InBoth) if at(end + 1) == Digit => end += 2,
+            _ => return end,
+        }
     }
 }
+
+/// The class of each byte.
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Other; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = class(byte as u8);
+        byte += 1;
+    }
+    classes
+};
+
+/// Whether a byte is a letter, a digit or a joiner: no word ends between two of them.
+const IS_IN_WORDS: [bool; 256] = {
+    let mut are = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        are[byte] = matches!(CLASSES[byte], Class::Letter | Class::Digit | Class::Joiner);
+        byte += 1;
+    }
+    are
+};
 
 #[cfg(test)]
 mod tests {

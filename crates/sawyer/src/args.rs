@@ -50,6 +50,9 @@ pub(crate) enum Command {
         #[arg(long, short, default_value = "sawyer.yaml")]
         config: PathBuf,
     },
+    /// Look at, copy and check the folder in which records are kept.
+    #[cfg(feature = "server")]
+    Store(crate::stored::StoreArgs),
     /// Search, and print what was found.
     #[cfg(feature = "client")]
     Query(crate::client::QueryArgs),

@@ -9,6 +9,8 @@ mod client;
 #[cfg(feature = "server")]
 mod demo;
 mod roles;
+#[cfg(feature = "server")]
+mod stored;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
         Command::Gateway { common } => roles::run(roles::Role::Gateway, &common),
         Command::Agent { common } => roles::run(roles::Role::Agent, &common),
         Command::Check { role, config } => roles::check(role, &config),
+        #[cfg(feature = "server")]
+        Command::Store(args) => stored::run(&args),
         Command::Reference => roles::reference(),
         Command::Buffer { action } => buffers::buffer(action),
         Command::DeadLetter { action } => buffers::dead_letter(action),

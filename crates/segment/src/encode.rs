@@ -5,6 +5,7 @@
 //! Invariant: equal records in equal batches make equal bytes.
 
 mod block;
+mod copy;
 mod merge;
 mod sort;
 

@@ -45,6 +45,9 @@ pub(crate) enum SegmentError {
     Newer(&'static str, u8),
     #[error("{0}")]
     Invalid(&'static str),
+    /// The budget of the question is used up; never handed out.
+    #[error("the budget is used up")]
+    Exhausted,
     #[error(transparent)]
     Query(Error),
 }
@@ -107,7 +110,7 @@ impl From<SegmentError> for Error {
             SegmentError::Read { source, .. } if source.kind() == std::io::ErrorKind::UnexpectedEof => {
                 ErrorKind::Corrupt
             }
-            SegmentError::Read { .. } => ErrorKind::Retry,
+            SegmentError::Read { .. } | SegmentError::Exhausted => ErrorKind::Retry,
             SegmentError::Damaged { source: Damage::Unknown { .. }, .. } => ErrorKind::Invalid,
             SegmentError::Checksum { .. } | SegmentError::Damaged { .. } => ErrorKind::Corrupt,
             SegmentError::Newer(..) | SegmentError::Invalid(_) => ErrorKind::Invalid,

@@ -6,10 +6,12 @@
 //! Invariant: a token that was put in is always found. After Putze, Sanders, Singler, "Cache-, Hash- and
 //! Space-Efficient Bloom Filters" (2007), in the form that Parquet has.
 
+use std::hash::{BuildHasherDefault, Hasher};
+
 use hashbrown::HashSet;
 use sawyer_model::{Timestamp, ValueRef};
 use sawyer_query::field::PLAIN_BYTES_MAX;
-use sawyer_query::tokens::tokens;
+use sawyer_query::tokens::{Tokens, tokens};
 use sawyer_query::{FieldKind, index_tokens};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -36,9 +38,32 @@ const SALTS: [u32; 8] =
 /// The tokens of a block.
 #[derive(Debug, Default)]
 pub(crate) struct FilterBuilder {
-    hashes: HashSet<u64>,
+    hashes: HashSet<u64, BuildHasherDefault<AsIs>>,
+    /// Hashes that were put in lately, each at the place that its lowest bits say: most words come again soon.
+    recent: Vec<u64>,
     lower: String,
 }
+
+/// Takes numbers that are hashes already for their hashes.
+#[derive(Clone, Copy, Debug, Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// How many hashes are remembered as recent: 32 KiB.
+const RECENT: usize = 4096;
 
 impl FilterBuilder {
     /// Adds what the values of a column give. Numbers are left out: their least and greatest stand in the directory.
@@ -47,9 +72,15 @@ impl FilterBuilder {
         if name.starts_with(HIDDEN) {
             return;
         }
-        let Self { hashes, lower } = self;
+        let Self { hashes, recent, lower } = self;
+        recent.resize(RECENT, 0);
         let mut take = |token: &str| {
-            hashes.insert(hash_of(token));
+            let hash = hash_of(token);
+            let known = &mut recent[hash as usize % RECENT];
+            if *known != hash || hash == 0 {
+                *known = hash;
+                hashes.insert(hash);
+            }
         };
         let is_text = FieldKind::of(name) == FieldKind::Text;
         let mut last = None;
@@ -74,6 +105,7 @@ impl FilterBuilder {
 
     /// Appends the filter, and is empty again.
     pub(crate) fn finish(&mut self, bits_per_token: usize, out: &mut Vec<u8>) {
+        self.recent.clear();
         let buckets = (self.hashes.len() * bits_per_token).div_ceil(BUCKET_BYTES * 8).max(1);
         let mut words = vec![[0u32; 8]; buckets];
         for hash in self.hashes.drain() {
@@ -92,13 +124,19 @@ impl FilterBuilder {
 
 /// The tokens of a string, as `index_tokens` has them; quicker where the name says once what holds for all values.
 fn string_tokens(is_text: bool, text: &str, lower: &mut String, take: &mut dyn FnMut(&str)) {
-    if is_text || text.len() > PLAIN_BYTES_MAX {
-        tokens(text, take);
-    } else if text.is_ascii() {
+    let by_words = is_text || text.len() > PLAIN_BYTES_MAX;
+    if text.is_ascii() {
         lower.clear();
         lower.push_str(text);
         lower.make_ascii_lowercase();
-        take(lower);
+        if by_words {
+            // Case changes no word's ends.
+            Tokens::new(lower).for_each(take);
+        } else {
+            take(lower);
+        }
+    } else if by_words {
+        tokens(text, take);
     } else {
         index_tokens(PLAIN_NAME, ValueRef::Str(text), take);
     }

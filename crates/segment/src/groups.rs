@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::layout::ColumnEntry;
 use crate::scan::BlockColumns;
 use crate::segment::Segment;
+use crate::source::Data;
 use crate::text::Cell;
 
 /// The values of a field in rows of a block.
@@ -124,23 +125,7 @@ impl Groups {
         for kind in (0..kind::COUNT).filter(|kind| !cells[usize::from(*kind)].is_empty()) {
             let cells = &cells[usize::from(kind)];
             if kind == kind::STR {
-                let mut by_code: HashMap<usize, u32> = HashMap::new();
-                let mut by_text: HashMap<Box<str>, u32> = HashMap::new();
-                column.values.for_each_str(&column.head, cells, data, &mut |code, text, cell| {
-                    let known = match code {
-                        Some(code) => by_code.get(&code),
-                        None => by_text.get(text),
-                    };
-                    let value = known.copied().unwrap_or_else(|| {
-                        let value = self.add(Value::from(text));
-                        match code {
-                            Some(code) => by_code.insert(code, value),
-                            None => by_text.insert(text.into(), value),
-                        };
-                        value
-                    });
-                    self.rows.push((cell.row, value));
-                })?;
+                self.add_strings(column, cells, data)?;
             } else {
                 let mut cursor = Cursor::default();
                 let mut known = Known::default();
@@ -158,6 +143,36 @@ impl Groups {
             cells.iter().for_each(|cell| self.missing.remove(cell.row as usize));
         }
         Ok(())
+    }
+
+    fn add_strings(&mut self, column: &Column, cells: &[Cell], data: Data<'_>) -> Result<()> {
+        let texts = column.values.strs();
+        if let Some(codes) = texts.codes(&column.head, cells) {
+            let mut by_code: Vec<Option<u32>> = vec![None; texts.entry_count()];
+            self.rows.reserve(cells.len());
+            for (cell, code) in cells.iter().zip(codes) {
+                let known = usize::try_from(code).ok().and_then(|code| by_code.get(code).copied());
+                let value = match known {
+                    Some(Some(value)) => value,
+                    _ => {
+                        let value = self.add(Value::from(texts.entry(code, data)?));
+                        by_code[code as usize] = Some(value);
+                        value
+                    }
+                };
+                self.rows.push((cell.row, value));
+            }
+            return Ok(());
+        }
+        let mut by_text: HashMap<Box<str>, u32> = HashMap::new();
+        texts.for_each(&column.head, cells, data, &mut |text, cell| {
+            let value = by_text.get(text).copied().unwrap_or_else(|| {
+                let value = self.add(Value::from(text));
+                by_text.insert(text.into(), value);
+                value
+            });
+            self.rows.push((cell.row, value));
+        })
     }
 
     /// Adds values that are made of whole records.

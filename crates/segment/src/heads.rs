@@ -10,6 +10,7 @@ use crate::bytes::{Put, Reader};
 use crate::error::{Damage, Decoded};
 use crate::ints;
 use crate::ints::Ints;
+use crate::layout::part;
 
 /// Sources, each with the rows in a row that are of it.
 const SOURCES_RUNS: u8 = 0;
@@ -33,7 +34,7 @@ pub(crate) struct HeadsBuilder {
     /// Stream, and how many rows in a row are of it.
     runs: Vec<(u32, u32)>,
     timestamps: Vec<i64>,
-    delays: Vec<i64>,
+    arrivals: Vec<i64>,
     sources: Vec<i64>,
     ranges: Vec<SeqRange>,
 }
@@ -54,7 +55,7 @@ impl HeadsBuilder {
         }
         let timestamp = head.timestamp.nanos();
         self.timestamps.push(timestamp);
-        self.delays.push(head.observed.nanos().wrapping_sub(timestamp));
+        self.arrivals.push(head.observed.nanos());
         self.sources.push(i64::from(source));
         self.ranges.push(head.range);
     }
@@ -72,41 +73,38 @@ impl HeadsBuilder {
     pub(crate) fn clear(&mut self) {
         self.runs.clear();
         self.timestamps.clear();
-        self.delays.clear();
+        self.arrivals.clear();
         self.sources.clear();
         self.ranges.clear();
     }
 
     pub(crate) fn put_streams(&self, out: &mut Vec<u8>) {
-        out.put_varint(self.runs.len() as u64);
-        let mut last = 0;
-        for (stream, rows) in &self.runs {
-            out.put_varint(u64::from(stream - last));
-            out.put_varint(u64::from(*rows));
-            last = *stream;
-        }
+        put_stream_runs(out, &self.runs);
     }
 
     pub(crate) fn put_timestamps(&self, out: &mut Vec<u8>) {
         ints::encode(out, &self.timestamps);
     }
 
-    pub(crate) fn put_observed(&self, out: &mut Vec<u8>) {
-        ints::encode(out, &self.delays);
+    /// Writes the times of arrival: as they are where that is shorter (what came in one request came at one time), else
+    /// as differences from the timestamps. Says which part they are.
+    pub(crate) fn put_observed(&self, out: &mut Vec<u8>) -> u8 {
+        let start = out.len();
+        ints::encode(out, &self.arrivals);
+        let plain_len = out.len() - start;
+        let pairs = self.arrivals.iter().zip(&self.timestamps);
+        let delays: Vec<i64> = pairs.map(|(arrival, timestamp)| arrival.wrapping_sub(*timestamp)).collect();
+        ints::encode(out, &delays);
+        if plain_len < out.len() - start - plain_len {
+            out.truncate(start + plain_len);
+            return part::ARRIVALS;
+        }
+        out.drain(start..start + plain_len);
+        part::OBSERVED
     }
 
     pub(crate) fn put_sources(&self, out: &mut Vec<u8>) {
-        let runs = self.sources.chunk_by(|a, b| a == b);
-        if runs.clone().count() * ROWS_PER_RUN_MIN > self.sources.len() + ROWS_PER_RUN_MIN {
-            out.put_u8(SOURCES_EACH);
-            return ints::encode(out, &self.sources);
-        }
-        out.put_u8(SOURCES_RUNS);
-        out.put_varint(runs.clone().count() as u64);
-        for run in runs {
-            out.put_varint(run[0] as u64);
-            out.put_varint(run.len() as u64);
-        }
+        put_source_numbers(out, &self.sources);
     }
 
     pub(crate) fn put_ranges(&self, out: &mut Vec<u8>) {
@@ -135,6 +133,32 @@ impl HeadsBuilder {
             out.put_varint(start);
             last = row;
         }
+    }
+}
+
+/// Writes streams, ascending, each with how many rows are of it.
+pub(crate) fn put_stream_runs(out: &mut Vec<u8>, runs: &[(u32, u32)]) {
+    out.put_varint(runs.len() as u64);
+    let mut last = 0;
+    for (stream, rows) in runs {
+        out.put_varint(u64::from(stream - last));
+        out.put_varint(u64::from(*rows));
+        last = *stream;
+    }
+}
+
+/// Writes the numbers of the sources of all rows.
+pub(crate) fn put_source_numbers(out: &mut Vec<u8>, sources: &[i64]) {
+    let runs = sources.chunk_by(|a, b| a == b);
+    if runs.clone().count() * ROWS_PER_RUN_MIN > sources.len() + ROWS_PER_RUN_MIN {
+        out.put_u8(SOURCES_EACH);
+        return ints::encode(out, sources);
+    }
+    out.put_u8(SOURCES_RUNS);
+    out.put_varint(runs.clone().count() as u64);
+    for run in runs {
+        out.put_varint(run[0] as u64);
+        out.put_varint(run.len() as u64);
     }
 }
 
@@ -176,11 +200,24 @@ pub(crate) fn parse_timestamps(bytes: &[u8], rows: usize) -> Decoded<Vec<Timesta
     Ok(parse_ints(bytes, rows)?.into_iter().map(Timestamp::from_nanos).collect())
 }
 
+/// For each of these ascending times how many of the rows come before it, if the rows ascend in time.
+pub(crate) fn rows_below(bytes: &[u8], rows: usize, times: &[i64]) -> Decoded<Vec<usize>> {
+    let mut reader = Reader::new(bytes);
+    let ints = Ints::parse(&mut reader, rows)?;
+    reader.end()?;
+    Ok(ints.below(bytes, times))
+}
+
 /// Reads the times of arrival of rows with these timestamps.
 pub(crate) fn parse_observed(bytes: &[u8], timestamps: &[Timestamp]) -> Decoded<Vec<Timestamp>> {
     let delays = parse_ints(bytes, timestamps.len())?;
     let observed = |(time, delay): (&Timestamp, i64)| Timestamp::from_nanos(time.nanos().wrapping_add(delay));
     Ok(timestamps.iter().zip(delays).map(observed).collect())
+}
+
+/// Reads the times of arrival of `rows` rows that stand by themselves.
+pub(crate) fn parse_arrivals(bytes: &[u8], rows: usize) -> Decoded<Vec<Timestamp>> {
+    parse_timestamps(bytes, rows)
 }
 
 /// Reads the numbers of the sources of `rows` rows.

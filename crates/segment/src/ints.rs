@@ -153,6 +153,39 @@ impl Ints {
         }
     }
 
+    /// For each of `wanted`, which ascend, how many numbers are less; the numbers have to ascend too. Frames are decoded
+    /// only where one of `wanted` lies within.
+    pub(crate) fn below(&self, bytes: &[u8], wanted: &[i64]) -> Vec<usize> {
+        let mut cursor = IntsCursor::default();
+        let mut first = |frame: usize| self.get(bytes, frame * FRAME_ROWS, &mut cursor);
+        let firsts: Vec<i64> = (0..self.frames.len())
+            .map(|frame| self.first_of(frame).unwrap_or_else(|| first(frame)))
+            .collect();
+        let mut decoded: (Option<usize>, Vec<i64>) = (None, Vec::new());
+        let mut below = Vec::with_capacity(wanted.len());
+        for limit in wanted {
+            // Numbers that are less lie in frames that begin with such a one.
+            let frame = firsts.partition_point(|first| first < limit);
+            let Some(frame) = frame.checked_sub(1) else {
+                below.push(0);
+                continue;
+            };
+            if decoded.0 != Some(frame) {
+                decoded.1.clear();
+                self.decode_frame(bytes, frame, &mut decoded.1);
+                decoded.0 = Some(frame);
+            }
+            below.push(frame * FRAME_ROWS + decoded.1.partition_point(|number| number < limit));
+        }
+        below
+    }
+
+    /// The first number of a frame, where it can be told without decoding.
+    fn first_of(&self, frame: usize) -> Option<i64> {
+        let Frame { mode, first, .. } = self.frames[frame];
+        (mode != PACKED).then(|| first.wrapping_mul(self.scale))
+    }
+
     fn decode_frame(&self, bytes: &[u8], number: usize, out: &mut Vec<i64>) {
         let count = FRAME_ROWS.min(self.count - number * FRAME_ROWS);
         let Frame { mode, width, first, least, ref packed } = self.frames[number];
@@ -219,6 +252,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn those_below_are_counted(
+            steps in prop::collection::vec(prop_oneof![Just(0i64), 0i64..1000, 0i64..1_000_000_000], 1..4000),
+            wanted in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+        ) {
+            let mut at = -5_000_000;
+            let values: Vec<i64> = steps.iter().map(|step| { at += step; at }).collect();
+            let mut wanted: Vec<i64> = wanted.iter().map(|index| values[index.index(values.len())]).collect();
+            wanted.extend([i64::MIN, values[0], at, at + 1, i64::MAX]);
+            wanted.sort_unstable();
+            let mut bytes = Vec::new();
+            encode(&mut bytes, &values);
+            let ints = Ints::parse(&mut Reader::new(&bytes), values.len()).unwrap();
+            let expected: Vec<usize> = wanted.iter().map(|limit| values.partition_point(|value| value < limit)).collect();
+            prop_assert_eq!(ints.below(&bytes, &wanted), expected);
+        }
+
         #[test]
         fn any_integers_read_back(values in prop::collection::vec(any::<i64>(), 0..3000)) {
             round_trip(&values);

@@ -75,9 +75,15 @@ impl Segment {
             return Ok(Rows::none(info.rows));
         }
         stats.rows_scanned += info.rows as u64;
-        let mut scan = Scan { columns: BlockColumns::new(self, block), times: HashMap::new() };
+        let mut scan = Scan { columns: BlockColumns::new(self, block), times: HashMap::new(), budget };
         let alive = scan.within(selection.start, selection.end)?;
-        scan.select(&selection.predicate, &alive)
+        match scan.select(&selection.predicate, &alive) {
+            Err(SegmentError::Exhausted) => {
+                stats.partial = true;
+                Ok(Rows::none(info.rows))
+            }
+            selected => selected,
+        }
     }
 }
 
@@ -86,6 +92,8 @@ struct Scan<'a> {
     columns: BlockColumns<'a>,
     /// By name.
     times: HashMap<&'static str, Rc<[Timestamp]>>,
+    /// Asked before each part of the predicate, because a predicate may have thousands.
+    budget: &'a Budget,
 }
 
 impl Scan<'_> {
@@ -122,6 +130,9 @@ impl Scan<'_> {
     fn select(&mut self, predicate: &Predicate, alive: &Rows) -> Result<Rows> {
         if alive.is_empty() {
             return Ok(Rows::none(self.rows()));
+        }
+        if !self.budget.take(0).map_err(SegmentError::Query)? {
+            return Err(SegmentError::Exhausted);
         }
         match predicate {
             Predicate::All => Ok(alive.clone()),

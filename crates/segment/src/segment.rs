@@ -28,6 +28,8 @@ use crate::source::{Bytes, ReadAt};
 pub struct Segment {
     pub(crate) bytes: Bytes,
     pub(crate) footer: Footer,
+    /// The version that it was written in.
+    pub(crate) version: u8,
     summary: Summary,
     directories: Box<[OnceLock<Directory>]>,
     pub(crate) stream_tokens: OnceLock<StreamTokens>,
@@ -68,7 +70,7 @@ impl Segment {
     fn open_with(bytes: Bytes) -> Result<Self> {
         let len = bytes.source.len();
         let header = bytes.read(0, HEADER_BYTES as u64, Place::of("header"))?;
-        check_magic(&header)?;
+        let version = check_magic(&header)?;
         let tail_start = len.saturating_sub(TAIL_BYTES as u64);
         let tail = bytes.read(tail_start, TAIL_BYTES as u64, Place::of("tail"))?;
         let place = Place::of("tail").at(tail_start);
@@ -77,7 +79,8 @@ impl Segment {
         let footer = Footer::decode(&bytes.read_checked(stored, place)?, stored.offset);
         let footer = footer.map_err(place.at(stored.offset).damaged())?;
         let directories = footer.blocks.iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { bytes, summary: footer.summary(len), footer, directories, stream_tokens: OnceLock::new() })
+        let summary = footer.summary(len);
+        Ok(Self { bytes, summary, footer, version, directories, stream_tokens: OnceLock::new() })
     }
 
     /// What is known of it as a whole.
@@ -139,6 +142,20 @@ impl Segment {
     /// As [`Segment::fields`].
     pub fn timestamps(&self, block: usize) -> Result<Vec<Timestamp>, Error> {
         Ok(self.read_timestamps(block)?)
+    }
+
+    /// How many rows of a block lie between which neighbouring edges, without looking at every row; says whether that
+    /// can be told. The first edge comes no later than any row, and the last one after all.
+    ///
+    /// # Errors
+    /// As [`Segment::fields`].
+    pub fn bucket_counts(
+        &self,
+        block: usize,
+        edges: &[Timestamp],
+        count: &mut dyn FnMut(usize, u64),
+    ) -> Result<bool, Error> {
+        Ok(self.count_between(block, edges, count)?)
     }
 
     /// The times of arrival of the rows of a block.
@@ -221,13 +238,13 @@ impl Segment {
     }
 }
 
-fn check_magic(header: &[u8]) -> Result<()> {
+fn check_magic(header: &[u8]) -> Result<u8> {
     let damaged = Place::of("header").damaged();
     if header[..MAGIC.len()] != *MAGIC {
         return Err(damaged(crate::error::Damage::expected("a segment")));
     }
     match header[MAGIC.len()] {
-        1..=VERSION => Ok(()),
+        version @ 1..=VERSION => Ok(version),
         newer if newer > VERSION => Err(SegmentError::Newer("segment", newer)),
         _ => Err(damaged(crate::error::Damage::expected("a version"))),
     }

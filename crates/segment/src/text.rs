@@ -163,6 +163,20 @@ impl Text {
         }
     }
 
+    /// Compares the checksums of what lies in the data of the column.
+    pub(crate) fn check(&self, data: Data<'_>) -> Result<()> {
+        match &self.kind {
+            Kind::Constant(_) | Kind::Dictionary { .. } => Ok(()),
+            Kind::Frames(frames) => frames
+                .iter()
+                .try_for_each(|frame| data.frame(frame.offset, frame.len, frame.checksum).map(drop)),
+            Kind::Fixed { checksums, .. } => {
+                (0..checksums.len()).try_for_each(|number| self.fixed_frame(number, data).map(drop))
+            }
+            Kind::Made(made) => made.check(data),
+        }
+    }
+
     /// The text at this place. `head` holds the bytes it was parsed from.
     pub(crate) fn get<'a>(
         &'a self,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use sawyer_model::{
-    Batch, NameId, RecordHead, RecordRef, SeqRange, SourceId, Stream, Timestamp, Value, ValueRef,
+    Batch, NameId, RecordHead, RecordId, RecordRef, SeqRange, SourceId, Stream, Timestamp, Value, ValueRef,
 };
 use sawyer_segment::{
     BatchCompression, EncodeSettings, Rows, Segment, decode_batch, encode, encode_batch,
@@ -39,6 +39,72 @@ fn all_of(segment: &Segment) -> Vec<Batch> {
 
 fn small_blocks(rows: usize) -> EncodeSettings {
     EncodeSettings { block_rows_max: rows, ..EncodeSettings::default() }
+}
+
+/// The records of a segment, in the order in which they lie there.
+fn in_order(segment: &Segment) -> Vec<String> {
+    let blocks = (0..segment.blocks().len()).map(|block| segment.decode_block(block).unwrap());
+    blocks
+        .flat_map(|batch| batch.iter().map(|record| exact(&record.to_record())).collect::<Vec<_>>())
+        .collect()
+}
+
+fn merged(segments: &[Segment], settings: &EncodeSettings) -> Vec<u8> {
+    enum Failed {}
+    impl From<sawyer_model::Error> for Failed {
+        fn from(error: sawyer_model::Error) -> Self {
+            panic!("{error:?}")
+        }
+    }
+    impl From<sawyer_segment::Unreadable> for Failed {
+        fn from(unreadable: sawyer_segment::Unreadable) -> Self {
+            panic!("{unreadable:?}")
+        }
+    }
+    let inputs: Vec<&Segment> = segments.iter().collect();
+    let mut bytes = Vec::new();
+    let summary = sawyer_segment::merge::<Failed>(&inputs, settings, &mut |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    });
+    assert_eq!(summary.unwrap_or_else(|failed| match failed {}).bytes, bytes.len() as u64);
+    bytes
+}
+
+proptest! {
+    #![proptest_config(generate::cases(30))]
+
+    #[test]
+    fn merging_is_encoding_all_at_once(
+        records in records(1..400),
+        parts in 1usize..9,
+        by_time: bool,
+        block_rows in 1usize..60,
+    ) {
+        let mut records = records;
+        if by_time {
+            // Then whole blocks are copied.
+            records.iter_mut().for_each(|record| record.stream = Arc::clone(&records_stream()));
+            records.sort_by_key(|record| record.timestamp);
+        }
+        let settings = EncodeSettings { block_rows_max: block_rows, ..EncodeSettings::default() };
+        let parts: Vec<Batch> = batches(&records, records.len().div_ceil(parts));
+        let inputs: Vec<Segment> = parts.iter().map(|part| open(encode(&[part], &settings).unwrap().bytes)).collect();
+        let merged = open(merged(&inputs, &settings));
+        merged.verify().unwrap();
+        let all: Vec<&Batch> = parts.iter().collect();
+        prop_assert_eq!(in_order(&merged), in_order(&open(encode(&all, &settings).unwrap().bytes)));
+        for record in records.iter().step_by(7) {
+            let id = RecordId { source: record.source, start: record.range.start };
+            let (block, row) = merged.find(id).unwrap().expect("every record is found");
+            let found = merged.record(block, row).unwrap();
+            prop_assert_eq!((found.source, found.range.start), (id.source, id.start));
+        }
+    }
+}
+
+fn records_stream() -> Arc<Stream> {
+    Arc::new(Stream::new([("source", Value::from("api"))]))
 }
 
 proptest! {

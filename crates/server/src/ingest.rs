@@ -1,13 +1,14 @@
 //! `/ingest`: records that applications push, as NDJSON.
 
+use std::fmt::Write;
 use std::io::Read;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
 use flate2::read::MultiGzDecoder;
 use sawyer_codec::ndjson_in::{NdjsonHead, NdjsonReader, Sender};
 use sawyer_input::PushHub;
@@ -15,7 +16,7 @@ use sawyer_model::{
     Batch, Error, ErrorKind, Outcome, SeqRange, SourceId, Stream, Timestamp, Value as ModelValue, names,
 };
 use sawyer_telemetry::Clock;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::error::ApiError;
 use crate::random;
@@ -37,26 +38,29 @@ pub(crate) async fn ingest(
     State(receiver): State<Receiver>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let body = decompress(&headers, body.map_err(|error| unread(&error))?)?;
-    let Taken { batch, items, accepted } = take(&body, source(&headers, &body)?, receiver.clock.now());
+    let Taken { batch, items, accepted, rejected } =
+        take(&body, source(&headers, &body)?, receiver.clock.now());
     if accepted > 0 && receiver.hub.push(batch).await? == Outcome::Undelivered {
         let error = Error::new(ErrorKind::Retry, "the records could not be made durable; send them again");
         return Err(error.into());
     }
-    let rejected = items.len() - accepted;
-    Ok(Json(json!({"accepted": accepted, "rejected": rejected, "items": items})))
+    let answer = format!(r#"{{"accepted":{accepted},"rejected":{rejected},"items":[{items}]}}"#);
+    Ok(([(header::CONTENT_TYPE, "application/json")], answer))
 }
 
 /// What came of a body.
 struct Taken {
     batch: Batch,
-    items: Vec<Value>,
+    /// One for each line, as JSON, with commas between.
+    items: String,
     accepted: usize,
+    rejected: usize,
 }
 
 fn take(body: &[u8], source: SourceId, observed: Timestamp) -> Taken {
-    let mut taken = Taken { batch: Batch::new(), items: Vec::new(), accepted: 0 };
+    let mut taken = Taken { batch: Batch::new(), items: String::new(), accepted: 0, rejected: 0 };
     let stream = taken.batch.add_stream(&Arc::new(Stream::new([(names::SOURCE, ModelValue::from("api"))])));
     let mut reader = NdjsonReader::default();
     for (at, line) in body.split(|byte| *byte == b'\n').enumerate() {
@@ -66,14 +70,21 @@ fn take(body: &[u8], source: SourceId, observed: Timestamp) -> Taken {
         let at = at as u64;
         let range = SeqRange::new(at, at + 1);
         let head = NdjsonHead { source, range, observed, stream, sender: Sender::Client };
-        let item = match reader.read(line, &head, &mut taken.batch) {
+        if !taken.items.is_empty() {
+            taken.items.push(',');
+        }
+        // Writing to a string cannot fail.
+        let _ = match reader.read(line, &head, &mut taken.batch) {
             Ok(()) => {
                 taken.accepted += 1;
-                json!({"line": at + 1, "status": "stored"})
+                write!(taken.items, r#"{{"line":{},"status":"stored"}}"#, at + 1)
             }
-            Err(error) => json!({"line": at + 1, "status": "rejected", "error": error.to_string()}),
+            Err(error) => {
+                taken.rejected += 1;
+                let item = json!({"line": at + 1, "status": "rejected", "error": error.to_string()});
+                write!(taken.items, "{item}")
+            }
         };
-        taken.items.push(item);
     }
     taken
 }

@@ -26,12 +26,14 @@
 //! | `segments/<number>.seg` | segments |
 //! | `quarantine/` | damaged files, each with a note |
 
+mod backup;
 mod catalogue;
 mod commit;
 mod compact;
 mod counters;
 mod engine;
 mod error;
+mod inspect;
 mod keeper;
 mod memory;
 mod merge;
@@ -51,6 +53,8 @@ mod wal;
 
 use std::time::Duration;
 
+pub use backup::{BackupReport, backup};
+pub use inspect::{Findings, Inspection, SegmentInfo};
 pub use problems::Problem;
 pub use settings::{StorePlan, StoreSettings};
 pub use stats::StoreStats;

@@ -1,5 +1,7 @@
 //! The store through its public interface, on the simulated and on a real disk.
 
+#[path = "store/backup.rs"]
+mod backup;
 #[path = "store/common.rs"]
 mod common;
 #[path = "store/faults.rs"]

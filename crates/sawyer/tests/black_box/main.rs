@@ -12,5 +12,6 @@ mod native;
 mod pods;
 mod reload;
 mod schema;
+mod stored;
 mod trouble;
 mod urgent;

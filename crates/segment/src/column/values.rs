@@ -127,6 +127,14 @@ impl Values {
         Ok(values)
     }
 
+    /// Compares the checksums of everything that lies in the data of the column.
+    pub(crate) fn check(&self, data: Data<'_>) -> Result<()> {
+        for texts in [&self.strs, &self.jsons].into_iter().flatten() {
+            texts.check(data)?;
+        }
+        self.lists.as_ref().map_or(Ok(()), |lists| lists.elements.check(data))
+    }
+
     /// How its strings are made of other fields, if they are.
     pub(crate) fn made(&self) -> Option<&MadeText> {
         self.strs.as_ref().and_then(Text::made)
@@ -206,15 +214,9 @@ impl Values {
         self.strs.as_ref().expect("there are cells of this type").select(head, cells, data, test, out)
     }
 
-    /// Calls with each string, with the number of its entry where it has one.
-    pub(crate) fn for_each_str(
-        &self,
-        head: &[u8],
-        cells: &[Cell],
-        data: Data<'_>,
-        call: &mut dyn FnMut(Option<usize>, &str, Cell),
-    ) -> Result<()> {
-        self.strs.as_ref().expect("there are cells of this type").for_each(head, cells, data, call)
+    /// The strings.
+    pub(crate) fn strs(&self) -> &Text {
+        self.strs.as_ref().expect("there are cells of this type")
     }
 
     /// Calls with each value of one type. The places of `cells` are those among the values of this type.

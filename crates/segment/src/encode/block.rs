@@ -99,7 +99,9 @@ impl BlockBuilder {
         };
         part(part::STREAMS, &mut |out| self.heads.put_streams(out));
         part(part::TIMESTAMPS, &mut |out| self.heads.put_timestamps(out));
-        part(part::OBSERVED, &mut |out| self.heads.put_observed(out));
+        let mut arrivals = Vec::new();
+        let kind = self.heads.put_observed(&mut arrivals);
+        part(kind, &mut |out| out.extend_from_slice(&arrivals));
         part(part::SOURCES, &mut |out| self.heads.put_sources(out));
         part(part::RANGES, &mut |out| self.heads.put_ranges(out));
         if filter_bits_per_token > 0 {

@@ -2,7 +2,7 @@
 //!
 //! Owns: [`merge`]: going through the inputs side by side, one block of each in memory.
 //! Does not own: which segments are merged (`store`).
-//! Invariant: the segment is the one that [`super::encode`] makes of all records of the inputs.
+//! Invariant: the segment has all records of the inputs, in the order in which [`super::encode`] puts them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,9 +11,11 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use sawyer_model::{Batch, Error, ErrorKind, SourceId, Stream, Timestamp};
 
+use super::copy::{Copied, Numbers};
 use super::sort::ordered;
 use super::{EncodeSettings, RowPlace, Sink, Writer, count_32};
-use crate::layout::Summary;
+use crate::error::SegmentError;
+use crate::layout::{Summary, VERSION};
 use crate::segment::Segment;
 
 /// An input of a merge that cannot be read.
@@ -38,38 +40,109 @@ pub fn merge<E: From<Error> + From<Unreadable>>(
     let rows: u64 = inputs.iter().map(|input| input.rows()).sum();
     count_32(usize::try_from(rows).unwrap_or(usize::MAX)).map_err(Error::from)?;
     let shared = Shared::of(inputs);
-    let mut writer = Writer::new(settings, sink);
-    let mut cursors = Vec::with_capacity(inputs.len());
-    let mut heap = BinaryHeap::with_capacity(inputs.len());
-    for (slot, segment) in inputs.iter().enumerate() {
-        let mut cursor = Cursor { slot, segment, block: 0, batch: Batch::new(), row: 0, streams: Vec::new() };
-        if cursor.load(&shared)? {
-            heap.push(Reverse(cursor.key(&shared)?));
-        }
-        cursors.push(cursor);
+    let mut merge = Merge {
+        writer: Writer::new(settings, sink),
+        cursors: inputs.iter().enumerate().map(|(slot, segment)| Cursor::new(slot, segment)).collect(),
+        heap: BinaryHeap::with_capacity(inputs.len()),
+        shared: &shared,
+    };
+    for slot in 0..inputs.len() {
+        merge.wait_for_block(slot)?;
     }
-    while let Some(Reverse(first)) = heap.pop() {
-        let cursor = &mut cursors[first.slot];
-        let mut key = first;
+    merge.run()?;
+    merge.writer.finish(shared.streams.clone(), shared.sources.clone())
+}
+
+/// A merge under way.
+struct Merge<'a, 'w, E> {
+    writer: Writer<'w, E>,
+    cursors: Vec<Cursor<'a>>,
+    /// For each input that is not at its end, the next row, or what comes no later than the next block.
+    heap: BinaryHeap<Reverse<Key>>,
+    shared: &'a Shared,
+}
+
+impl<E: From<Error> + From<Unreadable>> Merge<'_, '_, E> {
+    fn run(&mut self) -> Result<(), E> {
+        while let Some(Reverse(first)) = self.heap.pop() {
+            let cursor = &mut self.cursors[first.slot];
+            if !cursor.is_loaded() {
+                if self.copy_block(first.slot)? {
+                    self.wait_for_block(first.slot)?;
+                } else {
+                    let cursor = &mut self.cursors[first.slot];
+                    cursor.load(self.shared)?;
+                    self.heap.push(Reverse(cursor.key(self.shared)?));
+                }
+            } else if self.take_rows(first)? {
+                self.writer.forget_slot(first.slot);
+                self.wait_for_block(first.slot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes rows of one input as long as they come first; says whether its block is used up.
+    fn take_rows(&mut self, mut key: Key) -> Result<bool, E> {
+        let cursor = &mut self.cursors[key.slot];
         loop {
             let place = RowPlace { slot: key.slot, stream: key.stream, source: key.source };
-            writer.push(place, &cursor.batch, cursor.batch.get(cursor.row))?;
+            self.writer.push(place, &cursor.batch, cursor.batch.get(cursor.row))?;
             cursor.row += 1;
-            if cursor.row == cursor.batch.len() {
-                writer.forget_slot(cursor.slot);
-                if !cursor.load(&shared)? {
-                    break;
-                }
+            if !cursor.is_loaded() {
+                return Ok(true);
             }
-            key = cursor.key(&shared)?;
-            if heap.peek().is_some_and(|Reverse(next)| *next < key) {
-                heap.push(Reverse(key));
-                break;
+            key = cursor.key(self.shared)?;
+            if self.heap.peek().is_some_and(|Reverse(next)| *next < key) {
+                self.heap.push(Reverse(key));
+                return Ok(false);
             }
         }
     }
-    writer.finish(shared.streams, shared.sources)
+
+    /// Waits for the turn of the next block of an input, if there is one.
+    fn wait_for_block(&mut self, slot: usize) -> Result<(), E> {
+        if let Some((first, _)) = self.cursors[slot].bounds(self.shared)? {
+            self.heap.push(Reverse(first));
+        }
+        Ok(())
+    }
+
+    /// Copies the next block of an input as it is, if all of it comes before everything else and it is large enough
+    /// to stay; says whether it was.
+    fn copy_block(&mut self, slot: usize) -> Result<bool, E> {
+        let cursor = &mut self.cursors[slot];
+        let (segment, block) = (cursor.segment, cursor.block);
+        let Some((_, last)) = cursor.bounds(self.shared)? else { return Ok(false) };
+        let settings = &self.writer.settings;
+        let info = &segment.blocks()[block];
+        let large = info.rows * COPIED_PART >= settings.block_rows_max
+            || info.raw_bytes * COPIED_PART as u64 >= settings.block_bytes_max;
+        let apart = self.heap.peek().is_none_or(|Reverse(next)| last < *next);
+        if !large || !apart || segment.version != VERSION {
+            return Ok(false);
+        }
+        let numbers = Numbers {
+            stream: &|stream| {
+                self.shared.stream_numbers.get(&segment.streams()[stream].fingerprint()).copied()
+            },
+            source: &|source| {
+                let found = self.shared.sources.binary_search(&segment.sources()[source]);
+                found.ok().map(|number| number as u32)
+            },
+        };
+        let unreadable = |error: SegmentError| Unreadable { input: slot, error: error.into() };
+        let Some(copied) = Copied::read(segment, block, &numbers).map_err(unreadable)? else {
+            return Ok(false);
+        };
+        self.writer.add_copied(segment, copied)?;
+        self.cursors[slot].block += 1;
+        Ok(true)
+    }
 }
+
+/// A block is copied as it is if it has at least one in so many of the rows or bytes that a block may have.
+const COPIED_PART: usize = 2;
 
 /// Where a row comes in the new segment. Sorts by its fields in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,35 +185,66 @@ struct Cursor<'a> {
     streams: Vec<Option<u32>>,
 }
 
-impl Cursor<'_> {
-    /// Reads the next block; says whether there is one.
-    fn load(&mut self, shared: &Shared) -> Result<bool, Unreadable> {
+impl<'a> Cursor<'a> {
+    fn new(slot: usize, segment: &'a Segment) -> Self {
+        Self { slot, segment, block: 0, batch: Batch::new(), row: 0, streams: Vec::new() }
+    }
+
+    /// Whether it has a row.
+    fn is_loaded(&self) -> bool {
+        self.row < self.batch.len()
+    }
+
+    /// What comes no later than the first row of the next block, and no earlier than its last row; none if there is
+    /// no further block.
+    fn bounds(&self, shared: &Shared) -> Result<Option<(Key, Key)>, Unreadable> {
+        let Some(info) = self.segment.blocks().get(self.block) else { return Ok(None) };
+        let stream = |at: usize| {
+            let number = shared.stream_numbers.get(&self.segment.streams()[at].fingerprint());
+            number.copied().ok_or_else(|| self.lost())
+        };
+        let first = Key {
+            stream: stream(*info.streams.start())?,
+            timestamp: *info.timestamps.start(),
+            source: 0,
+            start: 0,
+            slot: self.slot,
+        };
+        let last = Key {
+            stream: stream(*info.streams.end())?,
+            timestamp: *info.timestamps.end(),
+            source: u32::MAX,
+            start: u64::MAX,
+            slot: self.slot,
+        };
+        Ok(Some((first, last)))
+    }
+
+    /// Reads the next block.
+    fn load(&mut self, shared: &Shared) -> Result<(), Unreadable> {
         // The memory of the last block is given back before the next one is made.
         self.batch = Batch::new();
-        if self.block == self.segment.blocks().len() {
-            return Ok(false);
-        }
         let unreadable = |error| Unreadable { input: self.slot, error };
         self.batch = self.segment.decode_block(self.block).map_err(unreadable)?;
         self.block += 1;
         self.row = 0;
         let number = |stream: &Arc<Stream>| shared.stream_numbers.get(&stream.fingerprint()).copied();
         self.streams = self.batch.streams().iter().map(number).collect();
-        Ok(true)
+        Ok(())
     }
 
+    /// Where the row at hand comes.
     fn key(&self, shared: &Shared) -> Result<Key, Unreadable> {
         let record = self.batch.get(self.row);
-        let lost = || {
-            let error = Error::new(
-                ErrorKind::Corrupt,
-                "a record of a stream or source that its footer does not have",
-            );
-            Unreadable { input: self.slot, error }
-        };
-        let stream = self.streams[record.stream_index()].ok_or_else(lost)?;
-        let source = shared.sources.binary_search(&record.source()).map_err(|_| lost())?;
+        let stream = self.streams[record.stream_index()].ok_or_else(|| self.lost())?;
+        let source = shared.sources.binary_search(&record.source()).map_err(|_| self.lost())?;
         let (timestamp, start) = (record.timestamp(), record.range().start);
         Ok(Key { stream, timestamp, source: source as u32, start, slot: self.slot })
+    }
+
+    fn lost(&self) -> Unreadable {
+        let error =
+            Error::new(ErrorKind::Corrupt, "a record of a stream or source that its footer does not have");
+        Unreadable { input: self.slot, error }
     }
 }

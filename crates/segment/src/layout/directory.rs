@@ -22,6 +22,8 @@ pub(crate) mod part {
     pub(crate) const SOURCES: u8 = 4;
     /// Ranges in the sources.
     pub(crate) const RANGES: u8 = 5;
+    /// Times of arrival by themselves, instead of [`OBSERVED`].
+    pub(crate) const ARRIVALS: u8 = 7;
     /// A filter of tokens (split-block Bloom); has checksums of its own.
     pub(crate) const FILTER: u8 = 6;
 }

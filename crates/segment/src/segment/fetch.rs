@@ -12,8 +12,8 @@ use crate::bits::Rows;
 use crate::column::{Column, Cursor};
 use crate::encode::{ROW_BYTES, raw_bytes, text_bytes};
 use crate::error::{Damage, Place, Result, SegmentError};
-use crate::heads::{self, StreamRuns};
-use crate::layout::{ColumnEntry, part};
+use crate::heads::StreamRuns;
+use crate::layout::ColumnEntry;
 use crate::made::{Values, or_of_stream};
 
 /// A column of which rows are wanted.
@@ -94,8 +94,7 @@ impl Segment {
         let timestamps = self.read_timestamps(block)?;
         Ok(Heads {
             streams: self.read_streams(block)?,
-            observed: self
-                .read_part(block, part::OBSERVED, |bytes| heads::parse_observed(bytes, &timestamps))?,
+            observed: self.read_observed(block)?,
             sources: self.read_sources(block)?,
             ranges: self.read_ranges(block)?,
             timestamps,

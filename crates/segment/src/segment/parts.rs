@@ -61,7 +61,40 @@ impl Segment {
         self.read_part(block, part::TIMESTAMPS, |bytes| heads::parse_timestamps(bytes, rows))
     }
 
+    /// How many rows of a block lie between which neighbouring edges, without looking at every row; says whether that
+    /// can be told. The first edge comes no later than any row, and the last one after all.
+    pub(crate) fn count_between(
+        &self,
+        block: usize,
+        edges: &[Timestamp],
+        count: &mut dyn FnMut(usize, u64),
+    ) -> Result<bool> {
+        let info = &self.footer.blocks[block];
+        if info.streams.start() != info.streams.end() {
+            return Ok(false);
+        }
+        // The rows of one stream ascend in time.
+        let first = edges.partition_point(|edge| edge <= info.timestamps.start());
+        let within = edges[first..].partition_point(|edge| edge <= info.timestamps.end());
+        if first == 0 || first + within == edges.len() {
+            return Ok(false);
+        }
+        let wanted: Vec<i64> = edges[first..first + within].iter().map(|edge| edge.nanos()).collect();
+        let below =
+            self.read_part(block, part::TIMESTAMPS, |bytes| heads::rows_below(bytes, info.rows, &wanted))?;
+        let mut counted = 0;
+        for (bucket, end) in below.into_iter().chain([info.rows]).enumerate() {
+            count(first - 1 + bucket, end.saturating_sub(counted) as u64);
+            counted = end.max(counted);
+        }
+        Ok(true)
+    }
+
     pub(crate) fn read_observed(&self, block: usize) -> Result<Vec<Timestamp>> {
+        if self.directory(block)?.part(part::ARRIVALS).is_some() {
+            let rows = self.footer.blocks[block].rows;
+            return self.read_part(block, part::ARRIVALS, |bytes| heads::parse_arrivals(bytes, rows));
+        }
         let timestamps = self.read_timestamps(block)?;
         self.read_part(block, part::OBSERVED, |bytes| heads::parse_observed(bytes, &timestamps))
     }
@@ -144,7 +177,7 @@ pub(super) fn part_name(kind: u8) -> &'static str {
     match kind {
         part::STREAMS => "streams",
         part::TIMESTAMPS => "timestamps",
-        part::OBSERVED => "times of arrival",
+        part::OBSERVED | part::ARRIVALS => "times of arrival",
         part::SOURCES => "sources",
         part::RANGES => "ranges",
         part::FILTER => "filter",

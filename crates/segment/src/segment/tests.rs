@@ -40,7 +40,8 @@ fn segment_bytes() -> Vec<u8> {
 fn read_all(bytes: Bytes, footer: Footer) {
     let directories = footer.blocks.iter().map(|_| OnceLock::new()).collect();
     let summary = footer.summary(bytes.source.len());
-    let segment = Segment { bytes, summary, footer, directories, stream_tokens: OnceLock::new() };
+    let segment =
+        Segment { bytes, summary, footer, version: VERSION, directories, stream_tokens: OnceLock::new() };
     for block in 0..segment.blocks().len() {
         let _ = segment.decode_block(block);
         let _ = segment.fields(block);

@@ -57,6 +57,11 @@ impl MadeText {
         Ok(Self { templates, codes, first_holes, holes })
     }
 
+    /// See [`Text::check`].
+    pub(super) fn check(&self, data: Data<'_>) -> Result<()> {
+        self.holes.as_ref().map_or(Ok(()), |holes| holes.check(data))
+    }
+
     /// Appends the text at this place.
     pub(crate) fn make(
         &self,

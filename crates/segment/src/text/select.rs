@@ -9,6 +9,7 @@ use memchr::memmem::Finder;
 use super::{FIXED_FRAME_ROWS, Frame, Kind, Text, TextCursor, TextFrame, put_digits};
 use crate::bits::Rows;
 use crate::error::{Damage, Result};
+use crate::ints::IntsCursor;
 use crate::source::Data;
 
 /// A value that is asked: its place among those of its type, and the row that has it.
@@ -48,11 +49,10 @@ impl Text {
                 }
                 Ok(())
             }
-            Kind::Dictionary { entries, codes } => {
+            Kind::Dictionary { entries, .. } => {
                 let mut answers: Vec<Option<bool>> = vec![None; entries.len()];
-                let mut cursor = TextCursor::default();
-                for cell in cells {
-                    let code = codes.get(head, cell.place as usize, &mut cursor.codes);
+                let asked = self.codes(head, cells).unwrap_or_default();
+                for (cell, code) in cells.iter().zip(asked) {
                     let answer = usize::try_from(code).ok().and_then(|code| Some((code, answers.get(code)?)));
                     let (code, answer) = answer
                         .ok_or(Damage::expected("the code of an entry"))
@@ -101,26 +101,53 @@ impl Text {
         Ok(())
     }
 
-    /// Calls with each text, and with the number of its entry where it has one: equal numbers are equal texts.
+    /// For each cell the number of the entry that it has, if the column is made of entries: equal numbers are equal
+    /// texts.
+    pub(crate) fn codes(&self, head: &[u8], cells: &[Cell]) -> Option<Vec<i64>> {
+        match &self.kind {
+            Kind::Constant(_) => Some(vec![0; cells.len()]),
+            Kind::Dictionary { codes, .. } if cells.len() * WHOLE_FRAME_PART >= self.count => {
+                let all = codes.decode(head);
+                Some(cells.iter().map(|cell| all[cell.place as usize]).collect())
+            }
+            Kind::Dictionary { codes, .. } => {
+                let mut cursor = IntsCursor::default();
+                Some(cells.iter().map(|cell| codes.get(head, cell.place as usize, &mut cursor)).collect())
+            }
+            _ => None,
+        }
+    }
+
+    /// The text of an entry.
+    pub(crate) fn entry(&self, code: i64, data: Data<'_>) -> Result<&str> {
+        let entry = match &self.kind {
+            Kind::Constant(text) => Some(&**text),
+            Kind::Dictionary { entries, .. } => usize::try_from(code).ok().and_then(|code| entries.get(code)),
+            _ => None,
+        };
+        entry.ok_or(Damage::expected("the code of an entry")).map_err(data.place.damaged())
+    }
+
+    /// How many entries the column is made of.
+    pub(crate) fn entry_count(&self) -> usize {
+        match &self.kind {
+            Kind::Constant(_) => 1,
+            Kind::Dictionary { entries, .. } => entries.len(),
+            _ => 0,
+        }
+    }
+
+    /// Calls with each text.
     pub(crate) fn for_each(
         &self,
         head: &[u8],
         cells: &[Cell],
         data: Data<'_>,
-        call: &mut dyn FnMut(Option<usize>, &str, Cell),
+        call: &mut dyn FnMut(&str, Cell),
     ) -> Result<()> {
         let mut cursor = TextCursor::default();
         for cell in cells {
-            let place = cell.place as usize;
-            let code = match &self.kind {
-                Kind::Constant(_) => Some(0),
-                Kind::Dictionary { codes, .. } => {
-                    usize::try_from(codes.get(head, place, &mut cursor.codes)).ok()
-                }
-                _ => None,
-            };
-            let text = self.get(head, place, data, &mut cursor)?;
-            call(code, text, *cell);
+            call(self.get(head, cell.place as usize, data, &mut cursor)?, *cell);
         }
         Ok(())
     }

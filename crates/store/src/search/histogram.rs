@@ -3,10 +3,10 @@
 //! Owns: buckets, and counting apart by the values of a field. Invariant: every record between the edges is
 //! counted once in `counts`.
 
-use sawyer_model::{Error, Timestamp};
+use sawyer_model::{Error, Timestamp, Value};
 use sawyer_query::FieldPattern;
 use sawyer_query::search::{Budget, Histogram, HistogramRequest, Order, SearchStats};
-use sawyer_segment::Rows;
+use sawyer_segment::{Groups, Rows};
 
 use super::counts::Counts;
 use super::invalid;
@@ -17,6 +17,9 @@ use crate::engine::Engine;
 
 /// Numbers held for values counted apart: with more, the values seen least are counted as others. 32 MB.
 const CELLS_MAX: usize = 4 << 20;
+
+/// Most numbers in the table of values and buckets of one block: 2 MB.
+const LOCAL_CELLS_MAX: usize = 1 << 18;
 
 /// Most buckets; an answer this long is 8 MB without `by`.
 const BUCKETS_MAX: usize = 1 << 20;
@@ -107,8 +110,29 @@ impl Tally {
             self.counts[only] += rows.count() as u64;
             return Ok(());
         }
-        let times = unit.timestamps()?;
-        let buckets: Vec<usize> = times.into_iter().map(bucket).collect();
+        let whole = edges[0] <= unit.time_min() && unit.time_max() < edges[edges.len() - 1];
+        let counts = &mut self.counts;
+        if field.is_none()
+            && whole
+            && rows.count() == rows.len()
+            && unit.bucket_counts(edges, &mut |bucket, rows| counts[bucket] += rows)?
+        {
+            return Ok(());
+        }
+        // Rows follow each other in time, mostly: the bucket is that of the row before.
+        let mut last = only.min(edges.len() - 2);
+        let buckets: Vec<usize> = unit
+            .timestamps()?
+            .into_iter()
+            .map(|time| {
+                if edges[last] <= time && time < edges[last + 1] {
+                    return last;
+                }
+                let found = bucket(time);
+                last = if found < edges.len() - 1 { found } else { last };
+                found
+            })
+            .collect();
         if let Some(field) = field {
             self.add_values(unit, rows, field, &buckets)?;
         }
@@ -128,15 +152,26 @@ impl Tally {
     ) -> Result<(), Error> {
         let mut missing = rows.clone();
         for groups in unit.groups(rows, field)? {
-            let mut pairs: Vec<(u32, u32)> = groups.rows.iter().map(|(row, value)| (*value, *row)).collect();
-            pairs.sort_unstable();
-            for of_value in pairs.chunk_by(|a, b| a.0 == b.0) {
-                let value = groups.values[of_value[0].0 as usize].as_ref();
-                let Some(counts) = self.by.of(value) else { continue };
-                counts.resize(self.counts.len(), 0);
-                for (_, row) in of_value {
-                    counts[buckets[*row as usize]] += 1;
+            let told = |row: &u32| buckets[*row as usize];
+            let Some(first) = groups.rows.iter().map(|(row, _)| told(row)).min() else { continue };
+            let width = groups.rows.iter().map(|(row, _)| told(row)).max().unwrap_or(first) - first + 1;
+            if width.saturating_mul(groups.values.len()) > LOCAL_CELLS_MAX {
+                self.add_pairs(&groups, buckets, &mut missing);
+                continue;
+            }
+            let is_told: Vec<bool> = groups.values.iter().map(|value| *value != Value::Null).collect();
+            let mut local = vec![0u64; width * groups.values.len()];
+            for (row, value) in &groups.rows {
+                local[*value as usize * width + told(row) - first] += 1;
+                if is_told[*value as usize] {
                     missing.remove(*row as usize);
+                }
+            }
+            for (value, of_value) in groups.values.iter().zip(local.chunks(width)) {
+                let Some(counts) = self.by.of(value.as_ref()) else { continue };
+                counts.resize(self.counts.len(), 0);
+                for (sum, count) in counts[first..].iter_mut().zip(of_value) {
+                    *sum += count;
                 }
                 self.bound();
             }
@@ -145,6 +180,22 @@ impl Tally {
             self.missing[buckets[row]] += 1;
         }
         Ok(())
+    }
+
+    /// As [`Tally::add_values`] does, where there are too many values for a table of values and buckets.
+    fn add_pairs(&mut self, groups: &Groups, buckets: &[usize], missing: &mut Rows) {
+        let mut pairs: Vec<(u32, u32)> = groups.rows.iter().map(|(row, value)| (*value, *row)).collect();
+        pairs.sort_unstable();
+        for of_value in pairs.chunk_by(|a, b| a.0 == b.0) {
+            let value = groups.values[of_value[0].0 as usize].as_ref();
+            let Some(counts) = self.by.of(value) else { continue };
+            counts.resize(self.counts.len(), 0);
+            for (_, row) in of_value {
+                counts[buckets[*row as usize]] += 1;
+                missing.remove(*row as usize);
+            }
+            self.bound();
+        }
     }
 
     fn merge(&mut self, other: Self) {

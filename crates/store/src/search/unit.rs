@@ -15,6 +15,9 @@ use super::counts::{Counts, each_once};
 use crate::memory::Held;
 use crate::sealed::Sealed;
 
+/// After so many records of a batch the budget is asked again.
+const ROWS_PER_ASKING: usize = 64;
+
 /// See the head of the module.
 #[derive(Debug)]
 pub(super) struct Unit {
@@ -120,8 +123,17 @@ impl Unit {
         let within = |record: RecordRef<'_>| {
             record.timestamp() >= selection.start && record.timestamp() < selection.end
         };
-        let rows: Rows =
-            batch.iter().map(|record| within(record) && selection.predicate.matches(record)).collect();
+        let mut rows = Rows::none(self.rows);
+        for (row, record) in batch.iter().enumerate() {
+            // A predicate may have thousands of parts, so that even one batch takes long.
+            if row % ROWS_PER_ASKING == 0 && !budget.take(0)? {
+                stats.partial = true;
+                return Ok(Rows::none(self.rows));
+            }
+            if within(record) && selection.predicate.matches(record) {
+                rows.insert(row);
+            }
+        }
         stats.rows_scanned += self.rows as u64;
         stats.rows_matched += rows.count() as u64;
         Ok(rows)
@@ -132,6 +144,19 @@ impl Unit {
         match &self.part {
             Part::Held(batch) => Ok(rows.iter().map(|row| Position::of(batch.get(row))).collect()),
             Part::Block { segment, block, .. } => segment.segment.positions(*block, rows),
+        }
+    }
+
+    /// How many rows lie between which neighbouring edges, if that is known without looking at every row. The first
+    /// edge comes no later than any row, and the last one after all.
+    pub(super) fn bucket_counts(
+        &self,
+        edges: &[Timestamp],
+        count: &mut dyn FnMut(usize, u64),
+    ) -> Result<bool, Error> {
+        match &self.part {
+            Part::Held(_) => Ok(false),
+            Part::Block { segment, block, .. } => segment.segment.bucket_counts(*block, edges, count),
         }
     }
 

@@ -1,0 +1,145 @@
+//! `sawyer store`: commands for the folder in which records are kept.
+//!
+//! Owns: what they print. Does not own: how the store is read (`sawyer_store`).
+//! Invariant: nothing here changes a store; `dump` opens it as a server does, and therefore wants it for itself.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::{Args, Subcommand};
+use sawyer_codec::json_out;
+use sawyer_disk::{Disk, RealDisk};
+use sawyer_model::{Error, Timestamp};
+use sawyer_query::kql;
+use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
+use sawyer_store::{Inspection, Store, StorePlan, backup};
+use sawyer_telemetry::{Clock, Metrics};
+
+/// The folder of the store in the data folder.
+const STORE_FOLDER: &str = "store";
+/// Records that are read at a time.
+const DUMP_RECORDS: usize = 5_000;
+
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    #[command(subcommand)]
+    command: StoreCommand,
+    /// The data folder of the process whose store it is.
+    #[arg(long, env = "SAWYER_DATA", default_value = "data", global = true)]
+    data: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Read everything and say what is damaged or missing. The process may run.
+    Verify,
+    /// Say how many records there are, in which segments, and what takes how many bytes. The process may run.
+    Stats,
+    /// Print all records, oldest first, one JSON object a line. The process must not run.
+    Dump {
+        /// Only records that this KQL expression holds for.
+        #[arg(default_value = "")]
+        query: String,
+    },
+    /// Copy the store to a folder that is empty or not there. The process may run. The copy is used by putting it
+    /// where `store` is in a data folder.
+    Backup {
+        /// The folder.
+        to: PathBuf,
+    },
+}
+
+pub(crate) fn run(args: &StoreArgs) -> Result<()> {
+    let folder = args.data.join(STORE_FOLDER);
+    if !folder.is_dir() {
+        bail!("{}: there is no store; `--data` names the data folder", folder.display());
+    }
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&folder)?);
+    match &args.command {
+        StoreCommand::Verify => verify(disk),
+        StoreCommand::Stats => stats(disk),
+        StoreCommand::Dump { query } => dump(disk, query),
+        StoreCommand::Backup { to } => copy(&*disk, to),
+    }
+}
+
+fn told(error: Error) -> anyhow::Error {
+    anyhow!(error)
+}
+
+fn verify(disk: Arc<dyn Disk>) -> Result<()> {
+    let found = Inspection::open(disk).and_then(|store| store.verify()).map_err(told)?;
+    for (path, message) in &found.problems {
+        say(&format!("{path}: {message}"))?;
+    }
+    say(&format!(
+        "segments={} records={} unsealed_batches={} torn_bytes={} problems={}",
+        found.segments,
+        found.records,
+        found.log_batches,
+        found.torn_bytes,
+        found.problems.len(),
+    ))?;
+    if found.problems.is_empty() { Ok(()) } else { bail!("the store is damaged") }
+}
+
+fn stats(disk: Arc<dyn Disk>) -> Result<()> {
+    let store = Inspection::open(disk).map_err(told)?;
+    let segments = store.segments().map_err(told)?;
+    for segment in &segments {
+        let (first, last) = segment.times;
+        say(&format!(
+            "segment={} records={} bytes={} raw_bytes={} first={first} last={last}",
+            segment.id, segment.records, segment.bytes, segment.raw_bytes
+        ))?;
+    }
+    for (name, bytes) in store.column_bytes().map_err(told)? {
+        say(&format!("column={name} bytes={bytes}"))?;
+    }
+    let sum = |of: fn(&sawyer_store::SegmentInfo) -> u64| segments.iter().map(of).sum::<u64>();
+    let (records, bytes) = (sum(|segment| segment.records), sum(|segment| segment.bytes));
+    let raw = sum(|segment| segment.raw_bytes);
+    say(&format!("segments={} records={records} bytes={bytes} raw_bytes={raw}", segments.len()))
+}
+
+fn dump(disk: Arc<dyn Disk>, query: &str) -> Result<()> {
+    let clock = Clock::system();
+    let options = kql::CompileOptions { now: clock.now(), ..kql::CompileOptions::default() };
+    let predicate = kql::compile(query, &options).map_err(|error| anyhow!("query: {error}"))?;
+    let store = Store::open_manual(disk, StorePlan::default(), clock, &Metrics::new()).map_err(told)?;
+    let mut request = SearchRequest {
+        selection: Selection { predicate, start: Timestamp::MIN, end: Timestamp::MAX },
+        order: Order::OldestFirst,
+        limit: DUMP_RECORDS,
+        after: None,
+    };
+    let mut out = std::io::stdout().lock();
+    loop {
+        let page = store.search(&request, &Budget::unlimited()).map_err(told)?;
+        let mut lines = Vec::new();
+        for record in page.records.iter() {
+            json_out::write(record, &json_out::Options::default(), &mut lines);
+            lines.push(b'\n');
+        }
+        out.write_all(&lines).context("print records")?;
+        if page.stats.partial {
+            bail!("a part of the store cannot be read; see `sawyer store verify`");
+        }
+        match page.next {
+            Some(next) => request.after = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+fn copy(from: &dyn Disk, to: &Path) -> Result<()> {
+    let target = RealDisk::new(to)?;
+    let report = backup(from, &target).map_err(told)?;
+    say(&format!("segments={} sealed_records={} bytes={}", report.segments, report.records, report.bytes))
+}
+
+fn say(line: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("print")
+}

@@ -1,0 +1,99 @@
+//! Copying a block from another segment as it is.
+//!
+//! Owns: what has to be changed in it: the numbers of names, streams and sources.
+//! Does not own: which blocks are copied (`merge`).
+//! Invariant: a block is copied only after all its checksums were compared, so damage does not travel.
+
+use sawyer_model::Error;
+
+use super::Writer;
+use crate::bytes::checksum;
+use crate::error::{Place, Result};
+use crate::heads::{put_source_numbers, put_stream_runs};
+use crate::layout::{BlockInfo, Directory, PartEntry, part};
+use crate::segment::Segment;
+
+/// A block as it is in another segment, and the numbers it gets.
+pub(super) struct Copied {
+    bytes: Vec<u8>,
+    info: BlockInfo,
+    directory: Directory,
+    /// The sources of its rows.
+    sources: Vec<u32>,
+}
+
+/// The numbers that streams and sources of a segment get.
+pub(super) struct Numbers<'a> {
+    pub(super) stream: &'a dyn Fn(usize) -> Option<u32>,
+    pub(super) source: &'a dyn Fn(usize) -> Option<u32>,
+}
+
+impl Copied {
+    /// Reads a block; none if its numbers do not let it be copied.
+    pub(super) fn read(segment: &Segment, block: usize, numbers: &Numbers<'_>) -> Result<Option<Self>> {
+        let info = &segment.footer.blocks[block];
+        segment.check_columns(block)?;
+        let streams: Option<Vec<(u32, u32)>> = segment
+            .read_streams(block)?
+            .iter()
+            .map(|(stream, rows)| Some(((numbers.stream)(stream)?, rows.len() as u32)))
+            .collect();
+        let sources: Option<Vec<u32>> = segment
+            .read_sources(block)?
+            .into_iter()
+            .map(|source| (numbers.source)(source as usize))
+            .collect();
+        let (Some(streams), Some(sources)) = (streams, sources) else { return Ok(None) };
+        let (Some(first), Some(last)) = (streams.first(), streams.last()) else { return Ok(None) };
+        if !streams.is_sorted_by(|a, b| a.0 < b.0) {
+            return Ok(None);
+        }
+        let known = segment.directory(block)?;
+        let columns_end = known.parts.first().map_or(info.bytes, |part| part.range.start);
+        let mut bytes = segment.bytes.read(info.offset, columns_end, Place::in_block("columns", block))?;
+        let mut directory = Directory { columns: known.columns.clone(), parts: Vec::new() };
+        for entry in &known.parts {
+            let start = bytes.len();
+            match entry.kind {
+                part::STREAMS => put_stream_runs(&mut bytes, &streams),
+                part::SOURCES => {
+                    let numbers: Vec<i64> = sources.iter().map(|source| i64::from(*source)).collect();
+                    put_source_numbers(&mut bytes, &numbers);
+                }
+                part::TIMESTAMPS | part::OBSERVED | part::ARRIVALS | part::RANGES | part::FILTER => {
+                    let stored = segment.stored(block, &entry.range, entry.checksum);
+                    let place = Place::in_block("part", block);
+                    bytes.extend_from_slice(&segment.bytes.read_checked(stored, place)?);
+                }
+                _ => continue,
+            }
+            directory.parts.push(PartEntry {
+                kind: entry.kind,
+                range: start as u64..bytes.len() as u64,
+                checksum: checksum(&bytes[start..]),
+            });
+        }
+        let streams = first.0 as usize..=last.0 as usize;
+        let info = BlockInfo { streams, bytes: bytes.len() as u64, ..info.clone() };
+        Ok(Some(Self { bytes, info, directory, sources }))
+    }
+}
+
+impl<E: From<Error>> Writer<'_, E> {
+    /// Adds a block of another segment behind what there is.
+    pub(super) fn add_copied(&mut self, segment: &Segment, copied: Copied) -> Result<(), E> {
+        if self.block.rows() > 0 {
+            self.finish_block()?;
+        }
+        let Copied { bytes, mut info, mut directory, mut sources } = copied;
+        for column in &mut directory.columns {
+            column.name = self.names.number(segment.name(column.name));
+        }
+        sources.dedup();
+        sources.into_iter().for_each(|source| self.note_source(source as usize));
+        info.offset = self.written + self.bytes.len() as u64;
+        self.bytes.extend_from_slice(&bytes);
+        self.blocks.push((info, directory));
+        self.hand_over()
+    }
+}
