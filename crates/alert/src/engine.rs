@@ -264,7 +264,9 @@ impl Engine {
         group.told.extend(members.firing.iter().cloned());
         group.told_at = Some(now);
         group.changed = None;
-        if told.is_empty() {
+        let waits = |other: &Notification| other.notifier == group.notifier && other.group == group.labels;
+        // What the receiver does not know yet need not be told again.
+        if told.is_empty() || (repeated && self.state.queue.iter().any(waits)) {
             return;
         }
         let notification = Notification {

@@ -33,7 +33,6 @@ pub(crate) fn notification(id: String, notifier: String, public_url: &str, now: 
         description: "Nothing is wrong. Somebody asked for this message.".to_owned(),
         runbook: String::new(),
     };
-    // It is over at once, so that no incident stays open.
     let told = Told {
         fingerprint: fingerprint(&labels),
         rule: "test".to_owned(),

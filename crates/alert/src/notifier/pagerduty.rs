@@ -74,8 +74,15 @@ impl Notify for PagerDuty {
 impl PagerDuty {
     async fn send(&self, notification: &Notification) -> Result<Answer, Trouble> {
         let key = self.key.current().await.map_err(|error| trouble("settings", error.chain()))?;
-        // The engine makes a notification of each alert for this kind; were it several, each is an event.
-        for alert in &notification.alerts {
+        // The engine makes a notification of each alert for this kind; were it several, each is an event. A trial
+        // closes what it opened, so that no incident stays.
+        let mut alerts: Vec<Told> = notification.alerts.clone();
+        if notification.test {
+            let over =
+                |alert: &Told| Told { firing: false, ends: Some(notification.created), ..alert.clone() };
+            alerts.extend(notification.alerts.iter().map(over));
+        }
+        for alert in &alerts {
             let body = event(key.expose(), alert, &self.public_url, notification.test).to_string().into();
             let request = Request::with_body(
                 Method::POST,

@@ -271,6 +271,17 @@ async fn pagerduty_opens_and_closes_an_incident() {
 }
 
 #[tokio::test]
+async fn a_trial_leaves_no_incident_open() {
+    let peer = Peer::start(|_, _| Play::Answer(Reply::new(202, "")));
+    let pager = open(&format!("{{type: pagerduty, routing_key: abc, url: '{}/v2/enqueue'}}", peer.url()));
+    let trial = Notification { test: true, ..notification(vec![told(true, 1)]) };
+    assert_eq!(pager.notify(&trial).await, Answer::done(1));
+    let actions =
+        peer.received().into_iter().map(|request| check_event(&request.body)["event_action"].clone());
+    assert_eq!(actions.collect::<Vec<Value>>(), ["trigger", "resolve"]);
+}
+
+#[tokio::test]
 async fn a_webhook_gets_what_alertmanager_would_send() {
     let peer = Peer::start(|_, _| Play::Answer(Reply::new(200, "")));
     let hook = open(&format!("{{type: webhook, url: '{}/hook', headers: {{X-Token: abc}}}}", peer.url()));

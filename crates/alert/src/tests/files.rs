@@ -1,10 +1,13 @@
 //! Files through loss of power.
 
+use std::path::Path;
 use std::time::Duration;
 
+use sawyer_disk::write_atomic;
 use sawyer_model::Timestamp;
 
 use super::world::World;
+use crate::Origin;
 use crate::keeper::{decode, encode};
 use crate::state::{Fate, Phase, State};
 
@@ -47,4 +50,23 @@ fn version_1_is_read() {
     );
     assert_eq!(state.rules["errors"].missed, 2);
     assert_eq!(decode::<State>(&encode(&state)).unwrap(), state, "and what is written now says the same");
+}
+
+#[test]
+fn a_rule_that_cannot_be_read_any_more_harms_itself_only() {
+    let mut world = World::new(RULE);
+    let texts = std::collections::BTreeMap::from([
+        ("bad".to_owned(), "{query: 'level:', count: '>= 1'}".to_owned()),
+        ("good".to_owned(), "{query: 'level: error', count: '>= 2', lateness: 0s, notify: slack}".to_owned()),
+        ("r".to_owned(), "{query: '*', absent: true}".to_owned()),
+    ]);
+    write_atomic(&*world.disk, Path::new("alerts/rules"), &encode(&texts)).unwrap();
+    world.restart();
+    let rules = world.alerts.rules();
+    assert!(rules["bad"].rule.as_ref().unwrap_err().contains("query: expected a value after `level:`"));
+    assert_eq!(rules["r"].origin, Origin::File, "that of the configuration holds");
+    world.errors(2, 0);
+    world.pass(60);
+    let told = world.told();
+    assert!(told.contains("FIRING: good: 2") && told.contains("FIRING: r: 2"), "{told}");
 }

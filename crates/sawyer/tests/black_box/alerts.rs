@@ -237,6 +237,52 @@ fn the_api_makes_rules_and_silences() {
 }
 
 #[test]
+fn a_receiver_that_is_away_costs_nobody_anything() {
+    let peer = Peer::start(|_, _| Play::Answer(Reply::new(200, "")));
+    let machine = Machine::new(&format!(
+        "alerts:\n  rules:\n    boom: {{query: 'message: boom', count: '>= 1', interval: 1s, lateness: 0s, notify: [away, here]}}\n  \
+         notifiers:\n    here: {{type: webhook, url: '{}'}}\n    away: {{type: webhook, url_file: away.url}}\n",
+        peer.url()
+    ));
+    // A file is found from where the process was started.
+    let file = machine.folder.path().join("away.url");
+    let config = machine.folder.path().join("sawyer.yaml");
+    let text = fs::read_to_string(&config).unwrap().replace("away.url", file.to_str().unwrap());
+    fs::write(&config, text).unwrap();
+    fs::write(&file, format!("{}/topsecret", Peer::nobody())).unwrap();
+    let mut sawyer = machine.start();
+    machine.say(&moment(&sawyer, "now"), &["boom".to_owned()]);
+    wait_for(&peer, 1, &mut sawyer);
+    sawyer.wait_for_log("cannot deliver now; it is tried again, and nothing is lost");
+    let deadline = Instant::now() + SOON;
+    let away = |sawyer: &Sawyer| sawyer.get("/api/v1/alerts/notifiers", &[]).1["notifiers"][0].clone();
+    while away(&sawyer)["failures"].as_u64() < Some(4) {
+        assert!(Instant::now() < deadline, "{}", away(&sawyer));
+        pause();
+    }
+    assert_eq!((away(&sawyer)["name"].as_str(), away(&sawyer)["waiting"].as_u64()), (Some("away"), Some(1)));
+    let log = sawyer.log();
+    assert_eq!(log.matches("cannot deliver now").count(), 1, "told once:\n{log}");
+    assert!(!format!("{log}{}", away(&sawyer)).contains("topsecret"), "{log}");
+    assert_eq!(sawyer.get("/readyz", &[]).0, 200, "the process is in service all the same");
+    let metrics = sawyer.get("/metrics", &[]).1.as_str().unwrap().to_owned();
+    for name in
+        ["sawyer_delivery_retried_items_total{target=\"away\"", "sawyer_alert_waiting_notifications{} 1"]
+    {
+        assert!(metrics.contains(name), "{name} in {metrics}");
+    }
+    // It waits through a kill, and is told once the receiver is there.
+    sawyer.kill();
+    let back = Peer::start(|_, _| Play::Answer(Reply::new(200, "")));
+    fs::write(&file, format!("{}/topsecret", back.url())).unwrap();
+    let mut sawyer = machine.start();
+    let told = bodies(&wait_for(&back, 1, &mut sawyer));
+    assert_eq!(told[0]["alerts"][0]["labels"]["alertname"], "boom");
+    wait_for_evaluations(&sawyer, "boom", 3);
+    assert_eq!((peer.received().len(), back.received().len()), (1, 1));
+}
+
+#[test]
 fn a_configuration_with_wrong_alerts_is_refused_as_a_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sawyer.yaml");
