@@ -25,6 +25,9 @@ pub const LINE_BYTES_MAX: usize = 1 << 20;
 /// a program that never ends a line cannot fill memory with the places of its pieces.
 pub const LINE_RANGES_MAX: usize = 4096;
 
+/// Words that are taken away behind a cut: the end of a name, what stands between, and a value.
+const CUT_WORDS_BEHIND: usize = 3;
+
 /// How far a word that touches the cut is taken away at most ([`widen_cut`]), on either side.
 pub const CUT_WORD_BYTES_MAX: usize = 16 << 10;
 
@@ -214,10 +217,11 @@ fn head_and_tail(head: &[u8], tail: &[u8], length: u64) -> Vec<u8> {
     [head, note.as_bytes(), tail].concat()
 }
 
-/// Takes away what touches the cut in the text of a line that was cut: the last word before it and the first one
-/// behind it, which may be the halves of a secret that nobody can know by half. None where nothing touches it.
+/// Takes away what touches the cut in the text of a line that was cut: the last word before it, and the first
+/// [`CUT_WORDS_BEHIND`] behind it. They may be the halves of a secret that nobody can know by half, or a secret whose
+/// name was cut away. None where there is nothing to take away.
 ///
-/// A word ends at white space or a double quote, and after [`CUT_WORD_BYTES_MAX`].
+/// A word ends at white space or a double quote, and all together after [`CUT_WORD_BYTES_MAX`].
 #[must_use]
 pub fn widen_cut(text: &str) -> Option<String> {
     let (note, missing) = cut_note(text)?;
@@ -226,7 +230,12 @@ pub fn widen_cut(text: &str) -> Option<String> {
     let head =
         text[floor..note.start].rfind(ends).map_or(floor, |at| text.ceil_char_boundary(floor + at + 1));
     let ceiling = text.ceil_char_boundary((note.end + CUT_WORD_BYTES_MAX).min(text.len()));
-    let tail = text[note.end..ceiling].find(ends).map_or(ceiling, |at| note.end + at);
+    let mut tail = note.end;
+    for _ in 0..CUT_WORDS_BEHIND {
+        let word = text[tail..ceiling].find(|c: char| !ends(c)).map(|at| tail + at);
+        let Some(word) = word else { break };
+        tail = text[word..ceiling].find(ends).map_or(ceiling, |at| word + at);
+    }
     let taken = (note.start - head) + (tail - note.end);
     (taken > 0)
         .then(|| [&text[..head], &note_of(missing.saturating_add(taken as u64)), &text[tail..]].concat())

@@ -7,6 +7,7 @@ mod buffers;
 mod cli;
 mod cri;
 mod delivery;
+mod documents;
 mod harness;
 mod native;
 mod pods;
