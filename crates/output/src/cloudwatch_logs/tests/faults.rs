@@ -6,7 +6,7 @@ use super::*;
 async fn oracle(seed: u64) {
     const EACH: u64 = 300;
     let (service, _peer, mut bench) = start(&format!("{LINE}batch_records_max: 20\nrequests_max: 4"));
-    service.0.lock().dice = Some(Dice(seed));
+    *service.dice.lock() = Some(Dice(seed));
     let pods = ["a-1", "b-1", "c-1"];
     for start in (0..EACH).step_by(30) {
         for pod in pods {
@@ -38,13 +38,13 @@ async fn everything_arrives_in_order_through_faults() {
 /// Delivers while an action is refused, and then not any more. Gives what readiness said meanwhile.
 async fn through(action: &'static str, status: u16, kind: &'static str, settings: &str) -> String {
     let (service, _peer, mut bench) = start(&format!("{LINE}{settings}"));
-    service.0.lock().refuse = Some((action, status, kind));
+    service.logs.refuse(Some((action, status, kind)));
     let number = bench.send(batch_of(&said("cart-1", 0..3, Duration::ZERO))).await;
     bench.until("it is told", |bench| !bench.context.health.reasons().is_empty()).await;
     let told = format!("{:?}", bench.context.health.reasons());
     assert_eq!(bench.outcome(number), None, "nothing is given up");
     assert!(!told.contains("s3cr3t"));
-    service.0.lock().refuse = None;
+    service.logs.refuse(None);
     let metrics = bench.context.metrics.clone();
     assert_eq!(bench.drain().await.1, [Outcome::Durable]);
     assert_eq!(service.messages("/sawyer/shop", "cart-1/app"), lines("cart-1", 0..3));
@@ -74,13 +74,13 @@ async fn wrong_credentials_and_missing_permissions_cost_no_record() {
 #[tokio::test]
 async fn a_retention_that_cannot_be_set_holds_up_nothing_and_is_set_later() {
     let (service, _peer, mut bench) = start(&format!("{LINE}retention_days: 7"));
-    service.0.lock().refuse = Some(("PutRetentionPolicy", 400, "AccessDeniedException"));
+    service.logs.refuse(Some(("PutRetentionPolicy", 400, "AccessDeniedException")));
     bench.deliver(batch_of(&said("cart-1", 0..3, Duration::ZERO))).await;
-    service.0.lock().refuse = None;
+    service.logs.refuse(None);
     bench.deliver(batch_of(&said("cart-1", 3..4, Duration::ZERO))).await;
-    assert_eq!(service.0.lock().groups["/sawyer/shop"].retention, Some(7));
+    assert_eq!(service.logs.group("/sawyer/shop").unwrap().retention, Some(7));
     bench.deliver(batch_of(&said("cart-1", 4..5, Duration::ZERO))).await;
-    assert_eq!(service.asked("PutRetentionPolicy"), 2);
+    assert_eq!(service.logs.asked("PutRetentionPolicy"), 2);
 }
 
 #[tokio::test]
@@ -90,17 +90,17 @@ async fn groups_are_left_alone_where_they_are_not_to_be_made() {
     bench.until("it is told", |bench| !bench.context.health.reasons().is_empty()).await;
     let told = format!("{:?}", bench.context.health.reasons());
     assert!(told.contains("the log group /sawyer/shop is not there, and `create_groups` is off"), "{told}");
-    assert_eq!(service.asked("CreateLogGroup"), 0);
-    service.0.lock().groups.insert("/sawyer/shop".to_owned(), Group::default());
+    assert_eq!(service.logs.asked("CreateLogGroup"), 0);
+    service.logs.make_group("/sawyer/shop");
     bench.until("it is delivered", |bench| bench.outcome(number) == Some(Outcome::Durable)).await;
 }
 
 #[tokio::test]
 async fn a_request_that_is_refused_is_cut_until_the_event_at_fault_stands_alone() {
     let peer = Peer::start(|_, request| {
-        let bad = body_of(request).to_string().contains("cart-1 5");
+        let bad = String::from_utf8_lossy(&request.plain_body()).contains("cart-1 5");
         Play::Answer(match bad {
-            true => error(400, "InvalidParameterException", "Log event is odd"),
+            true => Reply::new(400, r#"{"__type":"InvalidParameterException","message":"Log event is odd"}"#),
             false => Reply::new(200, "{}"),
         })
     });

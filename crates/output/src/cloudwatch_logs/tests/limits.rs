@@ -27,8 +27,8 @@ async fn requests_keep_to_count_and_bytes() {
     assert_eq!(outcomes, [Outcome::Durable; 2]);
     assert_eq!(service.messages("/sawyer/shop", "many/app"), lines("many", 0..25_000));
     assert_eq!(service.messages("/sawyer/shop", "long/app").len(), 300);
-    let state = service.0.lock();
-    let of = |stream: &str| state.puts.iter().filter(|put| put.stream.1 == stream).collect::<Vec<_>>();
+    let puts = service.logs.puts();
+    let of = |stream: &str| puts.iter().filter(|put| put.stream == stream).collect::<Vec<_>>();
     let counts: Vec<usize> = of("many/app").iter().map(|put| put.events).collect();
     assert_eq!(counts, [10_000, 10_000, 5_000]);
     assert!(
@@ -61,7 +61,7 @@ async fn events_are_put_in_order_and_days_apart() {
     let expected =
         [lines("late", 4..6), lines("late", 0..2), lines("late", 6..8), lines("late", 2..4)].concat();
     assert_eq!(service.messages("/sawyer/shop", "late/app"), expected);
-    assert_eq!(service.0.lock().puts.len(), 3);
+    assert_eq!(service.logs.puts().len(), 3);
 }
 
 #[tokio::test]
