@@ -54,3 +54,8 @@ fn stdout_has_every_record_in_order() {
 fn exec_has_every_record_in_order() {
     Run::new(7).with(&targets::lines::Lines::exec());
 }
+
+#[test]
+fn cloudwatch_logs_has_every_record_in_order() {
+    Run::new(8).with(&targets::cloudwatch::CloudwatchLogs::new());
+}

@@ -5,6 +5,10 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sawyer_model::Timestamp;
+use sawyer_telemetry::Clock;
 
 /// The containers, a stream each.
 pub(crate) const PODS: [&str; 4] = ["cart", "gateway", "search", "till"];
@@ -22,11 +26,14 @@ const SECRET: &str = "glpat-4Kf9sLq2Zx8Tn1Vb7Wm3";
 pub(crate) struct Node {
     root: PathBuf,
     written: u64,
+    /// When the first line was said: lately, because some targets take nothing old.
+    since: Timestamp,
 }
 
 impl Node {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), written: 0 }
+        let since = Clock::system().now().saturating_sub(Duration::from_secs(3600));
+        Self { root: root.to_owned(), written: 0, since: Timestamp::from_secs(since.millis() / 1000) }
     }
 
     /// How many lines there are; their numbers are below.
@@ -42,8 +49,9 @@ impl Node {
                 (self.written..self.written + count).filter(|number| number % PODS.len() as u64 == at)
             {
                 // Some of them say the same at the same time, but for their numbers.
-                let (secs, nanos) = (number / 1000 % 60, number / 8);
-                rows.push_str(&format!("2026-11-20T10:00:{secs:02}.{nanos:09}Z stdout F {}\n", line(number)));
+                let since = Duration::new(number / 1000 % 60, (number / 8) as u32);
+                let time = self.since.saturating_add(since);
+                rows.push_str(&format!("{time} stdout F {}\n", line(number)));
             }
             let path = self.live(pod);
             fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -1,5 +1,6 @@
 //! The adapters, one for each output.
 
+pub(crate) mod cloudwatch;
 pub(crate) mod elasticsearch;
 pub(crate) mod http;
 pub(crate) mod lines;
