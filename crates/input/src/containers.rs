@@ -5,6 +5,7 @@
 //! Invariant: the identity comes from the path or from docker's own description, never from what is logged; a file
 //! that several layouts lead to is found once.
 
+mod cluster;
 mod docker;
 mod links;
 mod pods;
@@ -15,11 +16,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sawyer_config::{At, Problems, Reference, Setting, Settings, settings};
+use sawyer_kube::KubeSettings;
 use sawyer_model::{Error, Stream, Value, names};
 use sawyer_pipeline::{Context, Input, InputPlan, Kind};
 
+use self::cluster::Cluster;
 use crate::node::node_name;
-use crate::tail::layout::{FoundFile, IdentifyBy, Layout, Scan};
+use crate::tail::layout::{About, Companion, FoundFile, IdentifyBy, Layout, Scan};
 use crate::tail::lines::Form;
 use crate::tail::{FileStat, Tail, TailSettings, glob};
 
@@ -44,6 +47,8 @@ settings! {
         pub node: Option<String>,
         /// The cluster's name, for the field `cluster`. None by default.
         pub cluster: Option<String>,
+        /// What the cluster says about the pods, beside what paths say.
+        pub kubernetes: KubeSettings = KubeSettings::default(),
         /// Whether the folders are paths of the node, to be looked for below `--host-root`.
         pub on_host: bool = true,
     }
@@ -91,7 +96,8 @@ fn read(at: &At<'_>, problems: &mut Problems) -> Option<Box<ContainersPlan>> {
 
 impl InputPlan for ContainersPlan {
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Input>, Error> {
-        let layout = Containers::new(self.settings, context.host_root.as_deref());
+        let mut layout = Containers::new(self.settings, context.host_root.as_deref());
+        layout.cluster = Cluster::new(&layout.settings.kubernetes, layout.node.as_deref(), context);
         Ok(Box::new(Tail::open(Box::new(layout), self.tail, context)?))
     }
 }
@@ -119,6 +125,8 @@ struct Containers {
     /// Inodes that were found in the present sweep.
     seen: HashSet<(u64, u64)>,
     described: docker::Descriptions,
+    /// Who is asked about pods.
+    cluster: Option<Cluster>,
 }
 
 impl Containers {
@@ -126,7 +134,7 @@ impl Containers {
         let root = host_root.filter(|_| settings.on_host).map(Path::to_owned);
         let node = settings.node.clone().or_else(|| node_name(host_root));
         let (owners, seen) = (Vec::new(), HashSet::new());
-        Self { settings, root, node, owners, seen, described: docker::Descriptions::default() }
+        Self { settings, root, node, owners, seen, described: docker::Descriptions::default(), cluster: None }
     }
 
     /// Where a path of the node is to be found from here.
@@ -157,6 +165,14 @@ impl Containers {
 }
 
 impl Layout for Containers {
+    fn about(&self) -> Option<&dyn About> {
+        self.cluster.as_ref().map(|cluster| cluster as _)
+    }
+
+    fn companion(&mut self) -> Option<Companion> {
+        self.cluster.as_mut().and_then(Cluster::companion)
+    }
+
     fn scan(&mut self, scan: &mut Scan) {
         self.owners.clear();
         self.seen.clear();

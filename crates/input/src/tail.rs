@@ -110,11 +110,19 @@ impl Input for Tail {
     fn run(self: Box<Self>, to: Outlet, stop: Stop) -> Running {
         Box::pin(async move {
             self.report_places();
-            let reader = Reader::new(*self, stop.clone())
+            let mut reader = Reader::new(*self, stop.clone())
                 .map_err(|error| Error::new(ErrorKind::Retry, "make an event descriptor").because(error))?;
             let waker = reader.waker();
             let flight = Flight::new(Handle::current(), to, waker.clone());
-            on_thread(stop, waker, move || reader.run(flight)).await
+            let companion = reader.companion();
+            let reading = on_thread(stop, waker, move || reader.run(flight));
+            match companion {
+                None => reading.await,
+                Some(companion) => tokio::select! {
+                    ended = reading => ended,
+                    () = companion => Err(Error::new(ErrorKind::Bug, "whoever asks about the files has ended")),
+                },
+            }
         })
     }
 }

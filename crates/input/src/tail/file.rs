@@ -1,9 +1,10 @@
 //! One file that is followed.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
-use sawyer_model::SourceId;
+use sawyer_model::{SourceId, Stream};
 
 use super::content::Content;
 use super::layout::{FoundFile, Rotation};
@@ -53,6 +54,8 @@ pub(super) struct TailFile {
     /// The kind of error that was last told of, so that each is told once.
     pub(super) told: Option<std::io::ErrorKind>,
     pub(super) known: Option<Known>,
+    /// Whether its lines are not wanted, for the time being.
+    pub(super) unwanted: bool,
 }
 
 /// What is known of a file once its beginning was read.
@@ -60,6 +63,11 @@ pub(super) struct TailFile {
 pub(super) struct Known {
     pub(super) source: SourceId,
     pub(super) head: Head,
+    /// Who speaks, by the file's place alone.
+    pub(super) identity: Arc<Stream>,
+    /// Since when it is known who speaks, and by which version of the answers more was told, if any was waited for.
+    pub(super) since: Instant,
+    pub(super) told: Option<u64>,
     pub(super) form: Form,
     pub(super) speaker: Speaker,
     /// Where the next line begins.
@@ -85,6 +93,7 @@ impl TailFile {
             failures: 0,
             told: None,
             known: None,
+            unwanted: false,
         }
     }
 
@@ -107,7 +116,7 @@ impl TailFile {
 
     /// Bytes on disk that were not read yet, as far as that can be said.
     pub(super) fn behind(&self) -> u64 {
-        if self.found.gzip || matches!(self.phase, Phase::Alias | Phase::Done) {
+        if self.found.gzip || self.unwanted || matches!(self.phase, Phase::Alias | Phase::Done) {
             return 0;
         }
         let read = self.known.as_ref().map_or(0, |known| known.offset);

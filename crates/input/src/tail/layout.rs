@@ -7,15 +7,50 @@
 use std::cmp::Reverse;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use sawyer_model::Stream;
+use sawyer_model::{Stream, Value};
 
 use super::content::FileStat;
 use super::lines::Form;
 
+/// Knows more about who speaks than the place of a file tells. It never waits.
+pub(crate) trait About: fmt::Debug + Send {
+    /// A number that changes whenever an answer may have changed.
+    fn version(&self) -> u64;
+
+    /// How long the first lines of a file wait for an answer.
+    fn patience(&self) -> Duration;
+
+    /// What is known about whoever has this identity.
+    fn tell(&self, identity: &Stream) -> Told;
+}
+
+/// What is known about a speaker.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// Nothing, or not yet.
+    Nothing,
+    /// Its identity has these fields besides.
+    Fields(Vec<(Box<str>, Value)>),
+    /// Its lines are not wanted.
+    Unwanted,
+}
+
 /// Finds files, and says who speaks in them.
 pub(crate) trait Layout: fmt::Debug + Send {
+    /// Who knows more about the speakers; nobody by default.
+    fn about(&self) -> Option<&dyn About> {
+        None
+    }
+
+    /// What has to run beside the reading, so that more becomes known; nothing by default. It does not end.
+    fn companion(&mut self) -> Option<Companion> {
+        None
+    }
+
     /// Looks at the machine.
     fn scan(&mut self, scan: &mut Scan);
 
@@ -34,6 +69,9 @@ pub(crate) trait Layout: fmt::Debug + Send {
     /// The places it looks at, and whether they are there.
     fn places(&self) -> Vec<(PathBuf, bool)>;
 }
+
+/// Work that goes on beside the reading.
+pub(crate) type Companion = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What makes two files the same source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! Does not own: looking for files ([`sweep`]), telling them apart ([`identify`]), reading them ([`turn`]).
 //! Invariant: memory is bounded: one batch that is being filled, and what [`Flight`] bounds.
 
+mod about;
 mod identify;
 mod sweep;
 mod turn;
@@ -21,7 +22,7 @@ use sawyer_telemetry::Seldom;
 use super::content::Inode;
 use super::file::{Phase, TailFile};
 use super::flight::Flight;
-use super::layout::Layout;
+use super::layout::{Companion, Layout};
 use super::lines::Counts;
 use super::meters::Meters;
 use super::watch::{FileId, Signal, Waker, Watch};
@@ -135,6 +136,11 @@ impl Reader {
 
     pub(super) fn waker(&self) -> Waker {
         self.waker.clone()
+    }
+
+    /// What has to run beside it.
+    pub(super) fn companion(&mut self) -> Option<Companion> {
+        self.layout.companion()
     }
 
     /// Reads until told to stop; then waits a little for what is on its way, so that it is not read again.

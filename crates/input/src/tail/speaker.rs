@@ -32,6 +32,18 @@ impl Speaker {
         Self { identity, attrs: Box::default(), base, voices: [const { None }; Voice::COUNT] }
     }
 
+    /// More is known about who speaks, or something else.
+    pub(crate) fn set_identity(&mut self, identity: Arc<Stream>) {
+        if self.identity.fingerprint() == identity.fingerprint() {
+            return;
+        }
+        self.base = Arc::clone(&identity);
+        self.identity = identity;
+        self.voices = [const { None }; Voice::COUNT];
+        let attrs = std::mem::take(&mut self.attrs);
+        self.set_attrs(Some(&attrs));
+    }
+
     /// Says what the driver added to the line that comes next. It is the same for all lines of a container, so
     /// comparing is all that usually happens.
     pub(crate) fn set_attrs(&mut self, attrs: Option<&[u8]>) {

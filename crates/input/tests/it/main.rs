@@ -6,6 +6,7 @@ mod common;
 mod containers;
 mod files;
 mod journal;
+mod kubernetes;
 mod others;
 mod rotation;
 mod shared;

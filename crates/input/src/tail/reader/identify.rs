@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Instant;
 
 use sawyer_model::{SeqRange, SourceId};
 
@@ -75,14 +77,27 @@ impl Reader {
             }
         };
         let form = self.layout.form(&file.found, first_line);
-        let speaker = Speaker::new(self.layout.identity(&file.found)?);
+        let identity = self.layout.identity(&file.found)?;
+        let speaker = Speaker::new(Arc::clone(&identity));
         self.note(source, file, stat, head)?;
         let offset = self.offsets.get(source).map_or(0, Progress::watermark);
         self.by_source.insert(source, id);
         let line_max = self.settings.line_max.bytes() as usize;
         let assembler = Assembler::new(source, form, line_max);
         let head = Head::of(head);
-        file.known = Some(Known { source, head, form, speaker, offset, assembler, fresh: true });
+        let (since, told) = (Instant::now(), None);
+        file.known = Some(Known {
+            source,
+            head,
+            identity,
+            since,
+            told,
+            form,
+            speaker,
+            offset,
+            assembler,
+            fresh: true,
+        });
         let complete =
             gzip_length.is_some_and(|length| offset >= ALL.end || (offset > 0 && offset as u32 == length));
         Ok(if complete { Identified::Complete } else { Identified::Known })

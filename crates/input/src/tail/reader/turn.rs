@@ -13,6 +13,7 @@ use super::super::file::{Known, Phase, TailFile};
 use super::super::lines::{Assembler, Sink};
 use super::super::speaker::Speaker;
 use super::super::watch::FileId;
+use super::about::Leave;
 use super::identify::Identified;
 use super::{CHUNK_BYTES, Reader, TICK};
 
@@ -40,6 +41,10 @@ enum Step {
     Complete,
     /// Another file with the same content is being read.
     Alias,
+    /// It is not known yet who speaks.
+    Later,
+    /// Its lines are not wanted.
+    Unwanted,
 }
 
 impl Reader {
@@ -61,6 +66,8 @@ impl Reader {
             Ok(Step::More | Step::Wait) => self.ready.push_back(id),
             Ok(Step::End) => self.at_end(id),
             Ok(Step::Complete) => self.complete(id),
+            Ok(Step::Later) => self.look_again(id),
+            Ok(Step::Unwanted) => self.leave_out(id),
             Ok(Step::Alias) => {
                 self.set_phase(id, Phase::Alias);
                 self.close(id);
@@ -116,6 +123,11 @@ impl Reader {
                 Identified::Alias => return Ok(Step::Alias),
                 Identified::Complete => return Ok(Step::Complete),
             }
+        }
+        match self.ask_about(file) {
+            Leave::Granted => {}
+            Leave::Later => return Ok(Step::Later),
+            Leave::Refused => return Ok(Step::Unwanted),
         }
         if self.was_cut(file, stat)? {
             self.supersede(id, file);

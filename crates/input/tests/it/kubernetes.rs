@@ -1,0 +1,140 @@
+//! Logs of containers with what an API server says about their pods, over its real form on a loopback connection.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::common::{Node, Run, Taker, WEB, cri, messages, text};
+
+const WEB_UID: &str = "11111111-2222-3333-4444-555555555555";
+
+fn pod(uid: &str, labels: &Value, annotations: &Value) -> Value {
+    json!({"metadata": {"name": "web-5d7b5cb4d6-x", "namespace": "shop", "uid": uid, "resourceVersion": "7",
+        "labels": labels, "annotations": annotations, "ownerReferences": [{"apiVersion": "apps/v1",
+        "kind": "ReplicaSet", "name": "web-5d7b5cb4d6", "uid": "rs", "controller": true}]},
+        "spec": {"containers": [{"name": "app", "image": "shop/web:3"}]}})
+}
+
+/// Lists these pods; the watch says nothing until it is told what.
+struct Api {
+    address: String,
+    watch: Arc<Mutex<Option<TcpStream>>>,
+}
+
+impl Api {
+    fn start(pods: &Value) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let watch = Arc::new(Mutex::new(None));
+        let watched = Arc::clone(&watch);
+        let list = json!({"metadata": {"resourceVersion": "9"}, "items": pods}).to_string();
+        thread::spawn(move || {
+            for stream in listener.incoming().map(Result::unwrap) {
+                let (list, watched) = (list.clone(), Arc::clone(&watched));
+                thread::spawn(move || serve(stream, &list, &watched));
+            }
+        });
+        Self { address, watch }
+    }
+
+    /// Says in the watch that a pod is there.
+    fn add(&self, pod: &Value) {
+        let line = json!({"type": "ADDED", "object": pod}).to_string() + "\n";
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(stream) = &mut *self.watch.lock().unwrap() {
+                return write!(stream, "{:x}\r\n{line}\r\n", line.len()).unwrap();
+            }
+            assert!(Instant::now() < deadline, "nobody watches");
+            thread::yield_now();
+        }
+    }
+}
+
+fn serve(stream: TcpStream, list: &str, watched: &Mutex<Option<TcpStream>>) {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    while reader.read_line(&mut line).is_ok_and(|length| length > 0) {
+        let watch = line.contains("watch=true");
+        while line != "\r\n" {
+            line.clear();
+            reader.read_line(&mut line).unwrap();
+        }
+        line.clear();
+        let stream = reader.get_mut();
+        if watch {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+            *watched.lock().unwrap() = Some(stream.try_clone().unwrap());
+        } else {
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{list}", list.len()).unwrap();
+        }
+    }
+}
+
+fn start(node: &Node, address: &str, wait: &str) -> Run {
+    let settings = format!(
+        "sweep_interval: 200ms\nnode: n1\nkubernetes: {{from: api, api: '{address}', token_file: /nowhere, ca_file: null, \
+         wait: {wait}}}\n"
+    );
+    node.start("containers", &settings, Taker::Keeps)
+}
+
+#[tokio::test]
+async fn lines_carry_what_the_cluster_says_and_excluded_pods_are_not_read() {
+    let excluded = json!({"fluentbit.io/exclude": "true"});
+    let labels = json!({"pod-template-hash": "5d7b5cb4d6", "app": "web", "env": "prod"});
+    let api = Api::start(&json!([pod(WEB_UID, &labels, &json!(null)), pod("quiet", &json!({}), &excluded)]));
+    let node = Node::new();
+    node.write("var/log/pods/shop_quiet_quiet/app/0.log", cri(1, "stdout", "F", "not wanted"));
+    node.write("var/log/pods/shop_quiet_quiet/app/1.log", cri(2, "stdout", "F", "not wanted either"));
+    node.write(&format!("{WEB}/0.log"), cri(3, "stdout", "F", "one"));
+    let run = start(&node, &api.address, "60s");
+    let records = run.records(1).await;
+    assert_eq!(messages(&records), ["one"]);
+    let names =
+        ["workload", "workload_kind", "image", "service", "env", "labels.app", "namespace", "pod", "stream"];
+    let told = names.map(|name| text(&records[0], name));
+    assert_eq!(told, ["web", "Deployment", "shop/web:3", "web", "prod", "web", "shop", "web-0", "stdout"]);
+    assert_eq!(node.metric("sawyer_input_bytes_behind"), 0);
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn lines_do_not_wait_longer_than_the_bound_and_later_ones_carry_what_came_late() {
+    let api = Api::start(&json!([]));
+    let node = Node::new();
+    node.write(&format!("{WEB}/0.log"), cri(1, "stdout", "F", "early"));
+    let began = Instant::now();
+    let run = start(&node, &api.address, "300ms");
+    let records = run.records(1).await;
+    assert!(began.elapsed() >= Duration::from_millis(300), "it waited");
+    assert_eq!(text(&records[0], "workload"), "");
+    api.add(&pod(WEB_UID, &json!({"pod-template-hash": "5d7b5cb4d6"}), &json!({})));
+    // The watch is read beside the lines, so some may still be without it.
+    for number in 0..2000 {
+        node.write(&format!("{WEB}/0.log"), cri(2 + number, "stdout", "F", "later"));
+        let records = run.records(2 + number as usize).await;
+        if text(records.last().unwrap(), "workload") == "web" {
+            break;
+        }
+    }
+    let records = run.stop().await;
+    assert_eq!(text(records.last().unwrap(), "workload"), "web");
+}
+
+#[tokio::test]
+async fn a_cluster_that_does_not_answer_holds_up_nothing() {
+    // Accepts, and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let node = Node::new();
+    node.write(&format!("{WEB}/0.log"), cri(1, "stdout", "F", "one"));
+    let run = start(&node, &format!("http://{}", silent.local_addr().unwrap()), "100ms");
+    assert_eq!(messages(&run.records(1).await), ["one"]);
+    node.write(&format!("{WEB}/0.log"), cri(2, "stdout", "F", "two"));
+    assert_eq!(messages(&run.records(2).await), ["one", "two"]);
+    run.stop().await;
+}

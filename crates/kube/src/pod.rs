@@ -1,0 +1,162 @@
+//! What is kept of a pod, and which fields and hints come of it.
+//!
+//! Owns: names of fields, well-known labels, annotations that tell how a pod's logs are to be read.
+//! Does not own: identity: namespace, pod and container come from where the log lies.
+
+use std::collections::BTreeMap;
+
+use sawyer_model::{Value, names};
+
+use crate::objects::{OwnerReference, Pod};
+use crate::owner::{Owner, likely_owner};
+
+/// What is known of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodInfo {
+    pub(crate) uid: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) owner: Option<Owner>,
+    /// The owner that the pod itself names, while it is not certain whom that belongs to.
+    pub(crate) ask: Option<OwnerReference>,
+    /// Images by the names of containers.
+    images: BTreeMap<String, String>,
+}
+
+/// Which labels and annotations become fields.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Of labels, with `*` and `?`.
+    pub labels: Vec<String>,
+    /// Of annotations, with `*` and `?`.
+    pub annotations: Vec<String>,
+}
+
+/// How the logs of a container are to be read, by the word of whoever wrote the pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Not at all.
+    pub exclude: bool,
+    /// By this format.
+    pub parser: Option<String>,
+    /// Whether lines are grouped.
+    pub multiline: Option<String>,
+}
+
+/// The labels that say which service it is, the most preferred first.
+const SERVICE_LABELS: [&str; 4] = ["tags.datadoghq.com/service", "app.kubernetes.io/name", "app", "k8s-app"];
+
+/// The labels that say which environment it is, the most preferred first.
+const ENV_LABELS: [&str; 4] =
+    ["tags.datadoghq.com/env", "app.kubernetes.io/environment", "environment", "env"];
+
+/// The kubelet's own name for a pod that it read from a file; folders of logs have it.
+const CONFIG_HASH: &str = "kubernetes.io/config.hash";
+
+impl PodInfo {
+    /// What of a pod is kept.
+    #[must_use]
+    pub fn of(pod: &Pod) -> Self {
+        let metadata = &pod.metadata;
+        let spec = &pod.spec;
+        let containers =
+            spec.containers.iter().chain(&spec.init_containers).chain(&spec.ephemeral_containers);
+        let (owner, ask) = likely_owner(metadata);
+        let mut annotations = metadata.annotations.clone();
+        // A copy of the whole pod, of no use here.
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        Self {
+            uid: metadata.uid.clone(),
+            namespace: metadata.namespace.clone(),
+            name: metadata.name.clone(),
+            labels: metadata.labels.clone(),
+            annotations,
+            owner,
+            ask,
+            images: containers.map(|one| (one.name.clone(), one.image.clone())).collect(),
+        }
+    }
+
+    /// The names under which logs of the pod may lie.
+    pub(crate) fn uids(&self) -> impl Iterator<Item = &str> {
+        let hash = self.annotations.get(CONFIG_HASH).map(String::as_str);
+        std::iter::once(self.uid.as_str()).chain(hash.filter(|hash| *hash != self.uid))
+    }
+
+    /// The fields of all records of a container.
+    #[must_use]
+    pub fn fields(&self, container: &str, selection: &Selection) -> Vec<(Box<str>, Value)> {
+        let mut fields: Vec<(Box<str>, Value)> = Vec::new();
+        let mut add = |name: &str, value: &str| fields.push((name.into(), Value::from(value)));
+        if let Some(owner) = &self.owner {
+            add(names::WORKLOAD, &owner.name);
+            add(names::WORKLOAD_KIND, &owner.kind);
+        }
+        if let Some(image) = self.images.get(container).filter(|image| !image.is_empty()) {
+            add(names::IMAGE, image);
+        }
+        for (name, labels) in [(names::SERVICE, SERVICE_LABELS), (names::ENV, ENV_LABELS)] {
+            let value = labels.into_iter().find_map(|label| self.labels.get(label));
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                add(name, value);
+            }
+        }
+        for (prefix, chosen, all) in [
+            ("labels", &selection.labels, &self.labels),
+            ("annotations", &selection.annotations, &self.annotations),
+        ] {
+            for (key, value) in all.iter().filter(|(key, _)| chosen.iter().any(|one| matches(one, key))) {
+                add(&format!("{prefix}.{key}"), value);
+            }
+        }
+        fields
+    }
+
+    /// What annotations say about the logs of a container.
+    #[must_use]
+    pub fn hints(&self, container: &str) -> Hints {
+        let get = |name: &str| self.annotations.get(name).map(|value| value.trim());
+        let of_container = |name: &str| get(&format!("{name}.{container}")).or_else(|| get(name));
+        let yes = |value: Option<&str>| matches!(value, Some("true" | "yes" | "1"));
+        let no = |value: Option<&str>| matches!(value, Some("false" | "no" | "0"));
+        // Fluent Bit writes the stream and the container behind the name: `fluentbit.io/exclude_stdout-app`.
+        let fluent = |name: &str| get(&format!("{name}-{container}")).or_else(|| get(name));
+        let elastic =
+            get(&format!("co.elastic.logs.{container}/enabled")).or_else(|| get("co.elastic.logs/enabled"));
+        let own = of_container("sawyer.dev/exclude");
+        let exclude =
+            if own.is_some() { yes(own) } else { yes(fluent("fluentbit.io/exclude")) || no(elastic) };
+        let parser = of_container("sawyer.dev/parser").or_else(|| fluent("fluentbit.io/parser"));
+        Hints {
+            exclude,
+            parser: parser.map(str::to_owned),
+            multiline: of_container("sawyer.dev/multiline").map(str::to_owned),
+        }
+    }
+}
+
+/// Whether a name fits a pattern with `*` (anything) and `?` (one character).
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (mut at, mut place, mut star) = (0, 0, None);
+    while place < name.len() {
+        match pattern.get(at) {
+            Some('*') => {
+                star = Some((at, place));
+                at += 1;
+            }
+            Some(one) if *one == '?' || *one == name[place] => {
+                at += 1;
+                place += 1;
+            }
+            _ => {
+                let Some((before, from)) = star else { return false };
+                star = Some((before, from + 1));
+                (at, place) = (before + 1, from + 1);
+            }
+        }
+    }
+    pattern[at..].iter().all(|one| *one == '*')
+}

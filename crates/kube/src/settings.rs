@@ -1,0 +1,52 @@
+//! What can be set about asking a cluster.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sawyer_config::{choice, settings};
+
+choice! {
+    /// Who is asked about pods.
+    pub enum MetadataFrom {
+        /// The API server where this process runs in a pod with a service account, else nobody.
+        Auto = "auto",
+        /// Nobody: what the paths of logs say has to do.
+        Nobody = "nobody",
+        /// The API server: a list and a watch of the pods of this node. Sees changes at once.
+        Api = "api",
+        /// The kubelet of this node: its list of pods, every few seconds. Spares the API server of a large cluster.
+        Kubelet = "kubelet",
+    }
+}
+
+settings! {
+    /// What a cluster says about the pods whose logs are read: `workload`, `workload_kind`, `image`, `labels.…`,
+    /// and `service` and `env` where well-known labels say them. Needs the right to get, list and watch pods; to get
+    /// replicasets and jobs, where those have names of their own; with the kubelet, to get nodes/proxy.
+    pub struct KubeSettings {
+        /// Who is asked.
+        pub from: MetadataFrom = MetadataFrom::Auto,
+        /// Address of the API server. By default the one that every pod is told of.
+        pub api: Option<String>,
+        /// Address of the kubelet. By default port 10250 of `$NODE_IP`, else of this machine.
+        pub kubelet: Option<String>,
+        /// The file with the token of the service account. It is read again for each request, because it changes.
+        pub token_file: PathBuf = "/var/run/secrets/kubernetes.io/serviceaccount/token".into(),
+        /// The authority that vouches for the API server and the kubelet. `null` for those of the system.
+        pub ca_file: Option<PathBuf> = Some("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt".into()),
+        /// Whether the kubelet has to show a certificate of that authority. Many have one that they made themselves.
+        pub verify_kubelet: bool = true,
+        /// Which labels of pods become fields, with `*` and `?`.
+        pub labels: Vec<String> = vec!["*".to_owned()],
+        /// Which annotations of pods become fields, with `*` and `?`.
+        pub annotations: Vec<String> = Vec::new(),
+        /// How long the first lines of a container wait for what the cluster says about it. After that they are read
+        /// without it, and later lines have it once it is known.
+        #[range(Duration::ZERO..=Duration::from_secs(60))]
+        pub wait: Duration = Duration::from_secs(2),
+        /// How long a pod is remembered after it was deleted, so that the last lines of its logs still say to what it
+        /// belonged.
+        #[range(Duration::from_secs(1)..=Duration::from_secs(86_400))]
+        pub remember: Duration = Duration::from_secs(3600),
+    }
+}

@@ -1,0 +1,279 @@
+mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sawyer_model::Value;
+use sawyer_telemetry::{Clock, Metrics};
+
+use self::server::{Answer, Server};
+use crate::directory::{Directory, Lookup};
+use crate::follow::Follower;
+use crate::objects::{List, Pod};
+use crate::pod::{Hints, PodInfo, Selection, matches};
+use crate::settings::{KubeSettings, MetadataFrom};
+
+/// Longest wait for what has to happen.
+const SOON: Duration = Duration::from_secs(60);
+
+fn pod(json: serde_json::Value) -> PodInfo {
+    PodInfo::of(&serde_json::from_value::<Pod>(json).unwrap())
+}
+
+fn everything() -> Selection {
+    Selection { labels: vec!["*".into()], annotations: vec!["team*".into()] }
+}
+
+fn shown(pod: &PodInfo, container: &str) -> Vec<String> {
+    let show = |(name, value): (Box<str>, Value)| match value {
+        Value::Str(text) => format!("{name}={text}"),
+        other => format!("{name}={other:?}"),
+    };
+    pod.fields(container, &everything()).into_iter().map(show).collect()
+}
+
+fn owned(kind: &str, name: &str, labels: &serde_json::Value) -> PodInfo {
+    let version = if kind == "Job" { "batch/v1" } else { "apps/v1" };
+    pod(
+        serde_json::json!({"metadata": {"name": "p", "namespace": "shop", "uid": "u", "labels": labels, "ownerReferences": [
+            {"apiVersion": version, "kind": kind, "name": name, "uid": "o", "controller": true}
+        ]}}),
+    )
+}
+
+#[test]
+fn owners_are_told_by_names_where_those_are_certain() {
+    let hash = serde_json::json!({"pod-template-hash": "5d7b5cb4d6"});
+    let none = serde_json::json!(null);
+    for (kind, name, labels, owner, asks) in [
+        ("ReplicaSet", "web-5d7b5cb4d6", &hash, "Deployment web", false),
+        ("ReplicaSet", "own-set", &none, "ReplicaSet own-set", true),
+        ("ReplicaSet", "web-other", &hash, "ReplicaSet web-other", true),
+        ("StatefulSet", "db", &none, "StatefulSet db", false),
+        ("DaemonSet", "agent", &none, "DaemonSet agent", false),
+        ("Job", "report-29384756", &none, "CronJob report", true),
+        ("Job", "migrate", &none, "Job migrate", true),
+        ("Rollout", "canary", &none, "Rollout canary", false),
+    ] {
+        let pod = owned(kind, name, labels);
+        let told = pod.owner.map(|owner| format!("{} {}", owner.kind, owner.name));
+        assert_eq!((told.as_deref(), pod.ask.is_some()), (Some(owner), asks), "{kind} {name}");
+    }
+    assert_eq!(owned("Node", "node1", &none).owner, None);
+}
+
+#[test]
+fn fields_are_chosen_by_the_settings() {
+    let pod = pod(serde_json::json!({
+        "metadata": {"name": "cart-1", "namespace": "shop", "uid": "u",
+            "labels": {"app.kubernetes.io/name": "cart", "app": "other", "environment": "prod"},
+            "annotations": {"team": "red", "team.mail": "x@y", "secret": "s"}},
+        "spec": {"containers": [{"name": "app", "image": "shop/cart:2"}], "initContainers": null}
+    }));
+    assert_eq!(
+        shown(&pod, "app"),
+        [
+            "image=shop/cart:2",
+            "service=cart",
+            "env=prod",
+            "labels.app=other",
+            "labels.app.kubernetes.io/name=cart",
+            "labels.environment=prod",
+            "annotations.team=red",
+            "annotations.team.mail=x@y",
+        ]
+    );
+    assert_eq!(pod.fields("app", &Selection::default()).len(), 3);
+    assert!(matches("app*", "app.kubernetes.io/name") && matches("?pp", "app") && !matches("app", "apps"));
+}
+
+#[test]
+fn annotations_tell_how_logs_are_to_be_read() {
+    let hints = |annotations: serde_json::Value| {
+        pod(serde_json::json!({"metadata": {"name": "p", "annotations": annotations}})).hints("app")
+    };
+    let excluded = |annotations| hints(annotations).exclude;
+    assert!(excluded(serde_json::json!({"sawyer.dev/exclude": "true"})));
+    assert!(excluded(serde_json::json!({"sawyer.dev/exclude.app": "true"})));
+    assert!(!excluded(serde_json::json!({"sawyer.dev/exclude.other": "true"})));
+    assert!(excluded(serde_json::json!({"fluentbit.io/exclude": "true"})));
+    assert!(excluded(serde_json::json!({"co.elastic.logs/enabled": "false"})));
+    assert!(!excluded(serde_json::json!({"co.elastic.logs/enabled": "true"})));
+    // Our own word counts more than that of others.
+    assert!(!excluded(serde_json::json!({"sawyer.dev/exclude": "false", "fluentbit.io/exclude": "true"})));
+    assert!(!excluded(serde_json::json!({"sawyer.dev/exclude": "maybe"})));
+    let told = hints(
+        serde_json::json!({"sawyer.dev/parser": "json", "fluentbit.io/parser": "apache", "sawyer.dev/multiline": "off"}),
+    );
+    assert_eq!(told, Hints { exclude: false, parser: Some("json".into()), multiline: Some("off".into()) });
+    let told = hints(serde_json::json!({"fluentbit.io/parser-app": "logfmt"}));
+    assert_eq!(told.parser.as_deref(), Some("logfmt"));
+}
+
+#[test]
+fn reads_the_list_of_a_real_kubelet() {
+    let Some(path) = sawyer_testkit::shared("data/generated-here/kubelet-pods.json") else { return };
+    let pods: List<Pod> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let pods: Vec<PodInfo> = pods.items.iter().map(PodInfo::of).collect();
+    let named = |name: &str| pods.iter().find(|pod| pod.name.starts_with(name)).unwrap();
+    let web = named("web-5d7b5cb4d6");
+    let fields = shown(web, "busybox");
+    for wanted in
+        ["workload=web", "workload_kind=Deployment", "service=web", "labels.pod-template-hash=5d7b5cb4d6"]
+    {
+        assert!(fields.iter().any(|field| field == wanted), "{wanted}: {fields:?}");
+    }
+    assert!(fields.iter().any(|field| field.starts_with("image=")), "{fields:?}");
+    assert!(shown(named("agent-"), "a").contains(&"workload_kind=DaemonSet".to_owned()));
+    assert_eq!(named("web-0").owner, None);
+}
+
+fn settings(server: &Server) -> KubeSettings {
+    KubeSettings {
+        from: MetadataFrom::Api,
+        api: Some(server.url()),
+        kubelet: Some(server.url()),
+        token_file: server.token_file(),
+        ca_file: None,
+        ..KubeSettings::default()
+    }
+}
+
+fn follow(settings: &KubeSettings) -> (Directory, tokio::task::JoinHandle<()>) {
+    let follower = Follower::new(settings, Some("node 1"), &Clock::system(), &Metrics::new()).unwrap();
+    let directory = follower.directory();
+    (directory, tokio::spawn(follower.run()))
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + SOON;
+    while !holds() {
+        assert!(tokio::time::Instant::now() < deadline, "waited too long until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn known(directory: &Directory, uid: &str) -> Option<Arc<PodInfo>> {
+    match directory.pod(uid) {
+        Lookup::Known(pod) => Some(pod),
+        Lookup::Unknown => None,
+    }
+}
+
+fn json_pod(uid: &str, version: u64, label: &str) -> serde_json::Value {
+    serde_json::json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": uid, "namespace": "shop", "uid": uid,
+        "resourceVersion": version.to_string(), "labels": {"v": label}}, "spec": {"containers": []}})
+}
+
+fn event(kind: &str, object: &serde_json::Value) -> String {
+    serde_json::json!({"type": kind, "object": object}).to_string() + "\n"
+}
+
+fn list(version: u64, next: &str, items: &[serde_json::Value]) -> Answer {
+    let body = serde_json::json!({"kind": "PodList", "apiVersion": "v1",
+        "metadata": {"resourceVersion": version.to_string(), "continue": next}, "items": items});
+    Answer::whole(200, &body.to_string())
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_where_the_last_one_ended_and_lists_again_when_that_is_too_old() {
+    let bookmark = serde_json::json!({"kind": "Pod", "apiVersion": "v1",
+        "metadata": {"resourceVersion": "30", "creationTimestamp": null}, "spec": {"containers": null}, "status": {}});
+    let gone = serde_json::json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "too old resource version: 30 (99)", "reason": "Expired", "code": 410});
+    let server = Server::start(vec![
+        list(10, "page2", &[json_pod("a", 1, "1")]),
+        list(10, "", &[json_pod("b", 2, "1")]),
+        // A line may come in pieces.
+        Answer::parts(vec![
+            event("ADDED", &json_pod("c", 11, "1")),
+            event("MODIFIED", &json_pod("a", 12, "2"))[..40].to_owned(),
+            event("MODIFIED", &json_pod("a", 12, "2"))[40..].to_owned(),
+            event("DELETED", &json_pod("b", 13, "1")),
+            event("BOOKMARK", &bookmark),
+        ]),
+        Answer::parts(vec![event("ERROR", &gone)]),
+        list(99, "", &[json_pod("a", 50, "3")]),
+        Answer::open(),
+    ]);
+    let (directory, task) = follow(&settings(&server));
+    until("the second list", || known(&directory, "a").is_some_and(|pod| pod.labels["v"] == "3")).await;
+    until("the last watch", || server.requests().len() >= 6).await;
+    let requests = server.requests();
+    let node = "fieldSelector=spec.nodeName%3Dnode%201";
+    assert_eq!(requests[0].path, format!("/api/v1/pods?{node}&limit=500&continue="));
+    assert_eq!(requests[1].path, format!("/api/v1/pods?{node}&limit=500&continue=page2"));
+    let versions: Vec<&str> = requests
+        .iter()
+        .filter_map(|request| request.path.split_once("&resourceVersion="))
+        .map(|(_, version)| version)
+        .collect();
+    assert_eq!(versions, ["10", "30", "99"]);
+    assert!(requests[2].path.contains("watch=true&allowWatchBookmarks=true"), "{}", requests[2].path);
+    // Those that are gone are still known.
+    assert!(known(&directory, "b").is_some() && known(&directory, "c").is_some());
+    assert!(known(&directory, "d").is_none());
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_token_that_is_replaced_is_used_from_the_next_request_on() {
+    let refused = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
+    let server = Server::start(vec![
+        Answer::whole(401, refused),
+        list(1, "", &[json_pod("a", 1, "1")]),
+        Answer::open(),
+    ]);
+    server.before(1, || "new\n".to_owned());
+    let (directory, task) = follow(&settings(&server));
+    until("the list", || known(&directory, "a").is_some()).await;
+    let tokens: Vec<String> =
+        server.requests().iter().take(2).map(|request| request.authorization.clone()).collect();
+    assert_eq!(tokens, ["Bearer old", "Bearer new"]);
+    task.abort();
+}
+
+#[tokio::test]
+async fn owners_of_owners_are_asked_for_once() {
+    let of_job = |uid: &str| {
+        serde_json::json!({"metadata": {"name": uid, "namespace": "shop", "uid": uid, "resourceVersion": "1",
+            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "nightly-run", "uid": "job", "controller": true}]}})
+    };
+    let job = serde_json::json!({"kind": "Job", "metadata": {"name": "nightly-run", "ownerReferences": [
+        {"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "uid": "cron", "controller": true}]}});
+    let server = Server::start(vec![
+        list(1, "", &[of_job("a"), of_job("b")]),
+        Answer::whole(200, &job.to_string()),
+        Answer::parts(vec![event("ADDED", &of_job("c"))]),
+        Answer::open(),
+    ]);
+    let (directory, task) = follow(&settings(&server));
+    let owner = |uid: &str| known(&directory, uid).and_then(|pod| pod.owner.clone()).map(|owner| owner.name);
+    until("all owners", || ["a", "b", "c"].iter().all(|uid| owner(uid).as_deref() == Some("nightly"))).await;
+    let asked: Vec<String> = server
+        .requests()
+        .iter()
+        .map(|request| request.path.clone())
+        .filter(|path| path.contains("jobs"))
+        .collect();
+    assert_eq!(asked, ["/apis/batch/v1/namespaces/shop/jobs/nightly-run"]);
+    task.abort();
+}
+
+#[tokio::test]
+async fn the_kubelet_is_asked_again_when_somebody_asks_for_a_pod_that_is_not_known() {
+    let server = Server::start(vec![
+        Answer::whole(200, r#"{"kind":"PodList","apiVersion":"v1","metadata":{},"items":null}"#),
+        list(0, "", &[json_pod("a", 1, "1")]),
+        list(0, "", &[json_pod("a", 1, "1")]),
+        list(0, "", &[json_pod("a", 1, "1")]),
+    ]);
+    let (directory, task) = follow(&KubeSettings { from: MetadataFrom::Kubelet, ..settings(&server) });
+    let before = directory.version();
+    let began = tokio::time::Instant::now();
+    until("the pod is known", || known(&directory, "a").is_some()).await;
+    assert!(began.elapsed() < Duration::from_secs(9), "sooner than it would have been asked anyway");
+    assert_eq!(server.requests()[0].path, "/pods");
+    assert!(directory.version() > before);
+    task.abort();
+}
