@@ -25,6 +25,7 @@ def judge(role, text):
         path.write_text(text)
         command = [SAWYER, "check", "--role", role, "--config", str(path)]
         environment = {"POD_NAME": "sawyer-agent-x2x4v", "POD_NAMESPACE": "logs", "NODE_NAME": "node-1"}
+        environment["SLACK_URL"] = "https://hooks.slack.com/services/T0/B0/x"
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         return done.returncode, done.stdout + done.stderr
 

@@ -22,8 +22,10 @@ class Guide(unittest.TestCase):
         for documents in blocks():
             if "kind" not in documents[0]:
                 count += 1
-                helm.files(documents[0])
-        self.assertGreater(count, 3)
+                for role, text in config_test.configs(documents[0]):
+                    code, said = config_test.judge(role, text)
+                    self.assertEqual(code, 0, said)
+        self.assertGreater(count, 5)
 
     def test_objects_are_taken(self):
         count = 0

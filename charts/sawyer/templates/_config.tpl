@@ -187,6 +187,11 @@ sawyer:
 {{- define "sawyer.server.config" -}}
 {{- $server := .Values.server }}
 {{- $config := dict "data" "/var/lib/sawyer" "listen" "0.0.0.0:7280" "log" $server.log "inputs" (include "sawyer.inputs.native" . | fromYaml) "outputs" (dict "store" (dict)) "store" (dict "retention" $server.retention) }}
+{{- $url := $server.publicUrl }}
+{{- if and (not $url) $server.ingress.enabled $server.ingress.hosts }}
+{{- $url = printf "%s://%s" (ternary "https" "http" (not (empty $server.ingress.tls))) (first $server.ingress.hosts) }}
+{{- end }}
+{{- with $url }}{{ $_ := set $config "alerts" (dict "public_url" .) }}{{ end }}
 {{- toYaml (mergeOverwrite $config (deepCopy $server.config)) }}
 {{- end }}
 
