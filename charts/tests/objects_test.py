@@ -144,6 +144,16 @@ class Objects(unittest.TestCase):
                 mounts = [each["name"] for each in spec["template"]["spec"]["containers"][0]["volumeMounts"]]
                 self.assertEqual(sorted(mounts), sorted(volumes), f"{name} {workload['metadata']['name']}")
 
+    def test_only_what_cannot_change_in_a_running_process_restarts_it(self):
+        def templates(agent):
+            return dict(pods(helm.objects({"agent": agent})))
+
+        before = templates({})
+        self.assertEqual(templates({"steps": ["parse"], "exclude": ["kube-system"], "buffer": {"bytes_max": "2GiB"}}), before)
+        after = templates({"log": "debug"})
+        self.assertNotEqual(after["sawyer-agent"], before["sawyer-agent"])
+        self.assertEqual(after["sawyer-server"], before["sawyer-server"])
+
     def test_secrets_are_named_and_never_written(self):
         for name, values in helm.cases().items():
             made = [each for each in helm.objects(values) if each["kind"] == "Secret"]

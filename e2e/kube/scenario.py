@@ -6,6 +6,7 @@ Every method of `Scenario` that begins with `step_` is a step; they run in order
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import tarfile
@@ -21,6 +22,7 @@ CHART = os.environ.get("SAWYER_CHART") or str(ROOT / "charts/sawyer")
 NAMESPACE = "sawyer"
 RELEASE = "sawyer"
 SERVER_USER = 10001
+RELOADS = re.compile(r'^sawyer_config_reloads_total\{result="accepted"\} (\d+)$', re.MULTILINE)
 HELM_SECONDS = 180
 
 
@@ -230,20 +232,40 @@ class Scenario:
         wanted = [f"{number}: run {run}" for run in range(runs) for number in range(count)]
         assert self.logs("restarter") == wanted
 
-    def step_an_upgrade_changes_what_agents_do(self):
-        agent = self.ready("agent")["metadata"]["uid"]
-        server = self.ready("server")["metadata"]["uid"]
-        token = self.token()
-        self.start(workloads.counter("upgraded", 800))
-        values = self.values(agent={"steps": ["multiline", "mask", "parse", {"set": {"fields": {"env": "e2e"}}}]})
+    def upgrade(self, revision, **more):
+        """Changes values, while a counter prints; gives the counter's name."""
+        name = f"during-{revision}"
+        self.start(workloads.counter(name, 800))
+        values = self.values(**more)
         done = self.helm.upgrade(CHART, RELEASE, values, namespace=NAMESPACE, wait="legacy", timeout=HELM_SECONDS)
-        assert (done["revision"], done["status"]) == (2, "deployed"), done
-        self.ready("agent", other_than=agent)
-        self.has_all_once("upgraded", 800)
+        assert (done["revision"], done["status"]) == (revision, "deployed"), done
+        return name
+
+    def reloads(self):
+        """How often the agent has taken another configuration."""
+        url = f"http://{self.one('agent')['status']['podIP']}:7280/metrics"
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            found = RELOADS.findall(answer.read().decode())
+        return sum(map(int, found))
+
+    def step_an_upgrade_changes_what_running_agents_do(self):
+        before, token = self.ready("agent")["metadata"]["uid"], self.token()
+        steps = ["multiline", "mask", "parse", {"set": {"fields": {"env": "e2e"}}}]
+        name = self.upgrade(2, agent={"steps": steps})
+        # The kubelet looks for new ConfigMaps once a minute.
+        wait("the new configuration", lambda: self.reloads() == 1, seconds=180)
+        self.has_all_once(name, 800)
         assert self.token() == token, "the upgrade made another token"
+        assert self.ready("agent")["metadata"]["uid"] == before, "the agent was restarted"
+        self.start(workloads.counter("after-2", 20))
+        wait("new fields", lambda: self.count('pod: "after-2" and env: e2e') == 20)
+
+    def step_an_upgrade_of_what_is_fixed_replaces_agents_only(self):
+        agent, server = (self.ready(component)["metadata"]["uid"] for component in ("agent", "server"))
+        name = self.upgrade(3, agent={"log": "debug"})
+        self.ready("agent", other_than=agent)
+        self.has_all_once(name, 800)
         assert self.ready("server")["metadata"]["uid"] == server, "the server was restarted, though nothing changed for it"
-        self.start(workloads.counter("after-upgrade", 20))
-        wait("new fields", lambda: self.count('pod: "after-upgrade" and env: e2e') == 20)
 
     def step_a_misspelt_value_changes_nothing(self):
         try:
@@ -252,21 +274,19 @@ class Scenario:
             assert "additional properties 'stepz' not allowed" in str(error), error
         else:
             raise AssertionError("it was taken")
-        assert self.helm.status(RELEASE)["revision"] == 2
+        assert self.helm.status(RELEASE)["revision"] == 3
 
     def step_gateways_pass_everything_on(self):
-        agent = self.ready("agent")["metadata"]["uid"]
-        self.start(workloads.counter("passed-on", 800))
-        # Volumes of their own would need a second class; what they hold is passed on before they go.
-        gateway = {"enabled": True, "persistence": {"enabled": False}, "dnsPolicy": "None", "dnsConfig": self.dns()}
-        values = self.values(gateway=gateway)
-        done = self.helm.upgrade(CHART, RELEASE, values, namespace=NAMESPACE, wait="legacy", timeout=HELM_SECONDS)
-        assert (done["revision"], done["status"]) == (3, "deployed"), done
-        self.ready("agent", other_than=agent)
+        # Without volumes, so what they hold has to be passed on before they go.
+        gateway = {"enabled": True, "persistence": {"enabled": False}, "config": {"drain": "20s"}}
+        gateway |= {"dnsPolicy": "None", "dnsConfig": self.dns()}
+        before = self.reloads()
+        name = self.upgrade(4, agent={"log": "debug"}, gateway=gateway)
+        wait("the new configuration", lambda: self.reloads() > before, seconds=180)
         assert len(self.node.pods(NAMESPACE, component="gateway")) == 2
         self.start(workloads.counter("after-gateways", 20))
         self.has_all_once("after-gateways", 20)
-        self.has_all_once("passed-on", 800)
+        self.has_all_once(name, 800)
         assert any(name == f"{RELEASE}-gateway.{NAMESPACE}" for name in self.names.asked), self.names.asked
 
     def step_a_rollback_takes_it_back(self):
@@ -274,7 +294,7 @@ class Scenario:
         self.start(workloads.counter("rolled-back", 800))
         self.helm.rollback(RELEASE, version=1, wait="legacy", timeout=HELM_SECONDS)
         self.ready("agent", other_than=agent)
-        assert self.helm.status(RELEASE)["revision"] == 4
+        assert self.helm.status(RELEASE)["revision"] == 5
         wait("the gateways' end", lambda: not self.node.pods(NAMESPACE, component="gateway"))
         self.has_all_once("rolled-back", 800)
         self.start(workloads.counter("after-rollback", 20))

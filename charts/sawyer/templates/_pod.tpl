@@ -4,7 +4,9 @@
 {{- $role := index .root.Values .component }}
 annotations:
   kubectl.kubernetes.io/default-container: {{ .component }}
-  checksum/config: {{ include (printf "sawyer.%s.config" .component) .root | sha256sum }}
+  {{- /* Inputs, pipelines and outputs change in a running process; whatever else changes restarts it. */}}
+  {{- $config := include (printf "sawyer.%s.config" .component) .root | fromYaml }}
+  checksum/config: {{ omit $config "inputs" "pipelines" "outputs" "drain" | toYaml | sha256sum }}
   {{- with $role.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
