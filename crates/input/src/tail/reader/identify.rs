@@ -17,6 +17,7 @@ use super::super::lines::Assembler;
 use super::super::speaker::Speaker;
 use super::super::watch::FileId;
 use super::Reader;
+use crate::node::node_name;
 use crate::offsets::{HEAD_BYTES_MAX, Head, Progress};
 
 /// A number no file's length comes near: everything of a file, however long it is.
@@ -213,13 +214,18 @@ impl Reader {
         best.max_by_key(|(_, progress)| rank(progress)).map(|(source, _)| *source)
     }
 
+    /// A source that was not known before. Machines made from one image have the same inodes and the same first lines,
+    /// and what they send meets in one store, so the node is a part of it.
     fn new_by_inode(&self, found: &FoundFile, stat: FileStat, first_line: &[u8]) -> SourceId {
+        let node = node_name(self.context.host_root.as_deref()).unwrap_or_default();
         let (device, inode) = (stat.inode.0.to_le_bytes(), stat.inode.1.to_le_bytes());
         let group = found.group.as_bytes();
         let mut generation = 0u32;
         loop {
-            let source =
-                SourceId::of(&[b"inode", group, &device, &inode, first_line, &generation.to_le_bytes()]);
+            let generation_bytes = generation.to_le_bytes();
+            let parts: [&[u8]; 7] =
+                [b"inode", node.as_bytes(), group, &device, &inode, first_line, &generation_bytes];
+            let source = SourceId::of(&parts);
             if self.offsets.get(source).is_none() {
                 return source;
             }
