@@ -203,8 +203,10 @@ mod tests {
 
     fn post(sink: &Receiver, body: &str) -> String {
         let mut stream = TcpStream::connect(sink.address()).unwrap();
-        write!(stream, "POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let request = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         let mut line = String::new();
+        // One that plays dead hangs up, maybe while this is being written.
+        let _ = stream.write_all(request.as_bytes());
         let _ = BufReader::new(stream).read_line(&mut line);
         line.trim_end().to_owned()
     }

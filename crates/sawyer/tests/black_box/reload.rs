@@ -215,7 +215,9 @@ fn a_config_map_an_include_and_a_secret_are_noticed() {
     wait_for(&mut sawyer, ACCEPTED, 2.0);
     assert_eq!(pushed(&sawyer, "third")["team"], "cart");
     fs::create_dir(etc.join("conf.d")).unwrap();
-    fs::write(etc.join("conf.d/out.yaml"), "outputs: {store: , file: {path: '/dev/null'}}\n").unwrap();
+    let out = folder.path().join("out.ndjson");
+    let included = format!("outputs: {{store: , file: {{path: '{}'}}}}\n", out.display());
+    fs::write(etc.join("conf.d/out.yaml"), included).unwrap();
     wait_for(&mut sawyer, ACCEPTED, 3.0);
     pushed(&sawyer, "fourth");
     wait_for(&mut sawyer, "sawyer_output_taken_records_total{output=\"file\"}", 1.0);
