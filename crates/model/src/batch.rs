@@ -1,6 +1,7 @@
 //! Records in bulk, and how they are read, written and changed.
 
 mod placed;
+mod sources;
 
 use std::cell::Cell;
 use std::sync::Arc;

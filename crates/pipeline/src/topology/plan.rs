@@ -15,7 +15,8 @@ use crate::steps::route::RoutePlan;
 pub const SECTIONS: &[&str] = &["inputs", "pipelines", "outputs"];
 
 settings! {
-    /// One way from inputs through steps to outputs. Without the section `pipelines` there is one named `main`,
+    /// One way from inputs through steps to outputs. A record that several pipelines lead to one output arrives once
+    /// from each of them. Without the section `pipelines` there is one named `main`,
     /// which takes from all inputs and gives to all outputs; what other Sawyers send (input `sawyer`) passes by its
     /// steps then, as `received`.
     pub struct PipelineSettings {
@@ -71,6 +72,8 @@ pub(super) struct PipelinePlan {
     /// Which output gets which record; without it each gets all.
     pub(super) route: Option<RoutePlan>,
     pub(super) outputs: BTreeSet<String>,
+    /// Whether another pipeline before it leads from one of its inputs to one of its outputs.
+    pub(super) shares_a_way: bool,
 }
 
 impl TopologyPlan {
@@ -90,6 +93,7 @@ impl TopologyPlan {
         for pipeline in &mut pipelines {
             pipeline.fill(&inputs.names, &outputs.names);
         }
+        tell_ways_apart(&mut pipelines);
         if problems.len() == before {
             refuse_unused(
                 &inputs,
@@ -213,7 +217,14 @@ fn read_pipelines<I, O>(
             }
             gives = routed;
         }
-        pipelines.push(PipelinePlan { name: key.text.clone(), inputs: takes, steps, route, outputs: gives });
+        pipelines.push(PipelinePlan {
+            name: key.text.clone(),
+            inputs: takes,
+            steps,
+            route,
+            outputs: gives,
+            shares_a_way: false,
+        });
     }
     pipelines
 }
@@ -252,6 +263,7 @@ fn whole_ways(
         steps,
         route,
         outputs: BTreeSet::new(),
+        shares_a_way: false,
     };
     let processed = inputs.plans.iter().filter(|input| input.plan.is_processed());
     let processed: BTreeSet<String> = processed.map(|input| input.name.clone()).collect();
@@ -267,6 +279,17 @@ fn whole_ways(
         ways.push(way("received", processed, Vec::new(), None));
     }
     ways
+}
+
+/// Marks the pipelines whose records would come to an output under identities that another pipeline gives there too.
+fn tell_ways_apart(pipelines: &mut [PipelinePlan]) {
+    for at in 0..pipelines.len() {
+        let (before, rest) = pipelines.split_at_mut(at);
+        let own = &mut rest[0];
+        own.shares_a_way = before
+            .iter()
+            .any(|other| !other.inputs.is_disjoint(&own.inputs) && !other.outputs.is_disjoint(&own.outputs));
+    }
 }
 
 fn refuse_unused<P>(

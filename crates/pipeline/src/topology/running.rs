@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sawyer_buffer::Buffer;
 use sawyer_disk::Disk;
-use sawyer_model::{Error, Transfer};
+use sawyer_model::{Error, SourceId, Transfer};
 use sawyer_telemetry::{Clock, Counter, Health, Metrics};
 use tokio::task::JoinSet;
 
@@ -265,6 +265,10 @@ struct Exits {
     all: Vec<Exit>,
     /// Which of them a record takes; without it all.
     router: Option<Router>,
+    /// What its sources are told apart by from those of another pipeline. Records are known by their sources, and a
+    /// pipeline accounts for what it leaves out too; so an output that both lead to would take what comes by the
+    /// second for a repetition.
+    way: Option<String>,
 }
 
 impl Exits {
@@ -273,7 +277,8 @@ impl Exits {
         let (names, all): (Vec<&str>, Vec<Exit>) =
             outputs.map(|(name, queue)| (name.as_str(), Exit::new(name, queue.clone(), metrics))).unzip();
         let router = plan.route.take().map(|route| route.open(&plan.name, &names, metrics));
-        Self { all, router }
+        let way = plan.shares_a_way.then(|| plan.name.clone());
+        Self { all, router, way }
     }
 
     /// Hands over transfers. An output that has ended gets nothing more: its share of the duty is let go of, so that
@@ -282,10 +287,14 @@ impl Exits {
     /// # Errors
     /// [`QueueClosed`] once no output is left.
     async fn hand_over(&mut self, out: Vec<Transfer>) -> Result<(), QueueClosed> {
-        for transfer in out {
+        for mut transfer in out {
             if self.all.is_empty() {
                 transfer.ack.durable();
                 continue;
+            }
+            if let Some(way) = &self.way {
+                let of_way = |source: SourceId| SourceId::of(&[&source.0.to_le_bytes(), way.as_bytes()]);
+                Arc::make_mut(&mut transfer.batch).map_sources(of_way);
             }
             let shares = match &mut self.router {
                 Some(router) => router.divide(&transfer),

@@ -16,3 +16,4 @@ mod schema;
 mod stored;
 mod trouble;
 mod urgent;
+mod ways;
