@@ -161,15 +161,22 @@ class Objects(unittest.TestCase):
         kept = helm.objects({"token": {"existingSecret": "mine"}})
         self.assertEqual([each for each in kept if each["kind"] == "Secret"], [])
 
-    def test_nobody_may_ask_the_api(self):
-        for name, values in helm.cases().items():
+    def test_only_the_agent_may_ask_the_api(self):
+        quiet = {"agent": {"collect": {"metadata": False}}}
+        for name, values in {**helm.cases(), "quiet": quiet}.items():
             found = helm.objects(values)
-            kinds = {each["kind"] for each in found}
-            self.assertFalse({kind for kind in kinds if "Role" in kind}, name)
+            asks = {
+                pod["metadata"]["labels"]["app.kubernetes.io/component"]: pod["spec"]["automountServiceAccountToken"]
+                for _, pod in pods(found)
+            }
+            self.assertEqual(asks, {component: component == "agent" and name != "quiet" for component in asks}, name)
+            roles = sorted(each["kind"] for each in found if "Role" in each["kind"])
+            self.assertEqual(roles, ["ClusterRole", "ClusterRoleBinding"] if any(asks.values()) else [], name)
+            for role in (each for each in found if each["kind"] == "ClusterRole"):
+                verbs = {verb for rule in role["rules"] for verb in rule["verbs"]}
+                self.assertLessEqual(verbs, {"get", "list", "watch"}, name)
             accounts = [pod["spec"]["serviceAccountName"] for _, pod in pods(found)]
             self.assertEqual(len(accounts), len(set(accounts)), "roles share an account")
-            for _, pod in pods(found):
-                self.assertIs(pod["spec"]["automountServiceAccountToken"], False)
 
 
 class Hardening(unittest.TestCase):

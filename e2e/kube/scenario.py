@@ -209,6 +209,14 @@ class Scenario:
         wait("its log files' end", lambda: not list(pathlib.Path("/var/log/pods").glob("default_counter_*")))
         self.has_all_once("counter", 600)
 
+    def step_what_the_cluster_says_of_a_pod_is_in_its_records(self):
+        path = "/apis/apps/v1/namespaces/default/deployments"
+        self.node.create(path, workloads.deployment("web", 50))
+        query = 'workload: web and workload_kind: Deployment and labels.app: web and service: storefront and image: *busybox*'
+        wait("lines that say to what they belong", lambda: self.count(query) >= 50)
+        assert self.count("container: count and pod: web-* and not workload: web") == 0
+        self.node.delete(f"{path}/web", gracePeriodSeconds=0)
+
     def step_nothing_is_lost_or_doubled_by_killing_and_rotating(self):
         count = 1500
         self.start(workloads.counter("churn", count))
@@ -310,12 +318,15 @@ class Scenario:
             print(f"   {component}: {peak >> 20} MiB at most")
             assert peak < limit // 2, f"{component}: {peak >> 20} MiB of {limit >> 20} MiB"
 
-    def step_sawyer_asked_the_api_for_nothing(self):
-        lines = (self.node.folder / "audit.log").read_text().splitlines()
+    def step_the_api_was_asked_about_pods_only(self):
+        lines = [json.loads(line) for line in (self.node.folder / "audit.log").read_text().splitlines()]
         assert lines, "there is no audit log"
-        users = [json.loads(line)["user"]["username"] for line in lines]
-        asked = [user for user in users if user.startswith(f"system:serviceaccount:{NAMESPACE}:")]
-        assert not asked, f"{len(asked)} questions of {set(asked)}"
+        accounts = f"system:serviceaccount:{NAMESPACE}:"
+        asked = [line for line in lines if line["user"]["username"].startswith(accounts)]
+        assert {line["user"]["username"] for line in asked} == {f"{accounts}{RELEASE}-agent"}
+        said = {(line["verb"], line["objectRef"]["resource"], line.get("responseStatus", {}).get("code")) for line in asked}
+        assert {(verb, what) for verb, what, _ in said} <= {("list", "pods"), ("watch", "pods")}, said
+        assert not [code for *_, code in said if code in (401, 403)], said
 
     def step_own_logs_tell_of_no_trouble(self):
         for component in ("agent", "server"):

@@ -44,6 +44,22 @@ def restarter(name, runs, count):
     return pod(name, script, "OnFailure", ["state"])
 
 
+def deployment(name, count):
+    """A counter that belongs to a deployment, with the labels that are usual."""
+    made = counter(name, count)
+    labels = {"app": name, "app.kubernetes.io/name": "storefront"}
+    spec = {**made["spec"], "restartPolicy": "Always"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    }
+
+
 def numbers(lines):
     """The number that each line begins with."""
     return [int(line.partition(":")[0]) for line in lines]

@@ -151,6 +151,7 @@ sawyer:
 {{- $containers := merge (dict "exclude" (concat (list "${POD_NAMESPACE}/${POD_NAME}") $agent.exclude)) $common }}
 {{- if not $agent.collect.containers }}{{ $_ := set $containers "pods" nil }}{{ $_ := set $containers "links" nil }}{{ end }}
 {{- if not $agent.collect.docker }}{{ $_ := set $containers "docker" nil }}{{ else if ne $agent.dockerHostPath "/var/lib/docker/containers" }}{{ $_ := set $containers "docker" $agent.dockerHostPath }}{{ end }}
+{{- if not (include "sawyer.agent.asks" .) }}{{ $_ := set $containers "kubernetes" (dict "from" "nobody") }}{{ end }}
 {{- $_ := set $inputs "containers" $containers }}
 {{- end }}
 {{- if $agent.collect.journal }}{{ $_ := set $inputs "journal" (deepCopy $common) }}{{ end }}

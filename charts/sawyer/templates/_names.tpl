@@ -78,3 +78,9 @@ policy/v1
 policy/v1beta1
 {{- end }}
 {{- end }}
+
+{{/* Something if the agent asks the API server about the pods whose logs it reads. */}}
+{{- define "sawyer.agent.asks" -}}
+{{- $collect := .Values.agent.collect }}
+{{- if and .Values.agent.enabled $collect.containers $collect.metadata }}true{{ end }}
+{{- end }}
