@@ -166,7 +166,8 @@ class Scenario:
             modes = {each[4]: each[5].split(",")[0] for each in mounts}
             assert modes["/"] == "ro", f"{component}: its root file system can be written"
             assert {mode for path, mode in modes.items() if path.startswith("/host/")} <= {"ro"}, modes
-            assert "/var/run/secrets/kubernetes.io/serviceaccount" not in modes
+            token = "/var/run/secrets/kubernetes.io/serviceaccount" in modes
+            assert token == (component == "agent"), f"{component}: {'a' if token else 'no'} token"
 
     def step_what_was_printed_before_is_there(self):
         self.has_all_once("early", 100)

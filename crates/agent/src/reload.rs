@@ -37,8 +37,9 @@ const FREE: &[&str] = &["drain"];
 const OPEN_TRIES_MAX: u32 = 10;
 const OPEN_PAUSE: Duration = Duration::from_millis(200);
 
-/// How long apart the configuration before is tried, when it cannot be opened again either.
-const RESTORE_PAUSE: Duration = Duration::from_secs(1);
+/// Pause before a topology that could not be opened again is tried once more; long enough to see a configuration that was
+/// written meanwhile, which is looked at twice.
+const RESTORE_PAUSE: Duration = Duration::from_secs(3);
 
 /// What a note about the configuration is about.
 const WHAT: &str = "configuration";
@@ -102,7 +103,8 @@ pub(crate) async fn run(
 ) -> Result<(), Error> {
     let mut reloader = Reloader::new(configured, resources);
     loop {
-        shown.set(topology.buffers());
+        let buffers = topology.buffers();
+        shown.set(buffers.clone());
         let (halt, halted) = Stopper::new();
         let mut running = std::pin::pin!(topology.run(halted, drain));
         let mut ended = None;
@@ -130,8 +132,11 @@ pub(crate) async fn run(
             // It was told of when it happened.
             let _ = running.await;
         }
-        // Whoever holds a buffer keeps others from opening it.
+        // Whoever holds a buffer keeps others from opening it. Closing ends those who wait for room in one.
         shown.set(Vec::new());
+        for (_, buffer) in buffers {
+            buffer.close().await;
+        }
         resources.health.retain(|what| !is_of_topology(what));
         let opened = reloader.exchange(document, plan, resources, stop).await;
         (reloader.configured.exchanging)(false);
@@ -260,20 +265,13 @@ impl Reloader {
         resources: &Resources,
         stop: &Stop,
     ) -> Option<(Topology, Duration)> {
-        let drain = plan.settings.drain;
-        match self.open(plan, &document, resources).await {
-            Ok(topology) => {
-                self.configured.document = document;
-                self.refused = None;
-                self.counts.accepted.inc();
-                self.settled();
-                tracing::info!("the new configuration is in force");
-                return Some((topology, drain));
-            }
-            Err(error) => self.refuse(1, &error.chain()),
-        }
-        self.refused = Some(Ok(document));
+        let mut next = Some((document, plan));
         while !stop.is_stopped() {
+            if let Some((document, plan)) = next.take()
+                && let Some(opened) = self.take_over(document, plan, resources).await
+            {
+                return Some(opened);
+            }
             let before = self.configured.document.clone();
             let plan = (self.configured.read)(&before).expect("it was good when it came into force");
             let drain = plan.settings.drain;
@@ -288,12 +286,40 @@ impl Reloader {
                     self.health.not_ready(WHAT, text);
                 }
             }
-            tokio::select! {
-                () = stop.stopped() => {}
-                () = tokio::time::sleep(RESTORE_PAUSE) => {}
-            }
+            // Neither can be opened: whatever is written down by now is tried, too.
+            self.refused = None;
+            next = tokio::select! {
+                () = stop.stopped() => None,
+                found = tokio::time::timeout(RESTORE_PAUSE, self.next()) => found.ok(),
+            };
         }
         None
+    }
+
+    /// Opens a topology of another configuration; none if that is refused after all.
+    async fn take_over(
+        &mut self,
+        document: Document,
+        plan: ProcessPlan,
+        resources: &Resources,
+    ) -> Option<(Topology, Duration)> {
+        let drain = plan.settings.drain;
+        match self.open(plan, &document, resources).await {
+            Ok(topology) => {
+                self.configured.document = document;
+                self.refused = None;
+                self.counts.accepted.inc();
+                self.settled();
+                self.health.ready(WHAT);
+                tracing::info!("the new configuration is in force");
+                Some((topology, drain))
+            }
+            Err(error) => {
+                self.refuse(1, &error.chain());
+                self.refused = Some(Ok(document));
+                None
+            }
+        }
     }
 
     async fn open(

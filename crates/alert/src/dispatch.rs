@@ -4,7 +4,7 @@
 //! `keeper`), trying again (`delivery`), the form of messages (`notifier`).
 //! Invariant: a notification is settled after a verdict of its own. Those of one group arrive in their order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ pub(crate) type Settled = (String, Fate);
 #[derive(Debug)]
 pub(crate) struct Dispatch {
     outboxes: BTreeMap<String, Outbox<Arc<Notification>>>,
-    /// What was handed over and is not settled, by id.
-    under_way: BTreeSet<String>,
+    /// The notifiers of what was handed over and is not settled, by id. One that was given up meanwhile is still here.
+    under_way: BTreeMap<String, String>,
     settled: mpsc::UnboundedSender<Settled>,
     reasons: Reasons,
     couriers: JoinSet<()>,
@@ -117,13 +117,19 @@ impl Dispatch {
                 }
             });
         }
-        Self { outboxes, under_way: BTreeSet::new(), settled, reasons, couriers }
+        Self { outboxes, under_way: BTreeMap::new(), settled, reasons, couriers }
     }
 
-    /// Hands over what is not under way yet.
+    /// Hands over what is not under way yet. What a courier has no room for stays in the queue until some of it is done.
     pub(crate) async fn send(&mut self, queue: &[Notification]) {
+        let mut counts = BTreeMap::<String, usize>::new();
+        for notifier in self.under_way.values() {
+            *counts.entry(notifier.clone()).or_default() += 1;
+        }
         for notification in queue {
-            if self.under_way.contains(&notification.id) {
+            let count = counts.entry(notification.notifier.clone()).or_default();
+            // The courier also holds what the queue gave up. Waiting for room in it would stop all others.
+            if *count >= QUEUE_MAX || self.under_way.contains_key(&notification.id) {
                 continue;
             }
             let Some(outbox) = self.outboxes.get(&notification.notifier) else { continue };
@@ -146,7 +152,8 @@ impl Dispatch {
                 ack,
             };
             if outbox.send(vec![item], 0).await.is_ok() {
-                self.under_way.insert(notification.id.clone());
+                *count += 1;
+                self.under_way.insert(notification.id.clone(), notification.notifier.clone());
             }
         }
     }
@@ -177,7 +184,7 @@ fn limits() -> Limits {
         item_bytes_max: ITEM_BYTES,
         age_max: Duration::ZERO,
         requests_max: REQUESTS_MAX,
-        // Twice what may wait: handing over never waits.
+        // Twice what is handed over at most: handing over never waits.
         held_bytes_max: 2 * QUEUE_MAX * ITEM_BYTES,
         // A receiver may be away for as long as it likes; the bound is that of the queue.
         retry_time_max: None,

@@ -13,8 +13,8 @@ use sawyer_model::Timestamp;
 use crate::settings::Grouping;
 use crate::silence::Silence;
 use crate::state::{
-    ALERTS_MAX, Alert, Evaluated, Fate, Finding, Group, HISTORY_MAX, Labels, Notification, Phase, QUEUE_MAX,
-    State, Told, fingerprint, group_key,
+    ALERTS_MAX, Alert, Evaluated, Fate, Finding, Group, HISTORY_MAX, Labels, Notification, Phase,
+    QUEUE_BYTES_MAX, QUEUE_MAX, State, Told, fingerprint, group_key,
 };
 
 #[cfg(test)]
@@ -150,6 +150,17 @@ impl Engine {
         self.state.rules.entry(rule.to_owned()).or_default().missed += count;
     }
 
+    /// Takes back what a clock that was ahead left in the future; else nothing would follow until then.
+    pub fn clamp(&mut self, now: Timestamp) {
+        for group in self.state.groups.values_mut() {
+            group.changed = group.changed.map(|changed| changed.min(now));
+            group.told_at = group.told_at.map(|told| told.min(now));
+        }
+        for alert in self.state.alerts.values_mut() {
+            (alert.since, alert.seen) = (alert.since.min(now), alert.seen.min(now));
+        }
+    }
+
     /// Lets time pass: whatever is due becomes a notification in the queue.
     pub fn tick(&mut self, now: Timestamp) {
         self.state.silences.retain(|_, silence| now.since(silence.ends) < SILENCE_KEPT);
@@ -282,20 +293,34 @@ impl Engine {
         self.enqueue(notification, now);
     }
 
-    /// Puts a notification into the queue; where there are too many for its notifier, the oldest is given up.
+    /// Puts a notification into the queue; where there are too many for its notifier, the oldest are given up.
     pub fn enqueue(&mut self, notification: Notification, now: Timestamp) {
         let notifier = notification.notifier.clone();
         self.state.queue.push(notification);
-        let waiting = self.state.queue.iter().filter(|other| other.notifier == notifier).count();
-        if waiting <= QUEUE_MAX {
-            return;
+        let waiting: Vec<usize> = (self.state.queue.iter())
+            .filter(|other| other.notifier == notifier)
+            .map(Notification::bytes)
+            .collect();
+        let (mut count, mut bytes) = (waiting.len(), waiting.iter().sum::<usize>());
+        for oldest in waiting {
+            // The newest is kept, however large it is.
+            let reason = if count > QUEUE_MAX {
+                format!("more than {QUEUE_MAX} notifications wait for it")
+            } else if bytes > QUEUE_BYTES_MAX && count > 1 {
+                format!("more than {QUEUE_BYTES_MAX} bytes of notifications wait for it")
+            } else {
+                return;
+            };
+            (count, bytes) = (count - 1, bytes - oldest);
+            self.give_up_oldest(&notifier, now, reason);
         }
-        let Some(oldest) = self.state.queue.iter().position(|other| other.notifier == notifier) else {
-            return;
-        };
-        let oldest = self.state.queue.remove(oldest);
+    }
+
+    fn give_up_oldest(&mut self, notifier: &str, now: Timestamp, reason: String) {
+        let oldest = self.state.queue.iter().position(|other| other.notifier == notifier);
+        let Some(oldest) = oldest.map(|at| self.state.queue.remove(at)) else { return };
         self.given_up.push(oldest.clone());
-        self.remember(oldest, now, Fate::Dropped(format!("more than {QUEUE_MAX} notifications wait for it")));
+        self.remember(oldest, now, Fate::Dropped(reason));
     }
 
     /// What was given up since the last call.
@@ -340,6 +365,14 @@ impl Engine {
         let id = id.unwrap_or_else(|| self.next_id(now));
         self.state.silences.insert(id.clone(), silence);
         id
+    }
+
+    /// Makes a silence what it was before.
+    pub fn take_back(&mut self, id: &str, before: Option<Silence>) {
+        match before {
+            Some(silence) => self.state.silences.insert(id.to_owned(), silence),
+            None => self.state.silences.remove(id),
+        };
     }
 
     /// Ends a silence now; says whether there is one of this id.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use sawyer_disk::{Disk, read_all, write_atomic};
+use sawyer_disk::{Disk, ErrorKind as DiskErrorKind, read_all, write_atomic};
 use sawyer_model::{Error, ErrorKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +23,7 @@ const RULES: &str = "rules";
 const MAGIC: &str = "sawyer-alerts";
 const VERSION: u32 = 1;
 
-/// Longest file. The bounds of the state keep it far below.
+/// Longest file that is read. The bounds of the state keep it far below; a longer one is taken for damaged.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// Keeps the files.
@@ -42,12 +42,12 @@ impl Keeper {
 
     /// What was known when it was last written.
     pub(crate) fn state(&self) -> Result<State, Error> {
-        self.read(STATE)
+        self.read(STATE, FILE_BYTES_MAX)
     }
 
     /// The rules of the API as they were written, by name.
     pub(crate) fn rules(&self) -> Result<BTreeMap<String, String>, Error> {
-        self.read(RULES)
+        self.read(RULES, FILE_BYTES_MAX)
     }
 
     /// Writes what is known, unless something newer was written meanwhile.
@@ -71,13 +71,17 @@ impl Keeper {
             .map_err(|error| told("write what is known of alerts", error))
     }
 
-    fn read<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, Error> {
-        let bytes = match read_all(&*self.disk, Path::new(name), FILE_BYTES_MAX) {
-            Ok(bytes) => bytes,
+    fn read<T: DeserializeOwned + Default>(&self, name: &str, bytes_max: u64) -> Result<T, Error> {
+        let decoded = match read_all(&*self.disk, Path::new(name), bytes_max) {
+            Ok(bytes) => decode(&bytes),
             Err(error) if error.is_not_found() => return Ok(T::default()),
+            // Refusing to start would end all alerting, and the rest of the process with it.
+            Err(error) if error.kind() == DiskErrorKind::TooLarge => {
+                Err(Unread::Damaged(format!("it is longer than {bytes_max} bytes")))
+            }
             Err(error) => return Err(told("read what is known of alerts", error)),
         };
-        match decode(&bytes) {
+        match decoded {
             Ok(value) => Ok(value),
             Err(Unread::Newer(version)) => {
                 let message = format!("alerts/{name} was written by a newer Sawyer: version={version}");
@@ -157,6 +161,17 @@ mod tests {
         *bytes.last_mut().unwrap() ^= 1;
         keeper.write_state(3, &bytes).unwrap();
         assert_eq!(keeper.state().unwrap(), State::default());
+        assert!(disk.exists(Path::new("state.damaged")).unwrap());
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_set_aside() {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1, SimSettings::default()));
+        let keeper = Keeper::open(Arc::clone(&disk)).unwrap();
+        let bytes = encode(&State { next: 7, ..State::default() });
+        keeper.write_state(1, &bytes).unwrap();
+        assert_eq!(keeper.read::<State>(STATE, bytes.len() as u64).unwrap().next, 7);
+        assert_eq!(keeper.read::<State>(STATE, bytes.len() as u64 - 1).unwrap(), State::default());
         assert!(disk.exists(Path::new("state.damaged")).unwrap());
     }
 

@@ -24,6 +24,10 @@ pub(crate) const EVALUATION_TIME_MAX: Duration = Duration::from_secs(30);
 /// Bytes of a record in a message.
 const SAMPLE_BYTES_MAX: usize = 300;
 
+/// Longest value that makes a group. Values come from records as they are, and each is kept in the alert, in its query
+/// and in its link; a group with a longer one is left out and counted.
+const GROUP_VALUE_BYTES_MAX: usize = 1024;
+
 /// Groups of one evaluation for which samples are fetched; a message shows no more.
 const SAMPLED_GROUPS_MAX: usize = 10;
 
@@ -279,13 +283,19 @@ impl<'a> Asker<'a> {
                 matched,
             });
         };
+        let mut left_out = top.distinct.saturating_sub(top.values.len() as u64);
         for (value, count) in &top.values {
-            add(text_of(value), *count);
+            let value = text_of(value);
+            if value.len() > GROUP_VALUE_BYTES_MAX {
+                left_out += 1;
+            } else {
+                add(value, *count);
+            }
         }
         if top.missing > 0 {
             add(String::new(), top.missing);
         }
-        Ok(top.distinct.saturating_sub(top.values.len() as u64))
+        Ok(left_out)
     }
 
     fn count(

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -42,6 +42,9 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// Shortest sleep of the loop: whatever is wrong, it does not spin.
 const SLEEP_MIN: Duration = Duration::from_millis(10);
+
+/// How long a turn goes on with what is due before it writes and tells; the rest is due in the next one.
+const TURN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long couriers may go on at a stop.
 const STOP_TIME: Duration = Duration::from_secs(2);
@@ -86,7 +89,10 @@ struct Shared {
     /// Something happened that was not written yet.
     changed: AtomicBool,
     wake: Wake,
-    started: Timestamp,
+    /// The loop is to end.
+    stopping: AtomicBool,
+    /// When it was started, in nanoseconds; earlier once the clock turns out to have been ahead.
+    started_ns: AtomicI64,
     refused: Seldom,
 }
 
@@ -142,7 +148,8 @@ impl AlertPlan {
             number: AtomicU64::new(1),
             changed: AtomicBool::new(true),
             wake: Wake::new(),
-            started,
+            stopping: AtomicBool::new(false),
+            started_ns: AtomicI64::new(started.nanos()),
             refused: Seldom::new(TELL_INTERVAL),
         })))
     }
@@ -172,7 +179,16 @@ impl Alerts {
         let mut dispatch = Dispatch::start(notifiers, &shared.clock, &shared.metrics, sender);
         tokio::pin!(stop);
         loop {
-            let turned = self.turn_aside().await?;
+            let turn = self.turn_aside();
+            tokio::pin!(turn);
+            let turned = tokio::select! {
+                turned = &mut turn => turned?,
+                () = &mut stop => {
+                    self.request_stop();
+                    turn.await?;
+                    break;
+                }
+            };
             dispatch.send(&turned.queue).await;
             *shared.statuses.lock() = dispatch.statuses();
             let wait = turned.wake.map_or(SLEEP_MAX, |wake| wake.since(shared.clock.now()));
@@ -205,27 +221,28 @@ impl Alerts {
         aside(move || alerts.turn()).await
     }
 
-    /// Does everything that is due. It asks and writes, so it takes a while.
+    /// A turn that is going on ends after the moment at which it is.
+    pub(crate) fn request_stop(&self) {
+        self.0.stopping.store(true, Ordering::Release);
+    }
+
+    /// Does what is due, as far as one turn may take. It asks and writes, so it takes a while.
     pub(crate) fn turn(&self) -> Turned {
         let shared = &self.0;
         let now = shared.clock.now();
+        shared.started_ns.fetch_min(now.nanos(), Ordering::AcqRel);
+        shared.engine.lock().clamp(now);
         let rules = shared.book.read().active();
-        let mut due: Vec<(Timestamp, Timestamp, &Arc<Rule>)> = Vec::new();
-        for rule in &rules {
-            due.extend(self.due(rule, now).into_iter().map(|slot| (rule.due_at(slot), slot, rule)));
-        }
-        due.sort_by(|a, b| (a.0, &a.2.name).cmp(&(b.0, &b.2.name)));
-        for (at, (moment, slot, rule)) in due.iter().enumerate() {
-            self.evaluate(rule, *slot);
-            if due.get(at + 1).is_none_or(|(next, ..)| next != moment) {
-                shared.engine.lock().tick(*moment);
-            }
-        }
+        let all_done = self.evaluate_due(&rules, now);
         let (queue, wake) = {
             let mut engine = shared.engine.lock();
-            let waiting = engine.state().queue.len();
-            engine.tick(now);
-            if engine.state().queue.len() != waiting {
+            let next = engine.state().next;
+            // Before all is made up for, it is not yet this moment for the engine.
+            if all_done {
+                engine.tick(now);
+            }
+            // The length says nothing: a full queue gives one up for one that comes.
+            if engine.state().next != next {
                 shared.changed.store(true, Ordering::Release);
             }
             for given_up in engine.take_given_up() {
@@ -237,27 +254,44 @@ impl Alerts {
                 );
             }
             shared.meters.tell(engine.state(), rules.len());
-            (engine.state().queue.clone(), engine.due())
+            (engine.state().queue.clone(), if all_done { engine.due() } else { Some(now) })
         };
         self.write();
         let next = rules.iter().map(|rule| self.next_due(rule, now));
         Turned { queue, wake: next.chain(wake).min() }
     }
 
-    /// The moments for which a rule is to be evaluated now.
-    fn due(&self, rule: &Rule, now: Timestamp) -> Vec<Timestamp> {
-        // What was written while Sawyer was down is read first.
-        if now < self.0.started.saturating_add(rule.settings.lateness) {
-            return Vec::new();
+    /// Evaluates what is due, a moment after another; says whether that was all of it.
+    fn evaluate_due(&self, rules: &[Arc<Rule>], now: Timestamp) -> bool {
+        let began = Instant::now();
+        let mut due: Vec<(Timestamp, Timestamp, &Arc<Rule>)> = Vec::new();
+        let mut missed = BTreeMap::<&str, i64>::new();
+        for rule in rules {
+            let (slots, count) = self.due(rule, now);
+            missed.insert(&rule.name, count);
+            due.extend(slots.into_iter().map(|slot| (rule.due_at(slot), slot, rule)));
         }
-        let newest = rule.slot(now);
-        let last = self.0.engine.lock().state().rules.get(&rule.name).and_then(|known| known.slot);
-        let Some(last) = last else { return vec![newest] };
-        let interval = i64::try_from(rule.settings.interval.as_nanos()).unwrap_or(i64::MAX).max(1);
-        let count = newest.nanos().saturating_sub(last.nanos()).div_euclid(interval);
-        // After the interval was changed the last moment need not be a multiple of it.
-        let count = if newest > last { count.max(1) } else { 0 };
-        let missed = count - count.min(CATCH_UP_MAX);
+        due.sort_by(|a, b| (a.0, &a.2.name).cmp(&(b.0, &b.2.name)));
+        for (at, (moment, slot, rule)) in due.iter().enumerate() {
+            // Only now they are really skipped: a turn that ends early leaves them to the next one.
+            self.skip(rule, missed.remove(rule.name.as_str()).unwrap_or(0));
+            self.evaluate(rule, *slot);
+            let Some((next, ..)) = due.get(at + 1) else {
+                self.0.engine.lock().tick(*moment);
+                break;
+            };
+            if next != moment {
+                self.0.engine.lock().tick(*moment);
+                if self.0.stopping.load(Ordering::Acquire) || began.elapsed() >= TURN_TIME_MAX {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Counts evaluations that are never made.
+    fn skip(&self, rule: &Rule, missed: i64) {
         if missed > 0 {
             let lost = missed.unsigned_abs();
             self.0.engine.lock().missed(&rule.name, lost);
@@ -268,12 +302,36 @@ impl Alerts {
                 "evaluations were missed while Sawyer did not run, or was too slow"
             );
         }
+    }
+
+    fn started(&self) -> Timestamp {
+        Timestamp::from_nanos(self.0.started_ns.load(Ordering::Acquire))
+    }
+
+    /// The moments for which a rule is to be evaluated now, and how many before them are never made up for.
+    fn due(&self, rule: &Rule, now: Timestamp) -> (Vec<Timestamp>, i64) {
+        // What was written while Sawyer was down is read first.
+        if now < self.started().saturating_add(rule.settings.lateness) {
+            return (Vec::new(), 0);
+        }
+        let newest = rule.slot(now);
+        let last = self.0.engine.lock().state().rules.get(&rule.name).and_then(|known| known.slot);
+        let Some(last) = last else { return (vec![newest], 0) };
+        // The clock was ahead. Where it was so by less than an interval nothing is evaluated twice.
+        if last > now.saturating_add(rule.settings.interval) {
+            return (vec![newest], 0);
+        }
+        let interval = i64::try_from(rule.settings.interval.as_nanos()).unwrap_or(i64::MAX).max(1);
+        let count = newest.nanos().saturating_sub(last.nanos()).div_euclid(interval);
+        // After the interval was changed the last moment need not be a multiple of it.
+        let count = if newest > last { count.max(1) } else { 0 };
+        let missed = count - count.min(CATCH_UP_MAX);
         let back = |n: i64| Timestamp::from_nanos(newest.nanos().saturating_sub(n.saturating_mul(interval)));
-        (0..count - missed).rev().map(back).collect()
+        ((0..count - missed).rev().map(back).collect(), missed)
     }
 
     fn next_due(&self, rule: &Rule, now: Timestamp) -> Timestamp {
-        let grace = self.0.started.saturating_add(rule.settings.lateness);
+        let grace = self.started().saturating_add(rule.settings.lateness);
         rule.due_at(rule.slot_after(rule.slot(now))).max(grace)
     }
 
@@ -347,15 +405,32 @@ impl Alerts {
         self.0.keeper.write_state(number, &bytes)
     }
 
-    /// Changes what is known on behalf of somebody who waits until it is durable.
+    /// Writes for somebody who waits for it; where the disk refuses, it is written later.
+    fn write_or_later(&self) -> Result<(), Error> {
+        self.write_now().inspect_err(|_| self.0.changed.store(true, Ordering::Release))
+    }
+
+    /// Changes what is known on behalf of somebody who waits until it is durable. Where it does not become so, silences
+    /// stay as they were.
     async fn change<T: Send + 'static>(
         &self,
         change: impl FnOnce(&mut Engine, Timestamp) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let alerts = self.clone();
         let changed = aside(move || {
-            let changed = change(&mut alerts.0.engine.lock(), alerts.0.clock.now())?;
-            alerts.write_now()?;
+            let (changed, undo) = {
+                let mut engine = alerts.0.engine.lock();
+                let before = engine.state().silences.clone();
+                let changed = change(&mut engine, alerts.0.clock.now())?;
+                let after = &engine.state().silences;
+                let ids = after.keys().filter(|id| before.get(*id) != after.get(*id));
+                (changed, ids.map(|id| (id.clone(), before.get(id).cloned())).collect::<Vec<_>>())
+            };
+            if let Err(error) = alerts.write_or_later() {
+                let mut engine = alerts.0.engine.lock();
+                undo.into_iter().for_each(|(id, before)| engine.take_back(&id, before));
+                return Err(error);
+            }
             Ok(changed)
         });
         let changed = changed.await?;
@@ -477,7 +552,7 @@ impl Alerts {
             alerts.0.keeper.write_rules(&changed.texts())?;
             *book = changed;
             alerts.0.engine.lock().forget(&name, alerts.0.clock.now());
-            alerts.write_now()
+            alerts.write_or_later()
         })
         .await??;
         self.0.wake.notify_one();

@@ -17,6 +17,10 @@ pub const HISTORY_MAX: usize = 500;
 /// Notifications that wait for one notifier. Beyond it the oldest is given up, and that is told.
 pub const QUEUE_MAX: usize = 1000;
 
+/// Bytes of the notifications that wait for one notifier, as [`Notification::bytes`] counts them. Beyond it the oldest
+/// is given up too, so that the file of the state can always be read again.
+pub const QUEUE_BYTES_MAX: usize = 16 << 20;
+
 /// Alerts in one notification; further ones are only counted.
 pub const ALERTS_MAX: usize = 50;
 
@@ -281,6 +285,20 @@ impl Notification {
     #[must_use]
     pub fn is_firing(&self) -> bool {
         self.alerts.iter().any(|alert| alert.firing)
+    }
+
+    /// About as many bytes as it takes in memory and in the file.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let sum =
+            |labels: &Labels| labels.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        let alerts = self.alerts.iter().map(|alert| {
+            let found = &alert.finding;
+            let samples = found.samples.iter().map(|sample| sample.origin.len() + sample.text.len());
+            let texts = [&found.query, &found.link, &found.summary, &found.description, &found.runbook];
+            sum(&alert.labels) + texts.map(String::len).iter().sum::<usize>() + samples.sum::<usize>()
+        });
+        sum(&self.group) + alerts.sum::<usize>()
     }
 
     /// The same as something that was dealt with.

@@ -102,6 +102,10 @@ impl Reading {
             Self::Load(mut taken) => {
                 let loaded = taken.engine.load(taken.lane, taken.head.seq);
                 taken.settled = !matches!(loaded, Ok(Some(_)));
+                if taken.settled {
+                    // It may have been the last one under way, and those who wait for the end would not see it.
+                    taken.engine.ready.notify_waiters();
+                }
                 let Some((_, content)) = loaded? else {
                     taken.engine.work.raise();
                     return Ok(None);

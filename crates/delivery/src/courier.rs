@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use sawyer_model::{Ack, Error, ErrorKind};
+use sawyer_model::{Error, ErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -286,33 +286,33 @@ impl<T: Target> Courier<T> {
         if let Some((_, reason)) = rejected.first() {
             self.state.noted(reason.clone());
         }
-        let mut letters = Vec::new();
-        let mut acks = Vec::new();
-        let mut rooms = Vec::new();
-        for (Entry { item, room, .. }, reason) in rejected {
-            letters.push(Letter { record: item.record, reason });
-            acks.push(item.ack);
-            rooms.push(room);
-        }
+        let letters: Vec<_> = rejected
+            .into_iter()
+            .map(|(Entry { item, room, .. }, reason)| {
+                (Letter { record: item.record, reason }, item.ack, room)
+            })
+            .collect();
         let keeper = Arc::clone(&self.letters.0);
         let name = self.state.name().to_owned();
         let longest = self.limits.retry_pause_max;
         self.letters_under_way.spawn(async move {
             let mut random = Random::new();
             let mut failures = 0;
-            let kept = loop {
-                match keeper.put(&name, &letters).await {
-                    Err(error) if error.kind() == ErrorKind::Retry => {
-                        failures += 1;
-                        tokio::time::sleep(random.pause(failures, longest)).await;
+            // One by one, so that what is kept already is not kept again when the next one cannot be.
+            for (letter, ack, _room) in letters {
+                let kept = loop {
+                    match keeper.put(&name, std::slice::from_ref(&letter)).await {
+                        Err(error) if error.kind() == ErrorKind::Retry => {
+                            failures += 1;
+                            tokio::time::sleep(random.pause(failures, longest)).await;
+                        }
+                        settled => break settled,
                     }
-                    settled => break settled,
+                };
+                if kept.is_ok() {
+                    ack.durable();
                 }
-            };
-            if kept.is_ok() {
-                acks.into_iter().for_each(Ack::durable);
             }
-            drop(rooms);
         });
     }
 }

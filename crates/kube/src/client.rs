@@ -20,6 +20,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest answer, a page of a list or all pods of a node. Pods have tens of KiB at most.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// What is read of an answer that refuses. It has one sentence; more is some gateway's page.
+const REFUSAL_BYTES_MAX: usize = 64 << 10;
+
 /// Longest line of a watch: one object, of which etcd takes 1.5 MiB.
 const LINE_BYTES_MAX: usize = 8 << 20;
 
@@ -47,6 +50,11 @@ pub(crate) enum KubeError {
 }
 
 impl KubeError {
+    /// Whether there was an answer, and the trouble is what it said. Else there is no use in asking something else.
+    pub(crate) fn is_of_answer(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Form { .. } | Self::TooLong(_))
+    }
+
     /// With its causes.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();
@@ -131,8 +139,7 @@ impl KubeClient {
         if status == 200 {
             return Ok(answer);
         }
-        let body = tokio::time::timeout(ANSWER_TIMEOUT, answer.bytes()).await;
-        let body = body.ok().and_then(Result::ok).unwrap_or_default();
+        let body = refusal(answer).await;
         let said: Status = serde_json::from_slice(&body).unwrap_or_default();
         let message = if said.message.is_empty() {
             String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned()
@@ -153,6 +160,20 @@ fn read_token(path: &Path) -> Result<Option<String>, KubeError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(KubeError::Token { path: path.display().to_string(), source }),
     }
+}
+
+/// The beginning of an answer that refuses, as much of it as comes.
+async fn refusal(mut answer: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    let read = async {
+        while body.len() < REFUSAL_BYTES_MAX {
+            let Ok(Some(part)) = answer.chunk().await else { break };
+            body.extend_from_slice(&part[..part.len().min(REFUSAL_BYTES_MAX - body.len())]);
+        }
+    };
+    // What came until then has to do.
+    let _ = tokio::time::timeout(ANSWER_TIMEOUT, read).await;
+    body
 }
 
 async fn next_part(

@@ -1,8 +1,9 @@
 //! What is known of the pods of a node.
 //!
-//! Owns: the pods by their uids, how long those are remembered that are gone, who is told of changes.
+//! Owns: the pods by their uids and names, how long those are remembered that are gone, who is told of changes.
 //! Does not own: where the knowledge comes from (`follow`).
-//! Invariant: bounded by [`PODS_MAX`]; whoever asks is answered at once.
+//! Invariant: bounded by [`PODS_MAX`]; whoever asks is answered at once; no pod speaks for one of another name, whatever
+//! its annotations say.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,7 +15,7 @@ use parking_lot::Mutex;
 use sawyer_model::Timestamp;
 use tokio::sync::Notify;
 
-use crate::pod::PodInfo;
+use crate::pod::{PodInfo, mirror_key};
 
 /// Pods that are known at most, those that are gone among them. A node has some hundreds; beyond this the ones that are
 /// gone for longest are forgotten.
@@ -32,6 +33,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Pods {
+    /// Also by what stands in place of the uid for those from files, see [`mirror_key`].
     by_uid: HashMap<String, Entry>,
     /// Whether there was a whole list once.
     complete: bool,
@@ -65,10 +67,13 @@ impl Default for Directory {
 }
 
 impl Directory {
-    /// What is known of the pod with this uid. If nothing is, whoever follows the cluster looks soon.
+    /// What is known of the pod of this uid and name. If nothing is, whoever follows the cluster looks soon.
     #[must_use]
-    pub fn pod(&self, uid: &str) -> Lookup {
-        match self.0.pods.lock().by_uid.get(uid) {
+    pub fn pod(&self, uid: &str, namespace: &str, name: &str) -> Lookup {
+        let pods = self.0.pods.lock();
+        let known = pods.by_uid.get(uid);
+        let known = known.or_else(|| pods.by_uid.get(&mirror_key(uid, namespace, name)));
+        match known.filter(|entry| entry.pod.is(namespace, name)) {
             Some(entry) => Lookup::Known(Arc::clone(&entry.pod)),
             None => {
                 self.0.asked.notify_one();
@@ -98,7 +103,7 @@ impl Directory {
             let mut known = self.0.pods.lock();
             let before = std::mem::replace(&mut known.complete, true);
             let mut changed = !before;
-            let there: Vec<String> = pods.iter().flat_map(PodInfo::uids).map(str::to_owned).collect();
+            let there: Vec<String> = pods.iter().flat_map(PodInfo::keys).map(str::to_owned).collect();
             let there: std::collections::HashSet<String> = there.into_iter().collect();
             for (uid, entry) in &mut known.by_uid {
                 if entry.gone.is_none() && !there.contains(uid) {
@@ -127,8 +132,9 @@ impl Directory {
     /// Takes note that a pod is gone. It stays known for a while.
     pub(crate) fn lose(&self, pod: &PodInfo, now: Timestamp, remember: Duration) {
         let mut known = self.0.pods.lock();
-        for uid in pod.uids() {
-            if let Some(entry) = known.by_uid.get_mut(uid) {
+        for key in pod.keys() {
+            // A mirror's successor has its key already.
+            if let Some(entry) = known.by_uid.get_mut(key).filter(|entry| entry.pod.uid == pod.uid) {
                 entry.gone.get_or_insert(now);
             }
         }
@@ -144,11 +150,11 @@ impl Pods {
     fn put(&mut self, pod: PodInfo) -> bool {
         let pod = Arc::new(pod);
         let mut changed = false;
-        for uid in pod.uids() {
-            let same = self.by_uid.get(uid).is_some_and(|entry| entry.pod == pod && entry.gone.is_none());
+        for key in pod.keys() {
+            let same = self.by_uid.get(key).is_some_and(|entry| entry.pod == pod && entry.gone.is_none());
             if !same {
                 changed = true;
-                self.by_uid.insert(uid.to_owned(), Entry { pod: Arc::clone(&pod), gone: None });
+                self.by_uid.insert(key.to_owned(), Entry { pod: Arc::clone(&pod), gone: None });
             }
         }
         changed

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use sawyer_telemetry::{Clock, Counter, Metrics, Seldom};
+use tokio::time::Instant;
 
 use crate::client::{KubeClient, KubeError};
 use crate::directory::Directory;
@@ -30,6 +31,14 @@ const WATCH_SILENCE_MAX: Duration = Duration::from_secs(WATCH_SECONDS + 30);
 /// Pauses after failures: the first, and the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// A watch that lasted shorter than this was none: whoever ends it at once would be asked without end. Then, and after
+/// each word that the past is gone, the pause is at least as long.
+const WATCH_MIN: Duration = Duration::from_secs(1);
+
+/// Failures in a row, in what the server answers, after which everything is listed anew: what stands behind the version
+/// that the watch goes on from may be what fails.
+const FAILURES_LIST: u32 = 3;
 
 /// How often the kubelet is asked; sooner if somebody asks for a pod that is not known, yet no more often than the
 /// other.
@@ -100,24 +109,34 @@ impl Follower {
         let (mut failures, mut version) = (0_u32, None);
         loop {
             match self.list_or_watch(base, node, &mut version).await {
-                Ok(()) => failures = 0,
-                Err(KubeError::Gone(_)) => version = None,
+                Ok(lasted) if lasted >= WATCH_MIN => failures = 0,
+                Ok(_) => {
+                    failures += 1;
+                    tokio::time::sleep(self.pause(failures).max(WATCH_MIN)).await;
+                }
+                Err(KubeError::Gone(_)) => {
+                    (failures, version) = (failures + 1, None);
+                    tokio::time::sleep(self.pause(failures).max(WATCH_MIN)).await;
+                }
                 Err(error) => {
                     failures += 1;
                     self.tell("the API server", &error);
+                    if failures >= FAILURES_LIST && error.is_of_answer() {
+                        version = None;
+                    }
                     tokio::time::sleep(self.pause(failures)).await;
                 }
             }
         }
     }
 
-    /// Lists if there is no version to go on from, then watches until the watch ends.
+    /// Lists if there is no version to go on from, then watches until the watch ends, and tells how long that was.
     async fn list_or_watch(
         &mut self,
         base: &str,
         node: &str,
         version: &mut Option<String>,
-    ) -> Result<(), KubeError> {
+    ) -> Result<Duration, KubeError> {
         // Made anew each time, because the authority may have been replaced.
         let client = KubeClient::new(base, &self.settings, true)?;
         let selector = format!("fieldSelector=spec.nodeName%3D{}", encode(node));
@@ -129,6 +148,7 @@ impl Follower {
         let path = format!(
             "/api/v1/pods?{selector}&watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={from}"
         );
+        let began = Instant::now();
         let mut lines = client.watch(&path).await?;
         let url = lines.url().to_owned();
         while let Some(line) = lines.next(WATCH_SILENCE_MAX).await? {
@@ -146,13 +166,13 @@ impl Follower {
             match kind.as_str() {
                 "ADDED" | "MODIFIED" => self.take(&client, &pod).await,
                 "DELETED" => {
-                    self.directory.lose(&PodInfo::of(&pod), self.clock.now(), self.settings.remember);
+                    self.directory.lose(&self.keep(&pod), self.clock.now(), self.settings.remember);
                 }
                 // A bookmark: it has brought the version.
                 _ => {}
             }
         }
-        Ok(())
+        Ok(began.elapsed())
     }
 
     async fn list(&mut self, client: &KubeClient, selector: &str) -> Result<String, KubeError> {
@@ -160,7 +180,7 @@ impl Follower {
         loop {
             let path = format!("/api/v1/pods?{selector}&limit={PAGE_PODS}&continue={}", encode(&next));
             let page: List<Pod> = client.get(&path).await?;
-            pods.extend(page.items.iter().map(PodInfo::of));
+            pods.extend(page.items.iter().map(|pod| self.keep(pod)));
             next = page.metadata.next;
             if next.is_empty() {
                 let asked: Vec<PodInfo> = pods.iter().filter(|pod| pod.ask.is_some()).cloned().collect();
@@ -175,11 +195,15 @@ impl Follower {
     }
 
     async fn take(&mut self, client: &KubeClient, pod: &Pod) {
-        let mut pods = [PodInfo::of(pod)];
+        let mut pods = [self.keep(pod)];
         self.recall_owners(&mut pods);
         let [pod] = pods;
         self.directory.put(pod.clone());
         self.ask_owner(client, pod).await;
+    }
+
+    fn keep(&self, pod: &Pod) -> PodInfo {
+        PodInfo::of(pod, &self.settings.annotations)
     }
 
     /// Fills in owners that are known already.
@@ -244,7 +268,7 @@ impl Follower {
     async fn ask_kubelet(&self, base: &str) -> Result<(), KubeError> {
         let client = KubeClient::new(base, &self.settings, self.settings.verify_kubelet)?;
         let pods: List<Pod> = client.get("/pods").await?;
-        let pods = pods.items.iter().map(PodInfo::of).collect();
+        let pods = pods.items.iter().map(|pod| self.keep(pod)).collect();
         self.directory.replace(pods, self.clock.now(), self.settings.remember);
         Ok(())
     }

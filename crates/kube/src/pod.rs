@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use sawyer_model::{Value, names};
 
-use crate::objects::{OwnerReference, Pod};
+use crate::objects::{Metadata, OwnerReference, Pod};
 use crate::owner::{Owner, likely_owner};
 
 /// What is known of a pod.
@@ -23,6 +23,8 @@ pub struct PodInfo {
     pub(crate) ask: Option<OwnerReference>,
     /// Images by the names of containers.
     images: BTreeMap<String, String>,
+    /// Under what its logs are known besides its uid, see [`mirror_key`].
+    mirror_key: Option<String>,
 }
 
 /// Which labels and annotations become fields.
@@ -52,21 +54,38 @@ const SERVICE_LABELS: [&str; 4] = ["tags.datadoghq.com/service", "app.kubernetes
 const ENV_LABELS: [&str; 4] =
     ["tags.datadoghq.com/env", "app.kubernetes.io/environment", "environment", "env"];
 
+/// Annotations that tell how logs are to be read begin with one of these.
+const HINTS: [&str; 3] = ["sawyer.dev/", "fluentbit.io/", "co.elastic.logs"];
+
+/// What is kept of the value of an annotation, in bytes. The API takes 256 KiB for all of a pod; nobody searches for
+/// more than the beginning of one, so the rest is cut off.
+const ANNOTATION_BYTES_MAX: usize = 4 << 10;
+
 /// The kubelet's own name for a pod that it read from a file; folders of logs have it.
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 
+/// Where the kubelet has a pod from. The API server knows pods from elsewhere as mirrors only.
+const CONFIG_SOURCE: &str = "kubernetes.io/config.source";
+const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
+
 impl PodInfo {
-    /// What of a pod is kept.
+    /// What of a pod is kept, for the fields that are chosen.
     #[must_use]
-    pub fn of(pod: &Pod) -> Self {
+    pub fn of(pod: &Pod, selection: &[String]) -> Self {
         let metadata = &pod.metadata;
         let spec = &pod.spec;
         let containers =
             spec.containers.iter().chain(&spec.init_containers).chain(&spec.ephemeral_containers);
         let (owner, ask) = likely_owner(metadata);
-        let mut annotations = metadata.annotations.clone();
-        // A copy of the whole pod, of no use here.
-        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        let is_kept = |key: &str| {
+            HINTS.iter().any(|hint| key.starts_with(hint)) || selection.iter().any(|one| matches(one, key))
+        };
+        let annotations = metadata.annotations.iter().filter(|(key, _)| is_kept(key));
+        let annotations = annotations
+            .map(|(key, value)| {
+                (key.clone(), value[..value.floor_char_boundary(ANNOTATION_BYTES_MAX)].to_owned())
+            })
+            .collect();
         Self {
             uid: metadata.uid.clone(),
             namespace: metadata.namespace.clone(),
@@ -76,13 +95,19 @@ impl PodInfo {
             owner,
             ask,
             images: containers.map(|one| (one.name.clone(), one.image.clone())).collect(),
+            mirror_key: config_hash(metadata)
+                .map(|hash| mirror_key(hash, &metadata.namespace, &metadata.name)),
         }
     }
 
-    /// The names under which logs of the pod may lie.
-    pub(crate) fn uids(&self) -> impl Iterator<Item = &str> {
-        let hash = self.annotations.get(CONFIG_HASH).map(String::as_str);
-        std::iter::once(self.uid.as_str()).chain(hash.filter(|hash| *hash != self.uid))
+    /// What the pod is known under.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.uid.as_str()).chain(self.mirror_key.as_deref())
+    }
+
+    /// Whether this is the pod's name.
+    pub(crate) fn is(&self, namespace: &str, name: &str) -> bool {
+        self.namespace == namespace && self.name == name
     }
 
     /// The fields of all records of a container.
@@ -135,6 +160,21 @@ impl PodInfo {
             multiline: of_container("sawyer.dev/multiline").map(str::to_owned),
         }
     }
+}
+
+/// What stands in place of the uid in the folder of the logs, if the pod is the mirror of one from a file.
+fn config_hash(metadata: &Metadata) -> Option<&str> {
+    let get = |name: &str| metadata.annotations.get(name).map(String::as_str);
+    let is_mirror = get(CONFIG_MIRROR).is_some() || get(CONFIG_SOURCE).is_some_and(|source| source != "api");
+    let hash = get(CONFIG_HASH).filter(|hash| is_mirror && *hash != metadata.uid)?;
+    Some(&hash[..hash.floor_char_boundary(ANNOTATION_BYTES_MAX)])
+}
+
+/// What a mirror is known under besides its uid. Annotations are free text of whoever makes a pod, so that a hash alone
+/// could be the uid or the hash of somebody else; with the name, it is of use to the pod of that name only. No uid has a
+/// slash.
+pub(crate) fn mirror_key(hash: &str, namespace: &str, name: &str) -> String {
+    format!("{hash}/{namespace}/{name}")
 }
 
 /// Whether a name fits a pattern with `*` (anything) and `?` (one character).

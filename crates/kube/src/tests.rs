@@ -7,9 +7,10 @@ use sawyer_model::Value;
 use sawyer_telemetry::{Clock, Metrics};
 
 use self::server::{Answer, Server};
+use crate::client::{KubeClient, KubeError};
 use crate::directory::{Directory, Lookup};
 use crate::follow::Follower;
-use crate::objects::{List, Pod};
+use crate::objects::{AnyObject, List, Pod};
 use crate::pod::{Hints, PodInfo, Selection, matches};
 use crate::settings::{KubeSettings, MetadataFrom};
 
@@ -17,7 +18,7 @@ use crate::settings::{KubeSettings, MetadataFrom};
 const SOON: Duration = Duration::from_secs(60);
 
 fn pod(json: serde_json::Value) -> PodInfo {
-    PodInfo::of(&serde_json::from_value::<Pod>(json).unwrap())
+    PodInfo::of(&serde_json::from_value::<Pod>(json).unwrap(), &everything().annotations)
 }
 
 fn everything() -> Selection {
@@ -111,10 +112,64 @@ fn annotations_tell_how_logs_are_to_be_read() {
 }
 
 #[test]
+fn of_annotations_only_what_is_of_use_is_kept_and_no_more_than_its_beginning() {
+    let long = "ä".repeat(3000);
+    let pod = pod(serde_json::json!({"metadata": {"name": "p", "uid": "u", "annotations": {
+        "team": format!("x{long}"), "other": long, "sawyer.dev/parser": "json", "fluentbit.io/exclude": "true",
+        "co.elastic.logs/enabled": "true", "kubernetes.io/config.hash": "h"}}}));
+    let kept: Vec<(&str, usize)> = pod.annotations.iter().map(|(key, value)| (&**key, value.len())).collect();
+    let hints = [("co.elastic.logs/enabled", 4), ("fluentbit.io/exclude", 4), ("sawyer.dev/parser", 4)];
+    assert_eq!(kept, [&hints[..], &[("team", 4095)]].concat());
+}
+
+fn annotated(name: &str, uid: &str, annotations: &serde_json::Value) -> PodInfo {
+    pod(
+        serde_json::json!({"metadata": {"name": name, "namespace": "shop", "uid": uid, "annotations": annotations}}),
+    )
+}
+
+#[test]
+fn no_pod_speaks_for_another_whatever_its_annotations_say() {
+    let directory = Directory::default();
+    let uid = |uid: &str, name: &str| match directory.pod(uid, "shop", name) {
+        Lookup::Known(pod) => Some(pod.uid.clone()),
+        Lookup::Unknown => None,
+    };
+    let claims = |hash: &str| serde_json::json!({"kubernetes.io/config.hash": hash, "kubernetes.io/config.mirror": hash});
+    let thief = annotated("thief", "t", &claims("v"));
+    let mirror = annotated("etcd-n1", "m", &claims("hash"));
+    let other_thief = annotated("other", "o", &claims("hash"));
+    let (now, short) = (Clock::system().now(), Duration::ZERO);
+    for thief_last in [false, true] {
+        let victim = annotated("victim", "v", &serde_json::json!(null));
+        let mut pods = [thief.clone(), victim, other_thief.clone(), mirror.clone()];
+        if thief_last {
+            pods.reverse();
+        }
+        pods.into_iter().for_each(|pod| directory.put(pod));
+        assert_eq!(uid("v", "victim").as_deref(), Some("v"));
+        assert_eq!(uid("hash", "etcd-n1").as_deref(), Some("m"), "a mirror's folder has its hash");
+        assert_eq!((uid("v", "other"), uid("v", "web")), (None, None));
+    }
+    directory.lose(&thief, now, short);
+    directory.lose(&other_thief, now, short);
+    assert_eq!((uid("v", "victim").as_deref(), uid("hash", "etcd-n1").as_deref()), (Some("v"), Some("m")));
+    assert_eq!((uid("t", "thief"), uid("v", "thief")), (None, None));
+    // A mirror is made anew; that the one before is gone is heard late.
+    directory.put(annotated("etcd-n1", "m2", &claims("hash")));
+    directory.lose(&mirror, now, short);
+    assert_eq!(uid("hash", "etcd-n1").as_deref(), Some("m2"));
+    // The API server's pods have no other name.
+    let hash = serde_json::json!({"kubernetes.io/config.hash": "h", "kubernetes.io/config.source": "api"});
+    directory.put(annotated("plain", "p", &hash));
+    assert_eq!((uid("h", "plain"), uid("p", "plain").as_deref()), (None, Some("p")));
+}
+
+#[test]
 fn reads_the_list_of_a_real_kubelet() {
     let Some(path) = sawyer_testkit::shared("data/generated-here/kubelet-pods.json") else { return };
     let pods: List<Pod> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    let pods: Vec<PodInfo> = pods.items.iter().map(PodInfo::of).collect();
+    let pods: Vec<PodInfo> = pods.items.iter().map(|pod| PodInfo::of(pod, &[])).collect();
     let named = |name: &str| pods.iter().find(|pod| pod.name.starts_with(name)).unwrap();
     let web = named("web-5d7b5cb4d6");
     let fields = shown(web, "busybox");
@@ -154,7 +209,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 fn known(directory: &Directory, uid: &str) -> Option<Arc<PodInfo>> {
-    match directory.pod(uid) {
+    match directory.pod(uid, "shop", uid) {
         Lookup::Known(pod) => Some(pod),
         Lookup::Unknown => None,
     }
@@ -214,6 +269,56 @@ async fn a_watch_goes_on_where_the_last_one_ended_and_lists_again_when_that_is_t
     assert!(known(&directory, "b").is_some() && known(&directory, "c").is_some());
     assert!(known(&directory, "d").is_none());
     task.abort();
+}
+
+#[tokio::test]
+async fn a_watch_that_ends_at_once_is_not_repeated_at_once() {
+    let gone = serde_json::json!({"kind": "Status", "message": "too old resource version", "code": 410});
+    let server = Server::start(vec![
+        list(10, "", &[]),
+        Answer::parts(Vec::new()),
+        Answer::parts(vec![event("ERROR", &gone)]),
+        list(20, "", &[]),
+        Answer::open(),
+    ]);
+    let began = tokio::time::Instant::now();
+    let (_, task) = follow(&settings(&server));
+    until("the last watch", || server.requests().len() >= 5).await;
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_version_from_which_every_watch_fails_is_forgotten() {
+    let broken =
+        serde_json::json!({"kind": "Status", "message": "etcd event without the value before", "code": 500});
+    let server = Server::start(vec![
+        list(10, "", &[]),
+        Answer::parts(vec![event("ERROR", &broken)]),
+        Answer::parts(vec!["{\"type\":\n".to_owned()]),
+        Answer::parts(vec![event("ERROR", &broken)]),
+        list(20, "", &[]),
+        Answer::open(),
+    ]);
+    let (_, task) = follow(&settings(&server));
+    until("the last watch", || server.requests().len() >= 6).await;
+    let requests = server.requests();
+    let versions: Vec<_> =
+        requests.iter().map(|request| request.path.split_once("&resourceVersion=")).collect();
+    let versions: Vec<_> = versions.into_iter().map(|version| version.map(|(_, version)| version)).collect();
+    assert_eq!(versions, [None, Some("10"), Some("10"), Some("10"), None, Some("20")]);
+    task.abort();
+}
+
+#[tokio::test]
+async fn of_a_long_refusal_only_the_beginning_is_read() {
+    let said = serde_json::json!({"message": "x".repeat(1 << 20), "code": 500});
+    let server = Server::start(vec![Answer::whole(500, &said.to_string())]);
+    let client = KubeClient::new(&server.url(), &settings(&server), true).unwrap();
+    let Err(KubeError::Refused { message, .. }) = client.get::<AnyObject>("/x").await else {
+        panic!("refused")
+    };
+    assert!(message.len() <= 200, "{}", message.len());
 }
 
 #[tokio::test]

@@ -122,6 +122,11 @@ impl OutputPlan for PutPlan {
         true
     }
 
+    // A stream is read in the order in which it was written.
+    fn keeps_order(&self) -> bool {
+        true
+    }
+
     fn open(mut self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
         let limits = self.limits();
         let surroundings = Surroundings::of_process();

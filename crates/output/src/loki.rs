@@ -93,6 +93,11 @@ impl OutputPlan for LokiPlan {
         true
     }
 
+    // Loki refuses what is too far behind the newest entry of its stream, so nothing may overtake.
+    fn keeps_order(&self) -> bool {
+        true
+    }
+
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
         let Self { endpoints, labels, tenant, settings } = *self;
         let HttpOutputSettings { delivery, http, auth, own } = settings;

@@ -1,4 +1,5 @@
 //! Numbered records into a cluster that fails, read by kcat.
+#![cfg(feature = "kafka")]
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 use std::collections::BTreeMap;

@@ -9,8 +9,11 @@
 mod forms;
 mod learn;
 
+use std::cell::OnceCell;
+
+use hashbrown::HashMap;
 use sawyer_model::limits::VALUE_BYTES_MAX;
-use sawyer_model::{Stream, Timestamp, ValueRef};
+use sawyer_model::{NameId, RecordRef, Stream, Timestamp, ValueRef};
 
 use self::forms::Form;
 pub(crate) use self::learn::{Learned, Learner, Row};
@@ -21,6 +24,8 @@ use crate::error::{Damage, Decoded};
 const TEMPLATES_MAX: usize = 1024;
 /// Most pieces of a template; bounds the work for one text.
 const PIECES_MAX: usize = 4096;
+/// Most bytes of all templates of a column; a reader refuses more before it makes room for them.
+pub(crate) const TEMPLATES_BYTES_MAX: usize = 64 << 20;
 
 const LITERAL: u8 = 0;
 const HOLE: u8 = 1;
@@ -55,6 +60,37 @@ pub(crate) trait Values {
     fn time(&self) -> Timestamp;
     /// The value of the field with this number among the names of the templates.
     fn value(&self, name: usize) -> Option<ValueRef<'_>>;
+}
+
+/// Records with more fields of their own have a table of them made, so that a template of thousands of fields is not
+/// looked through ten thousands for each.
+const SEARCHED_MAX: usize = 64;
+
+/// A record's own fields, by the numbers of their names.
+pub(crate) struct OwnFields<'a> {
+    pub(crate) record: RecordRef<'a>,
+    table: OnceCell<HashMap<NameId, ValueRef<'a>>>,
+}
+
+impl<'a> OwnFields<'a> {
+    pub(crate) fn of(record: RecordRef<'a>) -> Self {
+        Self { record, table: OnceCell::new() }
+    }
+
+    /// The same as [`RecordRef::get_by_id`].
+    pub(crate) fn get(&self, name: NameId) -> Option<ValueRef<'a>> {
+        if self.record.own_fields_by_id().len() <= SEARCHED_MAX {
+            return self.record.get_by_id(name);
+        }
+        let table = self.table.get_or_init(|| {
+            let mut table = HashMap::new();
+            for (name, value) in self.record.own_fields_by_id() {
+                table.entry(name).or_insert(value);
+            }
+            table
+        });
+        table.get(&name).copied()
+    }
 }
 
 /// A record's own value, or else its stream's.

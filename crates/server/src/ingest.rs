@@ -24,6 +24,9 @@ use crate::random;
 /// Longest body, before and after decompression.
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 20;
 
+/// Most lines of a body: a record takes some hundred bytes of memory, however short its line is.
+const LINES_MAX: usize = 1 << 20;
+
 /// A client that repeats a request under the same key repeats nothing in the store.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
@@ -40,6 +43,10 @@ pub(crate) async fn ingest(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
     let body = decompress(&headers, body.map_err(|error| unread(&error))?)?;
+    if body.iter().filter(|byte| **byte == b'\n').count() > LINES_MAX {
+        let message = format!("body: more than {LINES_MAX} lines");
+        return Err(ApiError::invalid(message).with_status(StatusCode::PAYLOAD_TOO_LARGE));
+    }
     let Taken { batch, items, accepted, rejected } =
         take(&body, source(&headers, &body)?, receiver.clock.now());
     if accepted > 0 && receiver.hub.push(batch).await? == Outcome::Undelivered {

@@ -39,6 +39,9 @@ const BATCHES_BYTES_MAX: usize = 1 << 30;
 /// Bytes that one permit stands for.
 const PERMIT_BYTES: usize = 1024;
 
+/// Longest time that a body may take to come.
+const BODY_TIME_MAX: Duration = Duration::from_secs(60);
+
 /// Longest wait for room of either kind before the sender is told to come back.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -115,7 +118,9 @@ async fn take(receiver: &NativeReceiver, bytes: Bytes) -> Result<(), Error> {
         decoded.map_err(|panic| Error::new(ErrorKind::Bug, "decoding a batch panicked").because(panic))??;
     let pushed = receiver.hub.push(batch).await;
     drop(room);
-    match pushed? {
+    // Only what cannot be decoded is refused for good: an input that is gone may come back, and the sender still has all.
+    let pushed = pushed.map_err(|error| Error::new(ErrorKind::Retry, "it was not taken").because(error))?;
+    match pushed {
         Outcome::Durable => Ok(()),
         Outcome::Undelivered => Err(Error::new(ErrorKind::Retry, "it could not be made durable")),
     }
@@ -173,7 +178,10 @@ async fn read(
         return Err(ApiError::invalid(message).with_status(StatusCode::PAYLOAD_TOO_LARGE));
     }
     let room = wait(acquire(&receiver.bodies, length)).await?;
-    let body = to_bytes(body, length).await;
+    // A sender that dies in the middle would keep its room for ever.
+    let body = tokio::time::timeout(BODY_TIME_MAX, to_bytes(body, length)).await.map_err(|_| {
+        ApiError::invalid("body: it did not come in time").with_status(StatusCode::REQUEST_TIMEOUT)
+    })?;
     let body = body.map_err(|error| ApiError::invalid(format!("body: it did not come whole: {error}")))?;
     Ok((body, Arc::new(room)))
 }

@@ -339,6 +339,23 @@ fn the_queue_is_bounded_and_tells_what_it_gave_up() {
 }
 
 #[test]
+fn the_queue_is_bounded_in_bytes() {
+    let mut sim = Sim::new(false);
+    sim.step(0, Some(&[("", 10.0)]));
+    let mut one = sim.engine.state().queue[0].clone();
+    one.alerts[0].finding.description = "x".repeat(QUEUE_BYTES_MAX / 4);
+    for at in 0..10 {
+        sim.engine.enqueue(Notification { id: at.to_string(), ..one.clone() }, Timestamp::EPOCH);
+    }
+    let ids: Vec<&str> = sim.engine.state().queue.iter().map(|one| one.id.as_str()).collect();
+    assert_eq!(ids, ["7", "8", "9"], "the newest");
+    assert_eq!(sim.engine.take_given_up().len(), 8);
+    one.alerts[0].finding.description = "x".repeat(2 * QUEUE_BYTES_MAX);
+    sim.engine.enqueue(one, Timestamp::EPOCH);
+    assert_eq!(sim.engine.state().queue.len(), 1, "one is kept, however large");
+}
+
+#[test]
 fn what_was_dealt_with_is_remembered() {
     let mut sim = Sim::new(false);
     sim.step(0, Some(&[("", 10.0)]));

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::world::{Away, World, plan, receivers};
 use crate::dispatch::Dispatch;
-use crate::state::{Notification, Phase};
+use crate::state::{Notification, Phase, QUEUE_MAX};
 use crate::{Matcher, Silence};
 
 /// Four lines: ten or more error logs in five minutes, to Slack.
@@ -103,6 +103,52 @@ fn evaluations_missed_while_down_are_made_up_for() {
     world.turn();
     assert_eq!(world.alerts.state().rules["r"].missed, 60, "two hours, of which one is made up for");
     assert_eq!(world.metrics.numbers("sawyer_alert_missed_evaluations")[0].1, 60);
+}
+
+#[test]
+fn a_turn_that_is_to_end_leaves_the_rest_to_the_next() {
+    let mut world = world("query: 'level: error', count: '>= 10', window: 60s");
+    world.pass(60);
+    world.clock.advance(Duration::from_secs(2 * 3600));
+    world.restart();
+    world.alerts.request_stop();
+    let turned = world.alerts.turn();
+    assert_eq!(turned.wake, Some(world.now()), "the rest is due at once");
+    let known = world.alerts.state().rules["r"].clone();
+    assert_eq!(
+        (known.slot, known.missed),
+        (Some(world.now().saturating_sub(Duration::from_secs(59 * 60))), 60)
+    );
+    for _ in 0..59 {
+        world.alerts.turn();
+    }
+    let known = world.alerts.state().rules["r"].clone();
+    assert_eq!((known.slot, known.missed), (Some(world.now()), 60), "each once, and none is counted twice");
+}
+
+#[tokio::test]
+async fn the_loop_ends_when_it_is_told_to() {
+    let world = world("query: 'level: error', count: '>= 10', window: 60s");
+    world.clock.advance(Duration::from_secs(3600));
+    let run = world.alerts.clone().run(std::future::ready(()));
+    tokio::time::timeout(Duration::from_secs(60), run).await.unwrap().unwrap();
+}
+
+#[test]
+fn a_clock_that_was_ahead_silences_nothing() {
+    let mut world = world("query: 'level: error', count: '>= 1', window: 60s");
+    world.clock.advance(Duration::from_secs(86_400));
+    world.errors(1, 0);
+    world.pass(120);
+    assert_eq!(world.told().lines().count(), 2, "fired, and just over: the group is still kept");
+    world.clock = sawyer_telemetry::Clock::manual(Timestamp::parse(super::world::NOON).unwrap());
+    world.restart();
+    for _ in 0..10 {
+        world.errors(1, 0);
+        world.pass(60);
+    }
+    let told = world.told();
+    assert!(told.contains("FIRING: r"), "{told}");
 }
 
 #[test]
@@ -203,6 +249,18 @@ fn too_many_groups_are_bounded_and_told() {
 }
 
 #[test]
+fn a_group_with_a_very_long_value_is_left_out() {
+    let mut world = world("query: 'level: error', count: '>= 1', window: 60s, group_by: app");
+    for length in [1024, 1025] {
+        world.say(1, 1, &[("level", "error"), ("app", &"x".repeat(length))]);
+    }
+    world.pass(30);
+    let state = world.alerts.state();
+    let lengths: Vec<usize> = state.alerts.values().map(|alert| alert.labels["app"].len()).collect();
+    assert_eq!((lengths, state.rules["r"].groups_left_out), (vec![1024], 1));
+}
+
+#[test]
 fn absent_groups_are_those_that_were_there() {
     let mut world = world("query: '*', absent: true, window: 60s, group_by: app");
     world.say(1, 0, &[("app", "cart")]);
@@ -286,6 +344,63 @@ async fn silences_survive_restarts() {
     world.alerts.expire_silence(&id).await.unwrap();
     let wrong = Silence { ends: silence.starts, ..silence };
     assert!(world.alerts.put_silence(None, wrong).await.is_err());
+}
+
+#[tokio::test]
+async fn a_change_that_the_disk_refuses_is_taken_back_or_written_later() {
+    let mut world = world("query: 'level: error', count: '>= 1', window: 60s");
+    let silence = Silence {
+        matchers: vec![Matcher::parse("alertname=r").unwrap()],
+        starts: world.now(),
+        ends: world.now().saturating_add(Duration::from_secs(90)),
+        comment: String::new(),
+        author: String::new(),
+        created: world.now(),
+    };
+    let id = world.alerts.put_silence(None, silence.clone()).await.unwrap();
+    world.turn();
+    world.sim.set_read_only(true);
+    let before = world.alerts.state().silences;
+    assert!(world.alerts.put_silence(None, silence).await.is_err());
+    assert!(world.alerts.expire_silence(&id).await.is_err());
+    assert!(world.alerts.test("slack").await.is_err());
+    assert_eq!(world.alerts.state().silences, before);
+    world.sim.set_read_only(false);
+    world.alerts.write();
+    world.restart();
+    let state = world.alerts.state();
+    assert_eq!((state.silences, state.queue.len()), (before, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_receiver_never_makes_handing_over_wait() {
+    let world = world("query: 'level: error', count: '>= 1', window: 60s");
+    world.alerts.test("slack").await.unwrap();
+    let one = world.alerts.state().queue[0].clone();
+    let named = |at: usize| Notification { id: at.to_string(), ..one.clone() };
+    let all: Vec<Notification> = (0..3 * QUEUE_MAX).map(named).collect();
+    let (sender, mut settled) = mpsc::unbounded_channel();
+    let told = Arc::default();
+    let until = tokio::time::Instant::now() + Duration::from_secs(3600);
+    let away = Away { until, told: Arc::clone(&told), asked: Arc::default() };
+    let mut dispatch = Dispatch::start(receivers("slack", away), &world.clock, &world.metrics, sender);
+    // Each time the queue has given up all that it had.
+    for queue in all.chunks(QUEUE_MAX) {
+        let sent = tokio::time::timeout(Duration::from_secs(60), dispatch.send(queue)).await;
+        assert!(sent.is_ok(), "it waits for room");
+    }
+    while told.lock().len() < QUEUE_MAX {
+        dispatch.done(&settled.recv().await.unwrap().0);
+    }
+    while let Ok((id, _)) = settled.try_recv() {
+        dispatch.done(&id);
+    }
+    dispatch.send(&all[2 * QUEUE_MAX..]).await;
+    for _ in 0..900 {
+        settled.recv().await.unwrap();
+    }
+    assert!(told.lock().iter().any(|one: &Notification| one.id == "2000"), "what waited in the queue");
+    dispatch.stop(Duration::from_secs(1)).await;
 }
 
 #[tokio::test(start_paused = true)]

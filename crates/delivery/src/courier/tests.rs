@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sawyer_model::{Outcome, Timestamp};
+use sawyer_model::{Ack, Outcome, Timestamp};
 use sawyer_telemetry::{Clock, Health, Metrics};
 
 use super::*;

@@ -50,7 +50,9 @@ impl About for Cluster {
         let text = |name| identity.get(name).map(Value::as_ref).and_then(ValueRef::as_str);
         // Containers of docker outside Kubernetes have no pod.
         let Some(uid) = text(names::POD_UID) else { return Told::Fields(Vec::new()) };
-        let Lookup::Known(pod) = self.directory.pod(uid) else { return Told::Nothing };
+        // With the name, because whoever makes a pod could have it claim the uid of another.
+        let (namespace, name) = (text(names::NAMESPACE).unwrap_or(""), text(names::POD).unwrap_or(""));
+        let Lookup::Known(pod) = self.directory.pod(uid, namespace, name) else { return Told::Nothing };
         let container = text(names::CONTAINER).unwrap_or("");
         if pod.hints(container).exclude {
             return Told::Unwanted;

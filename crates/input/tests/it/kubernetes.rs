@@ -12,8 +12,8 @@ use crate::common::{Node, Run, Taker, WEB, cri, messages, text};
 
 const WEB_UID: &str = "11111111-2222-3333-4444-555555555555";
 
-fn pod(uid: &str, labels: &Value, annotations: &Value) -> Value {
-    json!({"metadata": {"name": "web-5d7b5cb4d6-x", "namespace": "shop", "uid": uid, "resourceVersion": "7",
+fn pod(name: &str, uid: &str, labels: &Value, annotations: &Value) -> Value {
+    json!({"metadata": {"name": name, "namespace": "shop", "uid": uid, "resourceVersion": "7",
         "labels": labels, "annotations": annotations, "ownerReferences": [{"apiVersion": "apps/v1",
         "kind": "ReplicaSet", "name": "web-5d7b5cb4d6", "uid": "rs", "controller": true}]},
         "spec": {"containers": [{"name": "app", "image": "shop/web:3"}]}})
@@ -87,7 +87,10 @@ fn start(node: &Node, address: &str, wait: &str) -> Run {
 async fn lines_carry_what_the_cluster_says_and_excluded_pods_are_not_read() {
     let excluded = json!({"fluentbit.io/exclude": "true"});
     let labels = json!({"pod-template-hash": "5d7b5cb4d6", "app": "web", "env": "prod"});
-    let api = Api::start(&json!([pod(WEB_UID, &labels, &json!(null)), pod("quiet", &json!({}), &excluded)]));
+    let api = Api::start(&json!([
+        pod("web-0", WEB_UID, &labels, &json!(null)),
+        pod("quiet", "quiet", &json!({}), &excluded)
+    ]));
     let node = Node::new();
     node.write("var/log/pods/shop_quiet_quiet/app/0.log", cri(1, "stdout", "F", "not wanted"));
     node.write("var/log/pods/shop_quiet_quiet/app/1.log", cri(2, "stdout", "F", "not wanted either"));
@@ -104,6 +107,23 @@ async fn lines_carry_what_the_cluster_says_and_excluded_pods_are_not_read() {
 }
 
 #[tokio::test]
+async fn no_pod_can_have_the_logs_of_another_left_out() {
+    let claims = json!({"kubernetes.io/config.hash": WEB_UID, "kubernetes.io/config.mirror": "m", "sawyer.dev/exclude": "true"});
+    let labels = json!({"app": "web"});
+    let api = Api::start(&json!([
+        pod("web-0", WEB_UID, &labels, &json!(null)),
+        pod("thief", "t", &json!({"app": "thief"}), &claims)
+    ]));
+    let node = Node::new();
+    node.write(&format!("{WEB}/0.log"), cri(1, "stdout", "F", "one"));
+    let run = start(&node, &api.address, "60s");
+    let records = run.records(1).await;
+    assert_eq!(messages(&records), ["one"]);
+    assert_eq!(text(&records[0], "service"), "web");
+    run.stop().await;
+}
+
+#[tokio::test]
 async fn lines_do_not_wait_longer_than_the_bound_and_later_ones_carry_what_came_late() {
     let api = Api::start(&json!([]));
     let node = Node::new();
@@ -113,7 +133,7 @@ async fn lines_do_not_wait_longer_than_the_bound_and_later_ones_carry_what_came_
     let records = run.records(1).await;
     assert!(began.elapsed() >= Duration::from_millis(300), "it waited");
     assert_eq!(text(&records[0], "workload"), "");
-    api.add(&pod(WEB_UID, &json!({"pod-template-hash": "5d7b5cb4d6"}), &json!({})));
+    api.add(&pod("web-0", WEB_UID, &json!({"pod-template-hash": "5d7b5cb4d6"}), &json!({})));
     // The watch is read beside the lines, so some may still be without it.
     for number in 0..2000 {
         node.write(&format!("{WEB}/0.log"), cri(2 + number, "stdout", "F", "later"));

@@ -14,7 +14,7 @@ use sawyer_model::{Error, ErrorKind};
 use super::settings::{KafkaCompression, KafkaSettings, SaslMechanism, SaslSettings};
 
 /// What cannot be set by hand, and what to do instead.
-const OURS: [(&str, &str); 12] = [
+const OURS: [(&str, &str); 14] = [
     ("bootstrap.servers", "set `brokers`"),
     ("metadata.broker.list", "set `brokers`"),
     ("enable.idempotence", "it is always on: without it records could be there twice and out of order"),
@@ -22,6 +22,11 @@ const OURS: [(&str, &str); 12] = [
     ("request.required.acks", "it is always `all`: with less a record could be lost"),
     ("message.timeout.ms", "it is always 0: a message that librdkafka gives up would come after later ones"),
     ("delivery.timeout.ms", "it is always 0: a message that librdkafka gives up would come after later ones"),
+    ("retries", "there is no bound: a message that librdkafka gives up would come after later ones"),
+    (
+        "message.send.max.retries",
+        "there is no bound: a message that librdkafka gives up would come after later ones",
+    ),
     ("message.max.bytes", "set `message_max`"),
     ("compression.type", "set `compression`"),
     ("compression.codec", "set `compression`"),

@@ -47,6 +47,11 @@ impl OutputPlan for KafkaPlan {
         true
     }
 
+    // A partition has its records in the order in which they came.
+    fn keeps_order(&self) -> bool {
+        true
+    }
+
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
         let Self { messages, config, delivery } = *self;
         let mut limits = delivery.limits(ITEM_BYTES_MAX);

@@ -239,7 +239,7 @@ fn users_and_certificates_are_taken() {
 #[test]
 fn wrong_settings_are_told() {
     let told = |text: &str| plan(&kind(), text).unwrap_err();
-    let text = "brokers: []\ntopic: 'a/b'\nlibrdkafka: {acks: 1, no.such.thing: s3cr3t, client.id: me, retries: s3cr3t}\n\
+    let text = "brokers: []\ntopic: 'a/b'\nlibrdkafka: {acks: 1, no.such.thing: s3cr3t, client.id: me, socket.timeout.ms: s3cr3t}\n\
                 sasl: {user: a}";
     let expected = [
         "sawyer.yaml:1:1: brokers: expected addresses such as \"kafka:9092\"",
@@ -250,12 +250,13 @@ fn wrong_settings_are_told() {
     for line in expected {
         assert!(all.contains(line), "{all}");
     }
-    let all =
-        told("brokers: [a:1]\nlibrdkafka: {acks: 1, no.such.thing: s3cr3t, client.id: me, retries: s3cr3t}");
+    let all = told(
+        "brokers: [a:1]\nlibrdkafka: {acks: 1, no.such.thing: s3cr3t, client.id: me, socket.timeout.ms: s3cr3t}",
+    );
     for part in [
         "librdkafka.acks: cannot be set here: it is always `all`",
         "librdkafka.no.such.thing: librdkafka says: No such configuration property",
-        "librdkafka.retries: librdkafka says: ",
+        "librdkafka.socket.timeout.ms: librdkafka says: ",
     ] {
         assert!(all.contains(part), "{all}");
     }

@@ -35,6 +35,24 @@ pub(super) fn settings(text: &str) -> Option<&'static str> {
     SETTINGS.iter().find(|(said, _)| text.contains(said)).map(|(_, advice)| *advice)
 }
 
+/// A refusal without the labels that it quotes, `{name="value", …}`, whose values may say anything.
+pub(super) fn without_streams(text: &str) -> String {
+    let mut rest = String::with_capacity(text.len());
+    let (mut inside, mut quoted, mut escaped) = (false, false, false);
+    for c in text.chars() {
+        match c {
+            '{' if !inside => inside = true,
+            _ if !inside => rest.push(c),
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '}' if !quoted => inside = false,
+            _ => {}
+        }
+    }
+    rest
+}
+
 /// Limits that a refusal tells.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Limits<'a> {

@@ -88,10 +88,14 @@ impl Target for PushTarget {
 
 /// What follows from a refusal, which may be about a part of the request.
 fn refused(text: &str, reason: String, items: &[Item<Bytes>]) -> Answer {
-    if let Some(advice) = answer::settings(text) {
-        return Answer::failed("settings", format!("{advice}; {reason}"));
+    // Limits first: a refusal quotes labels, and a label may say whatever its record said.
+    if let Some(answer) = beyond(&Limits::read(text), Some(&reason), items) {
+        return answer;
     }
-    beyond(&Limits::read(text), Some(&reason), items).unwrap_or(Answer::Refused(reason))
+    match answer::settings(&answer::without_streams(text)) {
+        Some(advice) => Answer::failed("settings", format!("{advice}; {reason}")),
+        None => Answer::Refused(reason),
+    }
 }
 
 /// Verdicts, if any entry is beyond a limit: it is rejected, and the others are to be sent again.

@@ -15,7 +15,7 @@ use sawyer_segment::{decode_batch_shared, encode_batch, encode_batch_columns};
 use sawyer_telemetry::{Clock, Seldom};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::urgent::{Divided, divide};
+use super::urgent::{Divided, divide, in_halves};
 use crate::backoff::Backoff;
 use crate::queue::{QueueReceiver, QueueSender};
 use crate::steps::Condition;
@@ -79,12 +79,15 @@ async fn fill(
             let batch = match divide(&batch, urgent.as_ref()) {
                 Divided::Normal => batch,
                 Divided::Urgent => {
-                    way.put(Lane::Urgent, &batch, &seldom).await?;
-                    ack.durable();
+                    if way.put(Lane::Urgent, &batch, &seldom).await? {
+                        ack.durable();
+                    }
                     continue;
                 }
                 Divided::Both { urgent, normal } => {
-                    way.put(Lane::Urgent, &urgent, &seldom).await?;
+                    if !way.put(Lane::Urgent, &urgent, &seldom).await? {
+                        continue;
+                    }
                     normal
                 }
             };
@@ -109,8 +112,9 @@ async fn fill_in_order(
 ) -> Result<(), Error> {
     let seldom = Seldom::new(TELL_INTERVAL);
     while let Some((Transfer { batch, ack }, _room)) = waiting.recv().await {
-        way.put(Lane::Normal, &batch, &seldom).await?;
-        ack.durable();
+        if way.put(Lane::Normal, &batch, &seldom).await? {
+            ack.durable();
+        }
     }
     Ok(())
 }
@@ -124,8 +128,30 @@ struct WayIn<'a> {
 }
 
 impl WayIn<'_> {
+    /// Puts a batch in, in halves where it is too large for an entry. False if a record alone is too large: it is left
+    /// out, and what it came from keeps it.
+    async fn put(self, lane: Lane, batch: &Arc<Batch>, seldom: &Seldom) -> Result<bool, Error> {
+        let mut parts = vec![Arc::clone(batch)];
+        let mut whole = true;
+        while let Some(part) = parts.pop() {
+            match self.put_part(lane, &part, seldom).await {
+                Ok(()) => {}
+                Err(error) if error.kind() != ErrorKind::Invalid => return Err(error),
+                Err(_) if part.len() > 1 => {
+                    let (first, second) = in_halves(&part);
+                    parts.extend([second, first]);
+                }
+                Err(error) => {
+                    tracing::error!("put a record into the buffer: {}; it is left out", error.chain());
+                    whole = false;
+                }
+            }
+        }
+        Ok(whole)
+    }
+
     /// Puts a batch in, however often that has to be tried.
-    async fn put(self, lane: Lane, batch: &Batch, seldom: &Seldom) -> Result<(), Error> {
+    async fn put_part(self, lane: Lane, batch: &Batch, seldom: &Seldom) -> Result<(), Error> {
         let payload = self.encode(batch);
         let records = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);

@@ -44,11 +44,22 @@ pub(super) fn divide(batch: &Arc<Batch>, urgent: Option<&Condition>) -> Divided 
     match marks.iter().filter(|mark| **mark).count() {
         0 => Divided::Normal,
         count if count == marks.len() => Divided::Urgent,
-        _ => both(batch, &marks),
+        _ => {
+            let (urgent, normal) = apart(batch, &marks);
+            Divided::Both { urgent, normal }
+        }
     }
 }
 
-fn both(batch: &Batch, marks: &[bool]) -> Divided {
+/// The first and the second half of a batch of several records; they account for what the whole does.
+pub(super) fn in_halves(batch: &Batch) -> (Arc<Batch>, Arc<Batch>) {
+    let half = batch.len() / 2;
+    let marks: Vec<bool> = (0..batch.len()).map(|at| at < half).collect();
+    apart(batch, &marks)
+}
+
+/// The records with a mark, and the others.
+fn apart(batch: &Batch, marks: &[bool]) -> (Arc<Batch>, Arc<Batch>) {
     let mut urgent = Batch::new();
     for (record, _) in batch.iter().zip(marks).filter(|(_, mark)| **mark) {
         urgent.push_ref(record);
@@ -59,7 +70,7 @@ fn both(batch: &Batch, marks: &[bool]) -> Divided {
     let own = normal.iter().map(|record| Covered { source: record.source(), range: record.range() });
     let covered = without(batch.covered(), urgent.covered(), own);
     normal.set_covered(covered);
-    Divided::Both { urgent: Arc::new(urgent), normal: Arc::new(normal) }
+    (Arc::new(urgent), Arc::new(normal))
 }
 
 /// The parts less those that are taken out, and those of `own` in any case: pieces of sources do not overlap, but

@@ -9,7 +9,9 @@ use hashbrown::HashMap;
 use sawyer_model::{Batch, NameId, RecordRef, Timestamp, ValueRef};
 
 use super::forms::Form;
-use super::{PIECES_MAX, Piece, TEMPLATES_MAX, Templates, Values, or_of_stream};
+use super::{
+    OwnFields, PIECES_MAX, Piece, TEMPLATES_BYTES_MAX, TEMPLATES_MAX, Templates, Values, or_of_stream,
+};
 use crate::text::Texts;
 
 /// Templates that are tried for records with the same fields.
@@ -17,6 +19,18 @@ const TRIED_MAX: usize = 4;
 /// Lines that are read for a template in any case; beyond it at most one of [`LINES_PER_READING`].
 const READINGS_MIN: usize = 256;
 const LINES_PER_READING: usize = 4;
+/// Most work of reading the lines of a block, in comparisons of a value with a field. Each value of a line is looked
+/// for among all fields, so that a line of ten thousands of them would take minutes; lines beyond it are holes.
+const READING_WORK_MAX: usize = 1 << 22;
+/// Copying so many bytes is as much work as a comparison.
+const BYTES_PER_COMPARISON: usize = 32;
+/// Most bytes of the templates of a block. Templates that could take more are not worth it, and a reader refuses
+/// those above its own bound.
+const LEARNED_BYTES_MAX: usize = 32 << 20;
+const _: () = assert!(LEARNED_BYTES_MAX < TEMPLATES_BYTES_MAX, "what is written can be read");
+/// More than a name or a piece takes beside its text, and a template beside its pieces: a kind, two varints of 32
+/// bits, a form.
+const BYTES_BESIDE_TEXT_MAX: usize = 12;
 /// Texts up to this length that no field says, and that have no digits, are taken for a part of the template.
 const WORD_BYTES_MAX: usize = 16;
 
@@ -32,6 +46,8 @@ pub(crate) struct Learner {
     codes: Vec<i64>,
     holes: Texts,
     readings: usize,
+    /// What was done of [`READING_WORK_MAX`].
+    work: usize,
     text_bytes: usize,
     /// For each slot of the writer the numbers that the names of the templates have in its batch.
     ids: Vec<Vec<Option<NameId>>>,
@@ -56,20 +72,20 @@ pub(crate) struct Row<'a> {
     pub(crate) fields_hash: u64,
 }
 
-struct Known<'a> {
-    record: RecordRef<'a>,
+struct Known<'a, 'r> {
+    own: &'a OwnFields<'r>,
     names: &'a [Box<str>],
     ids: &'a [Option<NameId>],
 }
 
-impl Values for Known<'_> {
+impl Values for Known<'_, '_> {
     fn time(&self) -> Timestamp {
-        self.record.timestamp()
+        self.own.record.timestamp()
     }
 
     fn value(&self, name: usize) -> Option<ValueRef<'_>> {
-        let own = self.ids[name].and_then(|id| self.record.get_by_id(id));
-        or_of_stream(own, self.record.stream(), &self.names[name])
+        let own = self.ids[name].and_then(|id| self.own.get(id));
+        or_of_stream(own, self.own.record.stream(), &self.names[name])
     }
 }
 
@@ -82,6 +98,7 @@ impl Default for Learner {
             codes: Vec::new(),
             holes: Texts::default(),
             readings: 0,
+            work: 0,
             text_bytes: 0,
             ids: Vec::new(),
             scratch: String::new(),
@@ -94,13 +111,14 @@ impl Learner {
     pub(crate) fn add(&mut self, row: Row<'_>, line: &str) {
         self.text_bytes += line.len();
         let tried = self.known.get(&row.fields_hash).cloned().unwrap_or_default();
-        if let Some(fits) = tried.iter().copied().find(|template| self.fits(*template, row, line)) {
+        let own = OwnFields::of(row.record);
+        if let Some(fits) = tried.iter().copied().find(|template| self.fits(*template, row, &own, line)) {
             return self.codes.push(i64::from(fits));
         }
         if self.readings <= READINGS_MIN + self.codes.len() / LINES_PER_READING {
             self.readings += 1;
             if let Some(template) = self.read(row, line)
-                && self.fits(template, row, line)
+                && self.fits(template, row, &own, line)
             {
                 let known = self.known.entry(row.fields_hash).or_default();
                 known.retain(|other| *other != template);
@@ -115,9 +133,14 @@ impl Learner {
 
     /// What was learned, if it is worth it: the holes and the templates take far less than the lines.
     pub(crate) fn learned(&self) -> Option<Learned<'_>> {
-        let pieces: usize = self.templates.templates.iter().flatten().map(piece_bytes).sum();
-        let worth_it = (self.holes.bytes() + pieces) * 2 <= self.text_bytes && !self.codes.is_empty();
         let Self { templates, codes, holes, .. } = self;
+        let names: usize = templates.names.iter().map(|name| name.len()).sum();
+        let pieces: usize = templates.templates.iter().flatten().map(piece_bytes).sum();
+        let parts: usize = templates.templates.iter().map(|pieces| 1 + pieces.len()).sum();
+        let beside_text = (templates.names.len() + parts) * BYTES_BESIDE_TEXT_MAX;
+        let worth_it = (holes.bytes() + names + pieces) * 2 <= self.text_bytes
+            && names + pieces + beside_text <= LEARNED_BYTES_MAX
+            && !codes.is_empty();
         worth_it.then_some(Learned { templates, codes, holes })
     }
 
@@ -125,6 +148,12 @@ impl Learner {
     #[cfg(test)]
     pub(super) fn all(&self) -> (&Templates, &[i64], &Texts) {
         (&self.templates, &self.codes, &self.holes)
+    }
+
+    /// What was done to read lines.
+    #[cfg(test)]
+    pub(super) fn work(&self) -> usize {
+        self.work
     }
 
     /// Forgets all lines; a new block begins.
@@ -144,7 +173,7 @@ impl Learner {
     }
 
     /// Whether a template makes this line of this record; if so its holes are added.
-    fn fits(&mut self, template: u32, row: Row<'_>, line: &str) -> bool {
+    fn fits(&mut self, template: u32, row: Row<'_>, own: &OwnFields<'_>, line: &str) -> bool {
         if self.ids.len() <= row.slot {
             self.ids.resize_with(row.slot + 1, Vec::new);
         }
@@ -153,7 +182,7 @@ impl Learner {
         for name in &templates.names[ids.len()..] {
             ids.push(row.batch.find_name(name));
         }
-        let known = Known { record: row.record, names: &templates.names, ids };
+        let known = Known { own, names: &templates.names, ids };
         let before = holes.len();
         let fits = follow(&templates.templates[template as usize], &known, line, holes, scratch);
         if !fits {
@@ -162,15 +191,39 @@ impl Learner {
         fits
     }
 
-    /// Reads a line for its template.
+    /// Reads a line for its template. Names that only a line without one has are forgotten.
     fn read(&mut self, row: Row<'_>, line: &str) -> Option<u32> {
-        let mut reading =
-            Reading { row, line, names: &mut self.templates.names, pieces: Vec::new(), kept: 0 };
-        reading.json()?;
-        let pieces = reading.finish();
-        if pieces.len() > PIECES_MAX {
+        let names_before = self.templates.names.len();
+        let template = self.read_pieces(row, line).and_then(|pieces| self.number(pieces));
+        if template.is_none() {
+            self.templates.names.truncate(names_before);
+        }
+        template
+    }
+
+    fn read_pieces(&mut self, row: Row<'_>, line: &str) -> Option<Vec<Piece>> {
+        if self.work >= READING_WORK_MAX || line.trim_ascii_start().as_bytes().first() != Some(&b'{') {
             return None;
         }
+        let fields: Vec<_> =
+            row.record.fields().filter(|(name, _)| *name != sawyer_model::names::ORIGINAL).collect();
+        let mut reading = Reading {
+            time: row.record.timestamp(),
+            fields: &fields,
+            line,
+            names: &mut self.templates.names,
+            work: &mut self.work,
+            pieces: Vec::new(),
+            kept: 0,
+        };
+        reading.spend(fields.len())?;
+        reading.json()?;
+        let pieces = reading.finish();
+        (pieces.len() <= PIECES_MAX).then_some(pieces)
+    }
+
+    /// The number of the template of these pieces.
+    fn number(&mut self, pieces: Vec<Piece>) -> Option<u32> {
         if let Some(known) = self.templates.templates.iter().position(|known| *known == pieces) {
             return Some(known as u32);
         }
@@ -264,21 +317,27 @@ fn value_end(line: &[u8], start: usize) -> usize {
 
 /// A line that is being read.
 struct Reading<'a> {
-    row: Row<'a>,
+    time: Timestamp,
+    /// All fields of the record but the line itself.
+    fields: &'a [(&'a str, ValueRef<'a>)],
     line: &'a str,
     names: &'a mut Vec<Box<str>>,
+    work: &'a mut usize,
     pieces: Vec<Piece>,
     /// Where the text begins that no piece has yet.
     kept: usize,
 }
 
 impl Reading<'_> {
-    /// Goes through an object of JSON; none if it is none.
+    /// Does so much work; none if that is more than is left.
+    fn spend(&mut self, work: usize) -> Option<()> {
+        *self.work += work;
+        (*self.work < READING_WORK_MAX).then_some(())
+    }
+
+    /// Goes through an object of JSON; none if it breaks off, or if it is too much work.
     fn json(&mut self) -> Option<()> {
         let line = self.line.as_bytes();
-        if line.trim_ascii_start().first() != Some(&b'{') {
-            return None;
-        }
         let mut path: Vec<&str> = Vec::new();
         let (mut key, mut at) = ("", 0);
         let whole = self.line;
@@ -293,7 +352,7 @@ impl Reading<'_> {
                         key = text;
                         at = next + 1;
                     } else {
-                        self.value(at + 1..end, true, &path, key);
+                        self.value(at + 1..end, true, &path, key)?;
                         at = end + 1;
                     }
                 }
@@ -307,7 +366,7 @@ impl Reading<'_> {
                 }
                 b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
                     let end = value_end(line, at);
-                    self.value(at..end, false, &path, key);
+                    self.value(at..end, false, &path, key)?;
                     at = end;
                 }
                 _ => at += 1,
@@ -323,45 +382,82 @@ impl Reading<'_> {
         self.pieces
     }
 
-    /// A value stands here.
-    fn value(&mut self, range: std::ops::Range<usize>, quoted: bool, path: &[&str], key: &str) {
-        let Some(text) = self.line.get(range.clone()).filter(|text| !text.is_empty()) else { return };
+    /// A value stands here; none if it is too much to look for it.
+    fn value(&mut self, range: std::ops::Range<usize>, quoted: bool, path: &[&str], key: &str) -> Option<()> {
+        let text = self.line.get(range.clone()).filter(|text| !text.is_empty());
+        let Some(text) = text else { return Some(()) };
+        if self.pieces.len() > PIECES_MAX {
+            return None;
+        }
+        self.spend(path.len())?;
         // The first element stands for the outermost object, which has no key.
         let path: Vec<&str> = path.iter().skip(1).copied().chain([key]).collect();
-        let piece = self.field(text, quoted, &path.join("."));
+        let path_bytes: usize = path.iter().map(|key| key.len()).sum();
+        self.spend(path_bytes / BYTES_PER_COMPARISON)?;
+        let piece = self.field(text, quoted, &path.join("."))?;
         let is_word = text.len() <= WORD_BYTES_MAX && !text.bytes().any(|byte| byte.is_ascii_digit());
         if piece.is_none() && is_word {
-            return;
+            return Some(());
         }
         if self.kept < range.start {
             self.pieces.push(Piece::Literal(self.line[self.kept..range.start].into()));
         }
         self.pieces.push(piece.unwrap_or(Piece::Hole));
         self.kept = range.end;
+        Some(())
     }
 
-    /// The field, or the time, that stands for this text: that of this name before others.
-    fn field(&mut self, text: &str, quoted: bool, name: &str) -> Option<Piece> {
-        let record = self.row.record;
+    /// The field, or the time, that stands for this text, if there is one: that of this name before others. None if it
+    /// is too much to look for it.
+    fn field(&mut self, text: &str, quoted: bool, name: &str) -> Option<Option<Piece>> {
+        self.spend(self.fields.len())?;
         let mut scratch = String::new();
-        let mut form_of = |value: ValueRef<'_>| {
-            forms(text, quoted).find(|form| {
-                scratch.clear();
-                form.put(value, &mut scratch) && scratch == text
-            })
-        };
-        if let Some(form) = form_of(ValueRef::Timestamp(record.timestamp())) {
-            return Some(Piece::Time(form));
+        if let Some(form) = self.form(text, quoted, ValueRef::Timestamp(self.time), &mut scratch)? {
+            return Some(Some(Piece::Time(form)));
         }
-        let is_other = |known: &str| known != sawyer_model::names::ORIGINAL;
-        let named = record.fields().filter(|(known, _)| *known == name);
-        let others = record.fields().filter(|(known, _)| *known != name && is_other(known));
-        let (name, form) = named.chain(others).find_map(|(known, value)| Some((known, form_of(value)?)))?;
-        let number = self.names.iter().position(|known| **known == *name).unwrap_or_else(|| {
+        let fields = self.fields;
+        let named = fields.iter().filter(|(known, _)| *known == name);
+        let others = fields.iter().filter(|(known, _)| *known != name);
+        for (name, value) in named.chain(others) {
+            if let Some(form) = self.form(text, quoted, *value, &mut scratch)? {
+                return Some(Some(Piece::Field(self.name(name)?, form)));
+            }
+        }
+        Some(None)
+    }
+
+    /// The form in which the value is this text, if there is one. None if it is too much to try them.
+    fn form(
+        &mut self,
+        text: &str,
+        quoted: bool,
+        value: ValueRef<'_>,
+        scratch: &mut String,
+    ) -> Option<Option<Form>> {
+        // No form makes a text shorter.
+        if matches!(value, ValueRef::Str(value) | ValueRef::Json(value) if value.len() > text.len()) {
+            return Some(None);
+        }
+        for form in forms(text, quoted) {
+            scratch.clear();
+            let fits = form.put(value, scratch) && scratch == text;
+            self.spend(scratch.len() / BYTES_PER_COMPARISON)?;
+            if fits {
+                return Some(Some(form));
+            }
+        }
+        Some(None)
+    }
+
+    /// The number of a name. None if it is too much to look for it.
+    fn name(&mut self, name: &str) -> Option<u32> {
+        self.spend(self.names.len())?;
+        let known = self.names.iter().position(|known| **known == *name);
+        let number = known.unwrap_or_else(|| {
             self.names.push(name.into());
             self.names.len() - 1
         });
-        Some(Piece::Field(number as u32, form))
+        Some(number as u32)
     }
 }
 

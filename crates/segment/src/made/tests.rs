@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use sawyer_model::{Batch, NameId, RecordHead, RecordRef, SeqRange, SourceId, Value};
 
 use super::*;
+use crate::{EncodeSettings, Segment, encode};
 
 struct Parts<'a> {
     record: RecordRef<'a>,
@@ -114,6 +115,124 @@ fn times_are_written_in_many_ways() {
     let batch = batch(Timestamp::from_secs(-86_400), &[]);
     assert!(learn(&batch, r#"{"t":"1969-12-31T00:00:00Z"}"#).0.contains("Rfc3339(0)"));
     assert!(learn(&batch, r#"{"t":-86400000}"#).0.contains("Milliseconds"));
+}
+
+/// Makes a segment of records of these fields, and reads it back.
+fn check_segment(rows: &[Vec<(String, Value)>]) {
+    let mut batch = Batch::new();
+    let stream = batch.add_stream(&Arc::new(Stream::new([("pod", Value::from("cart-1"))])));
+    for (at, fields) in rows.iter().enumerate() {
+        let time = Timestamp::from_secs(at as i64);
+        let range = SeqRange::new(at as u64, at as u64 + 1);
+        let head = RecordHead { timestamp: time, observed: time, source: SourceId(1), range };
+        let mut writer = batch.begin(head, stream);
+        for (name, value) in fields {
+            writer.field(name, value.as_ref());
+        }
+    }
+    let settings = EncodeSettings { block_bytes_max: 1 << 30, ..EncodeSettings::default() };
+    let segment = Segment::open(Arc::new(encode(&[&batch], &settings).unwrap().bytes)).unwrap();
+    assert_eq!(segment.blocks().len(), 1);
+    let read = segment.decode_block(0).unwrap();
+    let sorted = |record: RecordRef<'_>| {
+        let mut fields: Vec<_> =
+            record.own_fields().map(|(name, value)| (name.to_owned(), value.to_value())).collect();
+        fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+        fields
+    };
+    assert!(read.iter().map(sorted).eq(batch.iter().map(sorted)));
+}
+
+fn line_of(line: &str) -> (String, Value) {
+    (sawyer_model::names::ORIGINAL.to_owned(), Value::from(line))
+}
+
+#[test]
+fn a_line_of_very_many_fields_is_a_hole_after_little_work() {
+    let names: Vec<String> = (0..80_000).map(|at| format!("k{at}")).collect();
+    let line = format!("{{{}}}", names.iter().map(|n| format!("\"{n}\":1e1")).collect::<Vec<_>>().join(","));
+    let mut fields: Vec<_> = names.into_iter().map(|name| (name, Value::Float(10.0))).collect();
+    fields.push(line_of(&line));
+    let named: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let batch = batch(Timestamp::EPOCH, &named);
+    assert_eq!(learn(&batch, &line).0, "<>");
+    let mut learner = Learner::default();
+    let row = Row { record: batch.get(0), batch: &batch, slot: 0, fields_hash: 7 };
+    for _ in 0..100 {
+        learner.add(row, &line);
+    }
+    assert!(learner.work() < 5 << 20, "{}", learner.work());
+    learner.clear();
+    assert_eq!(learner.work(), 0);
+    check_segment(&[fields]);
+}
+
+#[test]
+fn long_names_never_make_templates_that_cannot_be_read() {
+    let good = |_| {
+        let text = "m".repeat(100_000);
+        let line = line_of(&format!("{{\"message\":\"{text}\"}}"));
+        vec![("message".to_owned(), Value::from(text.as_str())), line]
+    };
+    // More pieces than a template may have; each has a name that no other record has.
+    let bad = |row| {
+        let name = |at: i64| format!("{row}.{at}.{}", "n".repeat(1000));
+        let line: String = (0..2_500).map(|at| format!("\"a\":{},", 100_000 + at)).collect();
+        let mut fields: Vec<_> = (0..2_500).map(|at| (name(at), Value::Int(100_000 + at))).collect();
+        fields.push(line_of(&format!("{{{line}}}")));
+        fields
+    };
+    let rows: Vec<_> = (0..20).map(good).chain((0..30).map(bad)).collect();
+    check_segment(&rows);
+}
+
+#[test]
+fn templates_of_too_many_bytes_are_not_kept() {
+    let learned_with = |name_bytes: usize| {
+        let names: Vec<String> = (0..34).map(|at| format!("{at}{}", "n".repeat(name_bytes))).collect();
+        let values = (0..34).map(|at| Value::from(format!("stream {at}")));
+        let mut batch = Batch::new();
+        let stream = batch.add_stream(&Arc::new(Stream::new(names.iter().map(String::as_str).zip(values))));
+        let time = Timestamp::EPOCH;
+        let head =
+            RecordHead { timestamp: time, observed: time, source: SourceId(1), range: SeqRange::new(0, 1) };
+        let message = "m".repeat(1 << 20);
+        batch.begin(head, stream).field("message", ValueRef::Str(&message));
+        let pairs: String = (0..34).map(|at| format!("\"{at}\":\"stream {at}\",")).collect();
+        let line = format!("{{{pairs}\"message\":\"{message}\"}}");
+        let mut learner = Learner::default();
+        for _ in 0..80 {
+            learner.add(Row { record: batch.get(0), batch: &batch, slot: 0, fields_hash: 7 }, &line);
+        }
+        assert_eq!((learner.all().0.names.len(), learner.all().1[79]), (35, 1));
+        learner.learned().is_some()
+    };
+    assert!(learned_with(900 << 10));
+    assert!(!learned_with(1 << 20));
+}
+
+#[test]
+fn records_of_many_fields_are_made_of_them_too() {
+    let fields: Vec<(String, Value)> =
+        (0..SEARCHED_MAX as i64 + 40).map(|at| (format!("f{at}"), Value::Int(at))).collect();
+    let pairs: Vec<String> = fields.iter().map(|(name, _)| format!("\"{name}\":{}", &name[1..])).collect();
+    let line = format!("{{{}}}", pairs.join(","));
+    let named: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    assert!(learn(&batch(Timestamp::from_secs(-1), &named), &line).0.contains("<f103 Plain>"));
+    let row: Vec<_> = fields.into_iter().chain([line_of(&line)]).collect();
+    check_segment(&vec![row; 40]);
+}
+
+#[test]
+fn names_of_lines_without_a_template_are_forgotten() {
+    let fields: Vec<(String, Value)> = (0..1_500).map(|at| (format!("f{at}"), Value::Int(at))).collect();
+    let named: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let batch = batch(Timestamp::from_secs(1), &named);
+    let pairs: String = (0..1_500).map(|at| format!("\"f{at}\":{at},")).collect();
+    let line = format!("{{{}}}", pairs.repeat(2));
+    let mut learner = Learner::default();
+    learner.add(Row { record: batch.get(0), batch: &batch, slot: 0, fields_hash: 7 }, &line);
+    assert_eq!(learner.all().0.names.len(), 0);
 }
 
 proptest! {

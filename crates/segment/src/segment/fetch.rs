@@ -14,7 +14,7 @@ use crate::encode::{ROW_BYTES, raw_bytes, text_bytes};
 use crate::error::{Damage, Place, Result, SegmentError};
 use crate::heads::StreamRuns;
 use crate::layout::ColumnEntry;
-use crate::made::{Values, or_of_stream};
+use crate::made::{OwnFields, Values, or_of_stream};
 
 /// A column of which rows are wanted.
 struct Wanted<'a> {
@@ -28,19 +28,19 @@ struct Wanted<'a> {
 
 /// The fields of a record of which a text is made.
 struct Parts<'a> {
-    record: RecordRef<'a>,
+    own: OwnFields<'a>,
     names: &'a [Box<str>],
     ids: &'a [Option<NameId>],
 }
 
 impl Values for Parts<'_> {
     fn time(&self) -> Timestamp {
-        self.record.timestamp()
+        self.own.record.timestamp()
     }
 
     fn value(&self, name: usize) -> Option<ValueRef<'_>> {
-        let own = self.ids[name].and_then(|id| self.record.get_by_id(id));
-        or_of_stream(own, self.record.stream(), &self.names[name])
+        let own = self.ids[name].and_then(|id| self.own.get(id));
+        or_of_stream(own, self.own.record.stream(), &self.names[name])
     }
 }
 
@@ -192,7 +192,7 @@ impl Segment {
     ) -> Result<()> {
         let Wanted { entry, column, cursor, made_of, .. } = wanted;
         let made = column.values.made().expect("it was asked before");
-        let parts = Parts { record, names: &made.templates.names, ids: made_of };
+        let parts = Parts { own: OwnFields::of(record), names: &made.templates.names, ids: made_of };
         made.make(&column.head, rank, self.data(block, entry), cursor.strs(), &parts, out)
     }
 }

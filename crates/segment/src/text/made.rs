@@ -8,12 +8,9 @@ use super::{MADE, Text, TextCursor};
 use crate::bytes::Reader;
 use crate::error::{Damage, Decoded, Result, SegmentError};
 use crate::ints::Ints;
-use crate::made::{Templates, Values};
+use crate::made::{TEMPLATES_BYTES_MAX, Templates, Values};
 use crate::source::Data;
 use crate::zip;
-
-/// Most bytes of all templates of a column, decompressed.
-const TEMPLATES_BYTES_MAX: usize = 64 << 20;
 
 /// See the head of the module.
 #[derive(Debug)]
