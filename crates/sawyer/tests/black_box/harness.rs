@@ -13,6 +13,10 @@ use serde_json::Value;
 /// Longest wait for anything that is to happen soon; far more than it takes on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
+/// Every line is a record of its own, as it was written.
+#[allow(dead_code, reason = "not every test crate with this harness needs it")]
+pub(crate) const AS_WRITTEN: &str = "pipelines: {main: {multiline: off, mask: off}}\n";
+
 pub(crate) struct Sawyer {
     child: Child,
     pub(crate) address: SocketAddr,

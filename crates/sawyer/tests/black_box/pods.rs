@@ -12,10 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::cri::{assert_same, found, written};
-use crate::harness::{SOON, Sawyer, pause};
-
-/// Every line is a record of its own, as it was written.
-const AS_WRITTEN: &str = "pipelines: {main: {multiline: off, mask: off}}\n";
+use crate::harness::{AS_WRITTEN, SOON, Sawyer, pause};
 
 pub(crate) const POD: &str = "shop_cart-6d5f4c7b9-x2x4z_8e4a5afb-0ab6-44a9-aff5-be71699ac8b8";
 

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use busybox::Numbers;
 use cri_api::{Pod, Runtime, text};
 use daemon::{Daemon, Own, bounded, cgroup_of, output};
-use harness::{Sawyer, pause};
+use harness::{AS_WRITTEN, Sawyer, pause};
 
 const PROGRAMS: [&str; 6] = ["containerd", "ctr", "busybox", "curl", "unshare", "setpriv"];
 const IMAGE: &str = "sawyer.test/busybox:1";
@@ -116,7 +116,7 @@ fn every_line_of_a_pod_is_found_once() {
     let folder = tempfile::tempdir().unwrap();
     let containerd = Containerd::start(folder.path());
     let (pod, _) = containerd.pod("cart-1");
-    let mut sawyer = Sawyer::up(folder.path());
+    let mut sawyer = Sawyer::up_with(folder.path(), AS_WRITTEN);
     pod.container("app", 0, busybox::EVERYTHING, &[]);
     sawyer.wait_for_count("container: app", busybox::EVERYTHING_LINES as u64);
     // As after a crash: the same container again.
@@ -150,7 +150,7 @@ fn rotation_and_sigkill_lose_and_double_nothing() {
         rotate(&containerd.runtime, &id, &log, rotated);
     };
     for _ in 0..4 {
-        let mut sawyer = Sawyer::up(folder.path());
+        let mut sawyer = Sawyer::up_with(folder.path(), AS_WRITTEN);
         numbers.write(1000);
         numbers.wait(&mut sawyer, "container: app");
         numbers.write(1000);
@@ -161,7 +161,7 @@ fn rotation_and_sigkill_lose_and_double_nothing() {
         numbers.write(1000);
         rotate();
     }
-    let mut sawyer = Sawyer::up(folder.path());
+    let mut sawyer = Sawyer::up_with(folder.path(), AS_WRITTEN);
     numbers.wait(&mut sawyer, "container: app");
     let written = cri::written(&containerd.pods);
     assert_eq!(written.len() as u64, numbers.count, "nothing was deleted");
@@ -179,7 +179,7 @@ fn a_pod_that_is_deleted_is_read_to_its_end() {
     let (pod, logs) = containerd.pod("job-1");
     let mut numbers = Numbers::new(folder.path().join("numbers"));
     pod.container("app", 0, busybox::NUMBERED, &[("/control", &numbers.folder)]);
-    let mut sawyer = Sawyer::up(folder.path());
+    let mut sawyer = Sawyer::up_with(folder.path(), AS_WRITTEN);
     numbers.write(10);
     numbers.wait(&mut sawyer, "pod: job-1");
     // Held up, so that it is sure to be behind.

@@ -20,7 +20,7 @@ use std::path::Path;
 
 use busybox::Numbers;
 use engine::Engine;
-use harness::{Sawyer, pause};
+use harness::{AS_WRITTEN, Sawyer, pause};
 use sawyer_model::Timestamp;
 use serde_json::Value;
 
@@ -35,7 +35,8 @@ fn sawyer(folder: &Path, engine: &Engine) -> Sawyer {
     let config = folder.join("sawyer.yaml");
     let docker = engine.containers.display();
     let input = format!("{{pods: null, links: null, docker: '{docker}', sweep_interval: 1s}}");
-    fs::write(&config, format!("inputs: {{containers: {input}}}\noutputs: {{store: }}\n")).unwrap();
+    let text = format!("inputs: {{containers: {input}}}\noutputs: {{store: }}\n{AS_WRITTEN}");
+    fs::write(&config, text).unwrap();
     let data = folder.join("data");
     Sawyer::start("up", &["--data", data.to_str().unwrap(), "--config", config.to_str().unwrap()])
 }
