@@ -39,6 +39,10 @@ const ACKS_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// How long after a refused write the next is tried, if nothing else happens.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long nothing may fail before trouble is said to be over. While a full buffer is emptied, what is removed makes
+/// room for a little of what waits, again and again; that is one trouble, and not one each time.
+const CALM_TIME: Duration = Duration::from_secs(10);
+
 /// Shortest wait between two turns that nobody asked for.
 const WAIT_MIN: Duration = Duration::from_millis(5);
 
@@ -71,6 +75,21 @@ pub(crate) struct Engine {
 struct Trouble {
     full: bool,
     failing: bool,
+    /// When something failed last.
+    last: Timestamp,
+    /// Something was written since.
+    written: bool,
+}
+
+impl Trouble {
+    /// Something failed.
+    fn again(&mut self, now: Timestamp) {
+        (self.last, self.written) = (now, false);
+    }
+
+    fn calm_in(&self, now: Timestamp) -> Option<Duration> {
+        (self.written && (self.full || self.failing)).then(|| CALM_TIME.saturating_sub(now.since(self.last)))
+    }
 }
 
 /// The path of a file of entries.
@@ -192,6 +211,7 @@ impl Engine {
             }
         }
         self.settle();
+        self.note_calm();
         self.next_turn(&writer)
     }
 
@@ -211,6 +231,7 @@ impl Engine {
         let durable = self.plan.sync != SyncPolicy::Never;
         let now = self.clock.now();
         let until = |last: Timestamp, interval: Duration| interval.saturating_sub(now.since(last));
+        let calm_in = self.trouble.lock().calm_in(now);
         let waits = [
             (state.has_pending() || state.has_unsaved(), RETRY_INTERVAL),
             (
@@ -219,6 +240,7 @@ impl Engine {
             ),
             (writer.acks.is_dirty() && durable, until(writer.acks_synced, ACKS_SYNC_INTERVAL)),
             (self.plan.age_max.is_some(), AGE_INTERVAL),
+            (calm_in.is_some(), calm_in.unwrap_or_default()),
         ];
         // A clock that stands still must not make the thread spin.
         waits.into_iter().filter(|(applies, _)| *applies).map(|(_, wait)| wait.max(WAIT_MIN)).min()
@@ -376,25 +398,36 @@ impl Engine {
 
     fn note_full(&self, error: &sawyer_disk::Error) {
         self.meters.disk_full.set(1);
-        if !std::mem::replace(&mut self.trouble.lock().full, true) {
+        let mut trouble = self.trouble.lock();
+        trouble.again(self.clock.now());
+        if !std::mem::replace(&mut trouble.full, true) {
             let on_full = self.plan.on_full;
             tracing::error!(output = self.name, %on_full, %error, "the disk of the buffer is full");
         }
     }
 
     pub(crate) fn note_failing(&self, error: &sawyer_disk::Error) {
-        if !std::mem::replace(&mut self.trouble.lock().failing, true) {
+        let mut trouble = self.trouble.lock();
+        trouble.again(self.clock.now());
+        if !std::mem::replace(&mut trouble.failing, true) {
             let cause = std::error::Error::source(error).map(ToString::to_string);
             tracing::error!(output = self.name, %error, cause, "the buffer cannot be written");
         }
     }
 
     fn note_success(&self) {
-        let trouble = std::mem::take(&mut *self.trouble.lock());
+        let mut trouble = self.trouble.lock();
         if trouble.full {
             self.meters.disk_full.set(0);
         }
-        if trouble.full || trouble.failing {
+        trouble.written = true;
+    }
+
+    /// Tells that trouble is over, once it has been for a while.
+    fn note_calm(&self) {
+        let mut trouble = self.trouble.lock();
+        if trouble.calm_in(self.clock.now()).is_some_and(|calm_in| calm_in.is_zero()) {
+            *trouble = Trouble::default();
             tracing::info!(output = self.name, "the buffer can be written again");
         }
     }

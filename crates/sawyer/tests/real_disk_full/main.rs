@@ -1,10 +1,12 @@
-//! A full disk, on a file system of the test's own; as root.
+//! A full disk, on a file system of the test's own; as root: below the store here, below a buffer in [`buffer`].
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(missing_docs, reason = "tests are told by their names")]
 
 #[allow(dead_code, reason = "the harness has more than is needed here")]
 #[path = "../black_box/harness.rs"]
 mod harness;
+
+mod buffer;
 
 use std::fs;
 use std::io::Write;
@@ -37,8 +39,7 @@ fn a_full_disk_refuses_writes_and_recovers() {
     let mut sawyer = Sawyer::start("up", &args);
     push(&sawyer, 0, 100);
     let ballast = Path::new(data).join("ballast");
-    let mut file = fs::File::create(&ballast).unwrap();
-    while file.write_all(&[0; 1 << 16]).is_ok() {}
+    let file = fill(&ballast);
     // The kubelet's files keep what cannot be stored; a container's line waits in its file.
     let waits = host.join("var/log/pods/shop_waits_8e4a5afb-0ab6-44a9-aff5-be71699ac8b8/app");
     fs::create_dir_all(&waits).unwrap();
@@ -59,6 +60,13 @@ fn a_full_disk_refuses_writes_and_recovers() {
     }
     drop(sawyer);
     drop(mount);
+}
+
+/// Takes all the space that is left.
+fn fill(ballast: &Path) -> fs::File {
+    let mut file = fs::File::create(ballast).unwrap();
+    while file.write_all(&[0; 1 << 16]).is_ok() {}
+    file
 }
 
 struct Mount(PathBuf);
