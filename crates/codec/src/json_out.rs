@@ -6,13 +6,17 @@
 
 use std::io::Write;
 
-use sawyer_model::{RecordId, RecordRef, Timestamp, ValueRef, names};
+use sawyer_model::{Batch, RecordId, RecordRef, Timestamp, ValueRef, names};
 
 use crate::json::find_special;
 use crate::time::write_rfc3339;
 
+mod batch;
+
 #[cfg(test)]
 mod tests;
+
+pub use batch::{BatchWriter, Key, Naming};
 
 /// The key of a record's name.
 pub const ID: &str = "_id";
@@ -41,6 +45,46 @@ pub fn write(record: RecordRef<'_>, options: &Options, out: &mut Vec<u8>) {
         writer.field(name, value);
     }
     writer.finish();
+}
+
+/// Appends all records of a batch as [`write`] does, `behind` behind each, and where each ends.
+pub fn write_all(
+    batch: &Batch,
+    without_original: bool,
+    behind: &[u8],
+    out: &mut Vec<u8>,
+    ends: &mut Vec<usize>,
+) {
+    let mut writer = BatchWriter::new(batch, AsTheyAre { without_original });
+    for record in batch.iter() {
+        out.extend_from_slice(b"{\"_id\":\"");
+        writer.id(record.id(), out);
+        out.extend_from_slice(b"\",\"timestamp\":\"");
+        write_rfc3339(record.timestamp(), out);
+        out.extend_from_slice(b"\",\"observed\":");
+        writer.time(record.observed(), out);
+        writer.fields(record, out);
+        out.push(b'}');
+        out.extend_from_slice(behind);
+        ends.push(out.len());
+    }
+}
+
+struct AsTheyAre {
+    without_original: bool,
+}
+
+impl Naming for AsTheyAre {
+    fn key(&self, _batch: &Batch, name: &str) -> Key {
+        match self.without_original && is_original(name) {
+            true => Key::Never,
+            false => Key::Always(name.to_owned()),
+        }
+    }
+}
+
+fn is_original(name: &str) -> bool {
+    matches!(name, names::ORIGINAL | names::ORIGINAL_BASE64)
 }
 
 /// Appends a value as JSON: a timestamp as a string, a float that is not finite as null.
@@ -80,7 +124,7 @@ struct Writer<'o, 'r> {
 
 impl<'r> Writer<'_, 'r> {
     fn field(&mut self, name: &'r str, value: ValueRef<'_>) {
-        if self.options.without_original && matches!(name, names::ORIGINAL | names::ORIGINAL_BASE64) {
+        if self.options.without_original && is_original(name) {
             return;
         }
         self.out.push(b',');
@@ -199,9 +243,13 @@ pub fn write_id(id: RecordId, out: &mut Vec<u8>) {
         out.extend_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
     }
     out.push(b'-');
-    let digits = (64 - id.start.leading_zeros()).div_ceil(4).max(1);
+    write_hex(id.start, out);
+}
+
+fn write_hex(number: u64, out: &mut Vec<u8>) {
+    let digits = (64 - number.leading_zeros()).div_ceil(4).max(1);
     for at in (0..digits).rev() {
-        out.push(hex_digit((id.start >> (at * 4)) as u8 & 15));
+        out.push(hex_digit((number >> (at * 4)) as u8 & 15));
     }
 }
 

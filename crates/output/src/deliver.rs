@@ -14,7 +14,7 @@ use sawyer_delivery::{
     Courier, DeadLetters, DeliverySettings, Identity, Item, Limits, LoggedLetters, Origin, Outbox, Target,
     courier,
 };
-use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome};
+use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome, RecordRef};
 use sawyer_pipeline::{Context, LaneReceiver, Output, QueueReceiver, Queued, Running, Stop};
 
 use crate::letters::BufferedLetters;
@@ -25,8 +25,8 @@ pub(crate) const ITEM_BYTES_MAX: usize = 100 << 20;
 
 /// How records look at a target.
 pub(crate) trait Form: Send + Sync + 'static {
-    /// Appends a record as it stands in a request.
-    fn write(&self, record: sawyer_model::RecordRef<'_>, out: &mut Vec<u8>);
+    /// Appends the records of a batch as they stand in a request, and where each ends.
+    fn write_all(&self, batch: &Batch, out: &mut Vec<u8>, ends: &mut Vec<usize>);
 
     /// How many bytes the target counts for a record that was written in so many.
     fn counted(&self, written: usize) -> usize {
@@ -34,8 +34,21 @@ pub(crate) trait Form: Send + Sync + 'static {
     }
 
     /// The partition of a record as it was written; see [`Item::partition`].
-    fn partition(&self, _record: sawyer_model::RecordRef<'_>, _written: &[u8]) -> u64 {
+    fn partition(&self, _record: RecordRef<'_>, _written: &[u8]) -> u64 {
         0
+    }
+}
+
+/// Appends records one by one; see [`Form::write_all`].
+pub(crate) fn one_by_one(
+    batch: &Batch,
+    out: &mut Vec<u8>,
+    ends: &mut Vec<usize>,
+    mut write: impl FnMut(RecordRef<'_>, &mut Vec<u8>),
+) {
+    for record in batch.iter() {
+        write(record, out);
+        ends.push(out.len());
     }
 }
 
@@ -173,10 +186,7 @@ fn items<F: Form>(queued: Queued, form: &F, report: Arc<Report>) -> (Vec<Item<By
     let batch: Arc<Batch> = transfer.batch;
     let mut out = Vec::with_capacity(batch.bytes());
     let mut ends = Vec::with_capacity(batch.len());
-    for record in batch.iter() {
-        form.write(record, &mut out);
-        ends.push(out.len());
-    }
+    form.write_all(&batch, &mut out, &mut ends);
     let (count, bytes, ack) = (batch.len(), out.len(), transfer.ack);
     let whole = Ack::new(move |outcome| {
         if outcome == Outcome::Durable {

@@ -6,7 +6,9 @@
 
 use sawyer_codec::json_out;
 use sawyer_config::choice;
-use sawyer_model::{RecordRef, ValueRef, names};
+use sawyer_model::{Batch, RecordRef, ValueRef, names};
+
+use crate::deliver::one_by_one;
 
 choice! {
     /// How records are written.
@@ -26,6 +28,14 @@ impl LineFormat {
             Self::Text => write_text(record, out),
         }
         out.push(b'\n');
+    }
+
+    /// Appends all records of a batch, each with its line feed, and where each ends.
+    pub(crate) fn write_all(self, batch: &Batch, out: &mut Vec<u8>, ends: &mut Vec<usize>) {
+        match self {
+            Self::Json => json_out::write_all(batch, false, b"\n", out, ends),
+            Self::Text => one_by_one(batch, out, ends, |record, out| self.write(record, out)),
+        }
     }
 }
 

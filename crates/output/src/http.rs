@@ -12,7 +12,7 @@ mod tests;
 
 use sawyer_config::{At, Problems};
 use sawyer_delivery::http::{HeaderName, HeaderValue, Url, read_url};
-use sawyer_model::{Error, RecordRef};
+use sawyer_model::{Batch, Error};
 use sawyer_pipeline::{Context, Kind, Output, OutputPlan};
 
 pub use settings::{BodyForm, HttpSettings, HttpVerb};
@@ -81,7 +81,7 @@ impl OutputPlan for HttpPlan {
 struct Lines;
 
 impl Form for Lines {
-    fn write(&self, record: RecordRef<'_>, out: &mut Vec<u8>) {
-        LineFormat::Json.write(record, out);
+    fn write_all(&self, batch: &Batch, out: &mut Vec<u8>, ends: &mut Vec<usize>) {
+        LineFormat::Json.write_all(batch, out, ends);
     }
 }

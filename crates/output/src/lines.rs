@@ -53,9 +53,8 @@ pub(crate) struct Lines {
 impl Lines {
     pub(crate) fn encode(batches: &[Arc<Batch>], format: LineFormat) -> Self {
         let mut lines = Self::default();
-        for record in batches.iter().flat_map(|batch| batch.iter()) {
-            format.write(record, &mut lines.bytes);
-            lines.ends.push(lines.bytes.len());
+        for batch in batches {
+            format.write_all(batch, &mut lines.bytes, &mut lines.ends);
         }
         lines
     }

@@ -66,6 +66,31 @@ fn long_values_are_cut_at_a_character_and_named() {
 }
 
 #[test]
+fn records_of_a_batch_look_as_they_do_alone() {
+    let other = Arc::new(Stream::new([("pod", Value::from("a\"b")), ("zone", Value::Int(7))]));
+    let records = [
+        record(vec![("message", Value::from("one")), ("_original", Value::from("two"))]),
+        record(vec![("pod", Value::from("its own")), ("http.status", Value::Int(200))]),
+        Record { stream: Arc::clone(&other), ..record(vec![("message", Value::from("three"))]) },
+        Record { stream: other, source: SourceId(7), ..record(vec![("zone", Value::Null)]) },
+        Record { observed: Timestamp::EPOCH, range: SeqRange::new(0, 1), ..record(vec![]) },
+        record(vec![("message", Value::from("one"))]),
+    ];
+    let batch: Batch = records.iter().collect();
+    for without_original in [false, true] {
+        let (mut out, mut ends) = (Vec::new(), Vec::new());
+        write_all(&batch, without_original, b"\n", &mut out, &mut ends);
+        let mut alone = Vec::new();
+        for (record, end) in batch.iter().zip(&ends) {
+            write(record, &Options { without_original, ..Options::default() }, &mut alone);
+            alone.push(b'\n');
+            assert_eq!(String::from_utf8_lossy(&out[..*end]), String::from_utf8_lossy(&alone));
+        }
+        assert_eq!((out, ends.len()), (alone, records.len()));
+    }
+}
+
+#[test]
 fn lines_of_a_batch_share_their_stream() {
     let batch = batch_of([&b"one"[..], b"two"]);
     let mut out = Vec::new();

@@ -1,6 +1,6 @@
 //! Bodies of requests.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 
 use bytes::Bytes;
 use sawyer_config::choice;
@@ -47,23 +47,30 @@ pub async fn compress(parts: Vec<Bytes>, compression: Compression) -> Bytes {
     }
 }
 
+/// Parts are gathered to this many bytes before they are compressed: compressors cost something for each call, and
+/// records are small.
+const GATHERED_BYTES: usize = 64 << 10;
+
 fn pack(parts: &[Bytes], compression: Compression) -> std::io::Result<Vec<u8>> {
     let bytes: usize = parts.iter().map(Bytes::len).sum();
     match compression {
         Compression::None => Ok(parts.concat()),
         Compression::Gzip => {
             let out = Vec::with_capacity(bytes / 6 + 64);
-            let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::new(GZIP_LEVEL));
-            parts.iter().try_for_each(|part| encoder.write_all(part))?;
-            encoder.finish()
+            let encoder = flate2::write::GzEncoder::new(out, flate2::Compression::new(GZIP_LEVEL));
+            write_gathered(parts, encoder)?.finish()
         }
         Compression::Zstd => {
             let out = Vec::with_capacity(bytes / 8 + 64);
-            let mut encoder = zstd::Encoder::new(out, ZSTD_LEVEL)?;
-            parts.iter().try_for_each(|part| encoder.write_all(part))?;
-            encoder.finish()
+            write_gathered(parts, zstd::Encoder::new(out, ZSTD_LEVEL)?)?.finish()
         }
     }
+}
+
+fn write_gathered<W: Write>(parts: &[Bytes], to: W) -> std::io::Result<W> {
+    let mut gathered = BufWriter::with_capacity(GATHERED_BYTES, to);
+    parts.iter().try_for_each(|part| gathered.write_all(part))?;
+    gathered.into_inner().map_err(std::io::IntoInnerError::into_error)
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use sawyer_codec::json_out;
 use sawyer_delivery::Item;
-use sawyer_model::{RecordRef, Timestamp, ValueRef, names};
+use sawyer_model::{Batch, RecordRef, Timestamp, ValueRef, names};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::groups::Places;
 use super::settings::EventFormat;
-use crate::deliver::Form;
+use crate::deliver::{Form, one_by_one};
 
 /// Bytes that the service counts for each event beside its message.
 pub(super) const OVERHEAD_BYTES: usize = 26;
@@ -68,20 +68,14 @@ impl Events {
 }
 
 impl Form for Events {
-    fn write(&self, record: RecordRef<'_>, out: &mut Vec<u8>) {
-        let start = out.len();
+    fn write_all(&self, batch: &Batch, out: &mut Vec<u8>, ends: &mut Vec<usize>) {
         match self.format {
-            EventFormat::Json => {
-                let options = json_out::Options { without_original: !self.original, ..Default::default() };
-                json_out::write(record, &options, out);
-            }
-            EventFormat::Line => {
+            EventFormat::Json => json_out::write_all(batch, !self.original, b"", out, ends),
+            EventFormat::Line => one_by_one(batch, out, ends, |record, out| {
                 let line = record.get(names::ORIGINAL).and_then(ValueRef::as_str);
-                out.extend_from_slice(line.unwrap_or_else(|| record.message()).as_bytes());
-            }
-        }
-        if out.len() == start {
-            out.extend_from_slice(EMPTY);
+                let line = line.unwrap_or_else(|| record.message()).as_bytes();
+                out.extend_from_slice(if line.is_empty() { EMPTY } else { line });
+            }),
         }
     }
 

@@ -5,8 +5,11 @@
 //! Invariant: no document is refused for its names alone: none is a name that Elasticsearch keeps for itself, has an
 //! empty part, or is said twice; and within a document no field is a value and an object at once.
 
-use sawyer_codec::{json_out, time::write_rfc3339};
-use sawyer_model::{RecordRef, Timestamp, ValueRef, names};
+use std::convert::Infallible;
+
+use sawyer_codec::json_out::{BatchWriter, Key, Naming};
+use sawyer_codec::time::write_rfc3339;
+use sawyer_model::{Batch, RecordRef, ValueRef, names};
 
 use super::index::IndexName;
 use crate::deliver::Form;
@@ -37,47 +40,73 @@ impl Documents {
 }
 
 impl Form for Documents {
-    fn write(&self, record: RecordRef<'_>, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"create\":{\"_index\":\"");
-        self.index.write(record, out);
-        out.extend_from_slice(b"\",\"_id\":\"");
-        json_out::write_id(record.id(), out);
-        out.extend_from_slice(b"\"}}\n{\"");
-        out.extend_from_slice(TIME.as_bytes());
-        out.extend_from_slice(b"\":");
-        write_time(record.timestamp(), out);
-        out.extend_from_slice(b",\"observed\":");
-        write_time(record.observed(), out);
-        for (name, value) in record.fields() {
-            match name {
-                names::ORIGINAL | names::ORIGINAL_BASE64 if !self.original => {}
-                _ => write_field(record, name, value, out),
-            }
+    fn write_all(&self, batch: &Batch, out: &mut Vec<u8>, ends: &mut Vec<usize>) {
+        let mut writer = BatchWriter::new(batch, Names { original: self.original });
+        let mut index = self.index.writer();
+        for record in batch.iter() {
+            out.extend_from_slice(b"{\"create\":{\"_index\":\"");
+            index.write(record, out);
+            out.extend_from_slice(b"\",\"_id\":\"");
+            writer.id(record.id(), out);
+            out.extend_from_slice(b"\"}}\n{\"");
+            out.extend_from_slice(TIME.as_bytes());
+            out.extend_from_slice(b"\":\"");
+            write_rfc3339(record.timestamp(), out);
+            out.extend_from_slice(b"\",\"observed\":");
+            writer.time(record.observed(), out);
+            writer.fields(record, out);
+            out.extend_from_slice(b"}\n");
+            ends.push(out.len());
         }
-        out.extend_from_slice(b"}\n");
     }
 }
 
-fn write_time(time: Timestamp, out: &mut Vec<u8>) {
-    out.push(b'"');
-    write_rfc3339(time, out);
-    out.push(b'"');
+/// Names of fields in documents.
+struct Names {
+    original: bool,
 }
 
-fn write_field(record: RecordRef<'_>, name: &str, value: ValueRef<'_>, out: &mut Vec<u8>) {
-    let name = match name {
-        names::ORIGINAL => ORIGINAL.into(),
-        names::ORIGINAL_BASE64 => ORIGINAL_BASE64.into(),
-        _ if is_plain(name) => std::borrow::Cow::Borrowed(name),
-        _ => match unusual(record, name) {
-            Some(name) => name.into(),
-            None => return,
-        },
-    };
-    out.push(b',');
-    json_out::write_string(&name, out);
-    out.push(b':');
-    json_out::write_value(value, out);
+impl Naming for Names {
+    fn key(&self, batch: &Batch, name: &str) -> Key {
+        match name {
+            names::ORIGINAL | names::ORIGINAL_BASE64 if !self.original => Key::Never,
+            names::ORIGINAL => Key::Always(ORIGINAL.to_owned()),
+            names::ORIGINAL_BASE64 => Key::Always(ORIGINAL_BASE64.to_owned()),
+            _ if is_plain(name) => Key::Always(name.to_owned()),
+            _ => unusual(name, |above| match has(batch, above) {
+                // Then it takes a look at the record.
+                true => Err(()),
+                false => Ok(Above::Nothing),
+            })
+            .map_or(Key::Depends, |key| key.map_or(Key::Never, Key::Always)),
+        }
+    }
+
+    fn key_in(&self, record: RecordRef<'_>, name: &str) -> Option<String> {
+        let above = |name: &str| match record.get(name) {
+            None => Above::Nothing,
+            Some(ValueRef::Json(_)) => Above::Whole,
+            Some(_) => Above::Value,
+        };
+        unusual(name, |name| Ok::<_, Infallible>(above(name))).unwrap_or_else(|never| match never {})
+    }
+}
+
+/// Whether any record of the batch may have a field of this name.
+fn has(batch: &Batch, name: &str) -> bool {
+    batch.find_name(name).is_some()
+        || matches!(name, names::TIMESTAMP | names::OBSERVED)
+        || batch.streams().iter().any(|stream| stream.get(name).is_some())
+}
+
+/// What stands where an object would have to be for a field to be in it.
+enum Above {
+    /// Nothing, so it can be an object.
+    Nothing,
+    /// An array of objects, of which the field is a part.
+    Whole,
+    /// Anything else.
+    Value,
 }
 
 /// Whether a name is taken as it is: one part, without anything special.
@@ -89,33 +118,32 @@ fn is_plain(name: &str) -> bool {
         && !name.bytes().any(special)
 }
 
-/// The name that a field has in the document; none if its value is in another field already.
-fn unusual(record: RecordRef<'_>, name: &str) -> Option<String> {
+/// The name that a field has in the document; none if its value is in another field already. `above` says what stands
+/// under a name.
+fn unusual<E>(name: &str, above: impl Fn(&str) -> Result<Above, E>) -> Result<Option<String>, E> {
     let kept = name.starts_with('_')
         || matches!(name, TIME | ORIGINAL | ORIGINAL_BASE64 | names::TIMESTAMP | names::OBSERVED);
     if kept {
-        return Some(format!("{MOVED}{name}"));
+        return Ok(Some(format!("{MOVED}{name}")));
     }
     if let Some(label) = LABELS.iter().find_map(|below| name.strip_prefix(below)) {
         let below = &name[..name.len() - label.len()];
-        return Some(format!("{below}{}", whole_part(&label.replace('.', "_"))));
+        return Ok(Some(format!("{below}{}", whole_part(&label.replace('.', "_")))));
     }
     let mut out = String::with_capacity(name.len());
     let mut end = 0;
     for part in name.split('.') {
         if end > 0 {
-            // What stands above is a value already: an array of objects, of which this is a part, or anything else,
-            // which cannot be an object as well.
-            match record.get(&name[..end - 1]) {
-                Some(ValueRef::Json(_)) => return None,
-                Some(_) => out.push('_'),
-                None => out.push('.'),
+            match above(&name[..end - 1])? {
+                Above::Whole => return Ok(None),
+                Above::Value => out.push('_'),
+                Above::Nothing => out.push('.'),
             }
         }
         out.push_str(&whole_part(part));
         end += part.len() + 1;
     }
-    Some(out)
+    Ok(Some(out))
 }
 
 /// A part of a name that is not empty.

@@ -73,8 +73,14 @@ impl IndexName {
         self.0.iter().all(|part| matches!(part, Part::Text(_)))
     }
 
+    /// Writes the names of many records.
+    pub(super) fn writer(&self) -> IndexWriter<'_> {
+        let dated = !self.0.iter().any(|part| matches!(part, Part::Field(_)));
+        IndexWriter { name: self, dated, last: None }
+    }
+
     /// Appends the name of a record's index.
-    pub(super) fn write(&self, record: RecordRef<'_>, out: &mut Vec<u8>) {
+    fn write(&self, record: RecordRef<'_>, out: &mut Vec<u8>) {
         let start = out.len();
         for part in &self.0 {
             match part {
@@ -84,6 +90,30 @@ impl IndexName {
             }
         }
         out.truncate(start + NAME_BYTES_MAX);
+    }
+}
+
+/// Writes names; one that follows from the day alone is made once a day.
+pub(super) struct IndexWriter<'a> {
+    name: &'a IndexName,
+    dated: bool,
+    last: Option<(i64, Vec<u8>)>,
+}
+
+impl IndexWriter<'_> {
+    /// Appends the name of a record's index.
+    pub(super) fn write(&mut self, record: RecordRef<'_>, out: &mut Vec<u8>) {
+        const DAY_NANOS: i64 = 86_400 * 1_000_000_000;
+        if !self.dated {
+            return self.name.write(record, out);
+        }
+        let day = record.timestamp().nanos().div_euclid(DAY_NANOS);
+        if self.last.as_ref().is_none_or(|(last, _)| *last != day) {
+            let mut text = Vec::new();
+            self.name.write(record, &mut text);
+            self.last = Some((day, text));
+        }
+        out.extend_from_slice(self.last.as_ref().map_or(&[][..], |(_, text)| text));
     }
 }
 

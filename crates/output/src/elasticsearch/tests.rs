@@ -123,7 +123,7 @@ fn open(settings: &str, url: &str) -> Bench {
 fn document(record: &Record) -> Json {
     let documents = Documents::new(IndexName::parse("logs-{namespace}-{date}").unwrap(), true);
     let mut out = Vec::new();
-    documents.write(batch_of(std::slice::from_ref(record)).get(0), &mut out);
+    documents.write_all(&batch_of(std::slice::from_ref(record)), &mut out, &mut Vec::new());
     let text = String::from_utf8(out).unwrap();
     let (action, document) = text.split_once('\n').unwrap();
     let id = "00000000000000000000000000000007-0";
@@ -191,6 +191,35 @@ fn names_are_such_as_elasticsearch_takes() {
     ];
     assert_eq!(names, expected.into());
     assert_eq!(document["rows"], json!([{ "x": 1 }]));
+}
+
+#[test]
+fn a_name_follows_from_the_record_that_has_it() {
+    let with = |fields: &[(&str, Value)]| {
+        let mut record = record(0, "x");
+        record.fields.extend(fields.iter().map(|(name, value)| ((*name).into(), value.clone())));
+        record
+    };
+    let rows = Value::Json("[]".into());
+    let records = [
+        with(&[("a", Value::Int(1)), ("a.b", Value::Int(2))]),
+        with(&[("a.b", Value::Int(3)), ("pod", Value::Int(4))]),
+        with(&[("a", rows), ("a.b", Value::Int(5)), ("pod.ip", Value::Int(6))]),
+    ];
+    let names = |record: &Record| {
+        let Json::Object(document) = document(record) else { panic!() };
+        document
+    };
+    let alone: Vec<_> = records.iter().map(names).collect();
+    let documents = Documents::new(IndexName::parse("logs-{date}").unwrap(), true);
+    let mut out = Vec::new();
+    documents.write_all(&batch_of(&records), &mut out, &mut Vec::new());
+    let lines = out.split(|byte| *byte == b'\n').skip(1).step_by(2);
+    let together: Vec<Json> = lines.map(|line| serde_json::from_slice(line).unwrap()).collect();
+    assert_eq!(together, alone.iter().cloned().map(Json::Object).collect::<Vec<_>>());
+    let has = |at: usize, name: &str| alone[at].contains_key(name);
+    assert!(has(0, "a_b") && has(1, "a.b") && !has(2, "a.b") && !has(2, "a_b") && has(2, "pod_ip"));
+    assert_eq!(alone[1]["pod"], 4);
 }
 
 /// What happens to a request on the way, by chance.

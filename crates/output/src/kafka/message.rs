@@ -5,11 +5,11 @@
 use rdkafka::message::{Header, OwnedHeaders};
 use sawyer_codec::json_out;
 use sawyer_config::{At, Problems};
-use sawyer_model::{RecordRef, ValueRef, names};
+use sawyer_model::{Batch, RecordRef, ValueRef, names};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::settings::{KafkaFormat, KafkaSettings};
-use crate::deliver::Form;
+use crate::deliver::{Form, one_by_one};
 use crate::naming::{Name, Rule};
 
 /// What Kafka accepts as the name of a topic.
@@ -81,16 +81,13 @@ impl Messages {
 }
 
 impl Form for Messages {
-    fn write(&self, record: RecordRef<'_>, out: &mut Vec<u8>) {
+    fn write_all(&self, batch: &Batch, out: &mut Vec<u8>, ends: &mut Vec<usize>) {
         match self.format {
-            KafkaFormat::Json => {
-                let options = json_out::Options { without_original: !self.original, ..Default::default() };
-                json_out::write(record, &options, out);
-            }
-            KafkaFormat::Line => {
+            KafkaFormat::Json => json_out::write_all(batch, !self.original, b"", out, ends),
+            KafkaFormat::Line => one_by_one(batch, out, ends, |record, out| {
                 let line = record.get(names::ORIGINAL).and_then(ValueRef::as_str);
                 out.extend_from_slice(line.unwrap_or_else(|| record.message()).as_bytes());
-            }
+            }),
         }
     }
 

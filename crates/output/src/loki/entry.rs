@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use sawyer_codec::json_out;
 use sawyer_codec::time::write_rfc3339;
-use sawyer_model::{RecordId, RecordRef, Timestamp, ValueRef, names};
+use sawyer_model::{Batch, RecordId, RecordRef, Timestamp, ValueRef, names};
 use sawyer_telemetry::Counter;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -18,7 +18,7 @@ use super::labels::{Labels, label_of};
 use super::push;
 use super::settings::LokiLine;
 use super::template::Tenant;
-use crate::deliver::Form;
+use crate::deliver::{Form, one_by_one};
 use crate::encode::LineFormat;
 
 /// Loki's defaults for structured metadata of an entry: bytes of names and values, and how many.
@@ -80,7 +80,19 @@ impl Metadata {
 }
 
 impl Form for Entries {
-    fn write(&self, record: RecordRef<'_>, out: &mut Vec<u8>) {
+    fn write_all(&self, batch: &Batch, out: &mut Vec<u8>, ends: &mut Vec<usize>) {
+        one_by_one(batch, out, ends, |record, out| self.write(record, out));
+    }
+
+    fn partition(&self, _record: RecordRef<'_>, written: &[u8]) -> u64 {
+        let entry = Entry::read(written);
+        let lane = xxh3_64(entry.labels) % self.lanes;
+        if self.tenant.is_none() { lane } else { (xxh3_64(entry.tenant) & !LANE_MASK) | lane }
+    }
+}
+
+impl Entries {
+    pub(super) fn write(&self, record: RecordRef<'_>, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; Entry::HEAD_BYTES]);
         if let Some(tenant) = &self.tenant {
@@ -104,14 +116,6 @@ impl Form for Entries {
         out[start..start + Entry::HEAD_BYTES].copy_from_slice(&head.encode());
     }
 
-    fn partition(&self, _record: RecordRef<'_>, written: &[u8]) -> u64 {
-        let entry = Entry::read(written);
-        let lane = xxh3_64(entry.labels) % self.lanes;
-        if self.tenant.is_none() { lane } else { (xxh3_64(entry.tenant) & !LANE_MASK) | lane }
-    }
-}
-
-impl Entries {
     fn line<'a>(&self, record: RecordRef<'a>, scratch: &'a mut Vec<u8>) -> &'a [u8] {
         match self.line {
             LokiLine::Message => record.message().as_bytes(),

@@ -1,0 +1,195 @@
+//! Writes the records of one batch as JSON objects, for much less than one by one.
+//!
+//! Owns: what they share: their keys, the fields of their streams, times and names of sources that repeat.
+//! Does not own: what stands between fields and around them; which key a name becomes ([`Key`]).
+//! Invariant: a record looks the same as if it were written alone.
+
+use std::ops::Range;
+
+use sawyer_model::{Batch, NameId, RecordId, RecordRef, SourceId, Timestamp, ValueRef};
+
+use super::{write_id, write_string, write_value};
+use crate::time::write_rfc3339;
+
+/// What becomes of the name of a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// This key, in whatever record it is.
+    Always(String),
+    /// The field is left out.
+    Never,
+    /// It depends on the other fields of the record.
+    Depends,
+}
+
+/// Writes records of one batch.
+pub struct BatchWriter<'a, N> {
+    batch: &'a Batch,
+    naming: N,
+    /// Of names by number, where they were needed.
+    keys: Vec<Option<Form>>,
+    /// Of names by number, whether a stream of the batch has a field of that name.
+    of_streams: Vec<bool>,
+    streams: Vec<Option<StreamForm>>,
+    /// The time that was written last, and how.
+    time: (Option<Timestamp>, Vec<u8>),
+    /// The source that was written last, and how.
+    source: (Option<SourceId>, Vec<u8>),
+}
+
+/// How names become keys.
+pub trait Naming {
+    /// What becomes of a name in the records of this batch.
+    fn key(&self, batch: &Batch, name: &str) -> Key;
+
+    /// The key that a name with [`Key::Depends`] has in a record; none if the field is left out.
+    fn key_in(&self, _record: RecordRef<'_>, _name: &str) -> Option<String> {
+        None
+    }
+}
+
+/// `,"key":`, or what else becomes of a field.
+enum Form {
+    Always(Vec<u8>),
+    Never,
+    Depends,
+}
+
+/// The fields of a stream.
+struct StreamForm {
+    /// All of them, with their keys.
+    text: Vec<u8>,
+    /// Where each stands in it, and the number of its name if a record may have it.
+    parts: Vec<(Option<NameId>, Range<usize>)>,
+    depends: bool,
+}
+
+impl<'a, N: Naming> BatchWriter<'a, N> {
+    /// A writer for the records of this batch.
+    #[must_use]
+    pub fn new(batch: &'a Batch, naming: N) -> Self {
+        let mut of_streams = vec![false; batch.name_count()];
+        let names = batch.streams().iter().flat_map(|stream| stream.fields());
+        for id in names.filter_map(|(name, _)| batch.find_name(name)) {
+            of_streams[id.index()] = true;
+        }
+        Self {
+            batch,
+            naming,
+            keys: std::iter::repeat_with(|| None).take(batch.name_count()).collect(),
+            of_streams,
+            streams: std::iter::repeat_with(|| None).take(batch.streams().len()).collect(),
+            time: (None, Vec::new()),
+            source: (None, Vec::new()),
+        }
+    }
+
+    /// Appends `,"key":value` for each field of a record: its own, then those of its stream that it does not overrule.
+    pub fn fields(&mut self, record: RecordRef<'_>, out: &mut Vec<u8>) {
+        let mut overrules = false;
+        for (id, value) in record.own_fields_by_id() {
+            overrules |= self.of_streams[id.index()];
+            let form = self.keys[id.index()]
+                .get_or_insert_with(|| form_of(self.naming.key(self.batch, self.batch.name(id))));
+            match form {
+                Form::Always(key) => {
+                    out.extend_from_slice(key);
+                    write_value(value, out);
+                }
+                Form::Never => {}
+                Form::Depends => self.field_in(record, self.batch.name(id), value, out),
+            }
+        }
+        let stream = record.stream_index();
+        if self.streams[stream].is_none() {
+            self.streams[stream] = Some(self.stream_form(stream));
+        }
+        let Some(form) = &self.streams[stream] else { return };
+        if !overrules && !form.depends {
+            return out.extend_from_slice(&form.text);
+        }
+        for ((id, range), (name, value)) in form.parts.iter().zip(record.stream().fields()) {
+            if id.is_some_and(|id| record.get_by_id(id).is_some()) {
+                continue;
+            }
+            match range.is_empty() && form.depends {
+                true => self.field_in(record, name, value.as_ref(), out),
+                false => out.extend_from_slice(&form.text[range.clone()]),
+            }
+        }
+    }
+
+    /// Appends a time with its quotes. The one before is not made again.
+    pub fn time(&mut self, time: Timestamp, out: &mut Vec<u8>) {
+        let (last, text) = &mut self.time;
+        if *last != Some(time) {
+            text.clear();
+            text.push(b'"');
+            write_rfc3339(time, text);
+            text.push(b'"');
+            *last = Some(time);
+        }
+        out.extend_from_slice(text);
+    }
+
+    /// Appends the name of a record, without quotes.
+    pub fn id(&mut self, id: RecordId, out: &mut Vec<u8>) {
+        let (last, text) = &mut self.source;
+        if *last != Some(id.source) {
+            text.clear();
+            write_id(RecordId { start: 0, ..id }, text);
+            text.pop();
+            *last = Some(id.source);
+        }
+        out.extend_from_slice(text);
+        super::write_hex(id.start, out);
+    }
+
+    fn field_in(&self, record: RecordRef<'_>, name: &str, value: ValueRef<'_>, out: &mut Vec<u8>) {
+        // A name of a stream that never depends comes here too, with an empty part: it is left out.
+        let key = match self.naming.key(self.batch, name) {
+            Key::Always(key) => Some(key),
+            Key::Never => None,
+            Key::Depends => self.naming.key_in(record, name),
+        };
+        if let Some(key) = key {
+            write_key(&key, out);
+            write_value(value, out);
+        }
+    }
+
+    fn stream_form(&self, at: usize) -> StreamForm {
+        let mut form = StreamForm { text: Vec::new(), parts: Vec::new(), depends: false };
+        for (name, value) in self.batch.streams()[at].fields() {
+            let start = form.text.len();
+            match self.naming.key(self.batch, name) {
+                Key::Always(key) => {
+                    write_key(&key, &mut form.text);
+                    write_value(value.as_ref(), &mut form.text);
+                }
+                Key::Never => {}
+                Key::Depends => form.depends = true,
+            }
+            form.parts.push((self.batch.find_name(name), start..form.text.len()));
+        }
+        form
+    }
+}
+
+fn form_of(key: Key) -> Form {
+    match key {
+        Key::Always(key) => {
+            let mut text = Vec::new();
+            write_key(&key, &mut text);
+            Form::Always(text)
+        }
+        Key::Never => Form::Never,
+        Key::Depends => Form::Depends,
+    }
+}
+
+fn write_key(key: &str, out: &mut Vec<u8>) {
+    out.push(b',');
+    write_string(key, out);
+    out.push(b':');
+}
