@@ -13,10 +13,12 @@
 #[path = "../black_box/harness.rs"]
 mod harness;
 mod node;
+mod pass_on;
 mod run;
 mod targets;
 mod verdict;
 mod weather;
+mod wire;
 
 use run::Run;
 
@@ -58,4 +60,19 @@ fn exec_has_every_record_in_order() {
 #[test]
 fn cloudwatch_logs_has_every_record_in_order() {
     Run::new(8).with(&targets::cloudwatch::CloudwatchLogs::new());
+}
+
+#[test]
+fn another_sawyer_has_every_record_once() {
+    Run::new(9).with(&targets::native::Native::behind_a_proxy());
+}
+
+#[test]
+fn another_sawyer_has_every_record_once_over_http2() {
+    Run::new(10).with(&targets::native::Native::over_a_wire());
+}
+
+#[test]
+fn the_store_has_every_record_once() {
+    Run::new(11).with(&targets::store::StoreTarget);
 }

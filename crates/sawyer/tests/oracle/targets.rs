@@ -5,6 +5,8 @@ pub(crate) mod elasticsearch;
 pub(crate) mod http;
 pub(crate) mod lines;
 pub(crate) mod loki;
+pub(crate) mod native;
+pub(crate) mod store;
 
 use serde_json::Value;
 

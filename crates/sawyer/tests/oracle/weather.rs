@@ -136,7 +136,7 @@ impl Shared {
 }
 
 /// An address on loopback that no other test listens on, so that nobody does while the peer is away.
-fn own_address() -> SocketAddr {
+pub(crate) fn own_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let [high, low] = (std::process::id() as u16).to_be_bytes();
     let last = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(missing_docs, reason = "tests are told by their names")]
 
+#[allow(dead_code, reason = "the harness has more than is needed here")]
+#[path = "../black_box/harness.rs"]
+mod harness;
 mod outputs;
+#[path = "../oracle/pass_on.rs"]
+mod pass_on;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -43,9 +48,16 @@ outputs: {store: }
 struct Node {
     root: PathBuf,
     written: u64,
+    /// When the first line was said: lately, because some targets take nothing old.
+    since: Timestamp,
 }
 
 impl Node {
+    fn new(root: &Path) -> Self {
+        let since = Clock::system().now().saturating_sub(Duration::from_secs(3600));
+        Self { root: root.to_owned(), written: 0, since: Timestamp::from_secs(since.millis() / 1000) }
+    }
+
     /// Appends to two containers, and rotates one of them now and then.
     fn write(&mut self, dice: &mut Dice) {
         for pod in ["cart", "gateway"] {
@@ -60,8 +72,8 @@ impl Node {
             for _ in 0..LINES / 2 {
                 let n = self.written;
                 self.written += 1;
-                writeln!(file, "2026-11-20T10:00:00.{n:09}Z stdout F {{\"number\":{n},\"msg\":\"line\"}}")
-                    .unwrap();
+                let time = self.since.saturating_add(Duration::from_nanos(n));
+                writeln!(file, "{time} stdout F {{\"number\":{n},\"msg\":\"line\"}}").unwrap();
             }
         }
     }
@@ -140,7 +152,7 @@ async fn run(life: Life, done: impl Fn(&Store) -> bool) -> Arc<Store> {
 
 async fn one(seed: u64) -> u64 {
     let folder = tempfile::tempdir().unwrap();
-    let mut node = Node { root: folder.path().to_owned(), written: 0 };
+    let mut node = Node::new(folder.path());
     let mut dice = Dice(seed);
     let mut disk = SimDisk::new(seed, SimSettings::default());
     let mut losses = 0;

@@ -1,15 +1,22 @@
 //! The same for what is sent to others: between the files and the target lie offsets and a buffer, on one simulated disk
 //! that loses what was not synced. The target keeps its power.
 
+//!
+//! The outputs that are not here (`kafka` among them) go the same way up to their targets: files, offsets, buffer, courier.
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use sawyer_testkit::cloudwatch::Logs;
 use sawyer_testkit::elasticsearch::Cluster;
 use sawyer_testkit::loki::Loki;
 use sawyer_testkit::peer::{Peer, Play, Received, Reply};
 use serde_json::Value;
 
 use super::*;
+use crate::harness::Sawyer;
+use crate::pass_on::pass_on;
 
 /// Runs for each target. Each has several losses of power.
 const SEEDS: u64 = 12;
@@ -70,6 +77,54 @@ fn http() -> Sent {
     }
 }
 
+fn cloudwatch_logs() -> Sent {
+    let logs = Logs::new(|| Clock::system().now().millis());
+    let there = logs.clone();
+    let number =
+        |message: &String| serde_json::from_str::<Value>(message).unwrap()["number"].as_u64().unwrap();
+    Sent {
+        settings: "type: cloudwatch_logs, endpoint: URL, region: eu-west-1, group: all, \
+                   auth: {type: aws, access_key_id: AKID, secret_access_key: key}",
+        take: Box::new(move |request| there.answer(request)),
+        arrived: Box::new(move || {
+            let streams = logs.group("all").map(|group| group.streams).unwrap_or_default();
+            tally(streams.values().flatten().map(|(_, message)| number(message)))
+        }),
+        once: false,
+    }
+}
+
+/// Another Sawyer in a process of its own, which the requests reach by a proxy.
+fn native() -> Sent {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let config = "inputs: {sawyer: {tokens: [sesame]}}\noutputs: {store: }\n";
+    fs::write(folder.path().join("server.yaml"), config).unwrap();
+    let server = Sawyer::start("server", &["--config", &path("server.yaml"), "--data", &path("data")]);
+    let address = server.address;
+    let server = Mutex::new((folder, server, BTreeMap::new()));
+    let changed = Arc::new(AtomicBool::new(false));
+    let takes = Arc::clone(&changed);
+    Sent {
+        settings: "type: sawyer, endpoint: 'http://server.invalid', proxy: URL, token: sesame, batch_max: 1KiB",
+        take: Box::new(move |request| {
+            let reply = pass_on(address, request);
+            takes.store(true, Ordering::Release);
+            reply
+        }),
+        arrived: Box::new(move || {
+            let mut server = server.lock().unwrap();
+            let (_, running, seen) = &mut *server;
+            if changed.swap(false, Ordering::AcqRel) {
+                let records = running.all("namespace: shop");
+                *seen = tally(records.iter().map(|record| record["number"].as_u64().unwrap()));
+            }
+            seen.clone()
+        }),
+        once: true,
+    }
+}
+
 /// One request of three goes wrong, half of them after it was taken.
 fn serve(sent: &Arc<Sent>, seed: u64) -> Peer {
     let sent = Arc::clone(sent);
@@ -126,7 +181,7 @@ async fn send_until(topology: Topology, done: impl Fn() -> bool, sent: &Sent) {
 /// Gives the losses of power, and how many records came again.
 async fn one_sent(seed: u64, sent: Sent) -> (u64, usize) {
     let folder = tempfile::tempdir().unwrap();
-    let mut node = Node { root: folder.path().to_owned(), written: 0 };
+    let mut node = Node::new(folder.path());
     let mut dice = Dice(seed);
     let mut disk = SimDisk::new(seed, SimSettings::default());
     let sent = Arc::new(sent);
@@ -181,4 +236,14 @@ fn every_line_reaches_loki_once_through_losses_of_power() {
 #[test]
 fn every_line_reaches_a_server_through_losses_of_power() {
     all_seeds(http);
+}
+
+#[test]
+fn every_line_reaches_cloudwatch_logs_through_losses_of_power() {
+    all_seeds(cloudwatch_logs);
+}
+
+#[test]
+fn every_line_reaches_another_sawyer_once_through_losses_of_power() {
+    all_seeds(native);
 }
