@@ -171,6 +171,11 @@ impl Fields {
         self.names.begin();
     }
 
+    /// Bytes of names and of values that are no parts of the text that is read.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.text.len() + self.names_bytes
+    }
+
     /// How many numbers there are for fields; some may stand for nothing, see [`Fields::name`].
     pub(crate) fn slots(&self) -> usize {
         self.entries.len()

@@ -9,6 +9,7 @@
 
 mod flatten;
 mod scan;
+pub(crate) mod walk;
 
 #[cfg(test)]
 mod tests;

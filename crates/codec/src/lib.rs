@@ -6,7 +6,8 @@
 //!
 //! The way of a container's line: [`cri`] or [`docker`] read the physical line, [`join`] makes pieces whole,
 //! [`mod@line`] writes it into a batch, [`body`] finds what it says. [`json_out`] and [`ndjson_in`] are the
-//! way of records to other programs and back.
+//! way of records to other programs and back. [`pushed`] is the way of records that programs push, each in its
+//! protocol ([`otlp`] …).
 
 pub mod body;
 pub mod cri;
@@ -20,6 +21,10 @@ pub mod json_out;
 pub mod line;
 pub mod mask;
 pub mod ndjson_in;
+pub mod otlp;
+pub mod posted;
+pub mod protobuf;
+pub mod pushed;
 pub mod text;
 pub mod time;
 

@@ -2,6 +2,7 @@
 //!
 //! Owns: filling requests, how many at once, trying again, what follows from each item's verdict
 //! ([`courier()`]); connections, TLS, compression and credentials of HTTP ([`http`], [`auth`]).
+//! Also here, beside the certificates that Sawyer shows as a client: those that it shows as a server ([`tls`]).
 //! Does not own: what a request looks like and what its answer means (each output and notifier, as a [`Target`]),
 //! queues and stopping (`pipeline`).
 //! Invariant: an item is acknowledged after a verdict of its own, and not before. Everything that waits has a bound.
@@ -20,6 +21,7 @@ pub mod letters;
 pub mod settings;
 pub mod state;
 pub mod target;
+pub mod tls;
 pub mod verdict;
 
 mod adaptive;

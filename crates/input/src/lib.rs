@@ -2,7 +2,7 @@
 //!
 //! Owns: reading, following what is read through rotation and restarts, progress that moves only when records are
 //! durable at the next hop.
-//! Does not own: what lines say (`codec`, and the steps of `pipeline`), HTTP (`server`).
+//! Does not own: what lines say (`codec`, and the steps of `pipeline`), the server's own routes (`server`).
 //! Invariant: every input counts its own reading as done only after the acknowledgement; what was sent and not
 //! acknowledged is read again where it can be.
 //!
@@ -14,6 +14,7 @@
 //! | `exec` | what a program prints |
 //! | `push` | what clients post to the server |
 //! | `sawyer` | what other Sawyers send |
+//! | `otlp`, `http` | what applications and other collectors send, each in its protocol |
 
 pub mod containers;
 pub mod exec;
@@ -24,6 +25,7 @@ mod node;
 mod offsets;
 pub mod push;
 mod random;
+pub mod receive;
 pub mod tail;
 
 use sawyer_pipeline::{InputPlan, Kind};
@@ -34,5 +36,6 @@ pub use push::PushHub;
 /// All kinds of inputs. What is handed in at the hub comes out of the input of the kind `push`.
 #[must_use]
 pub fn kinds(hub: &PushHub) -> Vec<Kind<Box<dyn InputPlan>>> {
-    vec![containers::kind(), files::kind(), journal::kind(), exec::kind(), push::kind(hub)]
+    let readers = vec![containers::kind(), files::kind(), journal::kind(), exec::kind(), push::kind(hub)];
+    readers.into_iter().chain(receive::kinds()).collect()
 }

@@ -123,7 +123,7 @@ impl Access {
 }
 
 /// Compares in a time that does not tell how much of it is right.
-fn is_same(known: &[u8], shown: &[u8]) -> bool {
+pub(crate) fn is_same(known: &[u8], shown: &[u8]) -> bool {
     let differences = known.iter().zip(shown).fold(0, |all, (known, shown)| all | (known ^ shown));
     known.len() == shown.len() && differences == 0
 }

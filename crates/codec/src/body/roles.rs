@@ -161,6 +161,18 @@ impl Chosen {
         chosen
     }
 
+    /// Something else is the message.
+    pub(crate) fn forget_message(&mut self) {
+        self.best[Role::Message as usize] = None;
+        self.event = None;
+    }
+
+    /// Something else tells the time.
+    pub(crate) fn forget_time(&mut self) {
+        self.best[Role::Time as usize] = None;
+        self.time = None;
+    }
+
     /// The number of the field in this role.
     pub(crate) fn get(&self, role: Role) -> Option<usize> {
         self.best[role as usize].map(|(_, at)| at)

@@ -53,6 +53,11 @@ impl Watched {
         changed
     }
 
+    /// What was read cannot be used: read again at the next look, however the files are then.
+    pub(crate) fn retry(&self) {
+        self.state.lock().stamps = None;
+    }
+
     /// What was read cannot be used: look again the next time.
     pub(crate) fn read_again(&self) {
         *self.state.lock() = State::default();

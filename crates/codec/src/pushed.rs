@@ -1,0 +1,262 @@
+//! Records that programs push, into a batch: what every receiver shares.
+//!
+//! Owns: the way of a record's fields, message and time into the batch, the bounds of what one request may become.
+//! Does not own: the formats (a module for each), who may send (`input`), whose word counts (`identity`).
+//! Invariant: a record that was refused has added nothing; no request makes a batch larger than its bounds.
+
+mod identity;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sawyer_model::limits::VALUE_BYTES_MAX;
+use sawyer_model::{Batch, RecordHead, RecordId, SeqRange, SourceId, Stream, Timestamp, ValueRef, names};
+
+use crate::body::{Chosen, assign_names, deviates};
+use crate::fields::Fields;
+use crate::json::{JsonError, Scratch, flatten};
+use crate::text::{Decoded, base64, decode};
+
+pub use identity::{Trust, namespace_matches};
+
+/// What one request may become at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Records.
+    pub records_max: usize,
+    /// Bytes of memory: a few attributes that are repeated in each record make much of little.
+    pub batch_bytes_max: usize,
+}
+
+/// From whom a request comes, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// What is known of all its records.
+    pub stream: Arc<Stream>,
+    /// What the sender's word is good for.
+    pub trust: Arc<Trust>,
+    /// Where its records lie in sequence; another one for each request, or the same if it is the same request again.
+    pub source: SourceId,
+    /// When it arrived.
+    pub observed: Timestamp,
+    /// Its bounds.
+    pub bounds: Bounds,
+}
+
+/// What is said of a record beside its fields.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said<'a> {
+    /// Its time, where the protocol has one; else a field tells it, else it is that of arrival.
+    pub timestamp: Option<Timestamp>,
+    /// Its message, where the protocol has one; else a field tells it.
+    pub message: Option<&'a [u8]>,
+    /// The record as it was written, where its fields were read from that. It is the message if nothing else is.
+    pub original: Option<&'a str>,
+    /// Its own identity, where the protocol has one; else the next number of the request's source.
+    pub id: Option<RecordId>,
+    /// Whether a part of it was not as it should be and is left out or kept as text.
+    pub malformed: bool,
+}
+
+/// Why a record was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The request has too many records, or would take too much memory.
+    #[error("the request has more records than are taken at once, or they would take too much memory")]
+    Full,
+    /// A record is longer than any value can be.
+    #[error("the record is longer than {VALUE_BYTES_MAX} bytes")]
+    TooLong,
+}
+
+/// Takes the records of one request.
+#[derive(Debug)]
+pub struct Intake {
+    origin: Origin,
+    batch: Batch,
+    next: u64,
+    foreign: u64,
+    fields: Fields,
+    scratch: Scratch,
+    text: String,
+    base64: String,
+    /// Numbers of the streams in the batch, by what was added to the origin's.
+    streams: HashMap<Box<str>, u32>,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub struct Taken {
+    /// Its records.
+    pub batch: Batch,
+    /// Records that said a namespace which their sender may not speak for.
+    pub foreign: u64,
+}
+
+impl Intake {
+    /// Nothing taken yet.
+    #[must_use]
+    pub fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            batch: Batch::new(),
+            next: 0,
+            foreign: 0,
+            fields: Fields::default(),
+            scratch: Scratch::default(),
+            text: String::new(),
+            base64: String::new(),
+            streams: HashMap::new(),
+        }
+    }
+
+    /// When the request arrived.
+    #[must_use]
+    pub fn observed(&self) -> Timestamp {
+        self.origin.observed
+    }
+
+    /// Records so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// Begins a record; gives what takes its fields.
+    pub fn begin(&mut self) -> &mut Fields {
+        self.fields.clear();
+        &mut self.fields
+    }
+
+    /// The fields of the record that was begun.
+    pub fn fields(&mut self) -> &mut Fields {
+        &mut self.fields
+    }
+
+    /// Adds the members of a JSON object to the record that was begun.
+    ///
+    /// # Errors
+    /// Where it is no JSON object. What stood before that place has been added.
+    pub fn flatten(&mut self, text: &str) -> Result<(), JsonError> {
+        flatten(text, &mut self.scratch, &mut self.fields)
+    }
+
+    /// Adds the record that was begun; gives its name.
+    ///
+    /// # Errors
+    /// Why not; the batch is as before then.
+    pub fn write(&mut self, said: &Said<'_>) -> Result<RecordId, Refused> {
+        self.check(said)?;
+        identity::rename(&mut self.fields);
+        let mut chosen = Chosen::of(&self.fields, "", self.origin.observed);
+        if said.message.is_some() {
+            chosen.forget_message();
+        }
+        if said.timestamp.is_some() {
+            chosen.forget_time();
+        }
+        let word = identity::settle(&mut self.fields, &self.origin.trust, &self.origin.stream);
+        self.foreign += u64::from(word.foreign);
+        let stream = self.stream(&word);
+        let known = &self.origin.stream;
+        assign_names(&mut self.fields, &chosen, |name, _, reserved| {
+            reserved && name != names::STREAM || known.get(name).is_some()
+        });
+        let told = said.timestamp.or(chosen.time);
+        if let (None, Some(at)) = (said.timestamp, chosen.time_field()) {
+            self.fields.remove(at);
+        }
+        let id = said.id.unwrap_or(RecordId { source: self.origin.source, start: self.next });
+        self.next += u64::from(said.id.is_none());
+        let head = RecordHead {
+            timestamp: told.unwrap_or(self.origin.observed),
+            observed: self.origin.observed,
+            source: id.source,
+            range: SeqRange::new(id.start, id.start.saturating_add(1)),
+        };
+        self.put(head, stream, said, &chosen);
+        Ok(id)
+    }
+
+    /// The batch.
+    #[must_use]
+    pub fn finish(self) -> Taken {
+        Taken { batch: self.batch, foreign: self.foreign }
+    }
+
+    fn check(&self, said: &Said<'_>) -> Result<(), Refused> {
+        let parts = [said.message.map_or(0, <[u8]>::len), said.original.map_or(0, str::len)];
+        let own = self.fields.text_bytes();
+        if parts.into_iter().chain([own]).any(|bytes| bytes > VALUE_BYTES_MAX) {
+            return Err(Refused::TooLong);
+        }
+        let Bounds { records_max, batch_bytes_max } = self.origin.bounds;
+        let bytes = self.batch.bytes() + parts.into_iter().sum::<usize>() + own;
+        if self.batch.len() >= records_max || bytes > batch_bytes_max {
+            return Err(Refused::Full);
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, head: RecordHead, stream: u32, said: &Said<'_>, chosen: &Chosen) {
+        let Self { batch, fields, text, base64: encoded, .. } = self;
+        let mut record = batch.begin(head, stream);
+        let mut original = said.original;
+        let mut replaced = false;
+        let own = chosen.message(fields, "").is_some();
+        if let Some(bytes) = said.message {
+            let decoded = decode(bytes, text);
+            record.field(names::MESSAGE, ValueRef::Str(decoded.text()));
+            if let Decoded::Replaced(_) = decoded {
+                replaced = true;
+                record.field(names::ORIGINAL_BASE64, ValueRef::Str(base64(bytes, encoded)));
+            }
+        } else if chosen.message_is_copied() {
+            let message = chosen.message(fields, "").unwrap_or("");
+            record.field(names::MESSAGE, ValueRef::Str(message));
+        } else if !own {
+            record.field(names::MESSAGE, ValueRef::Str(original.take().unwrap_or("")));
+        }
+        fields.read(|fields| fields.for_each(|(name, value)| record.field(name, value)));
+        if let Some((trace, span)) = chosen.traceparent() {
+            record.field(names::TRACE_ID, ValueRef::Str(trace));
+            record.field(names::SPAN_ID, ValueRef::Str(span));
+        }
+        if let Some(original) = original {
+            record.field(names::ORIGINAL, ValueRef::Str(original));
+        }
+        let marks = [
+            (replaced, names::MARK_INVALID_UTF8),
+            (said.malformed, names::MARK_MALFORMED),
+            (deviates(head.timestamp, head.observed), names::MARK_CLOCK),
+        ];
+        for (_, mark) in marks.into_iter().filter(|(is, _)| *is) {
+            record.field(names::MARK, ValueRef::Str(mark));
+        }
+    }
+
+    /// The number of the stream with what was said of identity.
+    fn stream(&mut self, word: &identity::Spoken) -> u32 {
+        let key = word.key();
+        if let Some(known) = self.streams.get(key.as_str()) {
+            return *known;
+        }
+        let stream = if word.is_empty() {
+            Arc::clone(&self.origin.stream)
+        } else {
+            Arc::new(self.origin.stream.with(word.fields()))
+        };
+        let number = self.batch.add_stream(&stream);
+        self.streams.insert(key.into(), number);
+        number
+    }
+}

@@ -1,0 +1,31 @@
+//! Records that others send over the network: what all receivers share.
+//!
+//! Owns: who may send and for whom ([`clients`]), how much ([`rate`], [`desk`]), the way from a request to records that
+//! are durable ([`desk`]), listening for HTTP ([`web`]).
+//! Does not own: what is in a request (`codec`), how a protocol asks and is answered (a module for each).
+//! Invariant: whoever is told that records were taken can forget them; what cannot be taken now is refused with the time
+//! after which it may be sent again.
+
+pub mod clients;
+pub mod otlp;
+pub mod posted;
+
+pub(crate) mod body;
+pub(crate) mod desk;
+pub(crate) mod meters;
+pub(crate) mod plan;
+pub(crate) mod rate;
+pub(crate) mod trouble;
+pub(crate) mod web;
+
+#[cfg(test)]
+pub(crate) mod bench;
+#[cfg(test)]
+mod tests;
+
+use sawyer_pipeline::{InputPlan, Kind};
+
+/// The kinds of inputs that listen.
+pub(crate) fn kinds() -> Vec<Kind<Box<dyn InputPlan>>> {
+    vec![otlp::kind(), posted::kind()]
+}
