@@ -7,6 +7,7 @@
 
 pub mod buffers;
 pub mod http;
+pub mod ledger;
 pub mod process;
 pub mod reload;
 pub mod settings;

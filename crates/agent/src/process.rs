@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use crate::buffers::Shown;
 use crate::reload::{self, Configured};
 use crate::settings::ProcessSettings;
-use crate::{buffers, http};
+use crate::{buffers, http, ledger};
 
 /// A configuration that is right as a whole.
 #[derive(Debug)]
@@ -95,7 +95,10 @@ pub async fn run(plan: ProcessPlan, parts: Parts, stop: Stop, started: impl FnOn
     let (unplug, unplugged) = Stopper::new();
     let shown = Shown::default();
     let buffers = buffers::router(shown.clone());
-    let router = http::router(parts.health, parts.metrics).merge(buffers).merge(parts.routes);
+    let router = http::router(parts.health, parts.metrics.clone())
+        .merge(buffers)
+        .merge(ledger::router(parts.metrics))
+        .merge(parts.routes);
     let serving = tokio::spawn(http::serve(parts.listener, router, unplugged));
     started();
     let ran = reload::run(topology, plan.settings.drain, parts.configured, &resources, &shown, &stop).await;

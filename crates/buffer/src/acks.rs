@@ -10,6 +10,7 @@ use sawyer_disk::frames::{Check, FrameFormat, FrameWriter, HEADER_BYTES, scan};
 use sawyer_disk::{Disk, read_all};
 use sawyer_model::{RangeSet, SeqRange};
 
+use crate::ends::Ends;
 use crate::entry::Lane;
 use crate::error::{BufferError, Result};
 
@@ -36,6 +37,9 @@ const RANGE_BYTES: usize = 17;
 /// What is done in each lane, in the order of [`Lane`].
 pub(crate) type DoneSets = [RangeSet; 3];
 
+/// What the record says: what is done, and how it ended.
+pub(crate) type Done = (DoneSets, Ends);
+
 /// The record that is being written.
 #[derive(Debug, Default)]
 pub(crate) struct AckLog {
@@ -48,21 +52,21 @@ pub(crate) struct AckLog {
 
 impl AckLog {
     /// Reads what is done, from the newest file that begins as it should.
-    pub(crate) fn open(disk: &dyn Disk) -> Result<(Self, DoneSets)> {
+    pub(crate) fn open(disk: &dyn Disk) -> Result<(Self, Done)> {
         let listed =
             disk.read_dir(Path::new(ACKS_DIR)).map_err(BufferError::disk("list acknowledgements"))?;
         let mut numbers: Vec<u64> =
             listed.iter().filter_map(|entry| number_of(&entry.name, SUFFIX)).collect();
         numbers.sort_unstable();
-        let mut sets = DoneSets::default();
+        let mut done = Done::default();
         for number in numbers.iter().rev() {
             if let Some(read) = read_file(disk, *number)? {
-                sets = read;
+                done = read;
                 break;
             }
         }
         let next_number = numbers.last().map_or(0, |last| last + 1);
-        Ok((Self { next_number, older: numbers, ..Self::default() }, sets))
+        Ok((Self { next_number, older: numbers, ..Self::default() }, done))
     }
 
     /// Writes down what is done: `more` of it, or in a new file `whole`.
@@ -73,21 +77,28 @@ impl AckLog {
         disk: &dyn Disk,
         whole: impl FnOnce() -> DoneSets,
         more: &DoneSets,
+        ends: &Ends,
         durable: bool,
     ) -> sawyer_disk::Result<()> {
         if let Some(file) = self.active.as_mut().filter(|file| file.len() < FILE_BYTES_MAX) {
-            let written = file.append(&[[encode(MORE, more)]]);
+            let written = file.append(&[[encode(MORE, more, ends)]]);
             self.dirty = true;
             return written.map(drop).inspect_err(|_| self.active = None);
         }
-        self.begin(disk, &whole(), durable)
+        self.begin(disk, &whole(), ends, durable)
     }
 
-    fn begin(&mut self, disk: &dyn Disk, whole: &DoneSets, durable: bool) -> sawyer_disk::Result<()> {
+    fn begin(
+        &mut self,
+        disk: &dyn Disk,
+        whole: &DoneSets,
+        ends: &Ends,
+        durable: bool,
+    ) -> sawyer_disk::Result<()> {
         let number = self.next_number;
         let path = path_of(number);
         let mut file = FrameWriter::create(disk, &FORMAT, &path, number, durable)?;
-        let mut written = file.append(&[[encode(WHOLE, whole)]]).map(drop);
+        let mut written = file.append(&[[encode(WHOLE, whole, ends)]]).map(drop);
         if durable {
             written = written.and_then(|()| file.sync());
         }
@@ -135,7 +146,7 @@ pub(crate) fn number_of(name: &str, suffix: &str) -> Option<u64> {
 }
 
 /// What a file tells; none if its beginning is not whole.
-fn read_file(disk: &dyn Disk, number: u64) -> Result<Option<DoneSets>> {
+fn read_file(disk: &dyn Disk, number: u64) -> Result<Option<Done>> {
     let path = path_of(number);
     let failed = BufferError::disk("read acknowledgements");
     let file = disk.open_read(&path).map_err(&failed)?;
@@ -150,7 +161,7 @@ fn read_file(disk: &dyn Disk, number: u64) -> Result<Option<DoneSets>> {
         return Ok(None);
     }
     let bytes = read_all(disk, &path, READ_BYTES_MAX).map_err(&failed)?;
-    let mut sets = DoneSets::default();
+    let mut done = Done::default();
     for (at, frame) in scanned.frames.iter().enumerate() {
         let range = frame.payload();
         let payload = &bytes[range.start as usize..range.end as usize];
@@ -158,12 +169,12 @@ fn read_file(disk: &dyn Disk, number: u64) -> Result<Option<DoneSets>> {
         if payload.first() != Some(&expected) {
             return Ok(None);
         }
-        decode(&payload[1..], &mut sets);
+        decode(&payload[1..], &mut done);
     }
-    Ok(Some(sets))
+    Ok(Some(done))
 }
 
-fn encode(kind: u8, sets: &DoneSets) -> Vec<u8> {
+fn encode(kind: u8, sets: &DoneSets, ends: &Ends) -> Vec<u8> {
     let mut bytes = vec![kind];
     for lane in Lane::ALL {
         for range in sets[lane as usize].iter() {
@@ -172,13 +183,17 @@ fn encode(kind: u8, sets: &DoneSets) -> Vec<u8> {
             bytes.extend(range.end.to_le_bytes());
         }
     }
+    ends.encode(&mut bytes);
     bytes
 }
 
-fn decode(bytes: &[u8], sets: &mut DoneSets) {
+fn decode(bytes: &[u8], (sets, ends): &mut Done) {
     for range in bytes.chunks_exact(RANGE_BYTES) {
-        let Some(lane) = Lane::from_code(range[0]) else { continue };
         let number = |at: usize| u64::from_le_bytes(range[at..at + 8].try_into().expect("eight bytes"));
+        let Some(lane) = Lane::from_code(range[0]) else {
+            ends.decode(range[0], number(1), number(9));
+            continue;
+        };
         sets[lane as usize].insert(SeqRange::new(number(1), number(9)));
     }
 }

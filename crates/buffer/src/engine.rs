@@ -13,7 +13,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use sawyer_disk::{Disk, Lock};
 use sawyer_model::{Error, RangeSet, SeqRange, Timestamp};
-use sawyer_telemetry::{Clock, Metrics};
+use sawyer_telemetry::{Clock, Ledger, Metrics};
 use tokio::sync::{Notify, oneshot};
 
 use crate::acks::{ACKS_DIR, AckLog, DoneSets, number_of};
@@ -57,6 +57,7 @@ pub(crate) struct Engine {
     pub(crate) plan: BufferPlan,
     pub(crate) clock: Clock,
     pub(crate) meters: Meters,
+    ledger: Ledger,
     pub(crate) damage: DamageLog,
     state: Mutex<State>,
     writer: Mutex<Writer>,
@@ -109,7 +110,7 @@ impl Engine {
         let meters = Meters::new(metrics, name);
         let on_disk = plan.kind == BufferKind::Disk;
         let lock = if on_disk { Some(lock_folder(&*disk)?) } else { None };
-        let (acks, done) = if on_disk { AckLog::open(&*disk)? } else { Default::default() };
+        let (acks, (done, ends)) = if on_disk { AckLog::open(&*disk)? } else { Default::default() };
         let now = clock.now();
         let engine = Self {
             name: name.to_owned(),
@@ -117,8 +118,9 @@ impl Engine {
             plan,
             clock,
             meters,
+            ledger: metrics.ledger().clone(),
             damage: DamageLog::default(),
-            state: Mutex::new(State::new(Default::default())),
+            state: Mutex::new(State::new(Default::default(), ends)),
             writer: Mutex::new(Writer::new(acks, now)),
             reads: Mutex::new(()),
             ready: Notify::new(),
@@ -220,7 +222,9 @@ impl Engine {
         let mut state = self.state();
         let shed = std::mem::take(&mut state.shed);
         self.meters.show(&state);
+        let book = state.book();
         drop(state);
+        self.ledger.set_buffer(&self.name, book);
         for (lane, why, entry) in shed {
             self.meters.shed(lane, why, entry.head.records, entry.bytes);
         }
@@ -338,12 +342,13 @@ impl Engine {
     fn save_acks(&self, writer: &mut Writer, all: bool) -> sawyer_disk::Result<()> {
         let mut state = self.state();
         let unsaved: DoneSets = Lane::ALL.map(|lane| std::mem::take(&mut state.lane_mut(lane).unsaved));
+        // In one look with what is done, so that the two belong together.
+        let (ends, whole) = (state.ends.clone(), Lane::ALL.map(|lane| state.lane(lane).done.clone()));
         drop(state);
         let Some(disk) = &self.disk else { return Ok(()) };
         let durable = self.plan.sync != SyncPolicy::Never;
         if unsaved.iter().any(|set| !set.is_empty()) {
-            let whole = || Lane::ALL.map(|lane| self.state().lane(lane).done.clone());
-            let written = writer.acks.write(&**disk, whole, &unsaved, durable);
+            let written = writer.acks.write(&**disk, || whole, &unsaved, &ends, durable);
             written.inspect_err(|error| self.note_acks_failure(error, &unsaved))?;
             if !self.state().has_pending() {
                 self.note_success();

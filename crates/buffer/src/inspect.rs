@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sawyer_disk::Disk;
-use sawyer_model::{Error, Timestamp};
+use sawyer_model::{Error, Fate, Timestamp};
 use sawyer_telemetry::{Clock, Metrics};
 
 use crate::damage::Damage;
@@ -151,7 +151,14 @@ impl Engine {
         let mut state = self.state();
         let waits = |id: &&u64| state.lane(lane).waiting.contains(id);
         let found: Vec<u64> = ids.iter().filter(waits).copied().collect();
-        let removed = found.iter().filter(|id| state.finish(lane, **id).is_some()).count();
+        let mut removed = 0;
+        for id in found {
+            let Some(entry) = state.finish(lane, id) else { continue };
+            removed += 1;
+            if lane != Lane::Dead {
+                state.ends.add(Fate::Delivered, "", entry.head.records.into());
+            }
+        }
         drop(state);
         self.work.raise();
         removed

@@ -76,6 +76,9 @@ pub(crate) struct LaneIndex {
     /// Bytes of entries that are not done.
     pub(crate) bytes: u64,
     pub(crate) next_seq: u64,
+    /// Records that were put in or found, and those of them that are not done.
+    pub(crate) seen_records: u64,
+    pub(crate) held_records: u64,
 }
 
 impl LaneIndex {
@@ -86,6 +89,8 @@ impl LaneIndex {
             file.live += 1;
         }
         self.bytes += entry.bytes;
+        self.seen_records += u64::from(entry.head.records);
+        self.held_records += u64::from(entry.head.records);
         self.next_seq = self.next_seq.max(seq + 1);
         self.entries.insert(seq, entry);
         self.start_waiting(seq);
@@ -117,6 +122,7 @@ impl LaneIndex {
             file.live -= 1;
         }
         self.bytes -= entry.bytes;
+        self.held_records -= u64::from(entry.head.records);
         self.mark_done(SeqRange::new(seq, seq + 1));
         Some(entry)
     }

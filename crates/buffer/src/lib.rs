@@ -28,6 +28,7 @@
 mod acks;
 mod buffer;
 mod damage;
+mod ends;
 mod engine;
 mod entry;
 mod error;

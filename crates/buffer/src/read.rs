@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sawyer_disk::frames::{Check, Frame, scan};
 use sawyer_disk::{Disk, File};
+use sawyer_model::Fate;
 
 use crate::damage::Damage;
 use crate::engine::{Engine, path_of};
@@ -184,7 +185,12 @@ impl Engine {
 
     /// An entry is not there any more.
     pub(crate) fn lose_entry(&self, lane: Lane, seq: u64, reason: &str) {
-        let lost = self.state().finish(lane, seq);
+        let mut state = self.state();
+        let lost = state.finish(lane, seq);
+        if let Some(entry) = lost.as_ref().filter(|_| lane != Lane::Dead) {
+            state.ends.add(Fate::Shed, "damaged", entry.head.records.into());
+        }
+        drop(state);
         if let Some(Entry { place: Some(Place { file, frame }), head, .. }) = lost {
             self.tell_damage(lane, file, frame.start..frame.end(), Some(head.records), reason);
         }

@@ -6,9 +6,11 @@
 
 use std::collections::VecDeque;
 
-use sawyer_model::{Error, Timestamp};
+use sawyer_model::{Error, Fate, Timestamp};
+use sawyer_telemetry::Book;
 use tokio::sync::oneshot;
 
+use crate::ends::Ends;
 use crate::entry::{Lane, Place};
 use crate::lane::{Content, Entry, LaneIndex};
 use crate::settings::{BufferKind, BufferPlan, OnFull};
@@ -50,6 +52,17 @@ pub(crate) enum Shed {
     Age,
 }
 
+impl Shed {
+    /// Its name in metrics and in the ledger.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::DiskFull => "disk_full",
+            Self::Age => "age",
+        }
+    }
+}
+
 /// What the lanes hold.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -59,6 +72,9 @@ pub(crate) struct State {
     cached_bytes: u64,
     /// What was shed since somebody last asked.
     pub(crate) shed: Vec<(Lane, Shed, Entry)>,
+    /// How records ended, of all time, and how many had when the buffer was opened.
+    pub(crate) ends: Ends,
+    ended_before: u64,
     /// Nothing more is let in.
     pub(crate) ended: bool,
     /// Nothing more is let in or out.
@@ -66,9 +82,19 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(lanes: [LaneIndex; 3]) -> Self {
+    pub(crate) fn new(lanes: [LaneIndex; 3], ends: Ends) -> Self {
+        let ended_before = ends.sum();
         let pending = [VecDeque::new(), VecDeque::new(), VecDeque::new()];
-        Self { lanes, pending, cached_bytes: 0, shed: Vec::new(), ended: false, closed: false }
+        Self {
+            lanes,
+            pending,
+            cached_bytes: 0,
+            shed: Vec::new(),
+            ends,
+            ended_before,
+            ended: false,
+            closed: false,
+        }
     }
 
     pub(crate) fn lane(&self, lane: Lane) -> &LaneIndex {
@@ -206,6 +232,9 @@ impl State {
 
     fn shed(&mut self, lane: Lane, seq: u64, why: Shed) {
         if let Some(entry) = self.finish(lane, seq) {
+            if lane != Lane::Dead {
+                self.ends.add(Fate::Shed, why.name(), entry.head.records.into());
+            }
             self.shed.push((lane, why, Entry { content: None, ..entry }));
         }
     }
@@ -221,6 +250,12 @@ impl State {
 
     fn may_cache(&self, plan: &BufferPlan, entry: &Entry) -> bool {
         plan.kind == BufferKind::Memory || self.cached_bytes + entry.bytes <= plan.memory_max
+    }
+
+    /// The book of the way from here to the output. What still waits is not on it.
+    pub(crate) fn book(&self) -> Book {
+        let left = |lane: Lane| self.lane(lane).seen_records - self.lane(lane).held_records;
+        self.ends.book(self.ended_before + left(Lane::Urgent) + left(Lane::Normal))
     }
 
     /// An entry is done.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sawyer_model::{Error, Timestamp};
+use sawyer_model::{Count, Error, Fate, Fates, Timestamp};
 
 use crate::engine::Engine;
 use crate::entry::{Head, Lane, Note};
@@ -75,9 +75,12 @@ impl Engine {
     }
 
     /// Ends what was taken.
-    fn finish(&self, lane: Lane, seq: u64) {
+    fn finish(&self, lane: Lane, seq: u64, fates: &Fates) {
         let mut state = self.state();
         let finished = state.finish(lane, seq);
+        if let Some(entry) = &finished {
+            state.ends.add_entry(entry.head.records, fates);
+        }
         let ended = state.ended;
         drop(state);
         if let Some(entry) = finished {
@@ -159,9 +162,14 @@ impl Taken {
     }
 
     /// It is where it should be. Entries may be acknowledged in any order.
-    pub fn ack(mut self) {
+    pub fn ack(self) {
+        self.ack_as(&Fates::default());
+    }
+
+    /// As [`ack`](Taken::ack), where other things than that became of some of its records.
+    pub fn ack_as(mut self, fates: &Fates) {
         self.settled = true;
-        self.engine.finish(self.lane, self.head.seq);
+        self.engine.finish(self.lane, self.head.seq, fates);
     }
 
     /// It could not be sent now. It waits again, in front of all that were put in later.
@@ -174,7 +182,9 @@ impl Taken {
     pub async fn dead_letter(self, reason: &str, detail: &str) -> Result<(), Error> {
         let (payload, records) = (self.payload().clone(), self.head.records);
         self.dead_letter_part(payload, records, reason, detail).await?;
-        self.ack();
+        let mut fates = Fates::default();
+        fates.add(Fate::DeadLettered, &reason.into(), Count::new(records.into(), 0));
+        self.ack_as(&fates);
         Ok(())
     }
 

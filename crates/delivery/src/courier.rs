@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use sawyer_model::{Error, ErrorKind};
+use sawyer_model::{Error, ErrorKind, Fate};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -37,6 +37,9 @@ const PARCELS_MAX: usize = 256;
 
 /// Room for urgent items beside that for all others, as a part of it.
 const URGENT_PART: u32 = 8;
+
+/// The reason of dead letters in the ledger; what a target says of each stands with the letter.
+const REJECTED: &str = "rejected";
 
 /// How often numbers that grow by themselves are brought up to date.
 const TICK: std::time::Duration = std::time::Duration::from_secs(5);
@@ -310,7 +313,7 @@ impl<T: Target> Courier<T> {
                     }
                 };
                 if kept.is_ok() {
-                    ack.durable();
+                    ack.ended(Fate::DeadLettered, REJECTED);
                 }
             }
         });

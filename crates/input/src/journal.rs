@@ -80,9 +80,10 @@ impl JournalSettings {
 
 impl InputPlan for JournalPlan {
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Input>, Error> {
-        let (offsets, found) = Offsets::open(&context.state, context.clock.now()).map_err(|error| {
+        let (mut offsets, found) = Offsets::open(&context.state, context.clock.now()).map_err(|error| {
             Error::new(ErrorKind::Retry, "read the progress of earlier runs").because(error)
         })?;
+        offsets.keep_books(context.metrics.ledger(), &context.name);
         warn_damaged(&found, context);
         let first_start = found == Found::Nothing;
         Ok(Box::new(Journal { settings: self.0, context: context.clone(), offsets, first_start }))

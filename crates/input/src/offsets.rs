@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sawyer_disk::{Disk, ErrorKind, read_all, write_atomic};
-use sawyer_model::{RangeSet, SeqRange, SourceId, Timestamp};
+use sawyer_model::{RangeSet, SeqRange, SourceId, Tally, Timestamp};
+use sawyer_telemetry::{Books, Ledger};
 use xxhash_rust::xxh3::xxh3_64;
 
 #[cfg(test)]
@@ -105,6 +106,9 @@ pub(crate) enum Found {
 pub(crate) struct Offsets {
     disk: Arc<dyn Disk>,
     sources: HashMap<SourceId, Progress>,
+    /// The books of the input, as they were read; then the ledger has them.
+    books: Books,
+    ledger: Option<(Ledger, String)>,
     changed: bool,
     /// By the clock that nobody can turn.
     next_save: Instant,
@@ -114,8 +118,15 @@ impl Offsets {
     /// Reads the file, if there is one.
     pub(crate) fn open(disk: &Arc<dyn Disk>, now: Timestamp) -> sawyer_disk::Result<(Self, Found)> {
         disk.create_dir_all(Path::new(""))?;
-        let new =
-            |sources| Self { disk: Arc::clone(disk), sources, changed: false, next_save: Instant::now() };
+        let with_books = |sources, books| Self {
+            disk: Arc::clone(disk),
+            sources,
+            books,
+            ledger: None,
+            changed: false,
+            next_save: Instant::now(),
+        };
+        let new = |sources| with_books(sources, Books::default());
         let bytes = match read_all(&**disk, Path::new(FILE), FILE_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) if error.is_not_found() => return Ok((new(HashMap::new()), Found::Nothing)),
@@ -126,14 +137,28 @@ impl Offsets {
             Err(error) => return Err(error),
         };
         match format::decode(&bytes) {
-            Ok(sources) => {
+            Ok((sources, books)) => {
                 let count = sources.len();
-                Ok((new(sources), Found::Sources(count)))
+                Ok((with_books(sources, books), Found::Sources(count)))
             }
             Err(error) => {
                 let aside = set_aside(&**disk, now)?;
                 Ok((new(HashMap::new()), Found::Damaged(error.to_string(), aside)))
             }
+        }
+    }
+
+    /// Keeps the books of this input beside the offsets from now on.
+    pub(crate) fn keep_books(&mut self, ledger: &Ledger, input: &str) {
+        ledger.open_elsewhere(input, self.books.clone());
+        self.ledger = Some((ledger.clone(), input.to_owned()));
+    }
+
+    /// Books what became of a batch, in the same save as its ranges.
+    pub(crate) fn book(&mut self, tally: &Tally) {
+        if let Some((ledger, _)) = &self.ledger {
+            ledger.book(tally);
+            self.changed = true;
         }
     }
 
@@ -201,7 +226,10 @@ impl Offsets {
         if !self.changed {
             return Ok(());
         }
-        let bytes = format::encode(&self.sources);
+        if let Some((ledger, input)) = &self.ledger {
+            self.books = ledger.of(input);
+        }
+        let bytes = format::encode(&self.sources, &self.books);
         let pause = Duration::from_millis(bytes.len() as u64 * 1000 / SAVE_BYTES_PER_SECOND_MAX);
         self.next_save = Instant::now() + SAVE_INTERVAL.max(pause);
         write_atomic(&*self.disk, Path::new(FILE), &bytes)?;

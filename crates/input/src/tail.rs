@@ -86,9 +86,10 @@ impl Tail {
         context: &Context,
     ) -> Result<Self, Error> {
         let now = context.clock.now();
-        let (offsets, found) = Offsets::open(&context.state, now).map_err(|error| {
+        let (mut offsets, found) = Offsets::open(&context.state, now).map_err(|error| {
             Error::new(ErrorKind::Retry, "read the offsets of earlier runs").because(error)
         })?;
+        offsets.keep_books(context.metrics.ledger(), &context.name);
         warn_damaged(&found, context);
         let first_start = found == Found::Nothing;
         Ok(Self { layout, settings, context: context.clone(), offsets, first_start })

@@ -1,7 +1,15 @@
 //! The duty to say what became of a batch.
+//!
+//! Owns: the outcome, heard once by whoever has to know, and the [`Tally`] that comes with it.
+//! Does not own: what follows from either (`input`, `pipeline`).
+//! Invariant: a share that is forgotten makes the outcome [`Outcome::Undelivered`]. Numbers of a batch count for
+//! nothing unless all of it is durable, so that what is read again is counted once.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::tally::{Count, Fate, Fates, Tally, Way};
 
 /// What became of a batch at everyone who had to take it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,22 +23,65 @@ pub enum Outcome {
 /// A share in the duty to acknowledge one batch. Cloning makes another share; the owner hears the outcome when
 /// the last share is gone. A share that is dropped without [`Ack::durable`] makes the outcome
 /// [`Outcome::Undelivered`], so that forgetting can lose nothing.
-#[derive(Clone, Default)]
-pub struct Ack(Option<Arc<Duty>>, bool);
+#[derive(Default)]
+pub struct Ack {
+    duty: Option<Arc<Duty>>,
+    durable: bool,
+    place: Place,
+}
 
-type Report = Box<dyn FnOnce(Outcome) + Send>;
+type Report = Box<dyn FnOnce(Outcome, Tally) + Send>;
 
 struct Duty {
     undelivered: std::sync::atomic::AtomicBool,
     report: Mutex<Option<Report>>,
+    tally: Mutex<Tally>,
+}
+
+/// Where a share is, as far as its numbers go.
+#[derive(Clone, Default)]
+enum Place {
+    /// Nobody said.
+    #[default]
+    Anywhere,
+    /// On a way, before its outputs.
+    On(Arc<Way>),
+    /// At an output.
+    Exit(Box<Exit>),
+    /// On the way of a part of a batch alone, which has so much in it.
+    Worth(Count),
+}
+
+/// What an output was handed with a share.
+#[derive(Clone)]
+struct Exit {
+    way: Arc<Way>,
+    /// Which of the way's outputs.
+    output: usize,
+    taken: Count,
+    /// What an acknowledgement means there.
+    fate: Fate,
+    /// What the output said of single records.
+    noted: Fates,
 }
 
 impl Ack {
     /// A duty whose outcome goes to `report`, on the thread that lets go of the last share; keep it short.
     #[must_use]
     pub fn new(report: impl FnOnce(Outcome) + Send + 'static) -> Self {
-        let duty = Duty { undelivered: false.into(), report: Mutex::new(Some(Box::new(report))) };
-        Self(Some(Arc::new(duty)), false)
+        Self::tallied(|outcome, _| report(outcome))
+    }
+
+    /// The same, whose report also hears what became of the records. The numbers mean something only if the outcome
+    /// is [`Outcome::Durable`].
+    #[must_use]
+    pub fn tallied(report: impl FnOnce(Outcome, Tally) + Send + 'static) -> Self {
+        let duty = Duty {
+            undelivered: false.into(),
+            report: Mutex::new(Some(Box::new(report))),
+            tally: Mutex::default(),
+        };
+        Self { duty: Some(Arc::new(duty)), durable: false, place: Place::Anywhere }
     }
 
     /// A duty towards nobody.
@@ -41,13 +92,170 @@ impl Ack {
 
     /// This taker has the batch durably, or dropped it by a rule and counted it.
     pub fn durable(mut self) {
-        self.1 = true;
+        if let Place::Exit(exit) = mem::take(&mut self.place) {
+            self.tally(|tally| exit.book(tally));
+        }
+        self.durable = true;
+    }
+
+    /// As [`Ack::durable`], where other things became of some records.
+    pub fn durable_but(mut self, others: &Fates) {
+        for (fate, rule, count) in others.iter() {
+            self.note(fate, rule, count);
+        }
+        self.durable();
+    }
+
+    /// What the share stands for, where it is one of several for parts of a batch: whoever has the duty hears what
+    /// became of each part, as [`Tally::loose`].
+    #[must_use]
+    pub fn worth(mut self, count: Count) -> Self {
+        self.place = Place::Worth(count);
+        self
+    }
+
+    /// As [`Ack::durable`], where all that the share stands for came to another end than usual, for this reason.
+    pub fn ended(mut self, fate: Fate, reason: &str) {
+        let reason: Arc<str> = reason.into();
+        match &mut self.place {
+            Place::Exit(exit) => {
+                let rest = exit.taken.less(exit.noted.sum());
+                exit.noted.add(fate, &reason, rest);
+            }
+            Place::Worth(count) => {
+                let count = *count;
+                self.tally(|tally| tally.loose.add(fate, &reason, count));
+            }
+            Place::On(_) | Place::Anywhere => {}
+        }
+        self.durable();
+    }
+
+    /// A batch with so much of its source goes on this way; so much of that are its records' own.
+    #[must_use]
+    pub fn on(mut self, way: &Arc<Way>, covered: u64, own: Count) -> Self {
+        let covered = covered.max(own.bytes);
+        self.tally(|tally| {
+            let tally = tally.of_way(way);
+            tally.read.add(Count::new(own.records, covered));
+            tally.common.add(Fate::Joined, &none(), Count::new(0, covered - own.bytes));
+        });
+        self.place = Place::On(Arc::clone(way));
+        self
+    }
+
+    /// The output with this name is handed so much; an acknowledgement means this fate for what is not noted.
+    #[must_use]
+    pub fn at_exit(mut self, output: &str, taken: Count, fate: Fate) -> Self {
+        if let Place::On(way) = &self.place
+            && let Some(at) = way.outputs.iter().position(|name| **name == *output)
+        {
+            let (way, noted) = (Arc::clone(way), Fates::default());
+            self.place = Place::Exit(Box::new(Exit { way, output: at, taken, fate, noted }));
+        }
+        self
+    }
+
+    /// Says what became of some of the records: by this rule, or for this reason.
+    pub fn note(&mut self, fate: Fate, rule: &Arc<str>, count: Count) {
+        match &mut self.place {
+            Place::Exit(exit) => exit.noted.add(fate, rule, count),
+            Place::On(way) => {
+                let way = Arc::clone(way);
+                self.tally(|tally| tally.of_way(&way).common.add(fate, rule, count));
+            }
+            Place::Anywhere | Place::Worth(_) => self.tally(|tally| tally.loose.add(fate, rule, count)),
+        }
+    }
+
+    /// Says that a step made more records than it was given.
+    pub fn made(&self, count: Count) {
+        if let Place::On(way) = &self.place {
+            self.tally(|tally| tally.of_way(way).made.add(count));
+        }
+    }
+
+    /// The way it is on, if somebody said so.
+    #[must_use]
+    pub fn way(&self) -> Option<&Arc<Way>> {
+        match &self.place {
+            Place::On(way) => Some(way),
+            Place::Anywhere | Place::Exit(_) | Place::Worth(_) => None,
+        }
+    }
+
+    /// One duty for several, of which each has so many records among those that `out` was made of: durable only if
+    /// all of them may be. All are on the same way.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn joined(mut parts: Vec<(Self, Count)>, out: Count) -> Self {
+        let mut lines = Count::default();
+        parts.iter().for_each(|(_, claim)| lines.add(*claim));
+        let joined = lines.less(out);
+        if parts.len() == 1 {
+            let (mut ack, _) = parts.remove(0);
+            ack.note(Fate::Joined, &none(), joined);
+            return ack;
+        }
+        let place = parts.first().expect("a batch has an origin").0.place.clone();
+        let mut ack = Self::tallied(move |outcome, tally| {
+            if outcome == Outcome::Durable {
+                settle(parts, &tally);
+            }
+        });
+        ack.place = place;
+        ack.note(Fate::Joined, &none(), joined);
+        ack
+    }
+
+    fn tally(&self, change: impl FnOnce(&mut Tally)) {
+        if let Some(duty) = &self.duty {
+            change(&mut duty.tally.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}
+
+/// Gives each of several duties its part of what became of all.
+fn settle(parts: Vec<(Ack, Count)>, tally: &Tally) {
+    let claims: Vec<Count> = parts.iter().map(|(_, claim)| *claim).collect();
+    for whole in &tally.ways {
+        for (part, (ack, _)) in whole.divide(&claims).iter().zip(&parts) {
+            ack.tally(|tally| tally.of_way(&whole.way).add(part));
+        }
+    }
+    parts.into_iter().for_each(|(ack, _)| ack.durable());
+}
+
+fn none() -> Arc<str> {
+    static NONE: std::sync::LazyLock<Arc<str>> = std::sync::LazyLock::new(|| "".into());
+    Arc::clone(&NONE)
+}
+
+impl Exit {
+    fn book(self, tally: &mut Tally) {
+        let rest = self.taken.less(self.noted.sum());
+        let exit = &mut tally.of_way(&self.way).exits[self.output];
+        self.noted.iter().for_each(|(fate, rule, count)| exit.add(fate, rule, count));
+        exit.add(self.fate, &none(), rest);
+    }
+}
+
+/// Another share. What an output was handed, and what a part is worth, stays with the share that it was handed with.
+impl Clone for Ack {
+    fn clone(&self) -> Self {
+        let place = match &self.place {
+            Place::Exit(_) | Place::Worth(_) => Place::Anywhere,
+            other => other.clone(),
+        };
+        Self { duty: self.duty.clone(), durable: self.durable, place }
     }
 }
 
 impl Drop for Ack {
     fn drop(&mut self) {
-        if let (Some(duty), false) = (&self.0, self.1) {
+        if let (Some(duty), false) = (&self.duty, self.durable) {
             duty.undelivered.store(true, std::sync::atomic::Ordering::Release);
         }
     }
@@ -56,16 +264,16 @@ impl Drop for Ack {
 impl Drop for Duty {
     fn drop(&mut self) {
         let outcome = if *self.undelivered.get_mut() { Outcome::Undelivered } else { Outcome::Durable };
-        let report = self.report.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let report = self.report.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(report) = report {
-            report(outcome);
+            report(outcome, mem::take(self.tally.get_mut().unwrap_or_else(PoisonError::into_inner)));
         }
     }
 }
 
 impl fmt::Debug for Ack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shares = self.0.as_ref().map_or(0, Arc::strong_count);
+        let shares = self.duty.as_ref().map_or(0, Arc::strong_count);
         f.debug_struct("Ack").field("shares", &shares).finish()
     }
 }
@@ -99,6 +307,63 @@ mod tests {
         drop(ack);
         other.durable();
         assert_eq!(outcome.try_recv(), Ok(Outcome::Undelivered));
+    }
+
+    #[test]
+    fn numbers_come_back_with_the_outcome() {
+        let way = Arc::new(Way {
+            input: "i".into(),
+            pipeline: "p".into(),
+            outputs: vec!["a".into(), "b".into()],
+            copies: vec![],
+        });
+        let (tx, rx) = mpsc::channel();
+        let ack = Ack::tallied(move |outcome, tally| tx.send((outcome, tally)).unwrap());
+        let mut ack = ack.on(&way, 120, Count::new(10, 100));
+        ack.note(Fate::Filtered, &"noise".into(), Count::new(4, 40));
+        let taken = Count::new(6, 60);
+        let a = ack.clone().at_exit("a", taken, Fate::Buffered);
+        let mut b = ack.clone().at_exit("b", taken, Fate::Delivered);
+        ack.durable();
+        a.durable();
+        b.note(Fate::DeadLettered, &"no".into(), Count::new(1, 10));
+        b.durable();
+        let (outcome, tally) = rx.recv().unwrap();
+        let [way] = &tally.ways[..] else { panic!("{tally:?}") };
+        assert_eq!((outcome, way.read), (Outcome::Durable, Count::new(10, 120)));
+        assert_eq!(way.common.sum(), Count::new(4, 60));
+        assert_eq!(way.exits[0].sum(), taken);
+        let fates: Vec<_> = way.exits[1].iter().map(|(fate, _, count)| (fate, count.records)).collect();
+        assert_eq!(fates, [(Fate::DeadLettered, 1), (Fate::Delivered, 5)]);
+    }
+
+    #[test]
+    fn a_record_of_two_batches_is_counted_with_both() {
+        let way = Arc::new(Way {
+            input: "i".into(),
+            pipeline: "p".into(),
+            outputs: vec!["a".into()],
+            copies: vec![],
+        });
+        let (tx, rx) = mpsc::channel();
+        let batch = |records, bytes| {
+            let tx = tx.clone();
+            let ack = Ack::tallied(move |outcome, tally| tx.send((outcome, tally)).unwrap());
+            let count = Count::new(records, bytes);
+            (ack.on(&way, bytes, count), count)
+        };
+        let out = Count::new(3, 30);
+        let joined = Ack::joined(vec![batch(2, 20), batch(3, 30)], out);
+        joined.at_exit("a", out, Fate::Delivered).durable();
+        for read in [Count::new(2, 20), Count::new(3, 30)] {
+            let (outcome, tally) = rx.recv().unwrap();
+            let mut ended = tally.ways[0].common.sum();
+            ended.add(tally.ways[0].exits[0].sum());
+            assert_eq!((outcome, tally.ways[0].read, ended), (Outcome::Durable, read, read));
+        }
+        drop(Ack::joined(vec![batch(1, 1), batch(1, 1)], Count::new(1, 1)));
+        assert_eq!(rx.recv().unwrap().0, Outcome::Undelivered);
+        assert_eq!(rx.recv().unwrap().0, Outcome::Undelivered);
     }
 
     #[test]

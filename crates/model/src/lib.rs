@@ -18,6 +18,7 @@ pub mod names;
 pub mod ranges;
 pub mod record;
 pub mod source;
+pub mod tally;
 pub mod timestamp;
 pub mod value;
 
@@ -29,5 +30,6 @@ pub use names::{NameGuess, NameId};
 pub use ranges::{RangeSet, SeqRange};
 pub use record::Record;
 pub use source::{Covered, RecordId, SourceId, Stream};
+pub use tally::{Count, Fate, Fates, Tally, Way};
 pub use timestamp::Timestamp;
 pub use value::{ListRef, Value, ValueRef};

@@ -14,7 +14,7 @@ use sawyer_delivery::{
     Courier, DeadLetters, DeliverySettings, Identity, Item, Limits, LoggedLetters, Origin, Outbox, Target,
     courier,
 };
-use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome, RecordRef};
+use sawyer_model::{Ack, Batch, Count, Error, ErrorKind, Outcome, RecordRef};
 use sawyer_pipeline::{Context, LaneReceiver, Output, QueueReceiver, Queued, Running, Stop};
 
 use crate::letters::BufferedLetters;
@@ -188,10 +188,10 @@ fn items<F: Form>(queued: Queued, form: &F, report: Arc<Report>) -> (Vec<Item<By
     let mut ends = Vec::with_capacity(batch.len());
     form.write_all(&batch, &mut out, &mut ends);
     let (count, bytes, ack) = (batch.len(), out.len(), transfer.ack);
-    let whole = Ack::new(move |outcome| {
+    let whole = Ack::tallied(move |outcome, tally| {
         if outcome == Outcome::Durable {
             report.delivered(count, bytes);
-            ack.durable();
+            ack.durable_but(&tally.loose);
         }
     });
     let out = Bytes::from(out);
@@ -201,8 +201,9 @@ fn items<F: Form>(queued: Queued, form: &F, report: Arc<Report>) -> (Vec<Item<By
         start = end;
         let bytes = form.counted(payload.len());
         let partition = form.partition(batch.get(at as usize), &payload);
+        let worth = Count::new(1, batch.get(at as usize).range().len());
         let record = Some(Origin { batch: Arc::clone(&batch), at });
-        Item { bytes, payload, partition, record, ack: whole.clone() }
+        Item { bytes, payload, partition, record, ack: whole.clone().worth(worth) }
     });
     let items: Vec<Item<Bytes>> = items.collect();
     whole.durable();

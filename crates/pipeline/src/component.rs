@@ -12,8 +12,8 @@ use std::time::Instant;
 use sawyer_buffer::Buffer;
 use sawyer_config::{At, Problems, Reference};
 use sawyer_disk::Disk;
-use sawyer_model::{Ack, Batch, Error, Transfer};
-use sawyer_telemetry::{Clock, Counter, DerivedSpec, Health, Metrics};
+use sawyer_model::{Ack, Batch, Error, Outcome, Transfer, Way};
+use sawyer_telemetry::{Clock, Counter, DerivedSpec, Health, Ledger, Metrics};
 
 use crate::queue::{QueueClosed, QueueReceiver, QueueSender};
 use crate::stop::Stop;
@@ -171,15 +171,25 @@ pub struct Kinds {
 /// Where an input puts its batches: into every pipeline that takes from it.
 #[derive(Clone, Debug)]
 pub struct Outlet {
-    pipelines: Vec<QueueSender>,
+    pipelines: Vec<(QueueSender, Arc<Way>)>,
     records: Counter,
     bytes: Counter,
+    ledger: Ledger,
 }
 
 impl Outlet {
-    /// An outlet into these queues, counted under the input's name.
+    /// An outlet into these queues, counted under the input's name. Nothing is known about what lies behind them.
     #[must_use]
     pub fn new(input: &str, pipelines: Vec<QueueSender>, metrics: &Metrics) -> Self {
+        let way =
+            || Way { input: input.into(), pipeline: "".into(), outputs: Vec::new(), copies: Vec::new() };
+        let ways = pipelines.into_iter().map(|queue| (queue, Arc::new(way()))).collect();
+        Self::along(input, ways, metrics)
+    }
+
+    /// An outlet into these queues, from which these ways lead on.
+    #[must_use]
+    pub fn along(input: &str, pipelines: Vec<(QueueSender, Arc<Way>)>, metrics: &Metrics) -> Self {
         let labels = [("input", input)];
         Self {
             pipelines,
@@ -189,24 +199,52 @@ impl Outlet {
                 "Bytes of text in records read, by input",
                 &labels,
             ),
+            ledger: metrics.ledger().clone(),
         }
     }
 
-    /// Waits for room and passes a batch on.
+    /// Waits for room and passes a batch on. What becomes of it is booked when all of it is durable.
     ///
     /// # Errors
     /// [`QueueClosed`] if a pipeline has ended; the batch will not be acknowledged.
     pub async fn send(&self, batch: Batch, ack: Ack) -> Result<(), QueueClosed> {
+        let ledger = self.ledger.clone();
+        let booked = Ack::tallied(move |outcome, tally| {
+            if outcome == Outcome::Durable {
+                ledger.book(&tally);
+                ack.durable();
+            }
+        });
+        self.send_tallied(batch, booked).await
+    }
+
+    /// As [`Outlet::send`], for an input that books by itself what its acknowledgements tell, because it keeps the
+    /// books together with its positions.
+    ///
+    /// # Errors
+    /// As of [`Outlet::send`].
+    pub async fn send_tallied(&self, batch: Batch, ack: Ack) -> Result<(), QueueClosed> {
         self.records.inc_by(batch.len() as u64);
         self.bytes.inc_by(batch.text_bytes() as u64);
+        let (covered, own) = (batch.covered_bytes(), batch.own());
         let batch = Arc::new(batch);
         let Some((last, others)) = self.pipelines.split_last() else {
             ack.durable();
             return Ok(());
         };
-        for queue in others {
-            queue.send(Transfer { batch: Arc::clone(&batch), ack: ack.clone() }).await?;
+        for (queue, way) in others {
+            let ack = ack.clone().on(way, covered, own);
+            queue.send(Transfer { batch: Arc::clone(&batch), ack }).await?;
         }
-        last.send(Transfer { batch, ack }).await
+        let (queue, way) = last;
+        queue.send(Transfer { batch, ack: ack.on(way, covered, own) }).await
+    }
+
+    /// Acknowledges a batch without records: parts of sources that need not be passed on.
+    pub fn pass_over(&self, batch: &Batch, ack: Ack) {
+        for (_, way) in &self.pipelines {
+            ack.clone().on(way, batch.covered_bytes(), batch.own()).durable();
+        }
+        ack.durable();
     }
 }

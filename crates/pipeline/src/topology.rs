@@ -3,6 +3,7 @@
 //! Owns: reading and checking the wiring ([`plan`]), and running it ([`running`]).
 //! Does not own: the settings of any component.
 
+mod books;
 mod buffered;
 pub mod plan;
 pub mod running;

@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Show rules and alerts, and silence them.
     #[cfg(feature = "client")]
     Alerts(crate::client::AlertsArgs),
+    /// Whether a process is ready, and what became of all that it read.
+    #[cfg(feature = "client")]
+    Status(crate::client::StatusArgs),
     /// Names for servers, and which one is asked.
     #[cfg(feature = "client")]
     Context {

@@ -14,9 +14,11 @@ pub(crate) mod contexts;
 pub(crate) mod http;
 mod logs;
 mod print;
+mod status;
 
 pub(crate) use alerts::{AlertsArgs, alerts};
 pub(crate) use logs::{LogsArgs, logs};
+pub(crate) use status::{StatusArgs, status};
 
 use http::Server;
 use print::{Printer, Style};

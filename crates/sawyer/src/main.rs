@@ -43,6 +43,8 @@ fn main() -> ExitCode {
         #[cfg(feature = "client")]
         Command::Alerts(alerts) => client::run(client::alerts(alerts)),
         #[cfg(feature = "client")]
+        Command::Status(status) => client::run(client::status(status)),
+        #[cfg(feature = "client")]
         Command::Context { action } => client::contexts::run(action),
     };
     match done {

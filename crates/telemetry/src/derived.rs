@@ -203,7 +203,7 @@ impl Series {
 }
 
 /// Text in quotes or behind `HELP`, as OpenMetrics has it.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 

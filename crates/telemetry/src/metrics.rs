@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use sawyer_model::Error;
 
 use crate::derived::{Derived, DerivedSpec, Families};
+use crate::ledger::Ledger;
 
 /// A number that only grows.
 pub type Counter = PlainCounter;
@@ -28,7 +29,7 @@ pub type Labels = Vec<(&'static str, String)>;
 
 /// All metrics of one process (or of one test). Clones share them.
 #[derive(Clone, Default)]
-pub struct Metrics(Arc<Mutex<State>>);
+pub struct Metrics(Arc<Mutex<State>>, Ledger);
 
 #[derive(Default)]
 struct State {
@@ -102,6 +103,12 @@ impl Metrics {
         self.0.lock().derived.forget();
     }
 
+    /// The books of what was read and what became of it; their numbers are a part of the metrics.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.1
+    }
+
     /// The numbers of all counters and gauges with this name, with their labels.
     #[must_use]
     pub fn numbers(&self, name: &str) -> Vec<(Labels, i64)> {
@@ -120,6 +127,7 @@ impl Metrics {
         encode(&mut text, &state.registry).expect("writing into a string cannot fail");
         text.truncate(text.len() - END.len());
         state.derived.write(&mut text);
+        self.1.write(&mut text);
         text.push_str(END);
         text
     }

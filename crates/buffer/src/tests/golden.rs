@@ -16,8 +16,11 @@ const FILES: [&str; 4] = [
     "urgent/00000000000000000000.buf",
 ];
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
+/// As the first version was written before it had books, and as it is written now.
+const FOLDERS: [&str; 2] = ["v1", "v1-books"];
+
+fn golden(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder)
 }
 
 fn written() -> Rig {
@@ -43,7 +46,7 @@ fn files_are_written_as_they_always_were() {
     let rig = written();
     for path in FILES {
         let bytes = sawyer_disk::read_all(&rig.disk, Path::new(path), 1 << 20).unwrap();
-        let golden = golden().join(path);
+        let golden = golden(FOLDERS[1]).join(path);
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::create_dir_all(golden.parent().unwrap()).unwrap();
             std::fs::write(&golden, &bytes).unwrap();
@@ -54,11 +57,15 @@ fn files_are_written_as_they_always_were() {
 
 #[test]
 fn files_of_the_first_version_are_read() {
+    FOLDERS.iter().for_each(|folder| is_read(&golden(folder)));
+}
+
+fn is_read(golden: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(folder.path()).unwrap());
     for path in FILES {
         disk.create_dir_all(Path::new(path).parent().unwrap()).unwrap();
-        std::fs::copy(golden().join(path), folder.path().join(path)).unwrap();
+        std::fs::copy(golden.join(path), folder.path().join(path)).unwrap();
     }
     let inspector = Inspector::open(disk, written().clock).unwrap();
     let read = |lane| {

@@ -149,6 +149,8 @@ struct Both {
     told: Vec<(Vec<u8>, Told)>,
     count: u32,
     shed_before: i64,
+    /// Records that had left when it was last looked.
+    left: u64,
 }
 
 impl Both {
@@ -156,7 +158,7 @@ impl Both {
         let lanes = || Lane::ALL.map(|lane| (lane, Vec::new())).into_iter().collect::<BTreeMap<_, _>>();
         let model = Reference { plan: plan.clone(), now: 0, lanes: lanes(), pending: lanes(), shed: 0 };
         let rig = Some(Rig::new(plan.clone()));
-        Self { rig, model, held: Vec::new(), told: Vec::new(), count: 0, shed_before: 0 }
+        Self { rig, model, held: Vec::new(), told: Vec::new(), count: 0, shed_before: 0, left: 0 }
     }
 
     fn rig(&self) -> &Rig {
@@ -268,6 +270,10 @@ impl Both {
             let bytes: u64 = items.iter().map(|item| item.bytes).sum();
             assert_eq!((summary.entries, summary.bytes), (items.len(), bytes), "{}", summary.lane.name());
         }
+        let book = self.rig().engine.state().book();
+        assert_eq!(book.unaccounted(), (0, 0), "{book:?}");
+        assert!(book.read.records >= self.left, "what ended stays on the books: {book:?}");
+        self.left = book.read.records;
         let shed = self.shed_before + self.rig().number("sawyer_buffer_shed_records");
         assert_eq!(shed, self.model.shed);
     }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: every item of a request that came back is acknowledged, given back, or rejected.
 
+use sawyer_model::Fate;
+
 use super::*;
 
 impl<T: Target> Courier<T> {
@@ -51,7 +53,7 @@ impl<T: Target> Courier<T> {
                 }
                 Verdict::Duplicate => {
                     duplicates += 1;
-                    entry.item.ack.durable();
+                    entry.item.ack.ended(Fate::Deduplicated, "target");
                 }
                 Verdict::Reject { reason } => rejected.push((entry, reason)),
                 Verdict::Retry { reason, after } => again.push(entry, reason, after),

@@ -5,11 +5,15 @@
 use std::collections::HashMap;
 
 use sawyer_model::{SeqRange, SourceId, Timestamp};
+use sawyer_telemetry::Books;
 
 use super::{Head, Progress};
 
 const MAGIC: &[u8; 7] = b"SAWYOFF";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// The first version: without books.
+const VERSION_1: u8 = 1;
 
 /// Bytes before the checksum.
 const HEAD_BYTES: usize = 8;
@@ -28,7 +32,7 @@ pub(super) enum FormatError {
     #[error("it does not start as an offsets file does")]
     Magic,
     /// Of another time.
-    #[error("version {0} is not known here; {VERSION} is")]
+    #[error("version {0} is not known here; {VERSION_1} to {VERSION} are")]
     Version(u8),
     /// Flipped or missing bytes.
     #[error("the checksum does not fit")]
@@ -38,7 +42,7 @@ pub(super) enum FormatError {
     Entry,
 }
 
-pub(super) fn encode(sources: &HashMap<SourceId, Progress>) -> Vec<u8> {
+pub(super) fn encode(sources: &HashMap<SourceId, Progress>, books: &Books) -> Vec<u8> {
     let mut sorted: Vec<_> = sources.iter().collect();
     sorted.sort_by_key(|(source, _)| **source);
     let mut out = Vec::with_capacity(32 + sorted.len() * 160);
@@ -49,6 +53,7 @@ pub(super) fn encode(sources: &HashMap<SourceId, Progress>) -> Vec<u8> {
     for (source, progress) in sorted {
         encode_entry(*source, progress, &mut out);
     }
+    books.encode(&mut out);
     let checksum = crc32c::crc32c(&out[HEAD_BYTES + 4..]);
     out[HEAD_BYTES..HEAD_BYTES + 4].copy_from_slice(&checksum.to_le_bytes());
     out
@@ -73,13 +78,13 @@ fn encode_entry(source: SourceId, progress: &Progress, out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<HashMap<SourceId, Progress>, FormatError> {
+pub(super) fn decode(bytes: &[u8]) -> Result<(HashMap<SourceId, Progress>, Books), FormatError> {
     let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or(FormatError::Magic)?;
     let [magic @ .., version] = head;
     if magic != MAGIC {
         return Err(FormatError::Magic);
     }
-    if *version != VERSION {
+    if !(VERSION_1..=VERSION).contains(version) {
         return Err(FormatError::Version(*version));
     }
     let (checksum, body) = rest.split_first_chunk::<4>().ok_or(FormatError::Checksum)?;
@@ -93,7 +98,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<HashMap<SourceId, Progress>, Format
         let (source, progress) = decode_entry(&mut reader)?;
         sources.insert(source, progress);
     }
-    if reader.0.is_empty() { Ok(sources) } else { Err(FormatError::Entry) }
+    let books = match *version {
+        VERSION_1 => Books::default(),
+        _ => Books::decode(&mut reader.0).map_err(|_| FormatError::Entry)?,
+    };
+    if reader.0.is_empty() { Ok((sources, books)) } else { Err(FormatError::Entry) }
 }
 
 fn decode_entry(reader: &mut Reader<'_>) -> Result<(SourceId, Progress), FormatError> {

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use sawyer_disk::{RealDisk, SimDisk, SimSettings};
+use sawyer_model::{Ack, Count, Fate, Way};
 
 use super::*;
 
@@ -47,8 +48,52 @@ fn version_1_is_read() {
     let golden = include_bytes!("../../tests/golden/offsets-v1.bin");
     let (_folder, disk) = disk();
     let expected = filled(&disk).sources;
-    assert_eq!(format::decode(golden).unwrap(), expected);
-    assert_eq!(format::encode(&expected), golden);
+    assert_eq!(format::decode(golden).unwrap(), (expected, Books::default()));
+}
+
+/// The file that version 2 writes: with books.
+#[test]
+fn version_2_is_read() {
+    let golden = include_bytes!("../../tests/golden/offsets-v2.bin");
+    let (_folder, disk) = disk();
+    let expected = filled(&disk).sources;
+    let mut books = Books::default();
+    let book = books.outputs.entry("store".into()).or_default();
+    (book.read, book.copied) = (Count::new(10, 100), Count::new(10, 100));
+    book.end(Fate::Delivered, "", Count::new(15, 150));
+    book.end(Fate::Filtered, "noise", Count::new(5, 50));
+    assert_eq!(format::encode(&expected, &books), golden);
+    assert_eq!(format::decode(golden).unwrap(), (expected, books));
+}
+
+/// What was read and what became of it is saved with the ranges of the same batch, or not at all.
+#[test]
+fn books_are_kept_with_the_ranges() {
+    let way = Arc::new(Way {
+        input: "files".into(),
+        pipeline: "main".into(),
+        outputs: vec!["out".into()],
+        copies: vec![false],
+    });
+    let (_folder, disk) = disk();
+    let (mut offsets, _) = Offsets::open(&disk, NOW).unwrap();
+    let ledger = Ledger::default();
+    offsets.keep_books(&ledger, "files");
+    let (told, tally) = std::sync::mpsc::channel();
+    let ack = Ack::tallied(move |_, tally| told.send(tally).unwrap());
+    ack.on(&way, 110, Count::new(10, 100)).at_exit("out", Count::new(10, 100), Fate::Buffered).durable();
+    offsets.edit(SOURCE);
+    offsets.sent(SOURCE);
+    offsets.book(&tally.recv().unwrap());
+    offsets.landed(SOURCE, Some(SeqRange::new(0, 110)));
+    offsets.save().unwrap();
+    let (mut again, _) = Offsets::open(&disk, NOW).unwrap();
+    let after = Ledger::default();
+    after.open("files", Books::default());
+    again.keep_books(&after, "files");
+    assert_eq!(after.of("files"), ledger.of("files"));
+    assert_eq!(after.of("files").outputs["out"].read, Count::new(10, 110));
+    assert_eq!(again.get(SOURCE).unwrap().watermark(), 110);
 }
 
 #[test]
@@ -158,6 +203,7 @@ proptest! {
             progress.acked.insert(SeqRange::new(start, start + len));
         }
         let sources = HashMap::from([(SOURCE, progress)]);
-        prop_assert_eq!(format::decode(&format::encode(&sources)).unwrap(), sources);
+        let bytes = format::encode(&sources, &Books::default());
+        prop_assert_eq!(format::decode(&bytes).unwrap(), (sources, Books::default()));
     }
 }

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sawyer_model::{Ack, Batch, Covered, Error, ErrorKind, Outcome, SourceId};
+use sawyer_model::{Ack, Batch, Covered, Error, ErrorKind, Outcome, SourceId, Tally};
 use sawyer_pipeline::queue::QueueClosed;
 use sawyer_pipeline::{Outlet, Stop};
 use tokio::runtime::Handle;
@@ -30,6 +30,7 @@ struct Landed {
     outcome: Outcome,
     covered: Vec<Covered>,
     bytes: u64,
+    tally: Tally,
 }
 
 /// Sends batches for a thread that must not wait for anything but its [`Watch`].
@@ -69,10 +70,10 @@ impl Flight {
         let ack = self.ack(&batch);
         if batch.is_empty() {
             // Only lines that make no record: there is nothing to keep.
-            return ack.durable();
+            return outlet.pass_over(&batch, ack);
         }
         self.sending = Some(self.runtime.spawn(async move {
-            let result = outlet.send(batch, ack).await;
+            let result = outlet.send_tallied(batch, ack).await;
             drop(outlet);
             waker.wake();
             result
@@ -84,8 +85,9 @@ impl Flight {
         self.bytes += bytes;
         let (landed, waker, covered) =
             (Arc::clone(&self.landed), self.waker.clone(), batch.covered().to_vec());
-        Ack::new(move |outcome| {
-            landed.lock().unwrap_or_else(PoisonError::into_inner).push(Landed { outcome, covered, bytes });
+        Ack::tallied(move |outcome, tally| {
+            let reported = Landed { outcome, covered, bytes, tally };
+            landed.lock().unwrap_or_else(PoisonError::into_inner).push(reported);
             waker.wake();
         })
     }
@@ -111,9 +113,12 @@ impl Flight {
             return None;
         }
         let mut undelivered = Vec::new();
-        for Landed { outcome, covered, bytes } in landed {
+        for Landed { outcome, covered, bytes, tally } in landed {
             self.bytes = self.bytes.saturating_sub(bytes);
             let durable = outcome == Outcome::Durable;
+            if durable {
+                offsets.book(&tally);
+            }
             for covered in covered {
                 offsets.landed(covered.source, durable.then_some(covered.range));
                 if !durable {

@@ -1,9 +1,23 @@
-//! Other identities for the sources of a batch.
+//! What a batch says about its sources, in numbers and by name.
 
 use super::Batch;
 use crate::source::SourceId;
+use crate::tally::Count;
 
 impl Batch {
+    /// Its records, and how much of their sources is their own.
+    #[must_use]
+    pub fn own(&self) -> Count {
+        let bytes = self.entries.iter().map(|entry| entry.range.len()).sum();
+        Count::new(self.entries.len() as u64, bytes)
+    }
+
+    /// How much of its sources it accounts for.
+    #[must_use]
+    pub fn covered_bytes(&self) -> u64 {
+        self.covered.iter().map(|part| part.range.len()).sum()
+    }
+
     /// Gives each source another identity, in its records and in what it accounts for.
     pub fn map_sources(&mut self, map: impl Fn(SourceId) -> SourceId) {
         self.encoded = None;

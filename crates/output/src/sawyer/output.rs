@@ -106,17 +106,18 @@ fn item(queued: Queued, report: Arc<Report>) -> Item<Bytes> {
     // What came from another Sawyer, or out of the buffer, is passed on as it is.
     let payload = batch.encoded().cloned().unwrap_or_else(|| encode_batch_columns(&batch).into());
     let (count, bytes) = (batch.len(), payload.len());
-    let told = Ack::new(move |outcome| {
+    let own = batch.own();
+    let told = Ack::tallied(move |outcome, tally| {
         if outcome == Outcome::Durable {
             report.delivered(count, bytes);
-            ack.durable();
+            ack.durable_but(&tally.loose);
         }
     });
     let bytes = batch.bytes().max(1);
     // From here on the courier's own bound holds for it.
     drop(room);
     let record = (!batch.is_empty()).then_some(Origin { batch, at: 0 });
-    Item { payload, bytes, partition: 0, record, ack: told }
+    Item { payload, bytes, partition: 0, record, ack: told.worth(own) }
 }
 
 /// Keeps batches that a receiver refuses as dead letters.

@@ -2,12 +2,12 @@
 //!
 //! Invariant: a transfer is acknowledged only after the store has said that every record of it is durable.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use sawyer_model::{Batch, Error, ErrorKind, Transfer};
+use sawyer_model::{Batch, Count, Error, ErrorKind, Fate, Transfer};
 use sawyer_pipeline::{Backoff, Context, Output, QueueReceiver, Running, Stop};
-use sawyer_store::Store;
+use sawyer_store::{Appended, Store};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -21,14 +21,27 @@ const APPENDS_MAX: usize = 64;
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
 
+/// Told how much was stored before, or why nothing is stored.
+pub(super) type Done = Box<dyn FnOnce(Result<Count, Error>) + Send>;
+
+/// The rule of records that were stored before.
+static STORED: LazyLock<Arc<str>> = LazyLock::new(|| "stored before".into());
+
 /// What takes batches and says later what became of them; the store, or in tests something that fails at will.
 pub(super) trait Appends: Send + Sync + 'static {
-    fn append(&self, batch: Arc<Batch>, done: Box<dyn FnOnce(Result<(), Error>) + Send>);
+    /// Tells how much of the batch was stored before.
+    fn append(&self, batch: Arc<Batch>, done: Done);
 }
 
 impl Appends for Store {
-    fn append(&self, batch: Arc<Batch>, done: Box<dyn FnOnce(Result<(), Error>) + Send>) {
-        self.append_with(batch, move |appended| done(appended.map(drop)));
+    fn append(&self, batch: Arc<Batch>, done: Done) {
+        let kept = Arc::clone(&batch);
+        let known = move |appended: Appended| {
+            let places = appended.duplicates.into_iter();
+            let bytes = |at| kept.get(at).range().len();
+            places.fold(Count::default(), |sum, at| Count::new(sum.records + 1, sum.bytes + bytes(at)))
+        };
+        self.append_with(batch, move |appended| done(appended.map(known)));
     }
 }
 
@@ -94,14 +107,17 @@ impl<A: Appends> Shared<A> {
     /// # Errors
     /// `Closed` if the store is closed: nothing can be delivered any more.
     async fn deliver(&self, transfer: Transfer) -> Result<(), Error> {
-        let Transfer { batch, ack } = transfer;
+        let Transfer { batch, mut ack } = transfer;
         let mut whole = true;
         // Parts that are left, the next one last.
         let mut parts = vec![Arc::clone(&batch)];
         let mut cut = false;
         while let Some(part) = parts.pop() {
             match self.append_patiently(&part).await {
-                Ok(()) => self.report.delivered(part.len(), part.text_bytes()),
+                Ok(known) => {
+                    ack.note(Fate::Deduplicated, &STORED, known);
+                    self.report.delivered(part.len(), part.text_bytes());
+                }
                 Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
                 Err(_) if part.len() > 1 => {
                     cut = true;
@@ -126,7 +142,7 @@ impl<A: Appends> Shared<A> {
     }
 
     /// Appends until that succeeds, or fails with anything but `Retry`.
-    async fn append_patiently(&self, batch: &Arc<Batch>) -> Result<(), Error> {
+    async fn append_patiently(&self, batch: &Arc<Batch>) -> Result<Count, Error> {
         let mut backoff = Backoff::new(RETRY_PAUSE_MIN, RETRY_PAUSE_MAX);
         let mut attempt = 1;
         loop {

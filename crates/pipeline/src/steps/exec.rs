@@ -9,12 +9,13 @@
 //! line, in the same order: a JSON object (the record's fields from now on) or `null` (drop it).
 
 use std::collections::VecDeque;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use sawyer_codec::json_out;
 use sawyer_codec::ndjson_in::{NdjsonHead, NdjsonReader, Sender};
 use sawyer_config::{choice, settings};
-use sawyer_model::{Batch, Error, RecordHead, RecordId, RecordRef, Transfer, names};
+use sawyer_model::{Batch, Count, Error, Fate, RecordHead, RecordId, RecordRef, Transfer, names};
 use sawyer_telemetry::{Clock, Counter, Seldom};
 
 use super::{Condition, dropped, labels};
@@ -145,6 +146,10 @@ enum ExecError {
     OutOfStep { expected: RecordId, found: RecordId },
 }
 
+/// The rules in the ledger.
+static PROGRAM: LazyLock<Arc<str>> = LazyLock::new(|| "program".into());
+static ON_ERROR: LazyLock<Arc<str>> = LazyLock::new(|| "on_error".into());
+
 /// What became of a record.
 enum Answer {
     /// It is the record at this place of the batch of answers.
@@ -156,12 +161,15 @@ enum Answer {
 }
 
 impl Step for Exec {
-    fn apply(&mut self, transfer: Transfer, out: &mut Vec<Transfer>) {
+    fn apply(&mut self, mut transfer: Transfer, out: &mut Vec<Transfer>) {
         let batch = &*transfer.batch;
         let mut answers = Answers::default();
         let mut at = 0;
         while at < batch.len() {
             at = self.work_on_chunk(batch, at, &mut answers);
+        }
+        for (rule, which) in [(&*PROGRAM, false), (&*ON_ERROR, true)] {
+            transfer.ack.note(Fate::Filtered, rule, self.left_out(batch, &answers, which));
         }
         let batch = self.assemble(batch, &answers);
         out.push(Transfer { batch: batch.into(), ack: transfer.ack });
@@ -273,6 +281,23 @@ impl Exec {
             tracing::warn!(step = self.name, error, cause, held_back, %on_error, "work on records by a program");
         }
         Answer::Failed
+    }
+
+    /// What does not go on: because the program said so, or because it failed.
+    fn left_out(&self, batch: &Batch, answers: &Answers, failed: bool) -> Count {
+        let mut count = Count::default();
+        let drops = self.plan.settings.on_error == OnError::Drop;
+        for (record, answer) in batch.iter().zip(&answers.list) {
+            let left_out = match answer {
+                Answer::Dropped => !failed,
+                Answer::Failed => failed && drops,
+                Answer::Changed(_) | Answer::Untouched => false,
+            };
+            if left_out {
+                count.add(Count::new(1, record.range().len()));
+            }
+        }
+        count
     }
 
     /// The batch as it goes on.

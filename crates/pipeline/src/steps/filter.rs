@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use sawyer_config::{Setting, Settings, settings};
-use sawyer_model::{Error, RecordRef, Transfer};
+use sawyer_model::{Error, Fate, RecordRef, Transfer};
 use sawyer_telemetry::Counter;
 
 use super::{Condition, dropped};
@@ -68,12 +68,14 @@ struct FilterPlan {
 struct Filter {
     plan: FilterPlan,
     dropped: Counter,
+    rule: Arc<str>,
 }
 
 impl StepPlan for FilterPlan {
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Step>, Error> {
-        let dropped = dropped(context, self.name.as_deref().unwrap_or(self.when.text()));
-        Ok(Box::new(Filter { plan: *self, dropped }))
+        let rule: Arc<str> = self.name.as_deref().unwrap_or(self.when.text()).into();
+        let dropped = dropped(context, &rule);
+        Ok(Box::new(Filter { plan: *self, dropped, rule }))
     }
 }
 
@@ -83,10 +85,12 @@ impl Step for Filter {
         let goes_on = |record: RecordRef<'_>| when.matches(record) == *keeps;
         // Batches that lose nothing are not copied where another pipeline shares them.
         if !transfer.batch.iter().all(goes_on) {
-            let before = transfer.batch.len();
+            let before = transfer.batch.own();
             let batch = Arc::make_mut(&mut transfer.batch);
             batch.retain(goes_on);
-            self.dropped.inc_by((before - batch.len()) as u64);
+            let left_out = before.less(batch.own());
+            self.dropped.inc_by(left_out.records);
+            transfer.ack.note(Fate::Filtered, &self.rule, left_out);
         }
         out.push(transfer);
     }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sawyer_config::{ByteSize, Setting, Settings, settings};
-use sawyer_model::{Ack, Batch, Covered, Error, Outcome, RangeSet, SeqRange, SourceId, Transfer};
+use sawyer_model::{Ack, Batch, Count, Covered, Error, RangeSet, SeqRange, SourceId, Transfer};
 use sawyer_telemetry::Counter;
 
 use super::pattern::Pattern;
@@ -148,6 +148,8 @@ impl Multiline {
         let mut covered = Cover::of(&batch, open.iter().map(|(key, group)| (key.0, group.fresh())));
         let mut next = Batch::new();
         let mut acks = Vec::new();
+        let mut own = batch.own();
+        open.iter().for_each(|(_, group)| own = own.less(group.fresh_count()));
         let mut closed = closed.into_iter().peekable();
         for at in 0..=batch.len() {
             while let Some((_, group)) = closed.next_if(|(before, _)| *before == at) {
@@ -165,8 +167,9 @@ impl Multiline {
         if next.is_empty() && next.covered().is_empty() {
             ack.durable();
         } else {
-            acks.push(ack);
-            out.push(Transfer { batch: Arc::new(next), ack: all_of(acks) });
+            acks.push((ack, own));
+            let ack = Ack::joined(acks, next.own());
+            out.push(Transfer { batch: Arc::new(next), ack });
         }
     }
 
@@ -181,15 +184,22 @@ impl Multiline {
             return;
         }
         groups.sort_by_key(Gathered::order);
-        let (mut batch, mut covered, mut acks) = (Batch::new(), Cover::default(), Vec::new());
-        for group in groups {
-            self.write(group, &mut batch, &mut covered, &mut acks);
+        while let Some(first) = groups.first() {
+            // Each input keeps books of its own.
+            let way = first.way().cloned();
+            let of_way = |group: &mut Gathered| group.way() == way.as_ref();
+            let together: Vec<Gathered> = groups.extract_if(.., of_way).collect();
+            let (mut batch, mut covered, mut acks) = (Batch::new(), Cover::default(), Vec::new());
+            for group in together {
+                self.write(group, &mut batch, &mut covered, &mut acks);
+            }
+            batch.set_covered(covered.into_parts());
+            let ack = Ack::joined(acks, batch.own());
+            out.push(Transfer { batch: Arc::new(batch), ack });
         }
-        batch.set_covered(covered.into_parts());
-        out.push(Transfer { batch: Arc::new(batch), ack: all_of(acks) });
     }
 
-    fn write(&self, group: Gathered, batch: &mut Batch, covered: &mut Cover, acks: &mut Vec<Ack>) {
+    fn write(&self, group: Gathered, batch: &mut Batch, covered: &mut Cover, acks: &mut Vec<(Ack, Count)>) {
         if group.lines() > 1 {
             self.groups.inc();
             self.lines.inc_by(group.lines());
@@ -218,18 +228,6 @@ impl Step for Multiline {
     fn finish(&mut self, out: &mut Vec<Transfer>) {
         self.give_out(out, |_| true);
     }
-}
-
-/// One duty for several: it is durable only if all of them may be.
-fn all_of(mut acks: Vec<Ack>) -> Ack {
-    if acks.len() == 1 {
-        return acks.remove(0);
-    }
-    Ack::new(move |outcome| {
-        if outcome == Outcome::Durable {
-            acks.into_iter().for_each(Ack::durable);
-        }
-    })
 }
 
 /// What a batch covers, source by source.

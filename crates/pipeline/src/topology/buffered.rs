@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sawyer_buffer::{Buffer, Lane, Taken};
-use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome, Transfer};
+use sawyer_model::{Ack, Batch, Error, ErrorKind, Fate, Outcome, Transfer, Way};
 use sawyer_segment::{decode_batch_shared, encode_batch, encode_batch_columns};
 use sawyer_telemetry::{Clock, Seldom};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -37,6 +37,8 @@ const TELL_INTERVAL: Duration = Duration::from_secs(60);
 /// What is put into a buffer, and how.
 #[derive(Debug)]
 pub(super) struct Filling {
+    /// The output behind it.
+    pub(super) output: String,
     /// The records that leave first.
     pub(super) urgent: Option<Condition>,
     /// Whether ranges without records mean something where they go.
@@ -56,7 +58,9 @@ pub(super) async fn lead(
     stop: Stop,
     clock: Clock,
 ) -> Result<(), Error> {
-    let (filled, ()) = tokio::join!(fill(from, &buffer, filling, &clock), empty(&buffer, to, &stop, &clock));
+    let way_out = WayOut { way: way_of(&filling.output), to };
+    let (filled, ()) =
+        tokio::join!(fill(from, &buffer, filling, &clock), empty(&buffer, way_out, &stop, &clock));
     buffer.close().await;
     filled
 }
@@ -69,7 +73,7 @@ async fn fill(
     filling: Filling,
     clock: &Clock,
 ) -> Result<(), Error> {
-    let Filling { urgent, keeps_ranges } = filling;
+    let Filling { urgent, keeps_ranges, output: _ } = filling;
     let way = WayIn { buffer, keeps_ranges, clock };
     let (in_order, waiting) = mpsc::channel(AHEAD_MAX);
     let first = async move {
@@ -177,14 +181,27 @@ impl WayIn<'_> {
     }
 }
 
+/// Where entries go, and how that is booked.
+struct WayOut {
+    way: Arc<Way>,
+    to: QueueSender,
+}
+
+/// The way from a buffer to its output; it belongs to no input and no pipeline.
+fn way_of(output: &str) -> Arc<Way> {
+    let outputs = vec![output.into()];
+    Arc::new(Way { input: "".into(), pipeline: "".into(), outputs, copies: vec![false] })
+}
+
 /// Hands what waits to the output, urgent entries beside the others, so that they never wait for them.
-async fn empty(buffer: &Buffer, to: QueueSender, stop: &Stop, clock: &Clock) {
+async fn empty(buffer: &Buffer, to: WayOut, stop: &Stop, clock: &Clock) {
     let urgent = empty_lane(Lane::Urgent, buffer, &to, stop, clock);
     tokio::join!(urgent, empty_lane(Lane::Normal, buffer, &to, stop, clock));
 }
 
 /// Hands what waits in a lane to the output. A buffer that cannot be read is asked again.
-async fn empty_lane(lane: Lane, buffer: &Buffer, to: &QueueSender, stop: &Stop, clock: &Clock) {
+async fn empty_lane(lane: Lane, buffer: &Buffer, out: &WayOut, stop: &Stop, clock: &Clock) {
+    let to = &out.to;
     let seldom = Seldom::new(TELL_INTERVAL);
     let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
     loop {
@@ -196,7 +213,7 @@ async fn empty_lane(lane: Lane, buffer: &Buffer, to: &QueueSender, stop: &Stop, 
             Ok(None) => return,
             Ok(Some(taken)) => {
                 backoff.worked();
-                let Some(transfer) = transfer(taken).await else { continue };
+                let Some(transfer) = transfer(taken, &out.way).await else { continue };
                 let sent = match lane {
                     Lane::Urgent => to.send_urgent(transfer).await,
                     Lane::Normal | Lane::Dead => to.send(transfer).await,
@@ -216,13 +233,16 @@ async fn empty_lane(lane: Lane, buffer: &Buffer, to: &QueueSender, stop: &Stop, 
 }
 
 /// The batch of an entry. One that cannot be read becomes a dead letter and harms nothing else.
-async fn transfer(taken: Taken) -> Option<Transfer> {
+async fn transfer(taken: Taken, way: &Arc<Way>) -> Option<Transfer> {
     match decode_batch_shared(taken.payload()) {
         Ok(batch) => {
-            let ack = Ack::new(move |outcome| match outcome {
-                Outcome::Durable => taken.ack(),
-                Outcome::Undelivered => taken.release(),
+            let own = batch.own();
+            let ack = Ack::tallied(move |outcome, tally| match (outcome, tally.ways.first()) {
+                (Outcome::Durable, Some(way)) => taken.ack_as(&way.exits[0]),
+                (Outcome::Durable, None) => taken.ack(),
+                (Outcome::Undelivered, _) => taken.release(),
             });
+            let ack = ack.on(way, own.bytes, own).at_exit(&way.outputs[0], own, Fate::Delivered);
             Some(Transfer { batch: Arc::new(batch), ack })
         }
         Err(error) => {

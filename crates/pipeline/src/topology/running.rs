@@ -4,15 +4,16 @@
 //! Whatever is not durable when the time for that is over is let go of unacknowledged, and read again next time.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use sawyer_buffer::Buffer;
 use sawyer_disk::Disk;
-use sawyer_model::{Error, SourceId, Transfer};
+use sawyer_model::{Count, Error, Fate, SourceId, Transfer};
 use sawyer_telemetry::{Clock, Counter, Health, Metrics};
 use tokio::task::JoinSet;
 
+use super::books::{self, Keeper};
 use super::buffered::{self, Filling};
 use super::plan::{BufferedOutput, FrontPlan, Named, PipelinePlan, TopologyPlan};
 use crate::component::{Context, Input, Outlet, Output, Running, Step};
@@ -49,6 +50,7 @@ pub struct Topology {
     clock: Clock,
     metrics: Metrics,
     health: Health,
+    keeper: Keeper,
 }
 
 struct OpenOutput {
@@ -92,7 +94,9 @@ impl TopologyPlan {
             pipelines.push(Pipeline { plan, steps });
         }
         let mut inputs = Vec::new();
+        let mut keeper = Keeper::new(&resources.metrics, &resources.clock);
         for Named { name, plan } in self.inputs {
+            keeper.open(&name, resources.state.sub(format!("inputs/{name}")));
             let plan = plan.open(&context("inputs", &name)).map_err(|error| named("input", &name, error))?;
             inputs.push(Named { name, plan });
         }
@@ -103,6 +107,7 @@ impl TopologyPlan {
             outputs,
             metrics: resources.metrics.clone(),
             health: resources.health.clone(),
+            keeper,
         })
     }
 }
@@ -113,7 +118,7 @@ impl BufferedOutput {
         let open = |FrontPlan { buffer, urgent }| {
             let disk = context.state.sub("buffer");
             let buffer = Buffer::open(disk, buffer, context.clock.clone(), &context.metrics, &context.name);
-            buffer.map(|buffer| (buffer, Filling { urgent, keeps_ranges }))
+            buffer.map(|buffer| (buffer, Filling { output: context.name.clone(), urgent, keeps_ranges }))
         };
         let buffer = self.buffer.map(open).transpose()?;
         let handle = buffer.as_ref().map(|(buffer, _)| buffer.clone());
@@ -150,13 +155,13 @@ impl Topology {
             let (sender, receiver) = queue(OUTPUT_QUEUE_BYTES_MAX);
             spawn(&mut tasks, &self.health, "output", &name, output.run(receiver, given_up.clone()));
             let Some((buffer, filling)) = buffer else {
-                to_outputs.push((name, sender));
+                to_outputs.push((name, sender, Fate::Delivered));
                 continue;
             };
             let (into_buffer, waiting) = queue(OUTPUT_QUEUE_BYTES_MAX);
             let lead = buffered::lead(waiting, buffer, filling, sender, given_up.clone(), self.clock.clone());
             spawn(&mut tasks, &self.health, "buffer of output", &name, Box::pin(lead));
-            to_outputs.push((name, into_buffer));
+            to_outputs.push((name, into_buffer, Fate::Buffered));
         }
         let mut to_pipelines = Vec::new();
         for Pipeline { mut plan, steps } in self.pipelines {
@@ -168,13 +173,12 @@ impl Topology {
         }
         drop(to_outputs);
         for Named { name, plan: input } in self.inputs {
-            let queues = to_pipelines.iter().filter(|(plan, _)| plan.inputs.contains(&name));
-            let queues = queues.map(|(_, queue)| queue.clone()).collect();
-            let outlet = Outlet::new(&name, queues, &self.metrics);
+            let taking = to_pipelines.iter().filter(|(plan, _)| plan.inputs.contains(&name));
+            let outlet = Outlet::along(&name, books::ways(&name, taking), &self.metrics);
             spawn(&mut tasks, &self.health, "input", &name, input.run(outlet, stop.clone()));
         }
         drop(to_pipelines);
-        join(tasks, &stop, &give_up, drain).await
+        self.keeper.beside(join(tasks, &stop, &give_up, drain)).await
     }
 }
 
@@ -240,20 +244,33 @@ async fn join(
 /// How long components may take to let go once the time for draining is over.
 const GIVE_UP_GRACE: Duration = Duration::from_millis(500);
 
+/// The rule of records that a route leads elsewhere, or nowhere.
+static ROUTE: LazyLock<Arc<str>> = LazyLock::new(|| "route".into());
+
 /// A pipeline's way into one output.
 struct Exit {
+    output: String,
     queue: QueueSender,
     records: Counter,
+    /// What it means that a transfer is acknowledged there.
+    fate: Fate,
 }
 
 impl Exit {
-    fn new(output: &str, queue: QueueSender, metrics: &Metrics) -> Self {
+    fn new(output: &str, queue: QueueSender, fate: Fate, metrics: &Metrics) -> Self {
         let help = "Records handed to the output, by output";
-        Self { queue, records: metrics.counter("sawyer_output_taken_records", help, &[("output", output)]) }
+        let records = metrics.counter("sawyer_output_taken_records", help, &[("output", output)]);
+        Self { output: output.to_owned(), queue, records, fate }
     }
 
-    async fn send(&self, transfer: Transfer) -> Result<(), QueueClosed> {
+    /// Hands over what a router chose of `whole`.
+    async fn send(&self, mut transfer: Transfer, whole: Count) -> Result<(), QueueClosed> {
         let count = transfer.batch.len() as u64;
+        let own = if count == whole.records { whole } else { transfer.batch.own() };
+        transfer.ack = transfer.ack.at_exit(&self.output, whole, self.fate);
+        if own != whole {
+            transfer.ack.note(Fate::Filtered, &ROUTE, whole.less(own));
+        }
         self.queue.send(transfer).await?;
         self.records.inc_by(count);
         Ok(())
@@ -272,10 +289,13 @@ struct Exits {
 }
 
 impl Exits {
-    fn of(plan: &mut PipelinePlan, outputs: &[(String, QueueSender)], metrics: &Metrics) -> Self {
-        let outputs = outputs.iter().filter(|(name, _)| plan.outputs.contains(name));
-        let (names, all): (Vec<&str>, Vec<Exit>) =
-            outputs.map(|(name, queue)| (name.as_str(), Exit::new(name, queue.clone(), metrics))).unzip();
+    fn of(plan: &mut PipelinePlan, outputs: &[(String, QueueSender, Fate)], metrics: &Metrics) -> Self {
+        let outputs = outputs.iter().filter(|(name, ..)| plan.outputs.contains(name));
+        let exit = |(name, queue, fate): &(String, QueueSender, Fate)| {
+            Exit::new(name, queue.clone(), *fate, metrics)
+        };
+        let all: Vec<Exit> = outputs.map(exit).collect();
+        let names: Vec<&str> = all.iter().map(|exit| exit.output.as_str()).collect();
         let router = plan.route.take().map(|route| route.open(&plan.name, &names, metrics));
         let way = plan.shares_a_way.then(|| plan.name.clone());
         Self { all, router, way }
@@ -300,10 +320,11 @@ impl Exits {
                 Some(router) => router.divide(&transfer),
                 None => vec![transfer.clone(); self.all.len()],
             };
+            let whole = transfer.batch.own();
             transfer.ack.durable();
             let mut taken = false;
             for (exit, share) in self.all.iter().zip(shares) {
-                taken |= exit.send(share).await.is_ok();
+                taken |= exit.send(share, whole).await.is_ok();
             }
             if !taken {
                 return Err(QueueClosed);

@@ -58,6 +58,15 @@ impl Server {
         serde_json::from_slice(&body).context("read the answer; is this a Sawyer server?")
     }
 
+    /// What `/readyz` says, whether that is yes or no.
+    pub(crate) async fn ready(&self) -> Result<String> {
+        let url = self.base.join("readyz").context("server address")?;
+        let response = self.client.get(url).timeout(ANSWER_WAIT).send().await.map_err(|error| {
+            anyhow!(error.without_url()).context(format!("ask {}; is a server running there?", self.base))
+        })?;
+        response.text().await.context("read the answer")
+    }
+
     /// The JSON answer to a `POST` of `/api/v1/<path>`.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let body = if body.is_null() { String::new() } else { body.to_string() };

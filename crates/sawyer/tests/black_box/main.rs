@@ -9,6 +9,7 @@ mod cri;
 mod delivery;
 mod documents;
 mod harness;
+mod ledger;
 mod native;
 mod pods;
 mod reload;

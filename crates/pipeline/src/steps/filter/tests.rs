@@ -27,7 +27,11 @@ fn drops_nobody_elses_copy() {
 
     let when = crate::steps::Condition::parse("apple").unwrap();
     let dropped = sawyer_telemetry::Counter::default();
-    let mut step = super::Filter { plan: super::FilterPlan { when, name: None, keeps: false }, dropped };
+    let mut step = super::Filter {
+        plan: super::FilterPlan { when, name: None, keeps: false },
+        dropped,
+        rule: "".into(),
+    };
     let batch: Arc<Batch> = Arc::new(records(&["apple", "pear"]).iter().collect());
     let mut out = Vec::new();
     let transfer = Transfer { batch: Arc::clone(&batch), ack: Ack::none() };

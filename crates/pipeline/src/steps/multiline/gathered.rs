@@ -1,10 +1,12 @@
 //! The lines of one group so far.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sawyer_codec::text::{base64, from_base64};
 use sawyer_model::{
-    Ack, Batch, NameId, Record, RecordHead, RecordRef, SeqRange, SourceId, Timestamp, ValueRef, names,
+    Ack, Batch, Count, NameId, Record, RecordHead, RecordRef, SeqRange, SourceId, Timestamp, ValueRef, Way,
+    names,
 };
 
 use super::rule::{Form, Rule, others};
@@ -25,7 +27,7 @@ pub(super) struct Gathered {
     ranges: Vec<SeqRange>,
     /// Ranges of lines that came with the transfer that is being worked on.
     fresh: Vec<SeqRange>,
-    acks: Vec<Ack>,
+    acks: Vec<(Ack, Count)>,
     since: Instant,
     due: Instant,
 }
@@ -102,7 +104,7 @@ impl Gathered {
     /// Takes a share in the duty for the lines that came with a transfer.
     pub(super) fn share(&mut self, ack: &Ack) {
         if !self.fresh.is_empty() {
-            self.acks.push(ack.clone());
+            self.acks.push((ack.clone(), self.fresh_count()));
             self.fresh.clear();
         }
     }
@@ -136,13 +138,24 @@ impl Gathered {
         &self.fresh
     }
 
+    /// The lines that came with the transfer that is being worked on.
+    pub(super) fn fresh_count(&self) -> Count {
+        let bytes = self.fresh.iter().map(|range| range.len()).sum();
+        Count::new(self.fresh.len() as u64, bytes)
+    }
+
+    /// The way that its lines came by.
+    pub(super) fn way(&self) -> Option<&Arc<Way>> {
+        self.acks.first().and_then(|(ack, _)| ack.way())
+    }
+
     /// Groups that are given out together leave in this order.
     pub(super) fn order(&self) -> (Timestamp, SourceId, u64) {
         (self.first.timestamp, self.first.source, self.first.range.start)
     }
 
-    /// Adds the record to a batch; gives the duties of its lines.
-    pub(super) fn write(mut self, batch: &mut Batch) -> Vec<Ack> {
+    /// Adds the record to a batch; gives the duties of its lines, and how many of them each is for.
+    pub(super) fn write(mut self, batch: &mut Batch) -> Vec<(Ack, Count)> {
         let Record { timestamp, observed, source, .. } = self.first;
         let range = self.ranges.pop().expect("a group has a line");
         let stream = batch.add_stream(&self.first.stream);

@@ -1,7 +1,7 @@
 use std::sync::mpsc;
 
 use proptest::prelude::*;
-use sawyer_model::{Record, RecordRef, Stream, Timestamp, Value, names};
+use sawyer_model::{Outcome, Record, RecordRef, Stream, Timestamp, Value, names};
 
 use super::*;
 use crate::steps::testing::{context, record, settings};

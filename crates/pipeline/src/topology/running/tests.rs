@@ -10,6 +10,8 @@ use sawyer_model::{
 use super::*;
 use crate::component::{InputPlan, Kind, Kinds, OutputPlan, StepPlan};
 
+mod ledger;
+
 settings! {
     /// Says the numbers from one to a count.
     pub struct NumbersSettings {

@@ -1,0 +1,193 @@
+//! The ledger: what was read of each input, and what became of it at each output.
+//!
+//! Owns: the books of a process, adding up what acknowledgements tell, showing it, noticing what does not add up.
+//! Does not own: the numbers of one batch (`model`), where books lie on disk (`input`, `pipeline`); their bytes are
+//! made by [`books`].
+//! Invariant: a batch is booked once, as a whole, after all of it is durable; so books that are kept together with the
+//! positions in the sources close after any crash.
+//!
+//! An input's books speak of the hop from the source to whoever takes the records over durably: the target, the store,
+//! or the buffer in front of the output. The hop from a buffer to its target has books of its own, under an input
+//! without a name.
+
+pub mod books;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sawyer_model::{Fate, Tally};
+
+pub use books::{Book, Books, BooksError};
+
+use crate::clock::Clock;
+use crate::derived::escaped;
+use crate::logs::Seldom;
+
+/// How often it is told that books do not close.
+const TELL_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The books of a process. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Ledger(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    books: Mutex<BTreeMap<Box<str>, Kept>>,
+    clock: Clock,
+    trouble: Seldom,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    books: Books,
+    /// Whether something was booked since they were last taken to be saved.
+    changed: bool,
+    /// Whether the input itself saves them.
+    elsewhere: bool,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        let (clock, trouble) = (Clock::system(), Seldom::new(TELL_INTERVAL));
+        Self(Arc::new(Shared { books: Mutex::default(), clock, trouble }))
+    }
+}
+
+impl Ledger {
+    /// Goes on with the books of an input as they were kept.
+    pub fn open(&self, input: &str, books: Books) {
+        self.0.books.lock().insert(input.into(), Kept { books, changed: false, elsewhere: false });
+    }
+
+    /// Goes on with the books of an input that saves them by itself.
+    pub fn open_elsewhere(&self, input: &str, books: Books) {
+        self.0.books.lock().insert(input.into(), Kept { books, changed: false, elsewhere: true });
+    }
+
+    /// Books what became of a batch.
+    pub fn book(&self, tally: &Tally) {
+        for way in &tally.ways {
+            let mut all = self.0.books.lock();
+            let kept = all.entry(way.way.input.clone()).or_default();
+            kept.changed = true;
+            let open = kept.books.book(way);
+            drop(all);
+            for (output, (records, bytes)) in open {
+                self.tell(&way.way.input, &way.way.pipeline, &output, records, bytes);
+            }
+        }
+    }
+
+    fn tell(&self, input: &str, pipeline: &str, output: &str, records: i64, bytes: i64) {
+        let Some(held_back) = self.0.trouble.pass(self.0.clock.now()) else { return };
+        tracing::error!(
+            input,
+            pipeline,
+            output,
+            records,
+            bytes,
+            held_back,
+            "the ledger does not close: it is not known what became of these records; this is a fault of Sawyer's"
+        );
+    }
+
+    /// The books of an input; empty if there are none.
+    #[must_use]
+    pub fn of(&self, input: &str) -> Books {
+        self.0.books.lock().get(input).map(|kept| kept.books.clone()).unwrap_or_default()
+    }
+
+    /// The books of an input that does not save them by itself, if something was booked since they were last taken.
+    #[must_use]
+    pub fn take_changed(&self, input: &str) -> Option<Books> {
+        let mut all = self.0.books.lock();
+        let kept = all.get_mut(input)?;
+        (std::mem::take(&mut kept.changed) && !kept.elsewhere).then(|| kept.books.clone())
+    }
+
+    /// All books by input; those of buffers have the input ``.
+    #[must_use]
+    pub fn all(&self) -> Vec<(String, Books)> {
+        let all = self.0.books.lock();
+        all.iter().map(|(input, kept)| (input.to_string(), kept.books.clone())).collect()
+    }
+
+    /// Replaces the book of a buffer.
+    pub fn set_buffer(&self, output: &str, book: Book) {
+        let mut all = self.0.books.lock();
+        let open = book.unaccounted();
+        let books = &mut all.entry("".into()).or_default().books;
+        let before = books.outputs.insert(output.into(), book).unwrap_or_default().unaccounted();
+        drop(all);
+        if open != before {
+            self.tell("", "", output, open.0 - before.0, open.1 - before.1);
+        }
+    }
+
+    /// Writes the numbers in OpenMetrics' text form.
+    pub(crate) fn write(&self, text: &mut String) {
+        let all = self.all();
+        if all.iter().all(|(_, books)| books.outputs.is_empty()) {
+            return;
+        }
+        let pairs = |input: &str, output: &str| {
+            let hop = if input.is_empty() { "buffer" } else { "input" };
+            format!("hop=\"{hop}\",input=\"{}\",output=\"{}\"", escaped(input), escaped(output))
+        };
+        let books = || {
+            all.iter().flat_map(|(input, books)| {
+                books.outputs.iter().map(move |(output, book)| (pairs(input, output), book))
+            })
+        };
+        for unit in ["records", "bytes"] {
+            let pick =
+                |count: sawyer_model::Count| if unit == "records" { count.records } else { count.bytes };
+            // Writing into a string cannot fail.
+            let name = format!("sawyer_ledger_read_{unit}");
+            let help = "Read and durable at the next hop, or left out by a rule";
+            let _ = writeln!(text, "# HELP {name} {help}, {unit}\n# TYPE {name} counter");
+            for (pairs, book) in books() {
+                let _ = writeln!(text, "{name}_total{{{pairs}}} {}", pick(book.given()));
+            }
+            let name = format!("sawyer_ledger_ended_{unit}");
+            let help = "What became of what was read, by fate and rule";
+            let _ = writeln!(text, "# HELP {name} {help}, {unit}\n# TYPE {name} counter");
+            for (pairs, book) in books() {
+                for ((fate, rule), count) in &book.fates {
+                    let (fate, rule) = (fate.name(), escaped(rule));
+                    let _ = writeln!(
+                        text,
+                        "{name}_total{{{pairs},fate=\"{fate}\",rule=\"{rule}\"}} {}",
+                        pick(*count)
+                    );
+                }
+            }
+            let name = format!("sawyer_ledger_unaccounted_{unit}");
+            let help = "Of which it is not known what became; anything but 0 is a fault";
+            let _ = writeln!(text, "# HELP {name} {help}, {unit}\n# TYPE {name} gauge");
+            for (pairs, book) in books() {
+                let (records, bytes) = book.unaccounted();
+                let number = if unit == "records" { records } else { bytes };
+                let _ = writeln!(text, "{name}{{{pairs}}} {number}");
+            }
+        }
+    }
+
+    /// The numbers of records of an input at an output, by fate, for tests and for people.
+    #[must_use]
+    pub fn records(&self, input: &str, output: &str) -> BTreeMap<Fate, u64> {
+        let mut sums = BTreeMap::new();
+        if let Some(book) = self.of(input).outputs.get(output) {
+            for ((fate, _), count) in &book.fates {
+                *sums.entry(*fate).or_default() += count.records;
+            }
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests;
