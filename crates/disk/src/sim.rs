@@ -162,6 +162,15 @@ impl SimDisk {
         self.machine.state().read_faults.insert(number, fault);
     }
 
+    /// Makes every read of this file fail from now on, as bad sectors do; `None` makes them work again.
+    pub fn fail_reads_of(&self, path: &Path, fault: Option<Fault>) {
+        let faults = &mut self.machine.state().file_faults;
+        match fault {
+            Some(fault) => drop(faults.insert(path.to_owned(), fault)),
+            None => drop(faults.remove(path)),
+        }
+    }
+
     /// Makes every operation that changes or syncs something fail, or no longer.
     pub fn set_read_only(&self, read_only: bool) {
         self.machine.state().read_only = read_only;

@@ -12,6 +12,7 @@
 //!   cannot match.
 //! * [`time`]: times and intervals as people write them.
 //! * [`search`]: what can be asked of whatever holds the records.
+//! * [`upkeep`]: how long it holds them.
 //!
 //! Owns: meaning. Does not own: storage, I/O, clocks; `now` is given.
 //! Invariant: the meaning of a query is the same wherever it is evaluated.
@@ -28,6 +29,7 @@ pub mod search;
 mod test;
 pub mod time;
 pub mod tokens;
+pub mod upkeep;
 mod words;
 
 pub use error::QueryError;

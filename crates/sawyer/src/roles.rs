@@ -188,6 +188,9 @@ fn plan(role: Role, at: &At<'_>, data: &Path, shared: &Shared) -> Result<RolePla
     problems.into_result(plan)
 }
 
+#[cfg(feature = "server")]
+pub(crate) use self::storing::plan_of as store_plan;
+
 /// `sawyer check`
 pub(crate) fn check(role: RoleName, config: &Path) -> Result<()> {
     let role = Role::from(role);

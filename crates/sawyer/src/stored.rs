@@ -1,7 +1,8 @@
 //! `sawyer store`: commands for the folder in which records are kept.
 //!
 //! Owns: what they print. Does not own: how the store is read (`sawyer_store`).
-//! Invariant: nothing here changes a store; `dump` opens it as a server does, and therefore wants it for itself.
+//! Invariant: nothing but `delete --yes` changes a store; it and `dump` open it as a server does, and therefore want
+//! it for themselves.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,22 @@ enum StoreCommand {
         #[arg(default_value = "")]
         query: String,
     },
+    /// Say which records the policies of a configuration keep how long, and how many of them are to go now. Nothing is
+    /// changed. The process may run.
+    Retention {
+        /// The configuration file whose section `store` says what is kept.
+        #[arg(long, short, env = "SAWYER_CONFIG")]
+        config: Option<PathBuf>,
+    },
+    /// Delete the records that a KQL expression holds for. Without `--yes` only say how many they are. The process
+    /// must not run.
+    Delete {
+        /// The expression.
+        query: String,
+        /// Really delete them.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Copy the store to a folder that is empty or not there. The process may run. The copy is used by putting it
     /// where `store` is in a data folder.
     Backup {
@@ -61,6 +78,8 @@ pub(crate) fn run(args: &StoreArgs) -> Result<()> {
         StoreCommand::Verify => verify(disk),
         StoreCommand::Stats => stats(disk),
         StoreCommand::Dump { query } => dump(disk, query),
+        StoreCommand::Retention { config } => retention(disk, config.as_deref()),
+        StoreCommand::Delete { query, yes } => delete(disk, query, *yes),
         StoreCommand::Backup { to } => copy(&*disk, to),
     }
 }
@@ -104,17 +123,57 @@ fn stats(disk: Arc<dyn Disk>) -> Result<()> {
     say(&format!("segments={} records={records} bytes={bytes} raw_bytes={raw}", segments.len()))
 }
 
-fn dump(disk: Arc<dyn Disk>, query: &str) -> Result<()> {
+fn retention(disk: Arc<dyn Disk>, config: Option<&Path>) -> Result<()> {
+    let plan = crate::roles::store_plan(config)?;
+    let store = Inspection::open(disk).map_err(told)?;
+    let report = store.retention(&plan, Clock::system().now()).map_err(told)?;
+    for policy in &report.policies {
+        let name = if policy.name.is_empty() { "(all others)" } else { &policy.name };
+        let size = policy.size_max.map_or(String::new(), |bytes| format!(" size_max={bytes}"));
+        say(&format!(
+            "policy={name} keep={}s{size} records={} bytes={} due_records={} due_bytes={}",
+            policy.keep.as_secs(),
+            policy.records,
+            policy.bytes,
+            policy.due_records,
+            policy.due_bytes,
+        ))?;
+    }
+    say(&format!(
+        "records={} bytes={} segments_removed={} segments_rewritten={} rewritten_bytes={}",
+        report.records,
+        report.bytes,
+        report.segments_removed,
+        report.segments_rewritten,
+        report.rewritten_bytes,
+    ))
+}
+
+fn delete(disk: Arc<dyn Disk>, query: &str, really: bool) -> Result<()> {
+    let (store, selection) = open(disk, query)?;
+    if !really {
+        let (records, _) = store.count(&selection, &Budget::unlimited()).map_err(told)?;
+        return say(&format!("records={records} deleted=0; `--yes` deletes them"));
+    }
+    let deleted = store.delete(&selection, &Budget::unlimited()).map_err(told)?;
+    // The files go when nothing reads them any more.
+    store.run_once().map_err(told)?;
+    say(&format!("deleted={deleted}"))
+}
+
+/// Opens a store as a server does, to ask for the records that a query holds for at any time.
+fn open(disk: Arc<dyn Disk>, query: &str) -> Result<(Store, Selection)> {
     let clock = Clock::system();
     let options = kql::CompileOptions { now: clock.now(), ..kql::CompileOptions::default() };
     let predicate = kql::compile(query, &options).map_err(|error| anyhow!("query: {error}"))?;
     let store = Store::open_manual(disk, StorePlan::default(), clock, &Metrics::new()).map_err(told)?;
-    let mut request = SearchRequest {
-        selection: Selection { predicate, start: Timestamp::MIN, end: Timestamp::MAX },
-        order: Order::OldestFirst,
-        limit: DUMP_RECORDS,
-        after: None,
-    };
+    Ok((store, Selection { predicate, start: Timestamp::MIN, end: Timestamp::MAX }))
+}
+
+fn dump(disk: Arc<dyn Disk>, query: &str) -> Result<()> {
+    let (store, selection) = open(disk, query)?;
+    let mut request =
+        SearchRequest { selection, order: Order::OldestFirst, limit: DUMP_RECORDS, after: None };
     let mut out = std::io::stdout().lock();
     loop {
         let page = store.search(&request, &Budget::unlimited()).map_err(told)?;

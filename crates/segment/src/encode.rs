@@ -14,7 +14,7 @@ use std::sync::Arc;
 use sawyer_model::{Batch, Error, NameId, RecordRef, SourceId, Stream, ValueRef, names};
 
 use self::block::BlockBuilder;
-pub use self::merge::{Unreadable, merge};
+pub use self::merge::{Unreadable, merge, merge_without};
 use self::sort::Sorted;
 use crate::bytes::{Put, checksum};
 use crate::column::ELEMENTS_MAX;

@@ -30,7 +30,9 @@ mod value;
 mod zip;
 
 pub use bits::Rows;
-pub use encode::{BLOCK_BYTES_MAX, EncodeSettings, Encoded, Sink, Unreadable, encode, encode_to, merge};
+pub use encode::{
+    BLOCK_BYTES_MAX, EncodeSettings, Encoded, Sink, Unreadable, encode, encode_to, merge, merge_without,
+};
 #[doc(hidden)]
 pub use frame::decode_batch_unverified;
 pub use frame::{

@@ -14,6 +14,7 @@ use sawyer_alert::Alerts;
 use sawyer_input::{NativeHub, PushHub};
 use sawyer_pipeline::Stop;
 use sawyer_query::search::Search;
+use sawyer_query::upkeep::Upkeep;
 use sawyer_telemetry::{Clock, Metrics};
 use tokio::sync::Semaphore;
 
@@ -26,6 +27,7 @@ mod native;
 mod params;
 mod random;
 mod record;
+mod retention;
 mod search;
 mod status;
 mod tail;
@@ -40,6 +42,7 @@ pub struct Api(Arc<State>);
 
 struct State {
     search: Arc<dyn Search>,
+    upkeep: Arc<dyn Upkeep>,
     alerts: Alerts,
     clock: Clock,
     metrics: Metrics,
@@ -55,6 +58,8 @@ struct State {
 pub struct Parts {
     /// Whom to ask.
     pub search: Arc<dyn Search>,
+    /// Whom to ask how long it is kept.
+    pub upkeep: Arc<dyn Upkeep>,
     /// The alerts over it.
     pub alerts: Alerts,
     /// The time.
@@ -73,11 +78,23 @@ impl Api {
     /// An API over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { search, alerts, clock, metrics, limits, stop, role } = parts;
+        let Parts { search, upkeep, alerts, clock, metrics, limits, stop, role } = parts;
         let running = Semaphore::new(limits.concurrent_max);
         let tails = Arc::new(Semaphore::new(tail::TAILS_MAX));
         let started = clock.now();
-        Self(Arc::new(State { search, alerts, clock, metrics, limits, running, tails, stop, started, role }))
+        Self(Arc::new(State {
+            search,
+            upkeep,
+            alerts,
+            clock,
+            metrics,
+            limits,
+            running,
+            tails,
+            stop,
+            started,
+            role,
+        }))
     }
 
     /// The routes of questions below `/api/v1`, those of `others` beside them, and the UI everywhere else.
@@ -91,6 +108,8 @@ impl Api {
             .route("/values", get(values::values).post(values::values))
             .route("/range", get(ask::range).post(ask::range))
             .route("/tail", get(tail::tail))
+            .route("/retention", get(retention::retention))
+            .route("/retention/preview", post(retention::preview))
             .route("/status", get(status::status));
         let api = api.nest("/alerts", alerts::routes());
         let api = api.with_state(self).merge(others);

@@ -1,23 +1,22 @@
 //! Merges segments, removes those that retention chose, and puts damaged ones aside.
 //!
-//! Owns: carrying the choices out. Does not own: the choices (`merge`, `retention`).
+//! Owns: carrying the choices out. Does not own: the choices (`merge`, `retention`), which rows go (`trim`).
 //! Invariant: the segments that go and those that replace them change in one step of the catalogue.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use sawyer_model::{Error, ErrorKind};
-use sawyer_segment::{EncodeSettings, Segment, Unreadable};
+use sawyer_segment::{EncodeSettings, Rows, Segment, Unreadable, merge_without};
 
 use crate::catalogue::Catalogue;
 use crate::engine::Engine;
 use crate::error::{Result, StoreError};
 use crate::keeper::{Keeper, segment_path};
 use crate::problems::{Problem, quarantine};
-use crate::retention::Reason;
+use crate::retention::{Held, Reason};
 use crate::seal::WriteError;
 use crate::sealed::Sealed;
-use crate::{merge, retention, wal};
+use crate::{merge, wal};
 
 /// What a merge came to.
 enum Merged {
@@ -31,8 +30,13 @@ impl Engine {
     pub(crate) fn merge_one(&self) -> Result<bool> {
         let Some(inputs) = self.claim_inputs() else { return Ok(false) };
         let merged = self.merge(&inputs);
-        self.merging.lock().retain(|id| !inputs.iter().any(|input| input.entry.id == *id));
+        self.give_back(&inputs);
         merged
+    }
+
+    /// Gives back segments that were claimed.
+    pub(crate) fn give_back(&self, inputs: &[Arc<Sealed>]) {
+        self.merging.lock().retain(|id| !inputs.iter().any(|input| input.entry.id == *id));
     }
 
     /// Chooses what to merge and marks it, so that no other thread does.
@@ -40,47 +44,71 @@ impl Engine {
         let mut merging = self.merging.lock();
         let segments = self.live.read().segments.clone();
         let entries: Vec<_> = segments.iter().map(|segment| segment.entry).collect();
-        let busy =
-            |id: u64| merging.contains(&id) || segments.iter().any(|s| s.entry.id == id && s.is_damaged());
-        let chosen = merge::choose(&entries, self.plan.merged_bytes_max, self.clock.now(), busy)?;
+        let now = self.clock.now();
+        let unfit = |id: u64| segments.iter().any(|s| s.entry.id == id && (s.is_damaged() || s.rests(now)));
+        let busy = |id: u64| merging.contains(&id) || unfit(id);
+        let chosen = merge::choose(&entries, self.plan.merged_bytes_max, now, busy)?;
         merging.extend(&chosen);
         Some(segments.into_iter().filter(|segment| chosen.contains(&segment.entry.id)).collect())
     }
 
     fn merge(&self, inputs: &[Arc<Sealed>]) -> Result<bool> {
-        let Merged::Segment(merged) = self.write_merged(inputs)? else { return Ok(false) };
-        let merged: Arc<Sealed> = Arc::from(merged);
-        self.sync_segments(std::slice::from_ref(&merged))?;
+        let Some(removal) = self.removal(inputs) else { return Ok(false) };
+        let Some(merged) = self.rewrite(inputs, &removal.rows)? else { return Ok(false) };
+        self.note_removal(&removal);
+        if let Some(merged) = merged {
+            self.counters.merged.inc();
+            self.counters.merged_bytes.inc_by(merged.entry.bytes);
+        }
+        Ok(true)
+    }
+
+    /// Puts one segment in the place of these, without the rows in `removed` (for each input a set for each of its
+    /// blocks, or nothing); none at all if no row stays. `None` if an input cannot be read, or the store is closing.
+    pub(crate) fn rewrite(
+        &self,
+        inputs: &[Arc<Sealed>],
+        removed: &[Vec<Rows>],
+    ) -> Result<Option<Option<Arc<Sealed>>>> {
+        let going = removed.iter().flatten().map(|rows| rows.count() as u64).sum::<u64>();
+        let written = if going == inputs.iter().map(|input| input.entry.rows).sum::<u64>() {
+            None
+        } else {
+            let Merged::Segment(merged) = self.write_merged(inputs, removed)? else { return Ok(None) };
+            let merged: Arc<Sealed> = Arc::from(merged);
+            self.sync_segments(std::slice::from_ref(&merged))?;
+            Some(merged)
+        };
         let mut keeper = self.keeper.lock();
         if !inputs.iter().all(|input| keeper.catalogue().find(input.entry.id).is_some()) {
             // Retention or damage took one of them meanwhile.
-            keeper.discard_later(&merged);
-            return Ok(true);
+            written.iter().for_each(|merged| keeper.discard_later(merged));
+            return Ok(Some(None));
         }
         let changed = keeper.change(&*self.disk, |catalogue| {
             for input in inputs {
                 catalogue.remove(input.entry.id);
             }
-            catalogue.segments.push(merged.entry);
+            catalogue.segments.extend(written.iter().map(|merged| merged.entry));
         });
-        changed.inspect_err(|_| keeper.discard_later(&merged))?;
+        changed.inspect_err(|_| written.iter().for_each(|merged| keeper.discard_later(merged)))?;
         let mut live = self.live.write();
         for input in inputs {
             live.remove(input.entry.id);
         }
-        self.counters.merged.inc();
-        self.counters.merged_bytes.inc_by(merged.entry.bytes);
-        live.add(merged);
+        if let Some(merged) = &written {
+            live.add(Arc::clone(merged));
+        }
         drop(live);
         inputs.iter().for_each(|input| keeper.discard(input));
-        Ok(true)
+        Ok(Some(written))
     }
 
-    fn write_merged(&self, inputs: &[Arc<Sealed>]) -> Result<Merged> {
+    fn write_merged(&self, inputs: &[Arc<Sealed>], removed: &[Vec<Rows>]) -> Result<Merged> {
         let stray = inputs.first().is_some_and(|input| input.entry.stray);
         let segments: Vec<&Segment> = inputs.iter().map(|input| &input.segment).collect();
         let written = self.write_segment(stray, |sink| {
-            sawyer_segment::merge(&segments, &EncodeSettings::default(), &mut |piece| {
+            merge_without(&segments, removed, &EncodeSettings::default(), &mut |piece| {
                 if self.is_stopping() { Err(WriteError::Stopped) } else { sink(piece) }
             })
         });
@@ -89,6 +117,7 @@ impl Engine {
             Err(WriteError::Stopped) => Ok(Merged::Nothing),
             Err(WriteError::Input(Unreadable { input, error })) => {
                 self.note_unreadable(&inputs[input], &error);
+                inputs[input].let_rest(self.clock.now());
                 Ok(Merged::Nothing)
             }
             Err(error) => Err(error.into_store()),
@@ -140,21 +169,26 @@ impl Engine {
         let wal_bytes = logs.iter().map(|entry| entry.len).sum();
         let now = self.clock.now();
         let mut keeper = self.keeper.lock();
-        let mut chosen = retention::choose(&self.plan, &keeper.catalogue().segments, wal_bytes, space, now);
-        if self.has_threads() {
-            self.expiring.lock().keep_due(&mut chosen, Instant::now());
-        }
-        if chosen.is_empty() {
+        let choice = {
+            let profiles = self.profiles.lock();
+            let segments = &keeper.catalogue().segments;
+            let held = Held { segments, profiles: &profiles, wal_bytes, space, now };
+            self.choose_patiently(&held)
+        };
+        let whole = choice.whole.clone();
+        self.note_choice(choice);
+        if whole.is_empty() {
             return Ok(());
         }
-        let gone = |id: u64| chosen.iter().any(|(chosen, _)| *chosen == id);
-        let entries: Vec<_> = keeper.catalogue().segments.iter().filter(|s| gone(s.id)).copied().collect();
+        let segments = &keeper.catalogue().segments;
+        let entries: Vec<_> = segments.iter().filter(|s| whole.contains_key(&s.id)).copied().collect();
         let ids: Vec<u64> = entries.iter().map(|entry| entry.id).collect();
         self.drop_segments(&mut keeper, &ids)?;
         let records: u64 = entries.iter().map(|entry| entry.rows).sum();
         self.counters.expired.inc_by(entries.len() as u64);
         self.counters.expired_records.inc_by(records);
-        let by_size = chosen.iter().filter(|(_, reason)| *reason == Reason::Size).count();
+        self.count_removed(&entries);
+        let by_size = whole.values().filter(|reason| **reason == Reason::Size).count();
         tracing::info!(segments = entries.len(), by_size, records, "retention removed segments");
         Ok(())
     }

@@ -4,6 +4,11 @@
 
 use sawyer_telemetry::{Counter, Gauge, Metrics};
 
+use crate::settings::StorePlan;
+
+/// The label of the records of which no policy speaks.
+const OTHERS: &str = "";
+
 /// The store's metrics.
 #[derive(Debug)]
 pub(crate) struct Counters {
@@ -18,6 +23,11 @@ pub(crate) struct Counters {
     pub(crate) merged_bytes: Counter,
     pub(crate) expired: Counter,
     pub(crate) expired_records: Counter,
+    /// For each class, the records of it that were removed, and about how many bytes it takes.
+    pub(crate) removed_by_class: Vec<Counter>,
+    pub(crate) bytes_by_class: Vec<Gauge>,
+    pub(crate) trimmed: Counter,
+    pub(crate) trimmed_bytes: Counter,
     pub(crate) quarantined: Counter,
     pub(crate) full: Gauge,
     pub(crate) segments: Gauge,
@@ -28,10 +38,31 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn new(metrics: &Metrics) -> Self {
+    pub(crate) fn new(metrics: &Metrics, plan: &StorePlan) -> Self {
         let counter = |name, help| metrics.counter(name, help, &[]);
         let gauge = |name, help| metrics.gauge(name, help, &[]);
+        let classes: Vec<&str> =
+            plan.policies.iter().map(|policy| &*policy.name).chain(std::iter::once(OTHERS)).collect();
         Self {
+            removed_by_class: classes
+                .iter()
+                .map(|policy| {
+                    let help = "Records removed by retention, by the policy that decided";
+                    metrics.counter("sawyer_store_policy_removed_records", help, &[("policy", policy)])
+                })
+                .collect(),
+            bytes_by_class: classes
+                .iter()
+                .map(|policy| {
+                    let help = "About how many bytes the records of a policy take, as far as it is known";
+                    metrics.gauge("sawyer_store_policy_bytes", help, &[("policy", policy)])
+                })
+                .collect(),
+            trimmed: counter("sawyer_store_trimmed_segments", "Segments written again without some records"),
+            trimmed_bytes: counter(
+                "sawyer_store_trimmed_bytes",
+                "Bytes of segments written again without some records",
+            ),
             records: counter("sawyer_store_records", "Records stored"),
             duplicates: counter(
                 "sawyer_store_duplicates",

@@ -19,9 +19,10 @@ use crate::keeper::Keeper;
 use crate::memory::{Generation, Held};
 use crate::problems::ProblemLog;
 use crate::queue::Queue;
-use crate::retention::Expiring;
+use crate::retention::{Expiring, Profiles};
 use crate::sealed::{Handles, Sealed};
 use crate::settings::StorePlan;
+use crate::trim::Trims;
 
 /// See the head of the module.
 pub(crate) struct Engine {
@@ -46,6 +47,10 @@ pub(crate) struct Engine {
     pub(crate) merging: Mutex<Vec<u64>>,
     /// Segments that are too old, and since when.
     pub(crate) expiring: Mutex<Expiring>,
+    /// What segments have of each class.
+    pub(crate) profiles: Mutex<Profiles>,
+    /// What goes from segments of which something stays.
+    pub(crate) trims: Mutex<Trims>,
     /// Segments that turned out to be damaged, and how.
     pub(crate) suspects: Mutex<Vec<(u64, String)>>,
     /// Wakes the threads that seal and merge.

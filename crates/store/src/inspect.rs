@@ -72,6 +72,10 @@ impl Inspection {
         Ok(inspection)
     }
 
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
     fn catalogue(&self) -> Result<Catalogue, Error> {
         match load(&*self.disk)? {
             Found::Whole(catalogue) | Found::Half(catalogue) => Ok(catalogue),
@@ -152,7 +156,10 @@ impl Inspection {
 
     /// Calls for each segment of the catalogue once. Where one is missing the catalogue is read again: a merge may
     /// have replaced it.
-    fn each_segment(&self, mut call: impl FnMut(&SegmentEntry) -> Result<(), Error>) -> Result<(), Error> {
+    pub(crate) fn each_segment(
+        &self,
+        mut call: impl FnMut(&SegmentEntry) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut seen = BTreeSet::new();
         for round in 0.. {
             let catalogue = self.catalogue()?;
@@ -179,7 +186,7 @@ impl Inspection {
         Ok(())
     }
 
-    fn open_segment(&self, entry: &SegmentEntry) -> Result<Sealed, Error> {
+    pub(crate) fn open_segment(&self, entry: &SegmentEntry) -> Result<Sealed, Error> {
         Sealed::open(&self.disk, &self.handles, *entry)
     }
 

@@ -15,7 +15,8 @@
 //!    for each day of `observed` (and one for records that tell quite another time). The catalogue (`catalogue`)
 //!    is replaced, then the files of the log are removed.
 //! 4. Segments of a day are merged into larger ones (`merge` chooses, `compact` does it), and removed when they
-//!    are too old or too many (`retention`).
+//!    are too old or too many (`retention`). Where only some records are to go, the segment is written again
+//!    without them (`policy` says which, `trim` does it).
 //!
 //! # Files
 //! | path | what |
@@ -31,6 +32,7 @@ mod catalogue;
 mod commit;
 mod compact;
 mod counters;
+mod delete;
 mod engine;
 mod error;
 mod inspect;
@@ -38,8 +40,10 @@ mod keeper;
 mod memory;
 mod merge;
 mod open;
+mod policy;
 mod problems;
 mod queue;
+mod report;
 mod retention;
 mod seal;
 mod sealed;
@@ -48,6 +52,7 @@ mod settings;
 mod sources;
 mod stats;
 mod store;
+mod trim;
 mod verify;
 mod wal;
 
@@ -56,7 +61,7 @@ use std::time::Duration;
 pub use backup::{BackupReport, backup};
 pub use inspect::{Findings, Inspection, SegmentInfo};
 pub use problems::Problem;
-pub use settings::{StorePlan, StoreSettings};
+pub use settings::{PolicySettings, StorePlan, StoreSettings};
 pub use stats::StoreStats;
 pub use store::{Appended, Store};
 pub use verify::VerifyReport;

@@ -62,9 +62,9 @@ pub(crate) fn open(
     let lock = prepare(&*disk)?;
     let opening = Opening {
         disk,
+        counters: Counters::new(metrics, &plan),
         plan,
         clock,
-        counters: Counters::new(metrics),
         problems: ProblemLog::default(),
         handles: Arc::default(),
     };
@@ -94,6 +94,8 @@ pub(crate) fn open(
         handles,
         merging: Mutex::default(),
         expiring: Mutex::default(),
+        profiles: Mutex::default(),
+        trims: Mutex::default(),
         suspects: Mutex::default(),
         work: Bell::default(),
         sealed: Bell::default(),

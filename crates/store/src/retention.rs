@@ -1,73 +1,197 @@
-//! Chooses which segments are removed because they are too old, or because there are too many.
+//! Chooses which records are removed because they are too old, or because there are too many.
 //!
-//! Owns: the choice, and what "no size is set" means.
-//! Does not own: removing anything (`keeper`).
-//! Invariant: only whole segments go, those first that were seen longest ago; age counts from `observed`.
+//! Owns: the choice, what "no size is set" means, and patience with a clock that is wrong.
+//! Does not own: which records are of which class (`policy`), removing anything (`keeper`, `trim`).
+//! Invariant: a class goes from a segment as a whole, those first that were seen longest ago; age counts from
+//! `observed`. So a segment is written again at most once for each class.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sawyer_disk::Space;
 use sawyer_model::Timestamp;
 
 use crate::catalogue::SegmentEntry;
+use crate::policy::Classes;
 use crate::settings::{FREE_DEFAULT_BYTES_MAX, FREE_DEFAULT_PERCENT, SIZE_DEFAULT_PERCENT, StorePlan};
 
 /// How long a segment must have been too old before it goes. If the machine's clock jumps ahead by years, this is the
 /// time to set it right before everything is removed.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
-/// Since when segments have been found too old, by a clock that cannot be set.
+/// Since when classes of segments have been found too old, by a clock that cannot be set.
 #[derive(Debug, Default)]
-pub(crate) struct Expiring(HashMap<u64, Instant>);
+pub(crate) struct Expiring(HashMap<(u64, usize), Instant>);
 
-impl Expiring {
-    /// Leaves those that are too old in `chosen` only if they have been for long enough.
-    pub(crate) fn keep_due(&mut self, chosen: &mut Vec<(u64, Reason)>, now: Instant) {
-        let aged = |id: u64, chosen: &[(u64, Reason)]| chosen.contains(&(id, Reason::Age));
-        self.0.retain(|id, _| aged(*id, chosen));
-        chosen.retain(|(id, reason)| match reason {
-            Reason::Age => now.duration_since(*self.0.entry(*id).or_insert(now)) >= PATIENCE,
-            Reason::Size => true,
-        });
-    }
-}
+/// How many records of each class segments have, by their numbers, as far as it is known.
+pub(crate) type Profiles = HashMap<u64, Arc<[u64]>>;
 
-/// Why a segment goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why something goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reason {
-    /// All its records are older than they are kept.
+    /// The records are older than they are kept.
     Age,
-    /// The store is larger than it may be.
+    /// There are more of them than there may be.
     Size,
 }
 
-/// The segments to be removed. `wal_bytes` counts towards the size, but is not removed.
+/// What is to go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// Segments of which nothing stays.
+    pub(crate) whole: BTreeMap<u64, Reason>,
+    /// Classes that go from segments of which something stays.
+    pub(crate) parts: BTreeMap<u64, Classes>,
+    /// Segments of which it has to be known what they have.
+    pub(crate) unknown: Vec<u64>,
+}
+
+/// What is there, and when it is.
+pub(crate) struct Held<'a> {
+    pub(crate) segments: &'a [SegmentEntry],
+    pub(crate) profiles: &'a Profiles,
+    /// Counts towards the size, but is not removed.
+    pub(crate) wal_bytes: u64,
+    pub(crate) space: Option<Space>,
+    pub(crate) now: Timestamp,
+}
+
+/// A segment while it is being chosen.
+struct Candidate<'a> {
+    entry: &'a SegmentEntry,
+    profile: Option<Arc<[u64]>>,
+    gone: BTreeMap<usize, Reason>,
+}
+
+impl Candidate<'_> {
+    /// About how many bytes a class takes.
+    fn bytes(&self, class: usize) -> u64 {
+        self.profile.as_ref().map_or(0, |rows| share(self.entry, rows[class]))
+    }
+
+    /// Classes that it has and that stay.
+    fn staying(&self) -> impl Iterator<Item = usize> + '_ {
+        let rows = self.profile.as_deref().unwrap_or_default();
+        let there = rows.iter().enumerate().filter(|(_, rows)| **rows > 0).map(|(class, _)| class);
+        there.filter(|class| !self.gone.contains_key(class))
+    }
+
+    /// Bytes that stay.
+    fn bytes_left(&self) -> u64 {
+        let gone: u64 = self.gone.keys().map(|class| self.bytes(*class)).sum();
+        self.entry.bytes.saturating_sub(gone)
+    }
+}
+
+/// The part of a segment's bytes that so many of its records take.
+pub(crate) fn share(entry: &SegmentEntry, rows: u64) -> u64 {
+    (u128::from(entry.bytes) * u128::from(rows) / u128::from(entry.rows.max(1))) as u64
+}
+
+/// What is to be removed. `patient` says whether a class of a segment that is too old goes now.
 pub(crate) fn choose(
     plan: &StorePlan,
-    segments: &[SegmentEntry],
-    wal_bytes: u64,
-    space: Option<Space>,
-    now: Timestamp,
-) -> Vec<(u64, Reason)> {
-    let horizon = now.saturating_sub(plan.retention);
-    let mut bytes = wal_bytes + segments.iter().map(|segment| segment.bytes).sum::<u64>();
-    let bytes_max = size_max(plan, bytes, space);
-    let mut oldest_first: Vec<&SegmentEntry> = segments.iter().collect();
-    oldest_first.sort_by_key(|segment| (segment.observed_max, segment.id));
-    let mut chosen = Vec::new();
-    for segment in oldest_first {
-        let reason = if segment.observed_max < horizon {
-            Reason::Age
-        } else if bytes > bytes_max {
-            Reason::Size
-        } else {
-            continue;
-        };
-        bytes -= segment.bytes;
-        chosen.push((segment.id, reason));
+    held: &Held<'_>,
+    patient: &mut dyn FnMut(u64, usize) -> bool,
+) -> Choice {
+    let mut candidates: Vec<Candidate<'_>> = held.segments.iter().map(|e| candidate(plan, held, e)).collect();
+    candidates.sort_by_key(|candidate| (candidate.entry.observed_max, candidate.entry.id));
+    let mut choice = Choice::default();
+    for candidate in &mut candidates {
+        if !mark_old(plan, held.now, candidate, patient) {
+            choice.unknown.push(candidate.entry.id);
+        }
     }
-    chosen
+    for class in 0..plan.classes() {
+        if let Some(bytes_max) = plan.class_bytes_max(class) {
+            mark_class_beyond(&mut candidates, class, bytes_max);
+        }
+    }
+    let bytes = held.wal_bytes + held.segments.iter().map(|segment| segment.bytes).sum::<u64>();
+    let bytes_max = size_max(plan, bytes, held.space);
+    let going = |candidate: &Candidate<'_>| candidate.profile.is_some() && candidate.staying().count() == 0;
+    let left = |candidate: &Candidate<'_>| if going(candidate) { 0 } else { candidate.bytes_left() };
+    let mut bytes = held.wal_bytes + candidates.iter().map(left).sum::<u64>();
+    for candidate in &candidates {
+        let (id, entry_left) = (candidate.entry.id, left(candidate));
+        if going(candidate) {
+            // The reason of what went last is the reason why nothing is left.
+            let reason = candidate.gone.values().max().copied().unwrap_or(Reason::Age);
+            choice.whole.insert(id, reason);
+        } else if bytes > bytes_max {
+            bytes -= entry_left;
+            choice.whole.insert(id, Reason::Size);
+        } else if !candidate.gone.is_empty() {
+            let mut classes = Classes::default();
+            candidate.gone.keys().for_each(|class| classes.insert(*class));
+            choice.parts.insert(id, classes);
+        }
+    }
+    choice
+}
+
+/// A segment with what is known of it. If there are no policies, or all classes have the same end, nothing has to be.
+fn candidate<'a>(plan: &StorePlan, held: &Held<'_>, entry: &'a SegmentEntry) -> Candidate<'a> {
+    let mut profile =
+        held.profiles.get(&entry.id).filter(|rows| rows.len() == plan.classes()).map(Arc::clone);
+    let longest = (0..plan.classes()).map(|class| plan.keep(class)).max().unwrap_or(plan.retention);
+    if profile.is_none() && (plan.policies.is_empty() || is_old(entry, longest, held.now)) {
+        // All of it counts as of the class that is kept longest.
+        let class = (0..plan.classes()).max_by_key(|class| plan.keep(*class)).unwrap_or(0);
+        profile = Some((0..plan.classes()).map(|c| if c == class { entry.rows } else { 0 }).collect());
+    }
+    Candidate { entry, profile, gone: BTreeMap::new() }
+}
+
+fn is_old(entry: &SegmentEntry, keep: Duration, now: Timestamp) -> bool {
+    entry.observed_max < now.saturating_sub(keep)
+}
+
+/// Marks the classes that are too old; says no if it has to be known what the segment has.
+fn mark_old(
+    plan: &StorePlan,
+    now: Timestamp,
+    candidate: &mut Candidate<'_>,
+    patient: &mut dyn FnMut(u64, usize) -> bool,
+) -> bool {
+    let old = |class: &usize| is_old(candidate.entry, plan.keep(*class), now);
+    if candidate.profile.is_none() {
+        let sized = (0..plan.classes()).any(|class| plan.class_bytes_max(class).is_some());
+        return !sized && !(0..plan.classes()).any(|class| old(&class));
+    }
+    let old: Vec<usize> = candidate.staying().filter(old).collect();
+    for class in old {
+        if patient(candidate.entry.id, class) {
+            candidate.gone.insert(class, Reason::Age);
+        }
+    }
+    true
+}
+
+/// Marks a class in the oldest segments until no more than so many bytes of it are left.
+fn mark_class_beyond(candidates: &mut [Candidate<'_>], class: usize, bytes_max: u64) {
+    let has = |candidate: &Candidate<'_>| candidate.staying().any(|staying| staying == class);
+    let mut bytes: u64 = candidates.iter().filter(|c| has(c)).map(|c| c.bytes(class)).sum();
+    for candidate in candidates.iter_mut().filter(|candidate| has(candidate)) {
+        if bytes <= bytes_max {
+            return;
+        }
+        bytes -= candidate.bytes(class);
+        candidate.gone.insert(class, Reason::Size);
+    }
+}
+
+impl Expiring {
+    /// Whether a class of a segment has been too old for long enough.
+    pub(crate) fn is_due(&mut self, id: u64, class: usize, now: Instant) -> bool {
+        now.duration_since(*self.0.entry((id, class)).or_insert(now)) >= PATIENCE
+    }
+
+    /// Forgets what was not found too old this time.
+    pub(crate) fn keep_only(&mut self, found: &HashSet<(u64, usize)>) {
+        self.0.retain(|known, _| found.contains(known));
+    }
 }
 
 /// Most bytes that the store may take, of which it takes `bytes` now.
@@ -89,82 +213,4 @@ pub(crate) fn free_min(plan: &StorePlan, space: Space) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::settings::DAY;
-
-    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
-
-    fn segment(id: u64, bytes: u64, days_ago: u32) -> SegmentEntry {
-        let seen = NOW.saturating_sub(DAY * days_ago);
-        SegmentEntry {
-            id,
-            bytes,
-            rows: 1,
-            raw_bytes: 10 * bytes,
-            time_min: Timestamp::MIN,
-            time_max: Timestamp::EPOCH,
-            observed_min: seen.saturating_sub(Duration::from_secs(60)),
-            observed_max: seen,
-            stray: true,
-        }
-    }
-
-    fn plan(days: u32, size_max: Option<u64>) -> StorePlan {
-        StorePlan { retention: DAY * days, size_max, ..StorePlan::default() }
-    }
-
-    #[test]
-    fn age_counts_from_when_the_last_record_was_seen() {
-        let segments = [segment(1, 10, 8), segment(2, 10, 7), segment(3, 10, 0)];
-        assert_eq!(choose(&plan(7, None), &segments, 0, None, NOW), [(1, Reason::Age)]);
-    }
-
-    #[test]
-    fn the_oldest_make_room_and_no_more_than_needed() {
-        let segments = [segment(1, 10, 1), segment(2, 10, 3), segment(3, 10, 2)];
-        let chosen = choose(&plan(30, Some(20)), &segments, 0, None, NOW);
-        assert_eq!(chosen, [(2, Reason::Size)]);
-        let chosen = choose(&plan(30, Some(20)), &segments, 5, None, NOW);
-        assert_eq!(chosen, [(2, Reason::Size), (3, Reason::Size)]);
-    }
-
-    #[test]
-    fn without_a_size_a_part_of_the_disk_stays_free() {
-        let segments = [segment(1, 100, 2), segment(2, 500, 1)];
-        let space = |available_bytes| Some(Space { total_bytes: 10_000, available_bytes });
-        assert_eq!(choose(&plan(30, None), &segments, 0, space(200), NOW), []);
-        assert_eq!(choose(&plan(30, None), &segments, 0, space(100), NOW), [(1, Reason::Size)]);
-    }
-
-    #[test]
-    fn others_filling_the_disk_do_not_empty_the_store() {
-        let space = Space { total_bytes: 10_000, available_bytes: 0 };
-        let even: Vec<SegmentEntry> = (0..10).map(|id| segment(id, 60, 10 - id as u32)).collect();
-        assert_eq!(choose(&plan(30, None), &even, 0, Some(space), NOW).len(), 2);
-    }
-
-    #[test]
-    fn a_clock_that_was_wrong_for_a_moment_removes_nothing() {
-        let start = Instant::now();
-        let mut expiring = Expiring::default();
-        let mut look = |chosen: &[(u64, Reason)], minutes: u64| {
-            let mut chosen = chosen.to_vec();
-            expiring.keep_due(&mut chosen, start + Duration::from_secs(minutes * 60));
-            chosen
-        };
-        assert_eq!(look(&[(1, Reason::Age), (2, Reason::Size)], 0), [(2, Reason::Size)]);
-        assert_eq!(look(&[(1, Reason::Age)], 59), []);
-        assert_eq!(look(&[], 60), []);
-        assert_eq!(look(&[(1, Reason::Age)], 61), []);
-        assert_eq!(look(&[(1, Reason::Age)], 121), [(1, Reason::Age)]);
-    }
-
-    #[test]
-    fn what_stays_free_grows_with_the_disk_up_to_a_bound() {
-        let of = |total_bytes| free_min(&plan(1, None), Space { total_bytes, available_bytes: 0 });
-        assert_eq!((of(10_000), of(1 << 40)), (200, FREE_DEFAULT_BYTES_MAX));
-        let set = StorePlan { free_min: Some(7), ..plan(1, None) };
-        assert_eq!(free_min(&set, Space { total_bytes: 10_000, available_bytes: 0 }), 7);
-    }
-}
+mod tests;

@@ -9,12 +9,13 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use sawyer_disk::{Disk, File};
-use sawyer_model::{Error, ErrorKind};
+use sawyer_model::{Error, ErrorKind, Timestamp};
 use sawyer_segment::{ReadAt, Segment};
 
 use crate::catalogue::SegmentEntry;
@@ -39,7 +40,12 @@ pub(crate) struct Sealed {
     pub(crate) entry: SegmentEntry,
     pub(crate) segment: Segment,
     damaged: AtomicBool,
+    /// Until when it is not merged, in nanoseconds since the epoch.
+    rests_until: AtomicI64,
 }
+
+/// How long a segment that could not be read is left out of merges, so that others are merged meanwhile.
+const REST: Duration = Duration::from_secs(60);
 
 /// The files that are open, longest open first.
 #[derive(Debug, Default)]
@@ -133,12 +139,22 @@ impl Sealed {
                 entry.rows
             ));
         }
-        Ok(Self { entry, segment, damaged: AtomicBool::new(false) })
+        Ok(Self { entry, segment, damaged: AtomicBool::new(false), rests_until: AtomicI64::new(i64::MIN) })
     }
 
     /// Whether it turned out to be damaged.
     pub(crate) fn is_damaged(&self) -> bool {
         self.damaged.load(Ordering::Acquire)
+    }
+
+    /// Leaves it out of merges for a while: it could not be read now.
+    pub(crate) fn let_rest(&self, now: Timestamp) {
+        self.rests_until.store(now.saturating_add(REST).nanos(), Ordering::Release);
+    }
+
+    /// Whether it is left out of merges at this moment.
+    pub(crate) fn rests(&self, now: Timestamp) -> bool {
+        now.nanos() < self.rests_until.load(Ordering::Acquire)
     }
 
     /// Notes that it is damaged; says whether that is new.

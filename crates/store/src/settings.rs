@@ -3,9 +3,12 @@
 //! Owns: [`StoreSettings`], [`StorePlan`], the store's limits that are not settings.
 //! Does not own: where the data folder is; whoever opens the store says that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sawyer_config::{At, ByteSize, Problems, settings};
+
+use crate::policy::{POLICIES_MAX, Policy};
 
 /// One day.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -31,7 +34,11 @@ settings! {
         /// clock be wrong for a moment), so the oldest may stay up to a day longer.
         #[range(Duration::from_secs(60 * 60)..=Duration::from_secs(100 * 365 * 24 * 60 * 60))]
         pub retention: Duration = Duration::from_secs(30 * 24 * 60 * 60),
-        /// Most bytes on disk; the oldest records go first. Without it 80 % of what the disk has for the store:
+        /// Other times and sizes for some records, such as `debug` lines or those of a namespace. The first policy
+        /// whose `query` holds for a record decides; `retention` is for all others. They hold for what is stored
+        /// already, too. See [Looking after the store](store.md#retention).
+        pub policies: Vec<PolicySettings> = Vec::new(),
+        /// Most bytes on disk; the oldest records go first, whatever policies say. Without it 80 % of what the disk has for the store:
         /// its own data and the free space together.
         #[range(ByteSize::mib(1)..=ByteSize::gib(1 << 20))]
         pub size_max: Option<ByteSize>,
@@ -68,12 +75,28 @@ settings! {
         #[range(100..=10_000_000)]
         pub sources_max: usize = 200_000,
     }
+
+    /// How long some records are kept, and how many bytes of them.
+    pub struct PolicySettings {
+        /// What it is called in reports and metrics.
+        pub name: String,
+        /// Which records, in KQL. It may not speak of `now`: age is what `keep` is about.
+        pub query: String,
+        /// How long they are kept, counted as for `retention`, longer or shorter than it. Without it as long as
+        /// `retention` says.
+        #[range(Duration::from_secs(60 * 60)..=Duration::from_secs(100 * 365 * 24 * 60 * 60))]
+        pub keep: Option<Duration>,
+        /// Most bytes of them on disk; the oldest go first. A record counts as much as others in its segment.
+        #[range(ByteSize::mib(1)..=ByteSize::gib(1 << 20))]
+        pub size_max: Option<ByteSize>,
+    }
 }
 
 /// Settings that were checked.
 #[derive(Clone, Debug)]
 pub struct StorePlan {
     pub(crate) retention: Duration,
+    pub(crate) policies: Arc<[Policy]>,
     pub(crate) size_max: Option<u64>,
     pub(crate) free_min: Option<u64>,
     pub(crate) memory_bytes_max: usize,
@@ -97,13 +120,37 @@ impl StoreSettings {
             );
             return None;
         }
-        Some(self.plan())
+        let policies = self.check_policies(&at.key("policies"), problems)?;
+        Some(self.plan(policies))
     }
 
-    fn plan(self) -> StorePlan {
+    fn check_policies(&self, at: &At<'_>, problems: &mut Problems) -> Option<Vec<Policy>> {
+        let before = problems.len();
+        if self.policies.len() > POLICIES_MAX {
+            problems.push(at, format!("expected at most {POLICIES_MAX}, found {}", self.policies.len()));
+        }
+        let mut policies: Vec<Policy> = Vec::new();
+        for (item, settings) in at.items().iter().zip(&self.policies) {
+            if policies.iter().any(|policy| policy.name == settings.name) || settings.name.is_empty() {
+                problems.push(&item.key("name"), "expected a name that no other policy has");
+            }
+            if settings.keep.is_none() && settings.size_max.is_none() {
+                problems.push(item, "expected `keep`, `size_max` or both");
+            }
+            match Policy::new(settings, self.retention) {
+                Ok(policy) => policies.push(policy),
+                Err(message) => problems.push(&item.key("query"), message),
+            }
+        }
+        (problems.len() == before).then_some(policies)
+    }
+
+    fn plan(self, policies: Vec<Policy>) -> StorePlan {
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        let longest = policies.iter().map(|policy| policy.keep).fold(self.retention, Duration::max);
         StorePlan {
             retention: self.retention,
+            policies: policies.into(),
             size_max: self.size_max.map(ByteSize::bytes),
             free_min: self.free_min.map(ByteSize::bytes),
             memory_bytes_max: self.memory_max.as_usize(),
@@ -112,7 +159,7 @@ impl StoreSettings {
             merged_bytes_max: self.merged_bytes_max.bytes(),
             merge_threads: self.merge_threads,
             search_threads: self.search_threads.unwrap_or_else(processors),
-            source_idle_max: self.retention.saturating_add(self.source_memory),
+            source_idle_max: longest.saturating_add(self.source_memory),
             sources_max: self.sources_max,
         }
     }
@@ -121,7 +168,7 @@ impl StoreSettings {
 /// What the default settings mean.
 impl Default for StorePlan {
     fn default() -> Self {
-        StoreSettings::default().plan()
+        StoreSettings::default().plan(Vec::new())
     }
 }
 

@@ -84,7 +84,7 @@ impl Store {
         for number in 0..self.engine.plan.merge_threads {
             self.spawn(format!("store-merge-{number}"), |engine| {
                 engine.until_stopped(|| {
-                    while !engine.is_stopping() && engine.merge_one()? {}
+                    while !engine.is_stopping() && (engine.merge_one()? || engine.trim_one()?) {}
                     Ok(())
                 });
             })?;
@@ -137,7 +137,8 @@ impl Store {
     }
 
     /// Does what the threads of [`Store::open`] do, once, on this thread: writes batches that wait, seals what
-    /// is old enough, merges once, applies retention.
+    /// is old enough, merges once, applies retention. What policies ask for takes two calls: the first one finds out
+    /// what segments have.
     ///
     /// # Errors
     /// `Retry` if the disk is full or fails. What was not done is done by another call.
@@ -145,6 +146,7 @@ impl Store {
         while self.engine.commit_group() {}
         self.engine.keep_house()?;
         self.engine.merge_one()?;
+        while self.engine.trim_one()? {}
         Ok(())
     }
 

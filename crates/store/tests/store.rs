@@ -10,5 +10,7 @@ mod faults;
 mod life;
 #[path = "store/model.rs"]
 mod model;
+#[path = "store/policies.rs"]
+mod policies;
 #[path = "store/power.rs"]
 mod power;

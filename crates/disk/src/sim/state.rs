@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind as Io};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::random::Random;
 use super::tree::{NodeId, Tree};
@@ -30,6 +30,7 @@ pub(super) struct State {
     pub(super) cut_at: Option<u64>,
     pub(super) faults: BTreeMap<u64, Fault>,
     pub(super) read_faults: BTreeMap<u64, Fault>,
+    pub(super) file_faults: BTreeMap<PathBuf, Fault>,
 }
 
 /// What is to become of an operation.
@@ -53,6 +54,7 @@ impl State {
             cut_at: None,
             faults: BTreeMap::new(),
             read_faults: BTreeMap::new(),
+            file_faults: BTreeMap::new(),
         }
     }
 
@@ -80,7 +82,7 @@ impl State {
     ) -> Result<T> {
         self.check_power(operation, path)?;
         self.counts.reads += 1;
-        match self.read_faults.get(&self.counts.reads) {
+        match self.read_faults.get(&self.counts.reads).or_else(|| self.file_faults.get(path)) {
             Some(fault) => Err(error(fault.io_kind(), operation, path)),
             None => self.look(operation, path, effect),
         }

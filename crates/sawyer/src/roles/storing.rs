@@ -1,6 +1,7 @@
 //! What roles with the embedded store have beyond the others.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -34,6 +35,14 @@ pub(super) fn plan(role: Role, at: &At<'_>, problems: &mut Problems) -> Option<S
         Some(section) => StoreSettings::read(&section, problems)?.check(&section, problems),
         None => StoreSettings::default().check(at, problems),
     }
+}
+
+/// What the section `store` of a configuration file means.
+pub(crate) fn plan_of(config: Option<&Path>) -> Result<StorePlan> {
+    let document = sawyer_agent::process::document(config).map_err(|problems| super::refuse(&problems))?;
+    let mut problems = Problems::new();
+    let plan = plan(Role::Server, &document.at(), &mut problems);
+    problems.into_result(plan).map_err(|problems| super::refuse(&problems))
 }
 
 /// Opens the store and hands it to the output that writes into it.
@@ -118,9 +127,10 @@ pub(super) fn routes(
             _ => Router::new(),
         };
     };
-    let search = Arc::clone(store);
+    let (search, upkeep) = (Arc::clone(store), Arc::clone(store));
     let (clock, metrics) = (clock.clone(), metrics.clone());
     let (limits, stop) = (QueryLimits::default(), stop.clone());
-    let parts = sawyer_server::Parts { search, alerts, clock, metrics, limits, stop, role: role.name() };
+    let parts =
+        sawyer_server::Parts { search, upkeep, alerts, clock, metrics, limits, stop, role: role.name() };
     Api::new(parts).routes(receivers)
 }

@@ -1,10 +1,11 @@
 //! `sawyer store`, beside a server that runs and after it.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Sawyer, run, text};
+use crate::harness::{Sawyer, pause, run, text};
 
 /// The first file of segments below a data folder.
 fn segment(data: &Path) -> std::path::PathBuf {
@@ -56,6 +57,48 @@ fn a_store_is_checked_copied_and_printed() {
 }
 
 #[test]
+fn what_policies_free_is_told_before_and_deleted_records_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let config = folder.path().join("sawyer.yaml");
+    let text_of = |policies: &str| format!("store: {{seal_interval: 100ms, policies: [{policies}]}}\n");
+    std::fs::write(&config, text_of("{name: errors, query: 'level: error', keep: 90d}")).unwrap();
+    let (data_text, config_text) = (data.to_str().unwrap(), config.to_str().unwrap());
+    let mut sawyer = Sawyer::start("server", &["--data", data_text, "--config", config_text]);
+    let lines: String =
+        (0..60).map(|n| format!("{{\"level\":\"{}\"}}\n", ["info", "error", "debug"][n % 3])).collect();
+    assert_eq!(sawyer.post("/api/v1/ingest", lines.as_bytes()).0, 200);
+    sawyer.wait_for_count("", 60);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while sawyer.get("/api/v1/retention", &[]).1["records"] != 60 {
+        assert!(Instant::now() < deadline, "it is sealed soon");
+        pause();
+    }
+    let (status, told) = sawyer.get("/api/v1/retention", &[]);
+    assert_eq!(
+        (status, &told["policies"][0]["name"], &told["policies"][0]["records"]),
+        (200, &"errors".into(), &20.into())
+    );
+    assert_eq!((&told["policies"][1]["records"], &told["due_records"]), (&40.into(), &0.into()));
+    let preview = b"policies: [{name: d, query: 'level: debug', size_max: 1MiB}]";
+    let (status, told) = sawyer.post("/api/v1/retention/preview", preview);
+    assert_eq!((status, &told["policies"][0]["records"], &told["due_bytes"]), (200, &20.into(), &0.into()));
+    let (status, told) =
+        sawyer.post("/api/v1/retention/preview", b"policies: [{name: d, query: 'level: ('}]");
+    assert_eq!(status, 400, "{told}");
+    let store = |args: &[&str]| text(&run(&[&["store"], args, &["--data", data_text]].concat()).stdout);
+    let told = store(&["retention", "--config", config_text]);
+    assert!(told.starts_with("policy=errors keep=7776000s records=20"), "{told}");
+    sawyer.kill();
+
+    assert_eq!(store(&["delete", "level: debug"]), "records=20 deleted=0; `--yes` deletes them\n");
+    assert_eq!(store(&["delete", "level: debug", "--yes"]), "deleted=20\n");
+    assert_eq!(store(&["delete", "level: debug"]), "records=0 deleted=0; `--yes` deletes them\n");
+    assert_eq!(store(&["dump"]).lines().count(), 40);
+    assert!(store(&["verify"]).contains("problems=0"));
+}
+
+#[test]
 fn damage_is_found_by_verify() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
@@ -66,7 +109,7 @@ fn damage_is_found_by_verify() {
     assert_eq!(sawyer.post("/api/v1/ingest", b"{\"msg\":\"one\"}\n").0, 200);
     sawyer.wait_for_count("", 1);
     while std::fs::read_dir(data.join("store/segments")).unwrap().next().is_none() {
-        crate::harness::pause();
+        pause();
     }
     let status = sawyer.stop();
     assert!(status.1.success(), "{status:?}");

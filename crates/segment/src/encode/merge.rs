@@ -1,6 +1,6 @@
 //! Making one segment of several.
 //!
-//! Owns: [`merge`]: going through the inputs side by side, one block of each in memory.
+//! Owns: [`merge`] and [`merge_without`]: going through the inputs side by side, one block of each in memory.
 //! Does not own: which segments are merged (`store`).
 //! Invariant: the segment has all records of the inputs, in the order in which [`super::encode`] puts them.
 
@@ -14,6 +14,7 @@ use sawyer_model::{Batch, Error, ErrorKind, SourceId, Stream, Timestamp};
 use super::copy::{Copied, Numbers};
 use super::sort::ordered;
 use super::{EncodeSettings, RowPlace, Sink, Writer, count_32};
+use crate::bits::Rows;
 use crate::error::SegmentError;
 use crate::layout::{Summary, VERSION};
 use crate::segment::Segment;
@@ -37,12 +38,30 @@ pub fn merge<E: From<Error> + From<Unreadable>>(
     settings: &EncodeSettings,
     sink: Sink<'_, E>,
 ) -> Result<Summary, E> {
+    merge_without(inputs, &[], settings, sink)
+}
+
+/// As [`merge`], without the rows in `removed`: for each input a set for each of its blocks, or nothing where all of
+/// it stays. At least one row must stay. Streams and sources of removed rows stay in the footer.
+///
+/// # Errors
+/// As for [`merge`].
+pub fn merge_without<E: From<Error> + From<Unreadable>>(
+    inputs: &[&Segment],
+    removed: &[Vec<Rows>],
+    settings: &EncodeSettings,
+    sink: Sink<'_, E>,
+) -> Result<Summary, E> {
     let rows: u64 = inputs.iter().map(|input| input.rows()).sum();
     count_32(usize::try_from(rows).unwrap_or(usize::MAX)).map_err(Error::from)?;
     let shared = Shared::of(inputs);
     let mut merge = Merge {
         writer: Writer::new(settings, sink),
-        cursors: inputs.iter().enumerate().map(|(slot, segment)| Cursor::new(slot, segment)).collect(),
+        cursors: inputs
+            .iter()
+            .enumerate()
+            .map(|(slot, segment)| Cursor::new(slot, segment, removed.get(slot).map_or(&[], Vec::as_slice)))
+            .collect(),
         heap: BinaryHeap::with_capacity(inputs.len()),
         shared: &shared,
     };
@@ -102,6 +121,7 @@ impl<E: From<Error> + From<Unreadable>> Merge<'_, '_, E> {
 
     /// Waits for the turn of the next block of an input, if there is one.
     fn wait_for_block(&mut self, slot: usize) -> Result<(), E> {
+        self.cursors[slot].skip_removed();
         if let Some((first, _)) = self.cursors[slot].bounds(self.shared)? {
             self.heap.push(Reverse(first));
         }
@@ -119,7 +139,8 @@ impl<E: From<Error> + From<Unreadable>> Merge<'_, '_, E> {
         let large = info.rows * COPIED_PART >= settings.block_rows_max
             || info.raw_bytes * COPIED_PART as u64 >= settings.block_bytes_max;
         let apart = self.heap.peek().is_none_or(|Reverse(next)| last < *next);
-        if !large || !apart || segment.version != VERSION {
+        let whole = cursor.removed().is_none();
+        if !whole || !large || !apart || segment.version != VERSION {
             return Ok(false);
         }
         let numbers = Numbers {
@@ -177,6 +198,8 @@ impl Shared {
 struct Cursor<'a> {
     slot: usize,
     segment: &'a Segment,
+    /// For each block the rows that are left out; empty if none are.
+    removed: &'a [Rows],
     /// The block that is read next.
     block: usize,
     batch: Batch,
@@ -186,8 +209,20 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn new(slot: usize, segment: &'a Segment) -> Self {
-        Self { slot, segment, block: 0, batch: Batch::new(), row: 0, streams: Vec::new() }
+    fn new(slot: usize, segment: &'a Segment, removed: &'a [Rows]) -> Self {
+        Self { slot, segment, removed, block: 0, batch: Batch::new(), row: 0, streams: Vec::new() }
+    }
+
+    /// The rows of the next block that are left out, if there are any.
+    fn removed(&self) -> Option<&'a Rows> {
+        self.removed.get(self.block).filter(|removed| !removed.is_empty())
+    }
+
+    /// Goes past blocks of which nothing stays.
+    fn skip_removed(&mut self) {
+        while self.removed().is_some_and(|removed| removed.count() == removed.len()) {
+            self.block += 1;
+        }
     }
 
     /// Whether it has a row.
@@ -226,6 +261,12 @@ impl<'a> Cursor<'a> {
         self.batch = Batch::new();
         let unreadable = |error| Unreadable { input: self.slot, error };
         self.batch = self.segment.decode_block(self.block).map_err(unreadable)?;
+        if let Some(removed) = self.removed() {
+            let rows = self.batch.iter().enumerate();
+            let mut kept = Batch::new();
+            rows.filter(|(row, _)| !removed.contains(*row)).for_each(|(_, record)| kept.push_ref(record));
+            self.batch = kept;
+        }
         self.block += 1;
         self.row = 0;
         let number = |stream: &Arc<Stream>| shared.stream_numbers.get(&stream.fingerprint()).copied();

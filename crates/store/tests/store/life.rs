@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use sawyer_config::{Document, Problems, Setting};
-use sawyer_disk::{Disk, RealDisk, SimDisk, SimSettings};
+use sawyer_disk::{Disk, Fault, RealDisk, SimDisk, SimSettings};
 use sawyer_model::{Batch, ErrorKind, Record, RecordId, SeqRange, SourceId, Timestamp};
 use sawyer_query::Predicate;
 use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
@@ -155,6 +155,42 @@ fn merging_makes_few_segments_of_many() {
     assert_eq!(records(&store).len(), total);
     let files = disk.read_dir(std::path::Path::new("segments")).unwrap();
     assert_eq!(files.len() as u64, store.totals().segments, "nothing is left over");
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_does_not_stop_the_merging_of_others() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let plan = plan_of("memory_max: 1MiB\nfree_min: 0\nseal_interval: 1s\n");
+    let store = open(&disk, &plan, &clock).unwrap();
+    let folder = std::path::Path::new("segments");
+    let mut bad = None;
+    for n in 0..40 {
+        let sent: Vec<Record> = some_records(&clock, 1, n * 5, 5)
+            .into_iter()
+            .map(|record| Record { timestamp: clock.now(), ..record })
+            .collect();
+        store.append(Arc::new(batch_of(&sent))).unwrap();
+        store.seal_now().unwrap();
+        if n == 2 {
+            let path = folder.join(&disk.read_dir(folder).unwrap()[0].name);
+            disk.fail_reads_of(&path, Some(Fault::Io));
+            bad = Some(path);
+        }
+        clock.advance(Duration::from_secs(2));
+        store.run_once().unwrap();
+    }
+    assert!(store.totals().segments <= 17, "{:?}", store.totals());
+    assert_eq!(store.problems(), [], "it may be readable again");
+    let bad = bad.unwrap();
+    assert!(disk.exists(&bad).unwrap());
+    // It is merged as soon as it can be read.
+    disk.fail_reads_of(&bad, None);
+    for _ in 0..30 {
+        clock.advance(Duration::from_secs(3 * 3600));
+        store.run_once().unwrap();
+    }
+    assert!(!disk.exists(&bad).unwrap(), "{:?}", store.totals());
+    assert_eq!((records(&store).len(), store.totals().segments), (200, 1));
 }
 
 #[test]

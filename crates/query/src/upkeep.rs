@@ -1,0 +1,62 @@
+//! What is kept how long: the [`Upkeep`] of whatever holds the records.
+//!
+//! Owns: the question, and the report that answers it. Does not own: carrying anything out, or any engine.
+//! Invariant: nothing here tells one engine from another.
+
+use std::time::Duration;
+
+use sawyer_model::Error;
+
+use crate::search::Budget;
+
+/// What one policy means for what is held now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyReport {
+    /// Its name; empty for the records of which no policy speaks.
+    pub name: String,
+    /// Its condition.
+    pub query: String,
+    /// How long its records are kept.
+    pub keep: Duration,
+    /// How many bytes of them are kept.
+    pub size_max: Option<u64>,
+    /// Its records, those in memory left out.
+    pub records: u64,
+    /// About how many bytes they take: the part of each segment that they are of its records.
+    pub bytes: u64,
+    /// Those of its records that are to go.
+    pub due_records: u64,
+    /// About how many bytes these take.
+    pub due_bytes: u64,
+}
+
+/// What is held, and what is to go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetentionReport {
+    /// The policies in their order; the last one is that of all other records.
+    pub policies: Vec<PolicyReport>,
+    /// Most bytes of everything together; none if it follows from the disk.
+    pub size_max: Option<u64>,
+    /// Records, those in memory left out.
+    pub records: u64,
+    /// Bytes that they take.
+    pub bytes: u64,
+    /// Segments that go as a whole.
+    pub segments_removed: u64,
+    /// Segments that are written again without some of their records.
+    pub segments_rewritten: u64,
+    /// Bytes of these segments as they are now.
+    pub rewritten_bytes: u64,
+    /// Not everything was looked at: the numbers are lower bounds.
+    pub partial: bool,
+}
+
+/// Whatever holds the records, as far as their end is concerned.
+pub trait Upkeep: Send + Sync {
+    /// What the policies in force mean for what is held now; or those of `settings`, a text in YAML or JSON with the
+    /// keys of the section `store`, as a preview that changes nothing.
+    ///
+    /// # Errors
+    /// `Invalid` with everything that is wrong with `settings`; `Closed` after cancellation.
+    fn retention(&self, settings: Option<&str>, budget: &Budget) -> Result<RetentionReport, Error>;
+}
