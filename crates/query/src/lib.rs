@@ -36,4 +36,7 @@ pub use error::QueryError;
 pub use field::{FieldKind, FieldPattern};
 pub use predicate::{FieldSource, Predicate, TimeBounds, says_something};
 pub use required::index_tokens;
-pub use test::{ContainsTest, Context, ExactTest, FieldTest, RangeTest, RegexTest, WildcardTest, WordsTest};
+pub use test::{
+    Around, ContainsTest, Context, ExactTest, FieldTest, Letters, RangeTest, RegexTest, WildcardTest,
+    WordsTest,
+};

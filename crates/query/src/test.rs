@@ -5,6 +5,7 @@
 //! Invariant: evaluation allocates nothing and depends on nothing but the test, the kind of the field and the value,
 //! so that an engine may evaluate once for each distinct value.
 
+mod letters;
 mod operand;
 mod render;
 
@@ -19,6 +20,8 @@ use crate::required::{Required, is_text};
 use crate::tokens::tokens;
 use crate::words::{WordGlobs, Words};
 
+use letters::Needed;
+pub use letters::{Around, Letters};
 pub use operand::Context;
 use operand::Operand;
 use render::Rendered;
@@ -80,7 +83,11 @@ pub struct RangeTest {
 
 /// See [`FieldTest::Regex`].
 #[derive(Clone, Debug)]
-pub struct RegexTest(Regex);
+pub struct RegexTest {
+    regex: Regex,
+    /// Letters that what matches has.
+    needed: Needed,
+}
 
 /// See [`FieldTest::Contains`].
 #[derive(Clone, Debug, PartialEq)]
@@ -129,7 +136,7 @@ impl FieldTest {
     pub fn regex(pattern: &str) -> Result<Self, regex::Error> {
         let mut builder = RegexBuilder::new(pattern);
         let regex = builder.size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_CACHE_BYTES_MAX).build()?;
-        Ok(Self::Regex(RegexTest(regex)))
+        Ok(Self::Regex(RegexTest { regex, needed: Needed::of_regex(pattern) }))
     }
 
     /// [`FieldTest::Contains`] of this part.
@@ -151,7 +158,7 @@ impl FieldTest {
             Self::Exact(test) => Rendered::of(value).is_some_and(|value| value.as_str() == &*test.text),
             Self::Wildcard(test) => test.matches(kind, value),
             Self::Range(test) => test.matches(kind, value),
-            Self::Regex(test) => Rendered::of(value).is_some_and(|value| test.0.is_match(value.as_str())),
+            Self::Regex(test) => Rendered::of(value).is_some_and(|value| test.regex.is_match(value.as_str())),
             Self::Contains(test) => Rendered::of(value).is_some_and(|value| test.matches(value.as_str())),
         }
     }
@@ -185,6 +192,33 @@ impl FieldTest {
             Self::Words(test) | Self::Phrase(test) => test.required.clone(),
             Self::Exact(test) => test.required.clone(),
             Self::Wildcard(_) | Self::Range(_) | Self::Regex(_) | Self::Contains(_) => Required::Nothing,
+        }
+    }
+
+    /// Whether a text in which `has` finds letters may satisfy it: if it says no, no such text does.
+    #[must_use]
+    pub fn may_hold_for_text(&self, has: &mut dyn FnMut(Letters<'_>) -> bool) -> bool {
+        match self {
+            Self::Words(test) | Self::Phrase(test) => {
+                test.required.is_met(&mut |token| has(Letters::AnyCase(token)))
+            }
+            Self::Exact(test) => has(Letters::Exact(&test.text)),
+            Self::Wildcard(_) | Self::Range(_) => true,
+            Self::Regex(test) => test.needed.is_met(has),
+            Self::Contains(test) => match &test.folded {
+                Some(needle) => has(Letters::AnyCase(needle.as_str())),
+                None => has(Letters::Exact(&test.part)),
+            },
+        }
+    }
+
+    /// Of which texts it is known that they satisfy it because a part of them does, in fields of this kind.
+    #[must_use]
+    pub fn holds_around(&self, kind: FieldKind) -> Around {
+        match self {
+            Self::Words(_) | Self::Phrase(_) if kind == FieldKind::Text => Around::BetweenSpaces,
+            Self::Contains(_) => Around::Anywhere,
+            _ => Around::Nowhere,
         }
     }
 
@@ -325,13 +359,13 @@ impl RegexTest {
     /// The pattern as it was written.
     #[must_use]
     pub fn pattern(&self) -> &str {
-        self.0.as_str()
+        self.regex.as_str()
     }
 }
 
 impl PartialEq for RegexTest {
     fn eq(&self, other: &Self) -> bool {
-        self.0.as_str() == other.0.as_str()
+        self.regex.as_str() == other.regex.as_str()
     }
 }
 

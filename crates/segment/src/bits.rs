@@ -17,25 +17,49 @@ pub(crate) const fn width_of(max: u64) -> u32 {
 
 /// Appends numbers that fit into `width` bits.
 pub(crate) fn pack(out: &mut Vec<u8>, values: impl Iterator<Item = u64>, width: u32) {
-    let mut waiting = 0u128;
-    let mut waiting_bits = 0;
-    for value in values {
-        debug_assert!(width == 64 || value >> width == 0, "the width was chosen for the values");
-        waiting |= u128::from(value) << waiting_bits;
-        waiting_bits += width;
-        if waiting_bits >= 64 {
-            out.extend_from_slice(&(waiting as u64).to_le_bytes());
-            waiting >>= 64;
-            waiting_bits -= 64;
+    let mut bits = BitWriter::new(out);
+    values.for_each(|value| bits.put(value, width));
+    bits.finish();
+}
+
+/// Appends numbers of any widths, one behind another.
+pub(crate) struct BitWriter<'a> {
+    out: &'a mut Vec<u8>,
+    waiting: u128,
+    waiting_bits: u32,
+}
+
+impl<'a> BitWriter<'a> {
+    pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out, waiting: 0, waiting_bits: 0 }
+    }
+
+    /// Appends a number that fits into `width` bits.
+    pub(crate) fn put(&mut self, value: u64, width: u32) {
+        debug_assert!(width == 64 || value >> width == 0, "the width was chosen for the value");
+        self.waiting |= u128::from(value) << self.waiting_bits;
+        self.waiting_bits += width;
+        if self.waiting_bits >= 64 {
+            self.out.extend_from_slice(&(self.waiting as u64).to_le_bytes());
+            self.waiting >>= 64;
+            self.waiting_bits -= 64;
         }
     }
-    let rest = waiting_bits.div_ceil(8) as usize;
-    out.extend_from_slice(&(waiting as u64).to_le_bytes()[..rest]);
+
+    /// Fills the last byte.
+    pub(crate) fn finish(self) {
+        let rest = self.waiting_bits.div_ceil(8) as usize;
+        self.out.extend_from_slice(&(self.waiting as u64).to_le_bytes()[..rest]);
+    }
 }
 
 /// The number at this place.
 pub(crate) fn unpack_one(bytes: &[u8], width: u32, at: usize) -> u64 {
-    let bit = at * width as usize;
+    unpack_at(bytes, width, at * width as usize)
+}
+
+/// The number of `width` bits that starts at this bit.
+pub(crate) fn unpack_at(bytes: &[u8], width: u32, bit: usize) -> u64 {
     let (byte, shift) = (bit / 8, bit % 8);
     let mask = if width == 64 { u64::MAX } else { (1 << width) - 1 };
     if width <= 56

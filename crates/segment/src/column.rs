@@ -15,7 +15,7 @@ mod values;
 use crate::bytes::Reader;
 use crate::error::Decoded;
 
-pub(crate) use self::build::ColumnBuilder;
+pub(crate) use self::build::{ColumnBuilder, Form};
 pub(crate) use self::presence::Presence;
 pub(crate) use self::values::{Cursor, Values};
 

@@ -6,6 +6,7 @@
 
 mod block;
 mod copy;
+mod groups;
 mod merge;
 mod sort;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use sawyer_model::{Batch, Error, NameId, RecordRef, SourceId, Stream, ValueRef, names};
 
 use self::block::BlockBuilder;
+use self::groups::GroupsBuilder;
 pub use self::merge::{Unreadable, merge, merge_without};
 use self::sort::Sorted;
 use crate::bytes::{Put, checksum};
@@ -41,6 +43,9 @@ pub struct EncodeSettings {
     /// Bits that the filter of a block has for each of its tokens; none without a filter. 12 let about one of 200
     /// blocks pass that does not have the token.
     pub filter_bits_per_token: usize,
+    /// Bytes of texts of one field at which a group is closed: what is alike in texts is kept once for a group. Larger
+    /// groups are smaller altogether, and take as much memory while they are gathered.
+    pub group_bytes_max: usize,
 }
 
 /// A segment that was made.
@@ -54,7 +59,12 @@ pub struct Encoded {
 
 impl Default for EncodeSettings {
     fn default() -> Self {
-        Self { block_rows_max: BLOCK_ROWS_MAX, block_bytes_max: 2 << 20, filter_bits_per_token: 12 }
+        Self {
+            block_rows_max: BLOCK_ROWS_MAX,
+            block_bytes_max: 2 << 20,
+            filter_bits_per_token: 12,
+            group_bytes_max: 24 << 20,
+        }
     }
 }
 
@@ -107,6 +117,7 @@ struct Writer<'a, E> {
     /// The number of the name under which the line as written is kept, once there is one.
     original: u32,
     block: BlockBuilder,
+    groups: GroupsBuilder,
     blocks: Vec<(BlockInfo, Directory)>,
     /// For each source, the first and last block with records of it.
     source_blocks: Vec<Option<(u32, u32)>>,
@@ -139,6 +150,7 @@ impl<'a, E: From<Error>> Writer<'a, E> {
             known_names: Vec::new(),
             original: UNKNOWN,
             block: BlockBuilder::default(),
+            groups: GroupsBuilder::default(),
             blocks: Vec::new(),
             source_blocks: Vec::new(),
         }
@@ -215,10 +227,20 @@ impl<'a, E: From<Error>> Writer<'a, E> {
     fn finish_block(&mut self) -> Result<(), E> {
         let bits = self.settings.filter_bits_per_token;
         let start = self.written + self.bytes.len() as u64;
-        let (mut info, directory) = self.block.finish(&self.names, bits, &mut self.bytes);
+        self.groups.begin_block(self.blocks.len() as u32);
+        let (mut info, directory) = self.block.finish(&self.names, bits, &mut self.groups, &mut self.bytes);
         info.offset = start;
         self.blocks.push((info, directory));
-        self.hand_over()
+        self.hand_over()?;
+        self.write_groups(self.settings.group_bytes_max)
+    }
+
+    /// Writes the groups that have so many bytes of text.
+    fn write_groups(&mut self, bytes_min: usize) -> Result<(), E> {
+        while self.groups.write(bytes_min, self.written, &mut self.bytes) {
+            self.hand_over()?;
+        }
+        Ok(())
     }
 
     fn hand_over(&mut self) -> Result<(), E> {
@@ -232,8 +254,10 @@ impl<'a, E: From<Error>> Writer<'a, E> {
         if self.block.rows() > 0 {
             self.finish_block()?;
         }
+        self.write_groups(0)?;
         let (names, final_numbers) = std::mem::take(&mut self.names).sorted();
-        let mut footer = Footer { names, streams, sources, ..Footer::default() };
+        let groups = self.groups.finish(|name| final_numbers[name as usize]);
+        let mut footer = Footer { names, streams, sources, groups, ..Footer::default() };
         for (mut info, directory) in std::mem::take(&mut self.blocks) {
             let offset = self.bytes.len();
             directory.put(&mut self.bytes, |name| final_numbers[name as usize]);

@@ -227,7 +227,7 @@ mod tests {
             verify(&bytes).unwrap();
             let len = bytes.len() as u64;
             let bytes = Bytes { source: Arc::new(bytes), verify: true };
-            let data = Data { bytes: &bytes, offset: 0, place: Place::of("test") };
+            let data = Data { bytes: &bytes, offset: 0, place: Place::of("test"), home: None };
             let has = |token: &str| may_have(data, len, token).unwrap();
             prop_assert!(tokens.iter().all(|token| has(token)));
             let false_hits = (0..1000).filter(|n| has(&format!("-{n}"))).count();

@@ -14,13 +14,15 @@ use std::ops::RangeInclusive;
 use sawyer_model::Timestamp;
 
 pub(crate) use self::directory::{ColumnEntry, Directory, PartEntry, part};
-pub(crate) use self::footer::{Footer, TAIL_BYTES, parse_tail, put_tail};
+pub(crate) use self::footer::{Footer, Group, GroupPortion, TAIL_BYTES, parse_tail, put_tail};
 pub use self::stats::Stats;
 
 /// First bytes of a segment; the version follows.
 pub(crate) const MAGIC: &[u8; 7] = b"SAWYSEG";
 /// The version that is written.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
+/// The first version with groups.
+pub(crate) const VERSION_WITH_GROUPS: u8 = 3;
 /// Bytes of magic and version.
 pub(crate) const HEADER_BYTES: usize = 8;
 

@@ -24,6 +24,7 @@ mod made;
 mod names;
 mod scan;
 mod segment;
+mod shapes;
 mod source;
 mod text;
 mod value;

@@ -22,6 +22,7 @@ use crate::layout::{
     BlockInfo, Directory, Footer, HEADER_BYTES, MAGIC, Stats, Summary, TAIL_BYTES, VERSION, parse_tail,
 };
 use crate::scan::StreamTokens;
+use crate::shapes::Cached;
 use crate::source::{Bytes, ReadAt};
 
 /// A segment that is open for reading, by as many threads as like.
@@ -33,6 +34,8 @@ pub struct Segment {
     summary: Summary,
     directories: Box<[OnceLock<Directory>]>,
     pub(crate) stream_tokens: OnceLock<StreamTokens>,
+    /// For each group of blocks.
+    shapes: Box<[Cached]>,
 }
 
 /// A field that a block has, apart from those of its streams.
@@ -74,13 +77,18 @@ impl Segment {
         let tail_start = len.saturating_sub(TAIL_BYTES as u64);
         let tail = bytes.read(tail_start, TAIL_BYTES as u64, Place::of("tail"))?;
         let place = Place::of("tail").at(tail_start);
-        let stored = parse_tail(&tail, len).map_err(place.damaged())?;
+        let stored = parse_tail(&tail, len, version).map_err(place.damaged())?;
         let place = Place::of("footer");
-        let footer = Footer::decode(&bytes.read_checked(stored, place)?, stored.offset);
+        let footer = Footer::decode(&bytes.read_checked(stored, place)?, stored.offset, version);
         let footer = footer.map_err(place.at(stored.offset).damaged())?;
-        let directories = footer.blocks.iter().map(|_| OnceLock::new()).collect();
         let summary = footer.summary(len);
-        Ok(Self { bytes, summary, footer, version, directories, stream_tokens: OnceLock::new() })
+        Ok(Self::with(bytes, summary, footer, version))
+    }
+
+    fn with(bytes: Bytes, summary: Summary, footer: Footer, version: u8) -> Self {
+        let directories = footer.blocks.iter().map(|_| OnceLock::new()).collect();
+        let shapes = footer.groups.iter().map(|_| Cached::default()).collect();
+        Self { bytes, summary, footer, version, directories, stream_tokens: OnceLock::new(), shapes }
     }
 
     /// What is known of it as a whole.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::bytes::checksum;
 use crate::error::{Place, Result, SegmentError};
+use crate::shapes::Home;
 
 /// Bytes that can be read from any place, by several threads at once.
 pub trait ReadAt: Send + Sync {
@@ -127,6 +128,8 @@ pub(crate) struct Data<'a> {
     pub(crate) bytes: &'a Bytes,
     pub(crate) offset: u64,
     pub(crate) place: Place,
+    /// Whose bytes they are, for what lies elsewhere.
+    pub(crate) home: Option<Home<'a>>,
 }
 
 impl Data<'_> {

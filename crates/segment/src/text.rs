@@ -14,9 +14,10 @@ use crate::bits::packed_bytes;
 use crate::bytes::Reader;
 use crate::error::{Damage, Decoded, Result};
 use crate::ints::{Ints, IntsCursor};
+use crate::shapes::{Portion, PortionCursor};
 use crate::source::Data;
 
-pub(crate) use self::encode::{encode, put_made};
+pub(crate) use self::encode::{encode, put_made, put_shaped};
 pub(crate) use self::frame::{TextFrame, Texts};
 pub(crate) use self::made::MadeText;
 pub(crate) use self::select::{Cell, TextTest};
@@ -27,6 +28,8 @@ const FRAMES: u8 = 2;
 const HEX: u8 = 3;
 const UUID: u8 = 4;
 const MADE: u8 = 5;
+/// Of the shapes that a group of blocks shares.
+const SHAPED: u8 = 7;
 
 /// Longest hexadecimal text that is kept as bytes, in bytes: SHA-256.
 const HEX_BYTES_MAX: usize = 32;
@@ -67,6 +70,8 @@ enum Kind {
     },
     /// Made of the other fields of its record; see [`Text::made`].
     Made(Box<MadeText>),
+    /// Lies with the texts of other blocks.
+    Shaped,
 }
 
 #[derive(Debug)]
@@ -85,6 +90,7 @@ pub(crate) struct TextCursor {
     frame: Option<usize>,
     texts: TextFrame,
     fixed: Vec<u8>,
+    portion: Option<Box<PortionCursor>>,
     digits: String,
 }
 
@@ -105,6 +111,7 @@ impl Text {
             }
             UUID => Self::parse_fixed(reader, count, true, UUID_BYTES, data_offset)?,
             MADE => Kind::Made(Box::new(MadeText::parse(reader, count, data_offset)?)),
+            SHAPED => Kind::Shaped,
             other => return Err(Damage::unknown("encoding of text", other)),
         };
         Ok(Self { count, kind })
@@ -163,6 +170,16 @@ impl Text {
         }
     }
 
+    /// Whether its texts lie with those of other blocks.
+    pub(crate) fn is_shaped(&self) -> bool {
+        matches!(self.kind, Kind::Shaped)
+    }
+
+    /// Whether its texts can be had from its head and data alone.
+    pub(crate) fn stands_alone(&self) -> bool {
+        !matches!(self.kind, Kind::Made(_) | Kind::Shaped)
+    }
+
     /// Compares the checksums of what lies in the data of the column.
     pub(crate) fn check(&self, data: Data<'_>) -> Result<()> {
         match &self.kind {
@@ -174,6 +191,7 @@ impl Text {
                 (0..checksums.len()).try_for_each(|number| self.fixed_frame(number, data).map(drop))
             }
             Kind::Made(made) => made.check(data),
+            Kind::Shaped => Portion::check(data, self.count),
         }
     }
 
@@ -217,6 +235,16 @@ impl Text {
                 Ok(&cursor.digits)
             }
             Kind::Made(_) => Err(data.place.damaged()(Damage::expected("a text that stands by itself"))),
+            Kind::Shaped => {
+                let TextCursor { portion, digits, .. } = cursor;
+                let portion = match portion {
+                    Some(portion) => portion,
+                    None => portion.insert(Box::new(PortionCursor::read(data, self.count)?)),
+                };
+                digits.clear();
+                portion.put(at, data, digits)?;
+                Ok(digits)
+            }
         }
     }
 

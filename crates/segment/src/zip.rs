@@ -12,6 +12,8 @@ use crate::error::{Damage, Decoded};
 
 /// Measured on log messages: level 3 saves another 1.5 % at half the speed.
 const LEVEL: i32 = 1;
+/// For what is kept once for many rows.
+const LEVEL_WELL: i32 = 6;
 
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
@@ -30,6 +32,15 @@ pub(crate) fn put_zipped(out: &mut Vec<u8>, bytes: &[u8]) {
         }
         compressor.as_mut().and_then(|compressor| compressor.compress(bytes).ok())
     });
+    put_shorter(out, bytes, compressed);
+}
+
+/// As [`put_zipped`], with more work for fewer bytes.
+pub(crate) fn put_zipped_well(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_shorter(out, bytes, zstd::bulk::compress(bytes, LEVEL_WELL).ok());
+}
+
+fn put_shorter(out: &mut Vec<u8>, bytes: &[u8], compressed: Option<Vec<u8>>) {
     match compressed.filter(|compressed| compressed.len() < bytes.len()) {
         Some(compressed) => {
             out.put_u8(ZSTD);

@@ -196,9 +196,7 @@ fn an_error_names_the_place() {
             source: sawyer_model::SourceId(1),
             range: sawyer_model::SeqRange::new(row, row + 1),
         };
-        batch
-            .begin(head, number)
-            .field("message", sawyer_model::ValueRef::Str(&format!("line number {row}")));
+        batch.begin(head, number).field("line", sawyer_model::ValueRef::Str(&format!("line number {row}")));
     }
     let mut bytes = segment_bytes(&[batch], 1000);
     bytes[20] ^= 1;

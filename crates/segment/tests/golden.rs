@@ -19,7 +19,7 @@ use sawyer_segment::{
 use self::exact::{exact, exact_all};
 
 /// The versions that were released, or may be: all of them are read.
-const VERSIONS: [u32; 2] = [1, 2];
+const VERSIONS: [u32; 3] = [1, 2, 3];
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -119,6 +119,53 @@ fn write_golden(version: u32) {
     std::fs::write(path("batch-by-columns.bin"), encode_batch_columns(&few)).unwrap();
 }
 
+/// Messages that make use of every way of keeping variables.
+fn golden_messages() -> Batch {
+    let stream = Arc::new(Stream::new([("pod", Value::from("cart-1"))]));
+    let message = |n: u64| {
+        let mix = mix(n);
+        let id = format!("{mix:016x}{:016x}", mix.rotate_left(17));
+        let uuid = format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]);
+        let word = ["opened", "closed", "끊김", "reset"][(mix >> 40) as usize % 4];
+        match n % 7 {
+            0 => format!("took {}ms at {:03}", mix >> 52, mix >> 55),
+            1 => format!("order {uuid} is {}", &id[..9]),
+            2 => format!("connection {word}: status {}", [200, 404, 99_999][(mix >> 33) as usize % 3]),
+            3 => format!("GET /api/v1/{word} 0x{}", &id[..8]),
+            4 if n % 100 == 4 => format!("\u{1} of no shape {mix}"),
+            4 => "always the same".to_owned(),
+            5 => format!("{id} {}", id.repeat(n as usize % 3)),
+            _ => format!("job {mix} of {}", u64::MAX - mix),
+        }
+    };
+    let record = |n: u64| Record {
+        timestamp: Timestamp::from_millis(1_700_000_000_000 + n as i64),
+        observed: Timestamp::from_millis(1_700_000_000_500 + n as i64),
+        source: SourceId(1),
+        range: SeqRange { start: n, end: n + 1 },
+        stream: Arc::clone(&stream),
+        fields: vec![("message".into(), Value::from(message(n)))],
+    };
+    (0..900).map(record).collect::<Vec<Record>>().iter().collect()
+}
+
+#[test]
+fn texts_in_groups_are_read() {
+    let name = path("segment-shapes-v3.bin");
+    let expected = golden_messages();
+    if std::env::var_os("SAWYER_WRITE_GOLDEN").is_some() {
+        let settings =
+            EncodeSettings { block_rows_max: 200, group_bytes_max: 20_000, ..EncodeSettings::default() };
+        std::fs::write(&name, encode(&[&expected], &settings).unwrap().bytes).unwrap();
+    }
+    let segment = Segment::open(Arc::new(std::fs::read(&name).unwrap())).unwrap();
+    segment.verify().unwrap();
+    let found: Vec<Batch> =
+        (0..segment.blocks().len()).map(|block| segment.decode_block(block).unwrap()).collect();
+    assert_eq!(found.len(), 5);
+    assert_eq!(exact_all(&found), exact_all([&expected]));
+}
+
 #[test]
 fn files_of_every_version_are_read() {
     if std::env::var_os("SAWYER_WRITE_GOLDEN").is_some() {
@@ -150,14 +197,17 @@ fn files_of_every_version_are_read() {
 
 #[test]
 fn a_flipped_bit_anywhere_is_found() {
-    let bytes = std::fs::read(path("segment-v1.bin")).unwrap();
     let batch = std::fs::read(path("batch-v1.bin")).unwrap();
-    for at in (0..bytes.len()).step_by(397).chain(0..8).chain(bytes.len() - 20..bytes.len()) {
-        let mut damaged = bytes.clone();
-        damaged[at] ^= 1 << (at % 8);
-        let result = Segment::open(Arc::new(damaged)).and_then(|segment| segment.verify());
-        let kind = result.expect_err("the flip is noticed").kind();
-        assert!(matches!(kind, ErrorKind::Corrupt | ErrorKind::Invalid), "byte {at}: {kind:?}");
+    for name in ["segment-v1.bin", "segment-v3.bin", "segment-shapes-v3.bin"] {
+        let bytes = std::fs::read(path(name)).unwrap();
+        for at in (0..bytes.len()).step_by(397).chain(0..8).chain(bytes.len() - 20..bytes.len()) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << (at % 8);
+            let result = Segment::open(Arc::new(damaged)).and_then(|segment| segment.verify());
+            let noticed = result.expect_err(&format!("{name} byte {at}: the flip is noticed"));
+            let kind = noticed.kind();
+            assert!(matches!(kind, ErrorKind::Corrupt | ErrorKind::Invalid), "{name} byte {at}: {kind:?}");
+        }
     }
     for at in (0..batch.len()).step_by(13) {
         let mut damaged = batch.clone();

@@ -38,7 +38,7 @@ fn all_of(segment: &Segment) -> Vec<Batch> {
 }
 
 fn small_blocks(rows: usize) -> EncodeSettings {
-    EncodeSettings { block_rows_max: rows, ..EncodeSettings::default() }
+    EncodeSettings { block_rows_max: rows, group_bytes_max: rows * 40, ..EncodeSettings::default() }
 }
 
 /// The records of a segment, in the order in which they lie there.
@@ -87,7 +87,11 @@ proptest! {
             records.iter_mut().for_each(|record| record.stream = Arc::clone(&records_stream()));
             records.sort_by_key(|record| record.timestamp);
         }
-        let settings = EncodeSettings { block_rows_max: block_rows, ..EncodeSettings::default() };
+        let settings = EncodeSettings {
+            block_rows_max: block_rows,
+            group_bytes_max: 3000,
+            ..EncodeSettings::default()
+        };
         let parts: Vec<Batch> = batches(&records, records.len().div_ceil(parts));
         let inputs: Vec<Segment> = parts.iter().map(|part| open(encode(&[part], &settings).unwrap().bytes)).collect();
         let merged = open(merged(&inputs, &settings));

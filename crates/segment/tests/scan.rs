@@ -29,7 +29,8 @@ fn operand() -> BoxedStrategy<String> {
     prop_oneof![
         3 => prop::sample::select(vec![
             "error", "ERROR", "42", "200", "7", "timeout", "connection refused", "결제", "shop-1", "cart-2", "true", "null",
-            "-1", "0.5", "NaN", "2023-11-14T22:13:20Z", "warn", "user", "carts", "",
+            "-1", "0.5", "NaN", "2023-11-14T22:13:20Z", "warn", "user", "carts", "", "took", "connection timeout after",
+            "reset", "key", "id", "GET", "after 7", "10.1.7", "order", "refused or timeout", "page", "http 1.1", "000",
         ]).prop_map(str::to_owned),
         2 => text(),
     ]
@@ -46,9 +47,15 @@ fn test() -> BoxedStrategy<FieldTest> {
         2 => operand().prop_map(|value| FieldTest::exact(&value)),
         1 => wildcard.prop_map(|pieces| FieldTest::wildcard(&WildcardText(pieces.into_iter().map(Into::into).collect()))),
         2 => (op, operand()).prop_map(|(op, value)| FieldTest::range(op, &value, &context())),
-        1 => prop::sample::select(vec!["err", "^c", "[0-9]{2}", "o.*e", "(?i)ERROR"])
+        1 => prop::sample::select(vec![
+            "err", "^c", "[0-9]{2}", "o.*e", "(?i)ERROR", "after [0-9]+, re", "(timeout|refused) (after|7)", "took .*from 1",
+            "[a-f]{2}-", "^GET /", "retry$", "ime+out", "order [0-9a-f]{3}",
+        ])
             .prop_map(|pattern| FieldTest::regex(pattern).unwrap()),
-        2 => (prop::sample::select(vec!["o", "err", "", "ne l", "결", "0"]), any::<bool>())
+        2 => (prop::sample::select(vec![
+            "o", "err", "", "ne l", "결", "0", "imeou", "R ", "t after ", "ms, r", "s, retry", "007", "0.1.0", "-1", "/api",
+            "1/b", "page=0", "K", "order a", "0x", "ok f", "시",
+        ]), any::<bool>())
             .prop_map(|(part, fold)| FieldTest::contains(part, fold)),
     ]
     .boxed()
@@ -56,6 +63,7 @@ fn test() -> BoxedStrategy<FieldTest> {
 
 fn pattern() -> BoxedStrategy<FieldPattern> {
     prop_oneof![
+        3 => Just(FieldPattern::name("error.message")),
         5 => prop::sample::select(vec![
             "message", "level", "trace_id", "http.status", "http", "n", "duration_ms", "_original", "pod", "namespace",
             "kubernetes.pod.name", "timestamp", "@timestamp", "observed", "labels", "labels.x", "nowhere", "log",
@@ -134,7 +142,12 @@ proptest! {
         rows in 5usize..100, filtered: bool,
     ) {
         let filter_bits_per_token = if filtered { 12 } else { 0 };
-        let settings = EncodeSettings { block_rows_max: rows, filter_bits_per_token, ..EncodeSettings::default() };
+        let settings = EncodeSettings {
+            block_rows_max: rows,
+            filter_bits_per_token,
+            group_bytes_max: rows * 60,
+            ..EncodeSettings::default()
+        };
         let segment = segment_of(&batches(&records, 40), &settings);
         for (predicate, (start, end)) in predicates {
             check(&segment, &Selection { predicate, start, end })?;
@@ -156,7 +169,7 @@ proptest! {
 
     #[test]
     fn groups_are_the_values_of_the_rows(records in records(1..80), wanted in prop::collection::vec(any::<bool>(), 80),
-        field in prop::sample::select(vec!["message", "level", "n", "pod", "timestamp", "observed", "labels.x", "nowhere"]),
+        field in prop::sample::select(vec!["message", "error.message", "level", "n", "pod", "timestamp", "observed", "labels.x", "nowhere"]),
     ) {
         let segment = segment_of(&batches(&records, 40), &EncodeSettings::default());
         let batch = segment.decode_block(0).unwrap();

@@ -19,6 +19,16 @@ pub(crate) struct ColumnBuilder {
     values: ValuesBuilder,
 }
 
+/// How a column is kept, if all its values are strings.
+pub(crate) enum Form<'a, F> {
+    /// By itself.
+    Plain,
+    /// Made of other fields of the records.
+    Made(&'a Learned<'a>),
+    /// With the texts of other blocks, which take them.
+    Shaped(F),
+}
+
 #[derive(Debug, Default)]
 struct ValuesBuilder {
     kinds: Vec<u8>,
@@ -73,21 +83,26 @@ impl ColumnBuilder {
         self.values.strs.iter().chain(elements).for_each(&mut call);
     }
 
-    /// Writes the column of a block of `rows` rows, and forgets it. If `learned` says how its strings can be made of
-    /// other fields, they are kept so.
+    /// Writes the column of a block of `rows` rows, and forgets it.
     pub(crate) fn finish(
         &mut self,
         rows: usize,
-        learned: Option<&Learned<'_>>,
+        form: Form<'_, impl FnMut(&Texts)>,
         head: &mut Vec<u8>,
         data: &mut Vec<u8>,
     ) {
         Presence::put(head, &self.rows, rows);
-        match learned {
-            Some(learned) if self.values.mask == 1 << kind::STR => {
+        let only_strings = self.values.mask == 1 << kind::STR;
+        match form {
+            Form::Made(learned) if only_strings => {
                 assert_eq!(learned.codes.len(), self.values.strs.len(), "each line was learned from");
                 head.put_u8(self.values.mask);
                 text::put_made(learned, head, data);
+            }
+            Form::Shaped(mut elsewhere) if only_strings => {
+                head.put_u8(self.values.mask);
+                text::put_shaped(head);
+                elsewhere(&self.values.strs);
             }
             _ => self.values.put(head, data),
         }

@@ -8,14 +8,16 @@ use std::ops::Range;
 
 use sawyer_model::{RecordHead, Timestamp, ValueRef, names};
 
+use super::groups::{GroupsBuilder, has_groups};
 use crate::bytes::checksum;
-use crate::column::ColumnBuilder;
+use crate::column::{ColumnBuilder, Form};
 use crate::filter::FilterBuilder;
 use crate::heads::HeadsBuilder;
 use crate::layout::{BlockInfo, ColumnEntry, Directory, PartEntry, part};
 use crate::made::{Learner, Row};
 use crate::names::NameTable;
 use crate::source::Stored;
+use crate::text::Texts;
 
 /// A block that is being made.
 #[derive(Default)]
@@ -84,12 +86,13 @@ impl BlockBuilder {
         &mut self,
         names: &NameTable,
         filter_bits_per_token: usize,
+        groups: &mut GroupsBuilder,
         out: &mut Vec<u8>,
     ) -> (BlockInfo, Directory) {
         let start = out.len();
         let mut directory = Directory::default();
         self.touched.sort_unstable_by(|a, b| names.get(*a).cmp(names.get(*b)));
-        self.put_columns(names, &mut directory, filter_bits_per_token > 0, out);
+        self.put_columns(names, &mut directory, filter_bits_per_token > 0, groups, out);
         let streams = self.heads.streams();
         let mut part = |kind: u8, put: &mut dyn FnMut(&mut Vec<u8>)| {
             let from = out.len();
@@ -133,6 +136,7 @@ impl BlockBuilder {
         table: &NameTable,
         directory: &mut Directory,
         with_tokens: bool,
+        groups: &mut GroupsBuilder,
         out: &mut Vec<u8>,
     ) {
         let (start, rows) = (out.len(), self.heads.len());
@@ -145,8 +149,15 @@ impl BlockBuilder {
             }
             let (mask, count, stats) = (column.mask(), column.count(), column.stats());
             let (data_start, head_start) = (out.len(), heads.len());
-            let learned = if table.get(*name) == names::ORIGINAL { self.learner.learned() } else { None };
-            column.finish(rows, learned.as_ref(), &mut heads, out);
+            let text = table.get(*name);
+            let learned = if text == names::ORIGINAL { self.learner.learned() } else { None };
+            let elsewhere = |texts: &Texts| groups.add(*name, texts);
+            let form = match &learned {
+                Some(learned) => Form::Made(learned),
+                None if has_groups(text) => Form::Shaped(elsewhere),
+                None => Form::Plain,
+            };
+            column.finish(rows, form, &mut heads, out);
             head_ranges.push(head_start..heads.len());
             directory.columns.push(ColumnEntry {
                 name: *name,

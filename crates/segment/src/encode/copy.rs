@@ -8,10 +8,13 @@ use sawyer_model::Error;
 
 use super::Writer;
 use crate::bytes::checksum;
+use crate::column::kind;
 use crate::error::{Place, Result};
 use crate::heads::{put_source_numbers, put_stream_runs};
 use crate::layout::{BlockInfo, Directory, PartEntry, part};
 use crate::segment::Segment;
+use crate::segment::parts::Window;
+use crate::text::{TextCursor, Texts};
 
 /// A block as it is in another segment, and the numbers it gets.
 pub(super) struct Copied {
@@ -20,6 +23,8 @@ pub(super) struct Copied {
     directory: Directory,
     /// The sources of its rows.
     sources: Vec<u32>,
+    /// The texts of fields that are not kept in the block, by the number of the name there.
+    texts: Vec<(u32, Texts)>,
 }
 
 /// The numbers that streams and sources of a segment get.
@@ -49,6 +54,7 @@ impl Copied {
             return Ok(None);
         }
         let known = segment.directory(block)?;
+        let texts = texts_elsewhere(segment, block, known)?;
         let columns_end = known.parts.first().map_or(info.bytes, |part| part.range.start);
         let mut bytes = segment.bytes.read(info.offset, columns_end, Place::in_block("columns", block))?;
         let mut directory = Directory { columns: known.columns.clone(), parts: Vec::new() };
@@ -75,8 +81,30 @@ impl Copied {
         }
         let streams = first.0 as usize..=last.0 as usize;
         let info = BlockInfo { streams, bytes: bytes.len() as u64, ..info.clone() };
-        Ok(Some(Self { bytes, info, directory, sources }))
+        Ok(Some(Self { bytes, info, directory, sources, texts }))
     }
+}
+
+/// The texts of a block that lie in groups.
+fn texts_elsewhere(segment: &Segment, block: usize, directory: &Directory) -> Result<Vec<(u32, Texts)>> {
+    let mut found = Vec::new();
+    let mut window = Window::default();
+    for entry in &directory.columns {
+        if segment.footer.portion(entry.name, block).is_none() {
+            continue;
+        }
+        let column = segment.read_column(block, entry, &mut window)?;
+        if entry.mask != 1 << kind::STR || !column.values.strs().is_shaped() {
+            continue;
+        }
+        let (data, mut cursor) = (segment.data(block, entry), TextCursor::default());
+        let mut texts = Texts::default();
+        for at in 0..entry.count {
+            texts.push(column.values.strs().get(&column.head, at, data, &mut cursor)?);
+        }
+        found.push((entry.name, texts));
+    }
+    Ok(found)
 }
 
 impl<E: From<Error>> Writer<'_, E> {
@@ -85,7 +113,11 @@ impl<E: From<Error>> Writer<'_, E> {
         if self.block.rows() > 0 {
             self.finish_block()?;
         }
-        let Copied { bytes, mut info, mut directory, mut sources } = copied;
+        let Copied { bytes, mut info, mut directory, mut sources, texts } = copied;
+        self.groups.begin_block(self.blocks.len() as u32);
+        for (name, texts) in &texts {
+            self.groups.add(self.names.number(segment.name(*name)), texts);
+        }
         for column in &mut directory.columns {
             column.name = self.names.number(segment.name(column.name));
         }
@@ -94,6 +126,7 @@ impl<E: From<Error>> Writer<'_, E> {
         info.offset = self.written + self.bytes.len() as u64;
         self.bytes.extend_from_slice(&bytes);
         self.blocks.push((info, directory));
-        self.hand_over()
+        self.hand_over()?;
+        self.write_groups(self.settings.group_bytes_max)
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sawyer_model::limits::{BATCH_TEXT_BYTES_MAX, NAME_BYTES_MAX};
 use sawyer_model::{SourceId, Stream, Timestamp};
 
-use super::{BLOCK_ROWS_MAX, BlockInfo, HEADER_BYTES, MAGIC, Summary, VERSION};
+use super::{BLOCK_ROWS_MAX, BlockInfo, HEADER_BYTES, MAGIC, Summary, VERSION, VERSION_WITH_GROUPS};
 use crate::bytes::{Put, Reader, checksum};
 use crate::error::{Damage, Decoded};
 use crate::source::Stored;
@@ -37,6 +37,41 @@ pub(crate) struct Footer {
     /// For each source the blocks that have records of it.
     pub(crate) source_blocks: Vec<RangeInclusive<u32>>,
     pub(crate) blocks: Vec<BlockInfo>,
+    pub(crate) groups: Vec<Group>,
+}
+
+/// Texts of one field in several blocks that are kept together.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    /// The number of the field's name.
+    pub(crate) name: u32,
+    /// How long its texts are altogether.
+    pub(crate) text_bytes: u64,
+    /// What all of them share.
+    pub(crate) shapes: Stored,
+    /// By block, ascending.
+    pub(crate) portions: Vec<GroupPortion>,
+}
+
+/// The texts of one block in a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupPortion {
+    pub(crate) block: u32,
+    /// Which shapes the texts have, and their variables.
+    pub(crate) packed: Stored,
+    /// The head of those without a shape; their data follows it.
+    pub(crate) raw_head: Stored,
+    pub(crate) raw_data_len: u64,
+}
+
+impl Group {
+    /// How many bytes it takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        let portion = |portion: &GroupPortion| {
+            portion.packed.len.saturating_add(portion.raw_head.len).saturating_add(portion.raw_data_len)
+        };
+        self.portions.iter().map(portion).fold(self.shapes.len, u64::saturating_add)
+    }
 }
 
 impl Footer {
@@ -63,19 +98,26 @@ impl Footer {
             plain.put_varint(u64::from(blocks.end() - blocks.start()));
         }
         plain.put_varint(self.blocks.len() as u64);
-        self.blocks.iter().for_each(|block| put_block(&mut plain, block));
+        let mut end = HEADER_BYTES as u64;
+        for block in &self.blocks {
+            plain.put_varint(block.offset - end);
+            put_block(&mut plain, block);
+            end = block.offset + block.bytes;
+        }
+        plain.put_varint(self.groups.len() as u64);
+        self.groups.iter().for_each(|group| put_group(&mut plain, group));
         plain
     }
 
     /// Reads a footer of a segment whose blocks and directories take `body_bytes` bytes, header included.
-    pub(crate) fn decode(stored: &[u8], body_bytes: u64) -> Decoded<Self> {
+    pub(crate) fn decode(stored: &[u8], body_bytes: u64, version: u8) -> Decoded<Self> {
         let mut reader = Reader::new(stored);
         let len = reader.at_most(FOOTER_BYTES_MAX, "a footer within bounds")?;
-        Self::decode_plain(&zip::unzip(&mut reader, len)?, body_bytes)
+        Self::decode_plain(&zip::unzip(&mut reader, len)?, body_bytes, version)
     }
 
     /// Reads the bytes of [`Footer::encode_plain`].
-    pub(crate) fn decode_plain(plain: &[u8], body_bytes: u64) -> Decoded<Self> {
+    pub(crate) fn decode_plain(plain: &[u8], body_bytes: u64, version: u8) -> Decoded<Self> {
         let mut reader = Reader::new(plain);
         let mut footer = Self { names: parse_names(&mut reader)?, ..Self::default() };
         for _ in 0..reader.count()? {
@@ -92,8 +134,19 @@ impl Footer {
             footer.source_blocks.push(first..=first + more);
         }
         let mut offset = HEADER_BYTES as u64;
+        let has_groups = version >= VERSION_WITH_GROUPS;
         for _ in 0..reader.count()? {
+            if has_groups {
+                let gap = reader.varint()?;
+                offset = offset.checked_add(gap).ok_or(Damage::expected("blocks within the segment"))?;
+            }
             footer.blocks.push(parse_block(&mut reader, &mut offset, body_bytes, footer.streams.len())?);
+        }
+        if has_groups {
+            for _ in 0..reader.count()? {
+                let group = parse_group(&mut reader, body_bytes, footer.names.len(), footer.blocks.len())?;
+                footer.groups.push(group);
+            }
         }
         reader.end()?;
         if footer.source_blocks.iter().any(|blocks| *blocks.end() as usize >= footer.blocks.len()) {
@@ -117,6 +170,15 @@ impl Footer {
             observed: span(|block| &block.observed),
             blocks: self.blocks.len(),
         }
+    }
+
+    /// The group with the texts of a field in a block, and where they lie.
+    pub(crate) fn portion(&self, name: u32, block: usize) -> Option<(usize, &GroupPortion)> {
+        let of_name = self.groups.iter().enumerate().filter(|(_, group)| group.name == name);
+        of_name.into_iter().find_map(|(number, group)| {
+            let at = group.portions.binary_search_by_key(&block, |portion| portion.block as usize).ok()?;
+            Some((number, &group.portions[at]))
+        })
     }
 
     /// The number of a name.
@@ -193,6 +255,54 @@ fn parse_block(
     })
 }
 
+fn put_group(out: &mut Vec<u8>, group: &Group) {
+    out.put_varint(u64::from(group.name));
+    out.put_varint(group.text_bytes);
+    put_stored(out, group.shapes);
+    out.put_varint(group.portions.len() as u64);
+    let mut next = 0;
+    for portion in &group.portions {
+        out.put_varint(u64::from(portion.block - next));
+        next = portion.block + 1;
+        put_stored(out, portion.packed);
+        put_stored(out, portion.raw_head);
+        out.put_varint(portion.raw_data_len);
+    }
+}
+
+fn put_stored(out: &mut Vec<u8>, stored: Stored) {
+    out.put_varint(stored.offset);
+    out.put_varint(stored.len);
+    out.put_u32(stored.checksum);
+}
+
+fn parse_group(reader: &mut Reader<'_>, body_bytes: u64, names: usize, blocks: usize) -> Decoded<Group> {
+    let name = reader.at_most(names, "a name of the segment")?;
+    if name == names {
+        return Err(Damage::expected("a name of the segment"));
+    }
+    let parse_stored = |reader: &mut Reader<'_>| {
+        let stored = Stored { offset: reader.varint()?, len: reader.varint()?, checksum: reader.u32()? };
+        let within = stored.offset.checked_add(stored.len).is_some_and(|end| end <= body_bytes);
+        if within { Ok(stored) } else { Err(Damage::expected("groups within the segment")) }
+    };
+    let text_bytes = reader.varint()?;
+    let shapes = parse_stored(reader)?;
+    let mut portions = Vec::new();
+    let mut next = 0;
+    for _ in 0..reader.count()? {
+        let block = next + reader.at_most(blocks, "the number of a block")?;
+        if block >= blocks {
+            return Err(Damage::expected("the number of a block"));
+        }
+        next = block + 1;
+        let (packed, raw_head) = (parse_stored(reader)?, parse_stored(reader)?);
+        let raw_data_len = reader.varint()?;
+        portions.push(GroupPortion { block: block as u32, packed, raw_head, raw_data_len });
+    }
+    Ok(Group { name: name as u32, text_bytes, shapes, portions })
+}
+
 /// Appends the tail of a segment that ends with this footer.
 pub(crate) fn put_tail(out: &mut Vec<u8>, footer: &[u8]) {
     out.put_u64(footer.len() as u64);
@@ -201,12 +311,12 @@ pub(crate) fn put_tail(out: &mut Vec<u8>, footer: &[u8]) {
     out.put_u8(VERSION);
 }
 
-/// Reads the tail of a segment of `len` bytes: where its footer lies.
-pub(crate) fn parse_tail(tail: &[u8], len: u64) -> Decoded<Stored> {
+/// Reads the tail of a segment of `len` bytes that starts with this version: where its footer lies.
+pub(crate) fn parse_tail(tail: &[u8], len: u64, version: u8) -> Decoded<Stored> {
     let mut reader = Reader::new(tail);
     let footer_len = reader.u64()?;
     let checksum = reader.u32()?;
-    if reader.take(MAGIC.len())? != MAGIC || !(1..=VERSION).contains(&reader.u8()?) {
+    if reader.take(MAGIC.len())? != MAGIC || reader.u8()? != version {
         return Err(Damage::expected("the end of a segment"));
     }
     let before = len.checked_sub(TAIL_BYTES as u64 + HEADER_BYTES as u64);

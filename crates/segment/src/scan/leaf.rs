@@ -288,7 +288,13 @@ impl Scan<'_> {
                 let matches = |text: &str| asked.matches(ValueRef::Str(text));
                 let needle = asked.needle().map(Finder::new);
                 let whole = asked.whole();
-                let test = TextTest { matches: &matches, needle: needle.as_ref(), whole: whole.as_deref() };
+                let test = TextTest {
+                    test: asked.test,
+                    kind: asked.kind,
+                    matches: &matches,
+                    needle: needle.as_ref(),
+                    whole: whole.as_deref(),
+                };
                 column.values.select_strs(&column.head, cells, data, &test, &mut found)?;
             } else {
                 let mut cursor = Cursor::default();

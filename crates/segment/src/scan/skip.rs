@@ -66,7 +66,7 @@ impl Segment {
         }
         let place = crate::error::Place::in_block("filter", block);
         let offset = self.footer.blocks[block].offset + entry.range.start;
-        let data = Data { bytes: &self.bytes, offset, place };
+        let data = Data { bytes: &self.bytes, offset, place, home: None };
         filter::may_have(data, entry.range.end - entry.range.start, token)
     }
 }

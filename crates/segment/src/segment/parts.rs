@@ -5,6 +5,7 @@
 //! small columns takes few reads.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use sawyer_model::{SeqRange, Timestamp};
 
@@ -14,7 +15,9 @@ use crate::column::Column;
 use crate::error::{Damage, Decoded, Place, Result};
 use crate::heads::{self, StreamRuns};
 use crate::layout::{ColumnEntry, Directory, part};
+use crate::shapes::{Home, SHAPES_BYTES_MAX, Shapes};
 use crate::source::{Data, Stored};
+use crate::zip;
 
 /// Heads of neighbouring columns are read together up to about this many bytes.
 const WINDOW_BYTES: u64 = 64 << 10;
@@ -145,7 +148,27 @@ impl Segment {
             bytes: &self.bytes,
             offset: self.footer.blocks[block].offset + entry.data.start,
             place: Place::in_block("column", block).column(entry.name),
+            home: Some(Home { segment: self, block, name: entry.name }),
         }
+    }
+
+    /// What a group of blocks keeps once for its texts.
+    pub(crate) fn shapes(&self, group: usize) -> Result<Arc<Shapes>> {
+        if let Some(known) = self.shapes[group].get() {
+            return Ok(known);
+        }
+        let stored = self.footer.groups[group].shapes;
+        let place = Place::of("shapes of texts").at(stored.offset);
+        let bytes = self.bytes.read_checked(stored, place)?;
+        let read = |bytes: &[u8]| {
+            let mut reader = Reader::new(bytes);
+            let len = reader.at_most(SHAPES_BYTES_MAX, "shapes within bounds")?;
+            Shapes::read(&zip::unzip(&mut reader, len)?)
+        };
+        let shapes = if bytes.is_empty() { Ok(Arc::default()) } else { read(&bytes) };
+        let shapes = shapes.map_err(place.damaged())?;
+        self.shapes[group].set(&shapes);
+        Ok(shapes)
     }
 
     pub(crate) fn stored(&self, block: usize, range: &Range<u64>, checksum: u32) -> Stored {

@@ -38,10 +38,8 @@ fn segment_bytes() -> Vec<u8> {
 
 /// Reads all that there is; whether it can be read does not matter, ending does.
 fn read_all(bytes: Bytes, footer: Footer) {
-    let directories = footer.blocks.iter().map(|_| OnceLock::new()).collect();
     let summary = footer.summary(bytes.source.len());
-    let segment =
-        Segment { bytes, summary, footer, version: VERSION, directories, stream_tokens: OnceLock::new() };
+    let segment = Segment::with(bytes, summary, footer, VERSION);
     for block in 0..segment.blocks().len() {
         let _ = segment.decode_block(block);
         let _ = segment.fields(block);
@@ -66,16 +64,16 @@ proptest! {
         let bytes = Bytes { source: Arc::new(segment_bytes()), verify: false };
         let len = bytes.source.len();
         let tail = bytes.read(len - TAIL_BYTES as u64, TAIL_BYTES as u64, Place::of("tail")).unwrap();
-        let stored = parse_tail(&tail, len).unwrap();
+        let stored = parse_tail(&tail, len, VERSION).unwrap();
         let footer = bytes.read_checked(stored, Place::of("footer")).unwrap();
-        let footer = Footer::decode(&footer, stored.offset).unwrap();
+        let footer = Footer::decode(&footer, stored.offset, VERSION).unwrap();
         let mut plain = footer.encode_plain();
-        prop_assert!(Footer::decode_plain(&plain, stored.offset).is_ok());
+        prop_assert!(Footer::decode_plain(&plain, stored.offset, VERSION).is_ok());
         for (at, value, count) in changes {
             let at = at.index(plain.len());
             plain.iter_mut().skip(at).take(count).for_each(|byte| *byte = value);
         }
-        if let Ok(footer) = Footer::decode_plain(&plain, stored.offset) {
+        if let Ok(footer) = Footer::decode_plain(&plain, stored.offset, VERSION) {
             read_all(bytes, footer);
         }
     }

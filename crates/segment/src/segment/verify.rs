@@ -10,7 +10,7 @@ use super::Segment;
 use super::parts::{Window, part_name};
 use crate::error::{Place, Result};
 use crate::filter;
-use crate::layout::part;
+use crate::layout::{Group, part};
 
 impl Segment {
     /// Reads every part and every record of it.
@@ -42,8 +42,12 @@ impl Segment {
     /// As [`Segment::verify`].
     pub fn column_bytes(&self) -> Result<Vec<(String, u64)>, Error> {
         let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
-        let footer =
-            self.bytes.source.len() - self.footer.blocks.iter().map(|block| block.bytes).sum::<u64>();
+        let blocks: u64 = self.footer.blocks.iter().map(|block| block.bytes).sum();
+        let groups = self.footer.groups.iter().map(Group::bytes).fold(0, u64::saturating_add);
+        let footer = self.bytes.source.len().saturating_sub(blocks).saturating_sub(groups);
+        for group in &self.footer.groups {
+            *sizes.entry(self.name(group.name).to_owned()).or_default() += group.bytes();
+        }
         sizes.insert("(directories and footer)".into(), footer);
         for block in 0..self.footer.blocks.len() {
             let directory = self.directory(block)?;

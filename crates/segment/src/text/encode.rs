@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     CONSTANT, DICTIONARY, FIXED_FRAME_ROWS, FRAME_BYTES_MAX, FRAME_ROWS_MAX, FRAMES, HEX, HEX_BYTES_MAX,
-    HEX_BYTES_MIN, MADE, Texts, UUID, UUID_BYTES, UUID_DIGITS, UUID_HYPHENS,
+    HEX_BYTES_MIN, MADE, SHAPED, Texts, UUID, UUID_BYTES, UUID_DIGITS, UUID_HYPHENS,
 };
 use crate::bytes::{Put, checksum};
 use crate::ints;
@@ -45,6 +45,11 @@ pub(crate) fn put_made(learned: &Learned<'_>, head: &mut Vec<u8>, data: &mut Vec
     if learned.holes.len() > 0 {
         encode(learned.holes, head, data);
     }
+}
+
+/// Says that the texts lie with those of other blocks.
+pub(crate) fn put_shaped(head: &mut Vec<u8>) {
+    head.put_u8(SHAPED);
 }
 
 struct Dictionary {

@@ -38,6 +38,13 @@ impl Texts {
         self.ends.push(self.text.len());
     }
 
+    /// Adds all texts of another one.
+    pub(crate) fn append(&mut self, other: &Self) {
+        let start = self.text.len();
+        self.text.push_str(&other.text);
+        self.ends.extend(other.ends.iter().map(|end| start + end));
+    }
+
     pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.ends.clear();

@@ -47,10 +47,14 @@ impl MadeText {
         if hole == 0 {
             return Ok(Self { templates, codes, first_holes, holes: None });
         }
+        // Before it is read: one within another would take as many calls.
         if reader.clone().u8()? == MADE {
             return Err(Damage::expected("holes that stand by themselves"));
         }
         let holes = Some(Text::parse(reader, hole, data_offset)?);
+        if holes.as_ref().is_some_and(|holes| !holes.stands_alone()) {
+            return Err(Damage::expected("holes that stand by themselves"));
+        }
         Ok(Self { templates, codes, first_holes, holes })
     }
 

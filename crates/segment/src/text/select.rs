@@ -5,11 +5,13 @@
 //! Invariant: the answer is that of asking every text; shortcuts only choose whom to ask.
 
 use memchr::memmem::Finder;
+use sawyer_query::{FieldKind, FieldTest};
 
 use super::{FIXED_FRAME_ROWS, Frame, Kind, Text, TextCursor, TextFrame, put_digits};
 use crate::bits::Rows;
 use crate::error::{Damage, Result};
 use crate::ints::IntsCursor;
+use crate::shapes;
 use crate::source::Data;
 
 /// A value that is asked: its place among those of its type, and the row that has it.
@@ -21,6 +23,8 @@ pub(crate) struct Cell {
 
 /// What is asked of texts.
 pub(crate) struct TextTest<'a> {
+    pub(crate) test: &'a FieldTest,
+    pub(crate) kind: FieldKind,
     /// Whether a text satisfies it.
     pub(crate) matches: &'a dyn Fn(&str) -> bool,
     /// Only texts that have these letters can satisfy it.
@@ -69,6 +73,7 @@ impl Text {
             Kind::Frames(frames) => select_frames(frames, cells, data, test, out),
             Kind::Fixed { uuid, width, .. } => self.select_fixed(*uuid, *width, cells, data, test, out),
             Kind::Made(_) => Err(data.place.damaged()(Damage::expected("a text that stands by itself"))),
+            Kind::Shaped => shapes::select(data, self.count, cells, test, out),
         }
     }
 

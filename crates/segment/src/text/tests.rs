@@ -21,7 +21,7 @@ fn round_trip(texts: &[String]) -> (u8, usize) {
     assert_eq!(reader.end(), Ok(()));
     assert_eq!(data_end, data.len() as u64);
     let bytes = Bytes { source: Arc::new(data), verify: true };
-    let data = Data { bytes: &bytes, offset: 0, place: Place::of("test") };
+    let data = Data { bytes: &bytes, offset: 0, place: Place::of("test"), home: None };
     let mut cursor = TextCursor::default();
     for (at, text) in texts.iter().enumerate() {
         assert_eq!(read.get(&head, at, data, &mut cursor).unwrap(), text);

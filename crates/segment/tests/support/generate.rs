@@ -19,8 +19,39 @@ pub(crate) fn text() -> BoxedStrategy<String> {
         3 => "(connection|timeout|user|order)( (refused|7|결제|of)){0,3}",
         2 => "[0-9a-f]{32}",
         1 => "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        6 => message(),
         1 => any::<String>(),
         1 => (1usize..3000).prop_map(|n| "long line ".repeat(n / 10)),
+    ]
+    .boxed()
+}
+
+/// A message as programs write them: few shapes, with numbers, ids, words and paths.
+pub(crate) fn message() -> BoxedStrategy<String> {
+    let number = prop_oneof![
+        Just("0".to_owned()),
+        Just("007".to_owned()),
+        (0u32..600).prop_map(|n| n.to_string()),
+        any::<u64>().prop_map(|n| n.to_string()),
+        "[0-9]{1,25}",
+        "[0-9]{3}",
+        "[0-9]{1,3}(ms|s)",
+        "0x[0-9a-f]{8}",
+    ];
+    let id = prop_oneof![
+        "[0-9a-f]{8}",
+        "[0-9A-F]{8}",
+        "[0-9a-f]{64}",
+        "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+    ];
+    let word = prop::sample::select(vec!["timeout", "refused", "Reset", "결제", "\u{212a}ey", "İd", "user"]);
+    let path = prop_oneof!["/api/v1(/[a-c]{1,2}){0,3}", "/carts/[0-9]{1,5}"];
+    prop_oneof![
+        (number.clone(), word.clone()).prop_map(|(n, word)| format!("connection {word} after {n}, retry")),
+        (number.clone(), id).prop_map(|(n, id)| format!("order {id} took {n} from 10.1.{n}.7")),
+        (path, number.clone()).prop_map(|(path, n)| format!("GET {path}?page={n} HTTP/1.1")),
+        (word.clone(), word).prop_map(|(a, b)| format!("{a} {b}")),
+        number.prop_map(|n| format!("{n}{n}\u{1}-{n}")),
     ]
     .boxed()
 }
@@ -63,7 +94,12 @@ fn field() -> BoxedStrategy<(Box<str>, Value)> {
             .prop_map(str::to_owned),
         1 => "f[0-9]{1,2}",
     ];
-    (name, value()).prop_map(|(name, value)| (name.into(), value)).boxed()
+    prop_oneof![
+        2 => (name, value()).prop_map(|(name, value)| (name.into(), value)),
+        // Only strings, so that blocks keep them together.
+        1 => prop_oneof![6 => message(), 1 => text()].prop_map(|text| ("error.message".into(), Value::from(text))),
+    ]
+    .boxed()
 }
 
 fn stream() -> BoxedStrategy<Arc<Stream>> {

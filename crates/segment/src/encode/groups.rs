@@ -1,0 +1,86 @@
+//! The texts of several blocks that are kept together.
+//!
+//! Owns: which fields have such groups, when a group is closed, and where it lies.
+//! Does not own: how its texts are kept (`shapes`).
+//! Invariant: every block whose column says so is in one group of the field.
+
+use sawyer_query::FieldKind;
+
+use crate::bytes::{Put, checksum};
+use crate::filter::HIDDEN;
+use crate::layout::{Group, GroupPortion};
+use crate::shapes::{Pending, Written};
+use crate::source::Stored;
+use crate::text::Texts;
+use crate::zip;
+
+/// The groups of a segment that is being made.
+#[derive(Default)]
+pub(super) struct GroupsBuilder {
+    /// By the number of the name.
+    pending: Vec<(u32, Pending)>,
+    written: Vec<Group>,
+    block: u32,
+}
+
+/// Whether the texts of fields of this name are kept in groups: text that people read.
+pub(super) fn has_groups(name: &str) -> bool {
+    !name.starts_with(HIDDEN) && FieldKind::of(name) == FieldKind::Text
+}
+
+impl GroupsBuilder {
+    /// Says which block the texts are of that follow.
+    pub(super) fn begin_block(&mut self, block: u32) {
+        self.block = block;
+    }
+
+    /// Adds the texts that a field has in the block.
+    pub(super) fn add(&mut self, name: u32, texts: &Texts) {
+        let at = self.pending.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+            self.pending.push((name, Pending::default()));
+            self.pending.len() - 1
+        });
+        self.pending[at].1.add(self.block, texts);
+    }
+
+    /// Appends a group that has so many bytes of text or more, if there is one. `written` is where `out` starts.
+    pub(super) fn write(&mut self, bytes_min: usize, written: u64, out: &mut Vec<u8>) -> bool {
+        let Some(at) = self.pending.iter().position(|(_, pending)| pending.bytes() >= bytes_min) else {
+            return false;
+        };
+        let (name, mut pending) = self.pending.remove(at);
+        let text_bytes = pending.bytes() as u64;
+        let group = put_group(name, &pending.write(), written, out);
+        self.written.push(Group { text_bytes, ..group });
+        true
+    }
+
+    /// All groups, with the final numbers of names.
+    pub(super) fn finish(&mut self, name_of: impl Fn(u32) -> u32) -> Vec<Group> {
+        assert!(self.pending.is_empty(), "all groups were written");
+        let written = std::mem::take(&mut self.written);
+        written.into_iter().map(|group| Group { name: name_of(group.name), ..group }).collect()
+    }
+}
+
+fn put_group(name: u32, group: &Written, written: u64, out: &mut Vec<u8>) -> Group {
+    let mut shapes = Vec::new();
+    if !group.shapes.is_empty() {
+        shapes.put_varint(group.shapes.len() as u64);
+        zip::put_zipped_well(&mut shapes, &group.shapes);
+    }
+    let mut put = |bytes: &[u8]| {
+        let offset = written + out.len() as u64;
+        out.extend_from_slice(bytes);
+        Stored { offset, len: bytes.len() as u64, checksum: checksum(bytes) }
+    };
+    let shapes = put(&shapes);
+    let portions = group.portions.iter().map(|portion| {
+        let (packed, raw_head) = (put(&portion.packed), put(&portion.raw_head));
+        put(&portion.raw_data);
+        let raw_data_len = portion.raw_data.len() as u64;
+        GroupPortion { block: portion.block, packed, raw_head, raw_data_len }
+    });
+    let portions = portions.collect();
+    Group { name, text_bytes: 0, shapes, portions }
+}

@@ -1,0 +1,138 @@
+use proptest::prelude::*;
+
+use super::learn::Learned;
+use super::*;
+use crate::bits::BitWriter;
+
+fn gather<T: AsRef<str>>(texts: &[T]) -> crate::text::Texts {
+    let mut gathered = crate::text::Texts::default();
+    texts.iter().for_each(|text| gathered.push(text.as_ref()));
+    gathered
+}
+
+/// The shapes of texts, as they are written and read: literals, and for each slot how it is kept.
+fn check<T: AsRef<str>>(texts: &[T]) -> String {
+    let mut pending = Pending::default();
+    pending.add(0, &gather(texts));
+    let written = pending.write();
+    if written.shapes.is_empty() {
+        return "none".to_owned();
+    }
+    let shapes = Shapes::parse(&written.shapes).unwrap();
+    let show = |piece: &Piece| match piece {
+        Piece::Literal(range) => shapes.literal(range).to_owned(),
+        Piece::Slot(Slot::Decimal { width, .. }) => format!("<decimal {width}>"),
+        Piece::Slot(Slot::Padded { digits, width, .. }) => format!("<{digits} digits {width}>"),
+        Piece::Slot(Slot::Hex { digits }) => format!("<hex {digits}>"),
+        Piece::Slot(Slot::Uuid) => "<uuid>".to_owned(),
+        Piece::Slot(Slot::Entry { width, .. }) => format!("<entry {width}>"),
+        Piece::Slot(Slot::Listed { width, .. }) => format!("<listed {width}>"),
+    };
+    let shown: Vec<String> =
+        (0..shapes.shapes.len()).map(|shape| shapes.pieces(shape).iter().map(show).collect()).collect();
+    shown.join(" | ")
+}
+
+fn made(count: u64, make: impl Fn(u64) -> String) -> Vec<String> {
+    (0..count).map(|n| make(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11)).collect()
+}
+
+#[test]
+fn what_texts_have_together_is_kept_once() {
+    let check_made = |make: &dyn Fn(u64) -> String| check(&made(200, make));
+    assert_eq!(check_made(&|n| format!("took {}ms, ok", n % 1000)), "took <decimal 10>ms, ok");
+    assert_eq!(check_made(&|n| format!("at {:03}.", n % 1000)), "at <3 digits 10>.");
+    assert_eq!(check_made(&|n| format!("id={:08x}", n as u32)), "id=<hex 8>");
+    assert_eq!(check_made(&|n| format!("p 0x{:08x}", n as u32)), "p 0x<hex 8>");
+    assert_eq!(check_made(&|n| format!("GET /a/v{} 200", n % 3)), "GET <entry 2> 200");
+    let word = |n: u64| ["one", "two", "six", "ten", "결제"][n as usize % 5];
+    assert_eq!(check_made(&|n| format!("said {} {}x", word(n), n % 8)), "said <entry 3> <decimal 3>x");
+    let uuid = |n: u64| format!("{:08x}-0000-1111-2222-{n:012x}", n as u32);
+    assert_eq!(check_made(&|n| format!("u {}!", &uuid(n)[..36])), "u <uuid>!");
+    assert_eq!(
+        check_made(&|n| format!("status {}", [200, 404, 302, 99_999][n as usize % 4])),
+        "status <entry 2>"
+    );
+    assert_eq!(check(&["x 1", "y 2 z", "a-1-b"]), "none");
+}
+
+#[test]
+fn numbers_are_written_as_they_were() {
+    for (number, digits) in [(0, 1), (7, 3), (u64::MAX, 1), (10, 2), (123, 19)] {
+        let mut out = String::new();
+        put_decimal(&mut out, number, digits);
+        assert_eq!(out, format!("{number:0digits$}"));
+    }
+    for text in ["0", "abcdef", "0123456789abcdef0", "00000000ffffffff"] {
+        let mut packed = Vec::new();
+        let mut bits = BitWriter::new(&mut packed);
+        text.bytes().for_each(|byte| {
+            bits.put(u64::from(char::from(byte).to_digit(16).unwrap()), 4);
+        });
+        bits.finish();
+        let mut out = String::new();
+        put_hex(&mut out, &packed, 0, text.len());
+        assert_eq!(out, text);
+    }
+}
+
+proptest! {
+    #[test]
+    fn letters_that_a_text_has_are_possible(
+        texts in prop::collection::vec("(id|to|at)[ =](ab|b[ax]|[a1]{1,3}|[0-9]{1,3}|[0-9a-f]{8}) (x|at|aa|[01]{2})", 3..60),
+        letters in prop_oneof!["[abtd01 =]{1,4}", "[0-9a-f]{1,9}"],
+        at in any::<prop::sample::Index>(), from in 0usize..12, len in 1usize..12, any_case: bool,
+    ) {
+        let gathered = gather(&texts);
+        let mut pending = Pending::default();
+        pending.add(0, &gathered);
+        let written = pending.write();
+        prop_assume!(!written.shapes.is_empty());
+        let shapes = Shapes::parse(&written.shapes).unwrap();
+        let (_, mut commons) = Learned::of(&gathered).commons();
+        commons.sort_by_key(|common| std::cmp::Reverse(common.texts.len()));
+        let text = &texts[at.index(texts.len())];
+        let part: String = text.chars().skip(from).take(len).collect();
+        for letters in [letters, part] {
+            let needle = find::Needle::new(&letters, any_case, &shapes);
+            for (shape, common) in commons.iter().enumerate() {
+                let possible = needle.possible(&shapes, shape);
+                let has = |text: &u32| texts[*text as usize].contains(&letters);
+                prop_assert!(
+                    possible != find::Possible::default() || !common.texts.iter().any(has),
+                    "{letters:?} {:?}", check(&texts)
+                );
+                prop_assert!(!possible.in_literal || common.texts.iter().all(has));
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_shapes_or_an_error(bytes: Vec<u8>, packed: Vec<u8>, bit in 0usize..600) {
+        if let Ok(shapes) = Shapes::parse(&bytes) {
+            for shape in 0..shapes.shapes.len() {
+                let _ = shapes.make(shape, &packed, bit, &mut String::new());
+            }
+        }
+    }
+
+    #[test]
+    fn changed_shapes_are_shapes_or_an_error(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4), packed: Vec<u8>,
+    ) {
+        let texts = made(60, |n| format!("{} {}ms id={:08x} {:03}", ["a", "b"][n as usize % 2], n % 70, n as u32, n % 999));
+        let mut pending = Pending::default();
+        pending.add(0, &gather(&texts));
+        let mut bytes = pending.write().shapes;
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Ok(shapes) = Shapes::parse(&bytes) {
+            for shape in 0..shapes.shapes.len() {
+                let _ = shapes.make(shape, &packed, 0, &mut String::new());
+                find::Needle::new("ms", true, &shapes).possible(&shapes, shape);
+            }
+        }
+    }
+}
