@@ -12,19 +12,23 @@
 pub mod body;
 pub mod cri;
 pub mod docker;
+pub mod elasticsearch_bulk;
 pub mod fields;
+pub mod firehose;
 pub mod group;
 pub mod join;
 pub mod journal;
 pub mod json;
 pub mod json_out;
 pub mod line;
+pub mod loki_push;
 pub mod mask;
 pub mod ndjson_in;
 pub mod otlp;
 pub mod posted;
 pub mod protobuf;
 pub mod pushed;
+pub mod splunk_hec;
 pub mod text;
 pub mod time;
 

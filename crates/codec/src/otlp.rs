@@ -176,7 +176,7 @@ impl<'i> Writer<'i> {
             timestamp: timestamp.or(Some(self.intake.observed())),
             message: message.as_deref(),
             original: original.as_deref(),
-            id: None,
+            name: None,
             malformed: record.cut,
         };
         match self.intake.write(&said) {

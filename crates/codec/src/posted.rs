@@ -41,60 +41,83 @@ pub enum PostedError {
 /// # Errors
 /// If it is empty or too large; nothing of it may be used then.
 pub fn read(body: &[u8], form: Form, intake: &mut Intake) -> Result<Posted, PostedError> {
-    let mut posted = Posted::default();
+    read_with(body, form, intake, &|_| {})
+}
+
+/// Reads a body whose records all have what `add` adds to the fields.
+///
+/// # Errors
+/// As of [`read`].
+pub(crate) fn read_with(
+    body: &[u8],
+    form: Form,
+    intake: &mut Intake,
+    add: &dyn Fn(&mut Intake),
+) -> Result<Posted, PostedError> {
+    let mut reader = Reader { intake, add, posted: Posted::default() };
     match form {
-        Form::Text => text(body, intake, &mut posted)?,
-        Form::Json => json(body, intake, &mut posted)?,
+        Form::Text => reader.text(body)?,
+        Form::Json => reader.json(body)?,
     }
-    if posted.accepted == 0 { Err(PostedError::Empty) } else { Ok(posted) }
+    if reader.posted.accepted == 0 { Err(PostedError::Empty) } else { Ok(reader.posted) }
 }
 
-fn text(body: &[u8], intake: &mut Intake, posted: &mut Posted) -> Result<(), Refused> {
-    for line in body.split(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if !line.iter().all(u8::is_ascii_whitespace) {
-            write_text(line, false, intake, posted)?;
+struct Reader<'a> {
+    intake: &'a mut Intake,
+    add: &'a dyn Fn(&mut Intake),
+    posted: Posted,
+}
+
+impl Reader<'_> {
+    fn text(&mut self, body: &[u8]) -> Result<(), Refused> {
+        for line in body.split(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if !line.iter().all(u8::is_ascii_whitespace) {
+                self.write_text(line, false)?;
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn json(body: &[u8], intake: &mut Intake, posted: &mut Posted) -> Result<(), Refused> {
-    // One value over all of the body; lines of JSON are none.
-    if let Ok(value) = str::from_utf8(body).map_err(drop).and_then(|text| walk::check(text).map_err(drop)) {
-        if value.is_array() {
-            return value.elements().try_for_each(|element| write(element.text(), intake, posted));
+    fn json(&mut self, body: &[u8]) -> Result<(), Refused> {
+        // One value over all of the body; lines of JSON are none.
+        if let Some(value) = str::from_utf8(body).ok().and_then(|text| walk::check(text).ok()) {
+            if value.is_array() {
+                return value.elements().try_for_each(|element| self.write(element.text()));
+            }
+            return self.write(value.text());
         }
-        return write(value.text(), intake, posted);
-    }
-    for line in body.split(|byte| *byte == b'\n') {
-        let line = line.trim_ascii();
-        match str::from_utf8(line) {
-            Ok("") => {}
-            Ok(line) => write(line, intake, posted)?,
-            Err(_) => write_text(line, true, intake, posted)?,
+        for line in body.split(|byte| *byte == b'\n') {
+            let line = line.trim_ascii();
+            match str::from_utf8(line) {
+                Ok("") => {}
+                Ok(line) => self.write(line)?,
+                Err(_) => self.write_text(line, true)?,
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// A record of JSON; anything but an object is text.
-fn write(text: &str, intake: &mut Intake, posted: &mut Posted) -> Result<(), Refused> {
-    intake.begin();
-    if intake.flatten(text).is_err() {
-        return write_text(text.as_bytes(), true, intake, posted);
+    /// A record of JSON; anything but an object is text.
+    fn write(&mut self, text: &str) -> Result<(), Refused> {
+        self.intake.begin();
+        if self.intake.flatten(text).is_err() {
+            return self.write_text(text.as_bytes(), true);
+        }
+        (self.add)(self.intake);
+        self.intake.write(&Said { original: Some(text), ..Said::default() })?;
+        self.posted.accepted += 1;
+        Ok(())
     }
-    intake.write(&Said { original: Some(text), ..Said::default() })?;
-    posted.accepted += 1;
-    Ok(())
-}
 
-fn write_text(line: &[u8], malformed: bool, intake: &mut Intake, posted: &mut Posted) -> Result<(), Refused> {
-    intake.begin();
-    intake.write(&Said { message: Some(line), malformed, ..Said::default() })?;
-    posted.accepted += 1;
-    posted.malformed += u64::from(malformed);
-    Ok(())
+    fn write_text(&mut self, line: &[u8], malformed: bool) -> Result<(), Refused> {
+        self.intake.begin();
+        (self.add)(self.intake);
+        self.intake.write(&Said { message: Some(line), malformed, ..Said::default() })?;
+        self.posted.accepted += 1;
+        self.posted.malformed += u64::from(malformed);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sawyer_model::limits::VALUE_BYTES_MAX;
 use sawyer_model::{Batch, RecordHead, RecordId, SeqRange, SourceId, Stream, Timestamp, ValueRef, names};
@@ -38,8 +39,11 @@ pub struct Origin {
     pub stream: Arc<Stream>,
     /// What the sender's word is good for.
     pub trust: Arc<Trust>,
-    /// Where its records lie in sequence; another one for each request, or the same if it is the same request again.
+    /// Where its records lie in sequence.
     pub source: SourceId,
+    /// The numbers of that sequence, where other requests take from it as well; else it is the request's own, from 0: the
+    /// same request again has the same records then.
+    pub numbers: Option<Arc<AtomicU64>>,
     /// When it arrived.
     pub observed: Timestamp,
     /// Its bounds.
@@ -55,10 +59,19 @@ pub struct Said<'a> {
     pub message: Option<&'a [u8]>,
     /// The record as it was written, where its fields were read from that. It is the message if nothing else is.
     pub original: Option<&'a str>,
-    /// Its own identity, where the protocol has one; else the next number of the request's source.
-    pub id: Option<RecordId>,
+    /// Its own name, where the protocol has one; else the next number of the request's source.
+    pub name: Option<Name<'a>>,
     /// Whether a part of it was not as it should be and is left out or kept as text.
     pub malformed: bool,
+}
+
+/// What a protocol calls a record: the same name, said again with the same time, is the same record.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'a> {
+    /// Where the id is the only one: protocol, sender, index.
+    pub scope: [&'a str; 3],
+    /// The id.
+    pub id: &'a str,
 }
 
 /// Why a record was not taken.
@@ -96,6 +109,26 @@ pub struct Taken {
     pub foreign: u64,
 }
 
+/// Names of one hour are spread over this many sources: a store remembers a bounded number of parts of each.
+const SOURCES_PER_HOUR: u64 = 16;
+
+const NANOS_PER_HOUR: i64 = 3_600_000_000_000;
+
+impl Name<'_> {
+    /// Records with names have no order in which they could be numbered, so their place is a hash of the name, in a source
+    /// for the hour of the record's own time: what a store remembers of an hour can be forgotten with it.
+    fn id_at(&self, time: Option<Timestamp>) -> RecordId {
+        let SourceId(hash) = SourceId::of(&[self.id.as_bytes()]);
+        let hour = time.map_or(i64::MIN, |time| time.nanos().div_euclid(NANOS_PER_HOUR));
+        let part = (hash >> 64) as u64 % SOURCES_PER_HOUR;
+        let [protocol, sender, realm] = self.scope.map(str::as_bytes);
+        let source =
+            SourceId::of(&[b"named", protocol, sender, realm, &hour.to_le_bytes(), &part.to_le_bytes()]);
+        // The place behind the last one would be no place.
+        RecordId { source, start: (hash as u64).min(u64::MAX - 1) }
+    }
+}
+
 impl Intake {
     /// Nothing taken yet.
     #[must_use]
@@ -117,6 +150,12 @@ impl Intake {
     #[must_use]
     pub fn observed(&self) -> Timestamp {
         self.origin.observed
+    }
+
+    /// Most records of the request.
+    #[must_use]
+    pub fn records_max(&self) -> usize {
+        self.origin.bounds.records_max
     }
 
     /// Records so far.
@@ -175,8 +214,10 @@ impl Intake {
         if let (None, Some(at)) = (said.timestamp, chosen.time_field()) {
             self.fields.remove(at);
         }
-        let id = said.id.unwrap_or(RecordId { source: self.origin.source, start: self.next });
-        self.next += u64::from(said.id.is_none());
+        let id = match &said.name {
+            Some(name) => name.id_at(told),
+            None => RecordId { source: self.origin.source, start: self.number() },
+        };
         let head = RecordHead {
             timestamp: told.unwrap_or(self.origin.observed),
             observed: self.origin.observed,
@@ -191,6 +232,14 @@ impl Intake {
     #[must_use]
     pub fn finish(self) -> Taken {
         Taken { batch: self.batch, foreign: self.foreign }
+    }
+
+    fn number(&mut self) -> u64 {
+        if let Some(numbers) = &self.origin.numbers {
+            return numbers.fetch_add(1, Ordering::Relaxed);
+        }
+        self.next += 1;
+        self.next - 1
     }
 
     fn check(&self, said: &Said<'_>) -> Result<(), Refused> {

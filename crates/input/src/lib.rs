@@ -14,7 +14,7 @@
 //! | `exec` | what a program prints |
 //! | `push` | what clients post to the server |
 //! | `sawyer` | what other Sawyers send |
-//! | `otlp`, `http` | what applications and other collectors send, each in its protocol |
+//! | `otlp`, `elasticsearch`, `loki`, `http`, `splunk_hec`, `firehose` | what applications and other collectors send, each in its protocol |
 
 pub mod containers;
 pub mod exec;

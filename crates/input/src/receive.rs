@@ -7,8 +7,12 @@
 //! after which it may be sent again.
 
 pub mod clients;
+pub mod elasticsearch;
+pub mod firehose;
+pub mod loki;
 pub mod otlp;
 pub mod posted;
+pub mod splunk_hec;
 
 pub(crate) mod body;
 pub(crate) mod desk;
@@ -27,5 +31,12 @@ use sawyer_pipeline::{InputPlan, Kind};
 
 /// The kinds of inputs that listen.
 pub(crate) fn kinds() -> Vec<Kind<Box<dyn InputPlan>>> {
-    vec![otlp::kind(), posted::kind()]
+    vec![
+        otlp::kind(),
+        elasticsearch::kind(),
+        loki::kind(),
+        posted::kind(),
+        splunk_hec::kind(),
+        firehose::kind(),
+    ]
 }

@@ -12,6 +12,7 @@ pub(crate) fn intake(trust: Trust, known: &[(&str, &str)]) -> Intake {
         stream: Arc::new(stream),
         trust: Arc::new(trust),
         source: SourceId(7),
+        numbers: None,
         observed: OBSERVED,
         bounds: BOUNDS,
     })

@@ -7,11 +7,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use sawyer_codec::pushed::{Bounds, Intake, Origin, Taken};
 use sawyer_config::{ByteSize, settings};
-use sawyer_model::{ErrorKind, Outcome, SourceId};
+use sawyer_model::{Error, ErrorKind, Outcome, SourceId};
 use sawyer_telemetry::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -64,6 +65,10 @@ pub(crate) struct Desk {
     pub(crate) meters: Meters,
     hub: PushHub,
     room: Arc<Semaphore>,
+    /// Of the records that have no identity of their own: one for as long as the receiver runs, because whoever stores
+    /// records remembers its sources.
+    source: SourceId,
+    numbers: Arc<AtomicU64>,
 }
 
 /// Room that a body takes; given back when it is dropped.
@@ -71,15 +76,21 @@ pub(crate) struct Desk {
 pub(crate) struct Room(Vec<OwnedSemaphorePermit>);
 
 impl Desk {
+    /// A desk that nobody has come to yet.
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
     pub(crate) fn new(
         clients: Clients,
         clock: Clock,
         intake: IntakeSettings,
         meters: Meters,
         hub: PushHub,
-    ) -> Self {
+    ) -> Result<Self, Error> {
+        let source = random::source()
+            .map_err(|error| Error::new(ErrorKind::Retry, "read random numbers").because(error))?;
         let room = Arc::new(Semaphore::new(BODIES_BYTES_MAX / PERMIT_BYTES));
-        Self { clients, clock, intake, meters, hub, room }
+        Ok(Self { clients, clock, intake, meters, hub, room, source, numbers: Arc::default() })
     }
 
     /// Lets a client in that has not sent more than its share.
@@ -119,7 +130,7 @@ impl Desk {
 
     /// Takes the records of a request: `decode` reads them, in order, and they are taken once they are durable.
     ///
-    /// `source` is where they lie in sequence: the same for a request that is the same again; without it, a new one.
+    /// `source` is where they lie in sequence, if the protocol tells that a request is the same again.
     ///
     /// # Errors
     /// What `decode` says, or why nothing was taken, or that it is not known.
@@ -145,11 +156,6 @@ impl Desk {
         (bytes, room): (usize, Room),
         decode: impl FnOnce(&mut Intake) -> Result<R, Trouble> + Send + 'static,
     ) -> Result<R, Trouble> {
-        let source = match source {
-            Some(source) => source,
-            None => random::source()
-                .map_err(|error| Trouble::new(Reason::Bug, format!("read random numbers: {error}")))?,
-        };
         let origin = self.origin(client, source);
         let work = move || {
             let mut intake = Intake::new(origin);
@@ -169,8 +175,12 @@ impl Desk {
         Ok(result)
     }
 
-    /// From whom the records of a request are.
-    pub(crate) fn origin(&self, client: &Client, source: SourceId) -> Origin {
+    /// From whom the records of a request are. `source` is the request's own, if it has one.
+    pub(crate) fn origin(&self, client: &Client, source: Option<SourceId>) -> Origin {
+        let (source, numbers) = match source {
+            Some(source) => (source, None),
+            None => (self.source, Some(Arc::clone(&self.numbers))),
+        };
         let bounds = Bounds {
             records_max: usize::try_from(self.intake.records_max).unwrap_or(usize::MAX),
             batch_bytes_max: BATCH_BYTES_MAX,
@@ -179,6 +189,7 @@ impl Desk {
             stream: Arc::clone(client.stream()),
             trust: Arc::clone(client.trust()),
             source,
+            numbers,
             observed: self.clock.now(),
             bounds,
         }

@@ -63,7 +63,7 @@ impl WebPlan {
         let Self { kind, listen, tls, common, protocol } = self;
         let tls = tls.map(|tls| ListenTls::open(tls, &["h2", "http/1.1"])).transpose()?;
         let listeners = listen.into_iter().map(take_address).collect::<Result<Vec<_>, _>>()?;
-        let (hub, desk) = common.open(kind, context);
+        let (hub, desk) = common.open(kind, context)?;
         let way_in = OpenPush::open(hub, desk.intake.wait_max, "a receiver has one way in")?;
         let shared = Arc::new(Shared { protocol, desk, tls });
         Ok(Web { name: context.name.clone(), listeners, way_in, shared })
@@ -72,12 +72,15 @@ impl WebPlan {
 
 impl CommonPlan {
     /// The desk of an input, and the hub that its requests are handed in at.
-    pub(crate) fn open(self, kind: &str, context: &Context) -> (PushHub, Desk) {
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub(crate) fn open(self, kind: &str, context: &Context) -> Result<(PushHub, Desk), Error> {
         let Self { clients, intake } = self;
         let hub = PushHub::new();
         let clients = clients.open(kind, &context.name);
         let meters = Meters::new(&context.metrics, &context.name);
-        (hub.clone(), Desk::new(clients, context.clock.clone(), intake, meters, hub))
+        Ok((hub.clone(), Desk::new(clients, context.clock.clone(), intake, meters, hub)?))
     }
 }
 

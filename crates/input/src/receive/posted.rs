@@ -37,7 +37,7 @@ settings! {
     /// lines of text. A request under the same header `Idempotency-Key` with the same body as before is stored once.
     pub struct PostedSettings {
         /// Where to listen.
-        pub listen: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 8088)),
+        pub listen: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 8080)),
         /// Encryption. By default there is none.
         pub tls: Option<ListenTlsSettings>,
         /// What bodies are.

@@ -1,3 +1,6 @@
+mod elasticsearch;
+mod others;
+
 use std::io::Write;
 use std::time::Instant;
 

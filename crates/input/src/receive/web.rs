@@ -141,6 +141,13 @@ pub(crate) fn answer(status: u16, media_type: &'static str, body: impl Into<Byte
     response
 }
 
+/// An answer without a body.
+pub(crate) fn empty(status: u16) -> Response<Body> {
+    let mut response = answer(status, "text/plain", Bytes::new());
+    response.headers_mut().remove(CONTENT_TYPE);
+    response
+}
+
 /// An answer that says what the trouble is, in a body of the protocol's own form.
 pub(crate) fn trouble(trouble: &Trouble, media_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = answer(trouble.status(), media_type, body);
@@ -184,6 +191,36 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
+/// The value of a parameter in a query, with `%` and `+` resolved.
+pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    query?.split('&').find_map(|pair| {
+        let (known, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (known == name).then(|| unescape(value))
+    })
+}
+
+/// Resolves `%XX` and `+`.
+pub(crate) fn unescape(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex =
+            bytes.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(str::from_utf8(hex).ok()?, 16).ok());
+        match (bytes[at], hex) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                at += 3;
+                continue;
+            }
+            (b'+', _) => out.push(b' '),
+            (byte, _) => out.push(byte),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,5 +238,13 @@ mod tests {
         assert_eq!(shown("bare"), ["bare"]);
         assert_eq!(shown("Basic !!"), [""; 0]);
         assert_eq!(tokens(&HeaderMap::new()), [""; 0]);
+    }
+
+    #[test]
+    fn parameters_are_unescaped() {
+        assert_eq!(parameter(Some("a=1&b=x%20y+z%"), "b").as_deref(), Some("x y z%"));
+        assert_eq!(parameter(Some("a"), "a").as_deref(), Some(""));
+        assert_eq!(parameter(Some("ab=1"), "a"), None);
+        assert_eq!(parameter(None, "a"), None);
     }
 }
