@@ -12,20 +12,25 @@
 //!   cannot match.
 //! * [`time`]: times and intervals as people write them.
 //! * [`search`]: what can be asked of whatever holds the records.
+//! * [`sketch`], [`pattern`]: what is counted for answers about very many values.
+//! * [`conformance`]: what every engine has to answer.
 //! * [`upkeep`]: how long it holds them.
 //!
 //! Owns: meaning. Does not own: storage, I/O, clocks; `now` is given.
 //! Invariant: the meaning of a query is the same wherever it is evaluated.
 
+pub mod conformance;
 mod error;
 pub mod field;
 mod fold;
 pub mod kql;
 mod nested;
 mod number;
+pub mod pattern;
 mod predicate;
 mod required;
 pub mod search;
+pub mod sketch;
 mod test;
 pub mod time;
 pub mod tokens;

@@ -55,6 +55,7 @@ struct BudgetState {
     cancelled: AtomicBool,
     deadline: Option<Instant>,
     rows_left: AtomicU64,
+    bytes_left: AtomicU64,
 }
 
 /// What an answer cost.
@@ -70,6 +71,10 @@ pub struct SearchStats {
     pub segments_read: u64,
     /// Segments that skip data ruled out.
     pub segments_skipped: u64,
+    /// Blocks of segments whose records were looked at.
+    pub blocks_read: u64,
+    /// Blocks that were not: ruled out, or not needed any more.
+    pub blocks_skipped: u64,
     /// How long it took.
     pub elapsed: Duration,
     /// The budget ran out: the answer is right as far as it goes, and there may be more.
@@ -156,6 +161,67 @@ pub struct TopValues {
     pub stats: SearchStats,
 }
 
+/// Asks what the values of a field are like altogether.
+#[derive(Clone, Debug)]
+pub struct SummaryRequest {
+    /// Which records.
+    pub selection: Selection,
+    /// Which field.
+    pub field: String,
+    /// Which percentiles of its numbers, each from 0 to 100.
+    pub percentiles: Vec<f64>,
+}
+
+/// What the values of a field are like. Each element of a list counts as a value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// Records of the selection.
+    pub rows: u64,
+    /// Records of the selection without the field.
+    pub missing: u64,
+    /// About how many different values there are; see [`crate::sketch::Distinct`].
+    pub distinct: u64,
+    /// How many of the values are numbers.
+    pub numbers: u64,
+    /// The least number.
+    pub min: Option<f64>,
+    /// The greatest number.
+    pub max: Option<f64>,
+    /// The sum of the numbers.
+    pub sum: f64,
+    /// The percentiles that were asked for, right to one percent; see [`crate::sketch::Quantiles`]. None without
+    /// numbers.
+    pub percentiles: Vec<Option<f64>>,
+    /// What it cost.
+    pub stats: SearchStats,
+}
+
+/// Asks for the most frequent patterns of the texts of a field; see [`crate::pattern`].
+#[derive(Clone, Debug)]
+pub struct PatternsRequest {
+    /// Which records.
+    pub selection: Selection,
+    /// Which field.
+    pub field: String,
+    /// At most how many patterns.
+    pub limit: usize,
+}
+
+/// The most frequent patterns, most frequent first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Patterns {
+    /// Patterns with the number of texts that have them.
+    pub patterns: Vec<(String, u64)>,
+    /// Records of the selection.
+    pub rows: u64,
+    /// Records of the selection that have no text in the field.
+    pub missing: u64,
+    /// How many different patterns there are.
+    pub distinct: u64,
+    /// What it cost.
+    pub stats: SearchStats,
+}
+
 /// A field that records of a selection have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldInfo {
@@ -232,6 +298,18 @@ pub trait Search: Send + Sync {
     /// As for [`Search::search`].
     fn values(&self, request: &ValuesRequest, budget: &Budget) -> Result<TopValues, Error>;
 
+    /// What the values of a field are like: how many there are, their bounds and percentiles.
+    ///
+    /// # Errors
+    /// As for [`Search::search`].
+    fn summary(&self, request: &SummaryRequest, budget: &Budget) -> Result<Summary, Error>;
+
+    /// The most frequent patterns of the texts of a field.
+    ///
+    /// # Errors
+    /// As for [`Search::search`].
+    fn patterns(&self, request: &PatternsRequest, budget: &Budget) -> Result<Patterns, Error>;
+
     /// The fields of a selection.
     ///
     /// # Errors
@@ -243,6 +321,40 @@ pub trait Search: Send + Sync {
 
     /// What is held altogether.
     fn totals(&self) -> Totals;
+}
+
+/// Records of the first page of [`each_page`]: few, so that they are there soon.
+const FIRST_PAGE_RECORDS: usize = 100;
+
+/// Goes through the records of a request in pages that grow from a few records to `page_max`, so that the first ones
+/// come early and nothing is held but one page. `call` gets each page and says whether it wants more. Gives where to
+/// go on, and what it cost altogether; `budget` makes a budget for each page.
+///
+/// # Errors
+/// As for [`Search::search`].
+pub fn each_page(
+    search: &dyn Search,
+    request: &SearchRequest,
+    page_max: usize,
+    budget: &mut dyn FnMut() -> Budget,
+    call: &mut dyn FnMut(&Page) -> bool,
+) -> Result<(Option<Position>, SearchStats), Error> {
+    let started = Instant::now();
+    let (mut left, mut size) = (request.limit, FIRST_PAGE_RECORDS);
+    let (mut after, mut stats) = (request.after, SearchStats::default());
+    loop {
+        let asked = SearchRequest { limit: size.min(left).min(page_max), after, ..request.clone() };
+        let page = search.search(&asked, &budget())?;
+        stats.add(&page.stats);
+        stats.elapsed = started.elapsed();
+        left -= page.records.len().min(left);
+        after = page.next;
+        let wanted = call(&page);
+        if !wanted || left == 0 || after.is_none() || page.stats.partial {
+            return Ok((after, stats));
+        }
+        size = size.saturating_mul(4);
+    }
 }
 
 impl Position {
@@ -268,7 +380,18 @@ impl Budget {
     /// A budget that ends at `deadline` or after looking at `rows_max` records, whichever comes first.
     #[must_use]
     pub fn new(deadline: Option<Instant>, rows_max: u64) -> Self {
-        Self(Arc::new(BudgetState { cancelled: false.into(), deadline, rows_left: rows_max.into() }))
+        Self::with_bytes(deadline, rows_max, u64::MAX)
+    }
+
+    /// As [`Budget::new`]; it also ends once `bytes_max` bytes were read from where records are kept.
+    #[must_use]
+    pub fn with_bytes(deadline: Option<Instant>, rows_max: u64, bytes_max: u64) -> Self {
+        Self(Arc::new(BudgetState {
+            cancelled: false.into(),
+            deadline,
+            rows_left: rows_max.into(),
+            bytes_left: bytes_max.into(),
+        }))
     }
 
     /// A budget that nothing ends but [`Budget::cancel`].
@@ -295,7 +418,15 @@ impl Budget {
             .0
             .rows_left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(rows));
-        Ok(left.is_ok() && self.0.deadline.is_none_or(|deadline| Instant::now() < deadline))
+        let bytes = self.0.bytes_left.load(Ordering::Relaxed) > 0;
+        Ok(left.is_ok() && bytes && self.0.deadline.is_none_or(|deadline| Instant::now() < deadline))
+    }
+
+    /// Says how many bytes were read. When they were too many the next [`Budget::take`] says that it is used up.
+    pub fn note_bytes(&self, bytes: u64) {
+        let take = |left: u64| (left != u64::MAX).then(|| left.saturating_sub(bytes));
+        // Without a bound there is nothing to take from.
+        let _ = self.0.bytes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
     }
 }
 
@@ -307,6 +438,8 @@ impl SearchStats {
         self.bytes_read += other.bytes_read;
         self.segments_read += other.segments_read;
         self.segments_skipped += other.segments_skipped;
+        self.blocks_read += other.blocks_read;
+        self.blocks_skipped += other.blocks_skipped;
         self.partial |= other.partial;
     }
 }

@@ -82,6 +82,12 @@ pub(crate) struct QueryArgs {
     /// Print the newest record first; the newest is last otherwise.
     #[arg(long)]
     newest_first: bool,
+    /// Print the patterns of the messages instead, with how many have each, the most frequent first.
+    #[arg(long, conflicts_with_all = ["summary", "newest_first"])]
+    patterns: bool,
+    /// Print what the values of this field are like instead: how many, bounds and percentiles.
+    #[arg(long, value_name = "FIELD", conflicts_with_all = ["newest_first", "limit"])]
+    summary: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -160,6 +166,9 @@ fn notice(text: &str) {
 /// `sawyer query`
 pub(crate) async fn query(args: QueryArgs) -> Result<()> {
     let server = args.common.server()?;
+    if args.patterns || args.summary.is_some() {
+        return figures(&server, &args).await;
+    }
     let mut printer = args.common.printer(Style::Text);
     let (start, span) = (args.span.start()?, args.span.told());
     let limit = args.limit.map_or(LIMIT_DEFAULT, |limit| if limit == 0 { usize::MAX } else { limit });
@@ -180,6 +189,42 @@ pub(crate) async fn query(args: QueryArgs) -> Result<()> {
         notice(&format!("nothing found {span}"));
     } else if found.more && args.limit.is_none() {
         notice(&format!("these are the newest {LIMIT_DEFAULT}, there are more; -n 0 prints all"));
+    }
+    Ok(())
+}
+
+/// Prints what the server says of all records together.
+async fn figures(server: &Server, args: &QueryArgs) -> Result<()> {
+    let (start, limit) = (args.span.start()?, args.limit.unwrap_or(20).to_string());
+    let mut params = vec![("query", args.query.as_str()), ("start", &start), ("end", &args.span.end)];
+    let path = match &args.summary {
+        Some(field) => {
+            params.push(("field", field));
+            "summary"
+        }
+        None => {
+            params.push(("limit", &limit));
+            "patterns"
+        }
+    };
+    let answer = server.get(path, &params).await?;
+    let mut out = io::stdout().lock();
+    if matches!(args.common.output, Some(Format::Json)) {
+        writeln!(out, "{answer}")?;
+    } else if path == "patterns" {
+        for pattern in answer["patterns"].as_array().into_iter().flatten() {
+            writeln!(out, "{:>10}  {}", pattern["count"], pattern["pattern"].as_str().unwrap_or_default())?;
+        }
+    } else {
+        for name in ["rows", "missing", "distinct", "numbers", "min", "max", "sum", "mean"] {
+            writeln!(out, "{name:>10}  {}", answer[name])?;
+        }
+        for (percent, value) in answer["percentiles"].as_object().into_iter().flatten() {
+            writeln!(out, "{:>10}  {value}", format!("p{percent}"))?;
+        }
+    }
+    if answer["stats"]["partial"] == true {
+        notice("this is of a part of the records only");
     }
     Ok(())
 }

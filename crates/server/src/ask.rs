@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use axum::http::StatusCode;
 use sawyer_codec::json_out;
-use sawyer_model::{Error, Timestamp};
+use sawyer_model::{Error, ErrorKind, Timestamp};
 use sawyer_query::kql;
 use sawyer_query::search::{Budget, SearchStats, Selection};
 use sawyer_query::time;
@@ -23,16 +22,25 @@ pub struct QueryLimits {
     pub time_max: Duration,
     /// How many records one may look at.
     pub rows_max: u64,
+    /// How many bytes one may read from the store.
+    pub bytes_max: u64,
 }
 
 impl Default for QueryLimits {
     fn default() -> Self {
-        Self { concurrent_max: 8, time_max: Duration::from_secs(30), rows_max: u64::MAX }
+        Self { concurrent_max: 8, time_max: Duration::from_secs(30), rows_max: u64::MAX, bytes_max: u64::MAX }
+    }
+}
+
+impl QueryLimits {
+    /// What a query of these limits that begins now may take.
+    pub(crate) fn budget(&self) -> Budget {
+        Budget::with_bytes(Some(Instant::now() + self.time_max), self.rows_max, self.bytes_max)
     }
 }
 
 /// How long a query waits for its turn before its client is told to come back.
-const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
+pub(crate) const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// How far back a query looks that does not say.
 const DEFAULT_START: &str = "now-1h";
@@ -80,21 +88,55 @@ impl Api {
         kql::compile(query, &options).map_err(|error| ApiError::query(&error, query))
     }
 
+    /// The limits of a query: those that it names, as far as they are lower than those of all.
+    pub(crate) fn limits(&self, params: &Params) -> Result<QueryLimits, ApiError> {
+        let mut limits = self.0.limits;
+        if let Some(text) = params.text("time_max") {
+            let time = sawyer_config::duration::parse(text).ok_or_else(|| {
+                ApiError::invalid(format!("time_max: expected a length such as 500ms or 10s, found `{text}`"))
+            })?;
+            limits.time_max = limits.time_max.min(time);
+        }
+        if let Some(text) = params.text("bytes_max") {
+            let bytes = text.parse::<sawyer_config::ByteSize>().map_err(|_| {
+                ApiError::invalid(format!("bytes_max: expected a size such as 100MiB, found `{text}`"))
+            })?;
+            limits.bytes_max = limits.bytes_max.min(bytes.bytes());
+        }
+        Ok(limits)
+    }
+
+    /// Answers a question with these parameters; see [`Api::answer`].
+    pub(crate) async fn answer_to<T: Send + 'static>(
+        &self,
+        params: &Params,
+        work: impl FnOnce(&Self, &Budget) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.answer_within(self.limits(params)?, work).await
+    }
+
     /// Answers on a thread of its own, when it is its turn. The work is cancelled when the request is dropped.
     pub(crate) async fn answer<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self, &Budget) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, ApiError> {
+        self.answer_within(self.0.limits, work).await
+    }
+
+    async fn answer_within<T: Send + 'static>(
+        &self,
+        limits: QueryLimits,
+        work: impl FnOnce(&Self, &Budget) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let turn = tokio::time::timeout(TURN_WAIT_MAX, self.0.running.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
-            let busy = Error::new(sawyer_model::ErrorKind::Retry, "too many queries are running");
-            return Err(ApiError::from(busy).with_status(StatusCode::TOO_MANY_REQUESTS));
+            return Err(ApiError::busy());
         };
-        let budget = Budget::new(Some(Instant::now() + self.0.limits.time_max), self.0.limits.rows_max);
+        let budget = limits.budget();
         let _cancel = CancelOnDrop(budget.clone());
         let api = self.clone();
         let worker = tokio::task::spawn_blocking(move || work(&api, &budget));
-        let panicked = |panic| Error::new(sawyer_model::ErrorKind::Bug, "the query panicked").because(panic);
+        let panicked = |panic| Error::new(ErrorKind::Bug, "the query panicked").because(panic);
         Ok(worker.await.map_err(panicked)??)
     }
 }
@@ -114,6 +156,8 @@ pub(crate) fn stats_json(stats: &SearchStats) -> serde_json::Value {
         "bytes_read": stats.bytes_read,
         "segments_read": stats.segments_read,
         "segments_skipped": stats.segments_skipped,
+        "blocks_read": stats.blocks_read,
+        "blocks_skipped": stats.blocks_skipped,
         "elapsed_ms": (stats.elapsed.as_secs_f64() * 1e6).round() / 1e3,
         "partial": stats.partial,
     })

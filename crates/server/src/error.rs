@@ -53,6 +53,12 @@ impl ApiError {
         Self { problems: Some(told.collect()), ..Self::invalid(problems.to_string()) }
     }
 
+    /// There is no place for another query now.
+    pub(crate) fn busy() -> Self {
+        let error = Error::new(ErrorKind::Retry, "too many queries are running");
+        Self::from(error).with_status(StatusCode::TOO_MANY_REQUESTS)
+    }
+
     /// The same with another status than its kind implies.
     pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;

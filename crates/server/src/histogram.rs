@@ -90,7 +90,7 @@ pub(crate) async fn histogram(
     let edges = interval.edges(start, end, &zone)?;
     let by = params.text("by").map(str::to_owned);
     let request = HistogramRequest { selection, edges: edges.clone(), by: by.clone(), by_limit: BY_LIMIT };
-    let answer = api.answer(move |api, budget| api.0.search.histogram(&request, budget)).await?;
+    let answer = api.answer_to(&params, move |api, budget| api.0.search.histogram(&request, budget)).await?;
     let buckets: Vec<serde_json::Value> = edges
         .iter()
         .zip(0..answer.counts.len())

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 mod alerts;
 mod ask;
 mod error;
+mod export;
 mod histogram;
 mod ingest;
 mod native;
@@ -30,6 +31,7 @@ mod record;
 mod retention;
 mod search;
 mod status;
+mod summary;
 mod tail;
 mod ui;
 mod values;
@@ -47,7 +49,7 @@ struct State {
     clock: Clock,
     metrics: Metrics,
     limits: QueryLimits,
-    running: Semaphore,
+    running: Arc<Semaphore>,
     tails: Arc<Semaphore>,
     stop: Stop,
     started: sawyer_model::Timestamp,
@@ -79,7 +81,7 @@ impl Api {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { search, upkeep, alerts, clock, metrics, limits, stop, role } = parts;
-        let running = Semaphore::new(limits.concurrent_max);
+        let running = Arc::new(Semaphore::new(limits.concurrent_max));
         let tails = Arc::new(Semaphore::new(tail::TAILS_MAX));
         let started = clock.now();
         Self(Arc::new(State {
@@ -106,6 +108,9 @@ impl Api {
             .route("/histogram", get(histogram::histogram).post(histogram::histogram))
             .route("/fields", get(values::fields).post(values::fields))
             .route("/values", get(values::values).post(values::values))
+            .route("/summary", get(summary::summary).post(summary::summary))
+            .route("/patterns", get(summary::patterns).post(summary::patterns))
+            .route("/export", get(export::export).post(export::export))
             .route("/range", get(ask::range).post(ask::range))
             .route("/tail", get(tail::tail))
             .route("/retention", get(retention::retention))

@@ -29,6 +29,9 @@ const KNOWN: &[&str] = &[
     "time_zone",
     "field",
     "prefix",
+    "percentiles",
+    "time_max",
+    "bytes_max",
 ];
 
 /// The parameters of a request by name.

@@ -33,7 +33,7 @@ pub(crate) async fn search(State(api): State<Api>, params: Params) -> Result<imp
         after: params.text("cursor").map(decode_cursor).transpose()?,
     };
     let options = render_options(&params)?;
-    let page = api.answer(move |api, budget| api.0.search.search(&request, budget)).await?;
+    let page = api.answer_to(&params, move |api, budget| api.0.search.search(&request, budget)).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], render(&page, &options)))
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn render_options(params: &Params) -> Result<json_out::Options, ApiEr
     })
 }
 
-fn order(params: &Params) -> Result<Order, ApiError> {
+pub(crate) fn order(params: &Params) -> Result<Order, ApiError> {
     match params.text("order") {
         None | Some("desc") => Ok(Order::NewestFirst),
         Some("asc") => Ok(Order::OldestFirst),
@@ -80,7 +80,8 @@ pub(crate) async fn count(
     params: Params,
 ) -> Result<Json<serde_json::Value>, ApiError> {
     let selection = api.selection(&params)?;
-    let (count, stats) = api.answer(move |api, budget| api.0.search.count(&selection, budget)).await?;
+    let (count, stats) =
+        api.answer_to(&params, move |api, budget| api.0.search.count(&selection, budget)).await?;
     Ok(Json(json!({"count": count, "stats": stats_json(&stats)})))
 }
 
@@ -88,7 +89,7 @@ pub(crate) async fn count(
 const CURSOR_VERSION: u8 = 1;
 
 /// version, timestamp, source, start; little-endian.
-fn encode_cursor(position: Position) -> String {
+pub(crate) fn encode_cursor(position: Position) -> String {
     let mut bytes = vec![CURSOR_VERSION];
     bytes.extend_from_slice(&position.timestamp.nanos().to_le_bytes());
     bytes.extend_from_slice(&position.source.0.to_le_bytes());
@@ -96,7 +97,7 @@ fn encode_cursor(position: Position) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn decode_cursor(text: &str) -> Result<Position, ApiError> {
+pub(crate) fn decode_cursor(text: &str) -> Result<Position, ApiError> {
     let wrong = || ApiError::invalid("cursor: expected the `cursor` of an earlier answer");
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
     let (version, rest) = bytes.split_first().ok_or_else(wrong)?;

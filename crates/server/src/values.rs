@@ -18,7 +18,7 @@ const LIMIT_DEFAULT: usize = 10;
 
 pub(crate) async fn fields(State(api): State<Api>, params: Params) -> Result<Json<Value>, ApiError> {
     let selection = api.selection(&params)?;
-    let answer = api.answer(move |api, budget| api.0.search.fields(&selection, budget)).await?;
+    let answer = api.answer_to(&params, move |api, budget| api.0.search.fields(&selection, budget)).await?;
     let fields = answer
         .fields
         .iter()
@@ -37,7 +37,7 @@ pub(crate) async fn values(State(api): State<Api>, params: Params) -> Result<Jso
         prefix: params.text("prefix").map(str::to_owned),
     };
     let field = field.to_owned();
-    let answer = api.answer(move |api, budget| api.0.search.values(&request, budget)).await?;
+    let answer = api.answer_to(&params, move |api, budget| api.0.search.values(&request, budget)).await?;
     let values =
         answer.values.iter().map(|(value, count)| json!({"value": value_json(value), "count": count}));
     Ok(Json(json!({

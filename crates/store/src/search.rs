@@ -10,14 +10,16 @@
 //! | `plan` | Which batches and blocks may hold records of a selection, and in which order are they looked at? |
 //! | `unit` | What does one batch or block say? |
 //! | `run` | Who looks at which, on how many threads, and what did it cost? |
-//! | `page`, `histogram`, `values`, `fields` | How do their answers become one? |
+//! | `page`, `histogram`, `values`, `summary`, `patterns`, `fields` | How do their answers become one? |
 
 mod counts;
 mod fields;
 mod histogram;
 mod page;
+mod patterns;
 mod plan;
 mod run;
+mod summary;
 mod unit;
 mod values;
 
@@ -25,8 +27,8 @@ use std::time::Instant;
 
 use sawyer_model::{Error, ErrorKind, Record, RecordId, Timestamp};
 use sawyer_query::search::{
-    Budget, Fields, Follower, Histogram, HistogramRequest, Order, Page, Search, SearchRequest, SearchStats,
-    Selection, TopValues, Totals, ValuesRequest,
+    Budget, Fields, Follower, Histogram, HistogramRequest, Order, Page, Patterns, PatternsRequest, Search,
+    SearchRequest, SearchStats, Selection, Summary, SummaryRequest, TopValues, Totals, ValuesRequest,
 };
 
 use self::plan::Plan;
@@ -72,6 +74,20 @@ impl Search for Store {
         let mut values = values::values(&self.engine, request, budget)?;
         values.stats.elapsed = started.elapsed();
         Ok(values)
+    }
+
+    fn summary(&self, request: &SummaryRequest, budget: &Budget) -> Result<Summary, Error> {
+        let started = Instant::now();
+        let mut summary = summary::summary(&self.engine, request, budget)?;
+        summary.stats.elapsed = started.elapsed();
+        Ok(summary)
+    }
+
+    fn patterns(&self, request: &PatternsRequest, budget: &Budget) -> Result<Patterns, Error> {
+        let started = Instant::now();
+        let mut patterns = patterns::patterns(&self.engine, request, budget)?;
+        patterns.stats.elapsed = started.elapsed();
+        Ok(patterns)
     }
 
     fn fields(&self, selection: &Selection, budget: &Budget) -> Result<Fields, Error> {

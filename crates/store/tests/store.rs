@@ -4,6 +4,8 @@
 mod backup;
 #[path = "store/common.rs"]
 mod common;
+#[path = "store/conformance.rs"]
+mod conformance;
 #[path = "store/faults.rs"]
 mod faults;
 #[path = "store/life.rs"]

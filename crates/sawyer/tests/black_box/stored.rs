@@ -99,6 +99,60 @@ fn what_policies_free_is_told_before_and_deleted_records_are_gone() {
 }
 
 #[test]
+fn figures_and_all_records_of_a_query_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let sawyer = Sawyer::start("server", &["--data", folder.path().to_str().unwrap()]);
+    let lines: String = (0..1000)
+        .map(|n| {
+            format!(
+                "{{\"message\":\"request {n} took {}ms\",\"took\":{n},\"user\":\"u{}\"}}\n",
+                n % 7,
+                n % 50
+            )
+        })
+        .collect();
+    assert_eq!(sawyer.post("/api/v1/ingest", lines.as_bytes()).0, 200);
+
+    let (status, told) = sawyer.get("/api/v1/summary", &[("field", "took"), ("percentiles", "50,99.9,100")]);
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(
+        (&told["rows"], &told["numbers"], &told["min"], &told["mean"]),
+        (&1000.into(), &1000.into(), &0.0.into(), &499.5.into())
+    );
+    let median = told["percentiles"]["50"].as_f64().unwrap();
+    assert!((median - 499.0).abs() <= 5.0 && told["percentiles"]["100"] == 999.0, "{told}");
+    let distinct = sawyer.get("/api/v1/summary", &[("field", "user")]).1["distinct"].as_u64().unwrap();
+    assert!((49..=51).contains(&distinct), "{distinct}");
+    assert_eq!(sawyer.get("/api/v1/summary", &[("field", "took"), ("percentiles", "101")]).0, 400);
+
+    let (status, told) = sawyer.get("/api/v1/patterns", &[]);
+    assert_eq!(
+        (status, &told["patterns"][0]["pattern"], &told["patterns"][0]["count"]),
+        (200, &"request <*> took <*>".into(), &1000.into())
+    );
+
+    let (status, body) = sawyer.request("GET", "/api/v1/export?order=asc&query=user:u7", &[], b"");
+    let lines: Vec<Value> = body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((status, lines.len()), (200, 21), "{body}");
+    assert!(lines[..20].iter().all(|record| record["user"] == "u7"));
+    let end = &lines[20]["_end"];
+    assert_eq!(
+        (&end["cursor"], &end["stats"]["partial"], &end["stats"]["rows_matched"]),
+        (&Value::Null, &false.into(), &20.into())
+    );
+
+    let (status, told) = sawyer.get("/api/v1/count", &[("time_max", "0s")]);
+    assert_eq!((status, &told["stats"]["partial"]), (200, &true.into()), "{told}");
+    assert_eq!(sawyer.get("/api/v1/count", &[("bytes_max", "much")]).0, 400);
+
+    let address = format!("http://{}", sawyer.address);
+    let printed = text(&run(&["query", "--server", &address, "--patterns"]).stdout);
+    assert_eq!(printed, "      1000  request <*> took <*>\n");
+    let printed = text(&run(&["query", "--server", &address, "--summary", "took"]).stdout);
+    assert!(printed.contains("      rows  1000\n") && printed.contains("       p50  "), "{printed}");
+}
+
+#[test]
 fn damage_is_found_by_verify() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

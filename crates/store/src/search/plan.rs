@@ -22,6 +22,8 @@ pub(super) struct Plan {
     /// Segments that were not ruled out; units name them by their place here.
     pub(super) segments: Vec<Arc<Sealed>>,
     pub(super) segments_skipped: u64,
+    /// Blocks of all segments, ruled out or not.
+    pub(super) blocks: u64,
 }
 
 /// The selection with the times that its predicate leaves.
@@ -45,7 +47,9 @@ impl Plan {
             (live.held().cloned().collect::<Vec<_>>(), live.segments.clone())
         };
         let nothing = selection.predicate == Predicate::None || selection.start >= selection.end;
-        let mut plan = Self { selection, units: Vec::new(), segments: Vec::new(), segments_skipped: 0 };
+        let blocks = sealed.iter().map(|segment| segment.segment.blocks().len() as u64).sum();
+        let (units, segments) = (Vec::new(), Vec::new());
+        let mut plan = Self { selection, units, segments, segments_skipped: 0, blocks };
         if nothing {
             plan.segments_skipped = sealed.len() as u64;
             return plan;

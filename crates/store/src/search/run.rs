@@ -118,14 +118,17 @@ impl<'a> Run<'a> {
         wanted: &impl Fn(&Unit) -> bool,
     ) {
         sealed::take_bytes_read();
-        let mut stats = SearchStats::default();
+        let (mut stats, mut bytes_read) = (SearchStats::default(), 0);
         while let Some(unit) = self.plan.units.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             if !wanted(unit) || stats.partial {
                 break;
             }
             self.look(unit, folded, step, &mut stats);
+            let read = sealed::take_bytes_read();
+            self.budget.note_bytes(read);
+            bytes_read += read;
         }
-        stats.bytes_read = sealed::take_bytes_read();
+        stats.bytes_read = bytes_read;
         self.stats.lock().add(&stats);
     }
 
@@ -147,6 +150,7 @@ impl<'a> Run<'a> {
         if let Some((number, _)) = unit.segment() {
             let (looked_at, read) = &self.seen[number];
             looked_at.store(true, Ordering::Relaxed);
+            stats.blocks_read += u64::from(stats.rows_scanned > scanned);
             read.fetch_or(stats.rows_scanned > scanned, Ordering::Relaxed);
         }
         if let Err(error) = looked {
@@ -179,6 +183,7 @@ impl<'a> Run<'a> {
     pub(super) fn stats(&self) -> SearchStats {
         let mut stats = *self.stats.lock();
         stats.segments_skipped += self.plan.segments_skipped;
+        stats.blocks_skipped = self.plan.blocks.saturating_sub(stats.blocks_read);
         for (looked_at, read) in &self.seen {
             if read.load(Ordering::Relaxed) {
                 stats.segments_read += 1;

@@ -1,0 +1,96 @@
+//! The most frequent patterns of the texts of a field.
+//!
+//! Owns: counting them, and the bound of what is counted. Does not own: what a pattern is (`query`).
+//! Invariant: within the bound the answer does not depend on how the records lie in batches and blocks.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+use sawyer_model::{Error, Value};
+use sawyer_query::FieldPattern;
+use sawyer_query::pattern::{gather, pattern_of};
+use sawyer_query::search::{Budget, Order, Patterns, PatternsRequest, SearchStats};
+use sawyer_segment::Rows;
+
+use super::plan::Plan;
+use super::run::Run;
+use super::unit::Unit;
+use crate::engine::Engine;
+
+/// Patterns counted apart by one thread. Beyond it the rarest are dropped, and the answer is partial. A pattern takes
+/// about 150 bytes, so this is 30 MB.
+const PATTERNS_MAX: usize = 200_000;
+
+#[derive(Default)]
+struct Tally {
+    counts: HashMap<String, u64>,
+    rows: u64,
+    missing: u64,
+    dropped: bool,
+}
+
+/// The most frequent patterns.
+pub(super) fn patterns(
+    engine: &Engine,
+    request: &PatternsRequest,
+    budget: &Budget,
+) -> Result<Patterns, Error> {
+    let plan = Plan::of(engine, &request.selection, Order::NewestFirst);
+    let run = Run::new(engine, &plan, budget);
+    let field = FieldPattern::name(&request.field);
+    let step = |tally: &mut Tally, unit: &Unit, rows: &Rows| tally.add(unit, rows, &field);
+    let mut all = Tally::default();
+    for tally in run.fold(Tally::default, step)? {
+        all.merge(tally);
+    }
+    let mut patterns = gather(all.counts.into_iter().collect::<BTreeMap<_, _>>());
+    let distinct = patterns.len() as u64;
+    patterns.truncate(request.limit);
+    let stats = run.stats();
+    let stats = SearchStats { partial: stats.partial || all.dropped, ..stats };
+    Ok(Patterns { patterns, rows: all.rows, missing: all.missing, distinct, stats })
+}
+
+impl Tally {
+    fn add(&mut self, unit: &Unit, rows: &Rows, field: &FieldPattern) -> Result<(), Error> {
+        let mut told = Rows::none(rows.len());
+        for groups in unit.groups(rows, field)? {
+            let mut counts = vec![0u64; groups.values.len()];
+            for (row, value) in &groups.rows {
+                if matches!(groups.values[*value as usize], Value::Str(_)) {
+                    told.insert(*row as usize);
+                    counts[*value as usize] += 1;
+                }
+            }
+            for (value, count) in groups.values.iter().zip(counts).filter(|(_, count)| *count > 0) {
+                if let Value::Str(text) = value {
+                    *self.counts.entry(pattern_of(text)).or_default() += count;
+                }
+            }
+            self.bound();
+        }
+        self.rows += rows.count() as u64;
+        self.missing += (rows.count() - told.count()) as u64;
+        Ok(())
+    }
+
+    fn merge(&mut self, other: Self) {
+        for (pattern, count) in other.counts {
+            *self.counts.entry(pattern).or_default() += count;
+        }
+        self.rows += other.rows;
+        self.missing += other.missing;
+        self.dropped |= other.dropped;
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        if self.counts.len() > PATTERNS_MAX {
+            let mut sorted: Vec<(String, u64)> = std::mem::take(&mut self.counts).into_iter().collect();
+            sorted.sort_by(|a, b| (b.1, &a.0).cmp(&(a.1, &b.0)));
+            sorted.truncate(PATTERNS_MAX / 2);
+            self.counts = sorted.into_iter().collect();
+            self.dropped = true;
+        }
+    }
+}
