@@ -11,6 +11,7 @@ import jsonschema
 import kubernetes_validate.utils as schemas
 import promql_parser
 import referencing
+import yaml
 
 OPERATOR = "monitoring.coreos.com/v1"
 # Kinds of others, which Kubernetes' own schemas do not have.
@@ -161,20 +162,38 @@ class Objects(unittest.TestCase):
         kept = helm.objects({"token": {"existingSecret": "mine"}})
         self.assertEqual([each for each in kept if each["kind"] == "Secret"], [])
 
-    def test_only_the_agent_may_ask_the_api(self):
-        quiet = {"agent": {"collect": {"metadata": False}}}
-        for name, values in {**helm.cases(), "quiet": quiet}.items():
+    def test_who_may_ask_the_api(self):
+        no_metadata, no_events = {"agent": {"collect": {"metadata": False}}}, {"events": {"enabled": False}}
+        more = {
+            "no metadata": no_metadata,
+            "no events": no_events,
+            "quiet": {**no_metadata, **no_events},
+            "events of agents": {"events": {"from": "agent"}},
+        }
+        for name, values in {**helm.cases(), **more}.items():
             found = helm.objects(values)
             asks = {
-                pod["metadata"]["labels"]["app.kubernetes.io/component"]: pod["spec"]["automountServiceAccountToken"]
+                pod["metadata"]["labels"]["app.kubernetes.io/component"]
                 for _, pod in pods(found)
+                if pod["spec"]["automountServiceAccountToken"]
             }
-            self.assertEqual(asks, {component: component == "agent" and name != "quiet" for component in asks}, name)
+            reads = {
+                each["metadata"]["labels"]["app.kubernetes.io/component"]
+                for each in found
+                if each["kind"] == "ConfigMap" and "kubernetes_events" in yaml.safe_load(each["data"]["sawyer.yaml"])["inputs"]
+            }
+            server = "preset" not in values and name != "events of agents"
+            self.assertEqual(reads, set() if name in ("no events", "quiet") else {"server" if server else "agent"}, name)
+            watches = set() if name in ("no metadata", "quiet") else {"agent"}
+            self.assertEqual(asks, reads | watches, name)
             roles = sorted(each["kind"] for each in found if "Role" in each["kind"])
-            self.assertEqual(roles, ["ClusterRole", "ClusterRoleBinding"] if any(asks.values()) else [], name)
+            wanted = ["ClusterRole", "ClusterRoleBinding"] * len(asks) + ["Role", "RoleBinding"] * len(reads)
+            self.assertEqual(roles, sorted(wanted), name)
             for role in (each for each in found if each["kind"] == "ClusterRole"):
                 verbs = {verb for rule in role["rules"] for verb in rule["verbs"]}
                 self.assertLessEqual(verbs, {"get", "list", "watch"}, name)
+            for role in (each for each in found if each["kind"] == "Role"):
+                self.assertEqual({what for rule in role["rules"] for what in rule["resources"]}, {"leases"}, name)
             accounts = [pod["spec"]["serviceAccountName"] for _, pod in pods(found)]
             self.assertEqual(len(accounts), len(set(accounts)), "roles share an account")
 
@@ -208,7 +227,7 @@ class Hardening(unittest.TestCase):
                         self.assertEqual(mount["mountPath"], "/host" + paths[mount["name"]])
 
     def test_what_is_not_collected_is_not_mounted(self):
-        off = {"containers": False, "docker": False, "journal": False, "files": False}
+        off = {"containers": False, "docker": False, "journal": False, "files": False, "audit": False}
         agent = {"collect": off, "config": {"inputs": {"push": {}}}}
         (pod,) = [pod for name, pod in pods(helm.objects({"agent": agent})) if name == "sawyer-agent"]
         self.assertEqual([each["name"] for each in pod["spec"]["volumes"] if "hostPath" in each], ["data"])

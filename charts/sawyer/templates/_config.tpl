@@ -151,11 +151,18 @@ sawyer:
 {{- $containers := merge (dict "exclude" (concat (list "${POD_NAMESPACE}/${POD_NAME}") $agent.exclude)) $common }}
 {{- if not $agent.collect.containers }}{{ $_ := set $containers "pods" nil }}{{ $_ := set $containers "links" nil }}{{ end }}
 {{- if not $agent.collect.docker }}{{ $_ := set $containers "docker" nil }}{{ else if ne $agent.dockerHostPath "/var/lib/docker/containers" }}{{ $_ := set $containers "docker" $agent.dockerHostPath }}{{ end }}
-{{- if not (include "sawyer.agent.asks" .) }}{{ $_ := set $containers "kubernetes" (dict "from" "nobody") }}{{ end }}
+{{- if not (include "sawyer.agent.asks" .) }}{{ $_ := set $containers "kubernetes" (dict "from" "nobody") }}
+{{- else if $agent.collect.namespaceLabels }}{{ $_ := set $containers "kubernetes" (dict "namespace_labels" $agent.collect.namespaceLabels) }}{{ end }}
+{{- if $agent.collect.podFiles }}{{ $_ := set $containers "pod_files" (printf "%s/pods" (trimSuffix "/" $agent.kubeletHostPath)) }}{{ end }}
 {{- $_ := set $inputs "containers" $containers }}
 {{- end }}
 {{- if $agent.collect.journal }}{{ $_ := set $inputs "journal" (deepCopy $common) }}{{ end }}
 {{- if $agent.collect.files }}{{ $_ := set $inputs "files" (deepCopy $common) }}{{ end }}
+{{- if $agent.collect.audit }}
+{{- $audit := list "/var/log/kubernetes/audit/*.log" "/var/log/kubernetes/*audit*.log" "/var/log/kube-apiserver/audit*.log" "/var/log/audit/kube/*.log" }}
+{{- $_ := set $inputs "audit" (merge (dict "type" "files" "include" $audit) (deepCopy $common)) }}
+{{- end }}
+{{- if eq (include "sawyer.events.component" .) "agent" }}{{ $_ := set $inputs "kubernetes_events" (include "sawyer.inputs.events" . | fromYaml) }}{{ end }}
 {{- $outputs := dict }}
 {{- if .Values.gateway.enabled }}
 {{- $outputs = include "sawyer.outputs.native" (dict "root" . "to" "gateway" "buffer" $agent.buffer) | fromYaml }}
@@ -187,13 +194,23 @@ sawyer:
 
 {{- define "sawyer.server.config" -}}
 {{- $server := .Values.server }}
-{{- $config := dict "data" "/var/lib/sawyer" "listen" "0.0.0.0:7280" "log" $server.log "inputs" (include "sawyer.inputs.native" . | fromYaml) "outputs" (dict "store" (dict)) "store" (dict "retention" $server.retention) }}
+{{- $inputs := include "sawyer.inputs.native" . | fromYaml }}
+{{- if eq (include "sawyer.events.component" .) "server" }}{{ $_ := set $inputs "kubernetes_events" (include "sawyer.inputs.events" . | fromYaml) }}{{ end }}
+{{- $config := dict "data" "/var/lib/sawyer" "listen" "0.0.0.0:7280" "log" $server.log "inputs" $inputs "outputs" (dict "store" (dict)) "store" (dict "retention" $server.retention) }}
 {{- $url := $server.publicUrl }}
 {{- if and (not $url) $server.ingress.enabled $server.ingress.hosts }}
 {{- $url = printf "%s://%s" (ternary "https" "http" (not (empty $server.ingress.tls))) (first $server.ingress.hosts) }}
 {{- end }}
 {{- with $url }}{{ $_ := set $config "alerts" (dict "public_url" .) }}{{ end }}
 {{- toYaml (mergeOverwrite $config (deepCopy $server.config)) }}
+{{- end }}
+
+{{/* The cluster's events. The Lease is named after the release. */}}
+{{- define "sawyer.inputs.events" -}}
+lease: {{ include "sawyer.fullname" . }}-events
+{{- with .Values.cluster }}
+cluster: {{ . | quote }}
+{{- end }}
 {{- end }}
 
 {{/* What a server or a gateway listens to: agents with their token, and whoever posts JSON lines. */}}

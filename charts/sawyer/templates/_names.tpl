@@ -79,6 +79,23 @@ policy/v1beta1
 {{- end }}
 {{- end }}
 
+{{/* Who reads the cluster's events: `server`, `agent` or nothing. */}}
+{{- define "sawyer.events.component" -}}
+{{- if .Values.events.enabled }}
+{{- $server := include "sawyer.server.enabled" . }}
+{{- if and $server (or (eq .Values.events.from "server") (not .Values.agent.enabled) (and (eq .Values.events.from "auto") (eq .Values.preset "all-in-one"))) }}server
+{{- else if eq .Values.events.from "server" }}
+{{- fail "\n\nevents.from: there is no server in this release; `agent` or `auto` is possible" }}
+{{- else if .Values.agent.enabled }}agent
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* "true" or nothing: whether the pods of a part ask the API server. */}}
+{{- define "sawyer.asks" -}}
+{{- if or (eq .component (include "sawyer.events.component" .root)) (and (eq .component "agent") (include "sawyer.agent.asks" .root)) }}true{{ end }}
+{{- end }}
+
 {{/* Something if the agent asks the API server about the pods whose logs it reads. */}}
 {{- define "sawyer.agent.asks" -}}
 {{- $collect := .Values.agent.collect }}

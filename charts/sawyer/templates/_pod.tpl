@@ -21,7 +21,7 @@ labels:
 {{- define "sawyer.pod.common" -}}
 {{- $role := index .root.Values .component }}
 serviceAccountName: {{ include "sawyer.serviceAccount" . }}
-automountServiceAccountToken: {{ and (eq .component "agent") (eq (include "sawyer.agent.asks" .root) "true") }}
+automountServiceAccountToken: {{ eq (include "sawyer.asks" .) "true" }}
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ $role.terminationGracePeriodSeconds }}
 {{- with .root.Values.image.pullSecrets }}

@@ -1,6 +1,6 @@
 //! The logs of containers, as kubelet, container runtimes and docker lay them out on a node.
 //!
-//! Owns: the three layouts, who speaks in each file, what is left out.
+//! Owns: the three layouts and the volumes of pods, who speaks in each file, what is left out.
 //! Does not own: reading the files (`tail`).
 //! Invariant: the identity comes from the path or from docker's own description, never from what is logged; a file
 //! that several layouts lead to is found once.
@@ -9,6 +9,7 @@ mod cluster;
 mod docker;
 mod links;
 mod pods;
+mod volumes;
 
 use std::collections::HashSet;
 use std::io;
@@ -24,6 +25,7 @@ use self::cluster::Cluster;
 use crate::node::node_name;
 use crate::tail::layout::{About, Companion, FoundFile, IdentifyBy, Layout, Scan};
 use crate::tail::lines::Form;
+use crate::tail::watch::Waker;
 use crate::tail::{FileStat, Tail, TailSettings, glob};
 
 settings! {
@@ -39,6 +41,10 @@ settings! {
         pub links: Option<PathBuf> = Some("/var/log/containers".into()),
         /// The folder of docker's containers, `<id>/<id>-json.log`. `null` to leave it out.
         pub docker: Option<PathBuf> = Some("/var/lib/docker/containers".into()),
+        /// The kubelet's folder of pods, `<uid>/volumes/…`: there the files are read that pods write into volumes of the
+        /// kind `emptyDir` and name in the annotation `sawyer.dev/files`. None by default: whoever reads there sees
+        /// all volumes of all pods of the node. Usually `/var/lib/kubelet/pods`.
+        pub pod_files: Option<PathBuf>,
         /// What to leave out: `namespace`, `namespace/pod` or `namespace/pod/container`, with `*` and `?`. To leave
         /// out Sawyer's own pod: `${POD_NAMESPACE}/${POD_NAME}`. Docker containers outside Kubernetes have the
         /// namespace and pod `-`.
@@ -169,8 +175,23 @@ impl Layout for Containers {
         self.cluster.as_ref().map(|cluster| cluster as _)
     }
 
-    fn companion(&mut self) -> Option<Companion> {
-        self.cluster.as_mut().and_then(Cluster::companion)
+    fn companion(&mut self, wake: Waker) -> Option<Companion> {
+        self.cluster.as_mut().and_then(|cluster| cluster.companion(wake))
+    }
+
+    fn wants_scan(&self) -> bool {
+        self.settings.pod_files.is_some() && self.cluster.as_ref().is_some_and(Cluster::wants_scan)
+    }
+
+    fn confines(&self, file: &Path) -> Option<PathBuf> {
+        volumes::volume_of(self, file)
+    }
+
+    fn identify_file_by(&self, found: &FoundFile) -> IdentifyBy {
+        match volumes::volume_of(self, &found.path) {
+            Some(_) => IdentifyBy::Inode,
+            None => self.identify_by(),
+        }
     }
 
     fn scan(&mut self, scan: &mut Scan) {
@@ -179,6 +200,7 @@ impl Layout for Containers {
         pods::scan(self, scan);
         links::scan(self, scan);
         docker::scan(self, scan);
+        volumes::scan(self, scan);
     }
 
     fn identity(&self, found: &FoundFile) -> Result<Arc<Stream>, io::Error> {
@@ -199,6 +221,9 @@ impl Layout for Containers {
     }
 
     fn form(&self, found: &FoundFile, first_line: &[u8]) -> Form {
+        if volumes::volume_of(self, &found.path).is_some() {
+            return Form::Plain;
+        }
         let expected = if found.source.ends_with("-json.log") { Form::Docker } else { Form::Cri };
         Form::of_container(first_line, expected)
     }
@@ -208,7 +233,8 @@ impl Layout for Containers {
     }
 
     fn places(&self) -> Vec<(PathBuf, bool)> {
-        let places = [&self.settings.pods, &self.settings.links, &self.settings.docker];
+        let ContainersSettings { pods, links, docker, pod_files, .. } = &self.settings;
+        let places = [pods, links, docker, pod_files];
         let there = |place: &PathBuf| {
             let path = self.on_host(place);
             let there = path.is_dir();

@@ -198,7 +198,7 @@ impl Layout for Files {
 }
 
 /// The name of the log that a file is a part of, if that matches the pattern.
-fn parse_name<'a>(pattern: &str, name: &'a str) -> Option<(&'a str, Rotation, bool)> {
+pub(crate) fn parse_name<'a>(pattern: &str, name: &'a str) -> Option<(&'a str, Rotation, bool)> {
     if name.starts_with('.') && !pattern.starts_with('.') {
         return None;
     }

@@ -11,6 +11,7 @@
 //! | `containers` | logs of Kubernetes pods and of docker, through rotation |
 //! | `files` | plain log files by pattern, through rotation |
 //! | `journal` | the systemd journal, from its files |
+//! | `kubernetes_events` | what a cluster says about itself, once |
 //! | `exec` | what a program prints |
 //! | `push` | what clients post to the server |
 //! | `sawyer` | what other Sawyers send |
@@ -20,6 +21,7 @@ pub mod containers;
 pub mod exec;
 pub mod files;
 pub mod journal;
+pub mod kubernetes_events;
 pub mod native;
 mod node;
 mod offsets;
@@ -36,6 +38,13 @@ pub use push::PushHub;
 /// All kinds of inputs. What is handed in at the hub comes out of the input of the kind `push`.
 #[must_use]
 pub fn kinds(hub: &PushHub) -> Vec<Kind<Box<dyn InputPlan>>> {
-    let readers = vec![containers::kind(), files::kind(), journal::kind(), exec::kind(), push::kind(hub)];
+    let readers = vec![
+        containers::kind(),
+        files::kind(),
+        journal::kind(),
+        kubernetes_events::kind(),
+        exec::kind(),
+        push::kind(hub),
+    ];
     readers.into_iter().chain(receive::kinds()).collect()
 }

@@ -1,14 +1,14 @@
 //! Asks the API server or a kubelet.
 //!
 //! Owns: who Sawyer says it is, whom it believes, what answers mean, bounds on answers.
-//! Does not own: what is asked for (`follow`).
+//! Does not own: what is asked for (`follow`, `events`, `lease`).
 //! Invariant: the token is read for each request, because it is replaced while Sawyer runs; no answer is waited for
 //! without a limit, and none takes more memory than its bound.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::{Certificate, Response, redirect};
+use reqwest::{Certificate, Method, Response, redirect};
 use serde::de::DeserializeOwned;
 
 use crate::objects::Status;
@@ -47,7 +47,15 @@ pub(crate) enum KubeError {
     Silent(String),
     #[error("understand {url}")]
     Form { url: String, source: serde_json::Error },
+    /// Versions of objects are numbers that grow in every server there is.
+    #[error("the version of an object is no number: {0:?}")]
+    Version(String),
 }
+
+/// What an answer has to look like: whole, or only what all objects have.
+const JSON: &str = "application/json";
+const METADATA_ONLY: &str =
+    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;q=0.5";
 
 impl KubeError {
     /// Whether there was an answer, and the trouble is what it said. Else there is no use in asking something else.
@@ -79,6 +87,16 @@ pub(crate) struct KubeClient {
 impl KubeClient {
     /// For the API server or kubelet at `base`, with the settings' token and authority.
     pub(crate) fn new(base: &str, settings: &KubeSettings, verify: bool) -> Result<Self, KubeError> {
+        Self::with(base, &settings.token_file, settings.ca_file.as_deref(), verify)
+    }
+
+    /// The same by single settings.
+    pub(crate) fn with(
+        base: &str,
+        token_file: &Path,
+        ca_file: Option<&Path>,
+        verify: bool,
+    ) -> Result<Self, KubeError> {
         // Somebody else may have chosen already; then that holds.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -87,7 +105,7 @@ impl KubeClient {
             .no_proxy()
             .user_agent(concat!("sawyer/", env!("CARGO_PKG_VERSION")));
         let plain = base.starts_with("http://");
-        if let Some(path) = settings.ca_file.as_ref().filter(|_| verify && !plain) {
+        if let Some(path) = ca_file.filter(|_| verify && !plain) {
             let pem = std::fs::read(path)
                 .map_err(|source| KubeError::Authority { path: path.display().to_string(), source })?;
             builder = builder.tls_certs_only(Certificate::from_pem_bundle(&pem).map_err(KubeError::Prepare)?);
@@ -98,17 +116,46 @@ impl KubeClient {
             builder = builder.tls_danger_accept_invalid_certs(true);
         }
         let http = builder.build().map_err(KubeError::Prepare)?;
-        Ok(Self {
-            base: base.trim_end_matches('/').to_owned(),
-            token_file: settings.token_file.clone(),
-            http,
-        })
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), token_file: token_file.to_owned(), http })
     }
 
     /// The whole answer to a request for this path.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, KubeError> {
+        self.whole(Method::GET, path, JSON, None).await
+    }
+
+    /// Of the object at this path only what all objects have.
+    pub(crate) async fn get_metadata<T: DeserializeOwned>(&self, path: &str) -> Result<T, KubeError> {
+        self.whole(Method::GET, path, METADATA_ONLY, None).await
+    }
+
+    /// Makes an object; gives back what it has become.
+    pub(crate) async fn create(
+        &self,
+        path: &str,
+        object: &serde_json::Value,
+    ) -> Result<serde_json::Value, KubeError> {
+        self.whole(Method::POST, path, JSON, Some(object)).await
+    }
+
+    /// Puts an object in the place of the one that it was made of; refused (409) if that has changed since.
+    pub(crate) async fn replace(
+        &self,
+        path: &str,
+        object: &serde_json::Value,
+    ) -> Result<serde_json::Value, KubeError> {
+        self.whole(Method::PUT, path, JSON, Some(object)).await
+    }
+
+    async fn whole<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        object: Option<&serde_json::Value>,
+    ) -> Result<T, KubeError> {
         let url = format!("{}{path}", self.base);
-        let mut answer = self.ask(&url).await?;
+        let mut answer = self.ask(method, &url, accept, object).await?;
         let mut body = Vec::new();
         while let Some(part) = next_part(&mut answer, &url, ANSWER_TIMEOUT).await? {
             if body.len() + part.len() > ANSWER_BYTES_MAX {
@@ -122,12 +169,21 @@ impl KubeClient {
     /// An answer that comes line by line.
     pub(crate) async fn watch(&self, path: &str) -> Result<Lines, KubeError> {
         let url = format!("{}{path}", self.base);
-        let answer = self.ask(&url).await?;
+        let answer = self.ask(Method::GET, &url, JSON, None).await?;
         Ok(Lines { url, answer, buffer: Vec::new(), taken: 0 })
     }
 
-    async fn ask(&self, url: &str) -> Result<Response, KubeError> {
-        let mut request = self.http.get(url).header("accept", "application/json");
+    async fn ask(
+        &self,
+        method: Method,
+        url: &str,
+        accept: &str,
+        object: Option<&serde_json::Value>,
+    ) -> Result<Response, KubeError> {
+        let mut request = self.http.request(method, url).header("accept", accept);
+        if let Some(object) = object {
+            request = request.header("content-type", JSON).body(object.to_string());
+        }
         if let Some(token) = read_token(&self.token_file)? {
             request = request.bearer_auth(token);
         }
@@ -136,7 +192,7 @@ impl KubeClient {
         let answer =
             answer.map_err(|source| KubeError::Ask { url: url.to_owned(), source: source.without_url() })?;
         let status = answer.status().as_u16();
-        if status == 200 {
+        if matches!(status, 200 | 201) {
             return Ok(answer);
         }
         let body = refusal(answer).await;

@@ -5,7 +5,7 @@
 //! Invariant: bounded by [`PODS_MAX`]; whoever asks is answered at once; no pod speaks for one of another name, whatever
 //! its annotations say.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,10 +29,14 @@ struct Shared {
     pods: Mutex<Pods>,
     version: AtomicU64,
     asked: Notify,
+    /// Told of pods that name files.
+    files: Notify,
 }
 
 #[derive(Default)]
 struct Pods {
+    /// Labels of namespaces.
+    namespaces: HashMap<String, Arc<BTreeMap<String, String>>>,
     /// Also by what stands in place of the uid for those from files, see [`mirror_key`].
     by_uid: HashMap<String, Entry>,
     /// Whether there was a whole list once.
@@ -62,7 +66,12 @@ impl fmt::Debug for Directory {
 
 impl Default for Directory {
     fn default() -> Self {
-        Self(Arc::new(Shared { pods: Mutex::default(), version: AtomicU64::new(1), asked: Notify::new() }))
+        Self(Arc::new(Shared {
+            pods: Mutex::default(),
+            version: AtomicU64::new(1),
+            asked: Notify::new(),
+            files: Notify::new(),
+        }))
     }
 }
 
@@ -79,6 +88,47 @@ impl Directory {
                 self.0.asked.notify_one();
                 Lookup::Unknown
             }
+        }
+    }
+
+    /// The pods that name log files in their volumes, and whether they are still there.
+    #[must_use]
+    pub fn pods_with_files(&self) -> Vec<(Arc<PodInfo>, bool)> {
+        let pods = self.0.pods.lock();
+        let mut found: Vec<_> = pods
+            .by_uid
+            .iter()
+            .filter(|(key, entry)| **key == entry.pod.uid && !entry.pod.files().is_empty())
+            .map(|(_, entry)| (Arc::clone(&entry.pod), entry.gone.is_none()))
+            .collect();
+        found.sort_by(|(one, _), (other, _)| one.uid.cmp(&other.uid));
+        found
+    }
+
+    /// Waits until a pod that names files is new or has changed.
+    pub async fn files_changed(&self) {
+        self.0.files.notified().await;
+    }
+
+    /// The labels of a namespace, as far as they are known.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Option<Arc<BTreeMap<String, String>>> {
+        self.0.pods.lock().namespaces.get(name).cloned()
+    }
+
+    pub(crate) fn put_namespace(&self, name: &str, labels: BTreeMap<String, String>) {
+        let changed = {
+            let mut pods = self.0.pods.lock();
+            let same = pods.namespaces.get(name).is_some_and(|known| **known == labels);
+            // As for pods, what is gone is forgotten some day.
+            if pods.namespaces.len() >= PODS_MAX {
+                pods.namespaces.clear();
+            }
+            pods.namespaces.insert(name.to_owned(), Arc::new(labels));
+            !same
+        };
+        if changed {
+            self.tell();
         }
     }
 
@@ -118,14 +168,19 @@ impl Directory {
         };
         if changed {
             self.tell();
+            self.0.files.notify_one();
         }
     }
 
     /// Takes note of a pod that is new or has changed.
     pub(crate) fn put(&self, pod: PodInfo) {
+        let names_files = !pod.files().is_empty();
         let changed = self.0.pods.lock().put(pod);
         if changed {
             self.tell();
+        }
+        if changed && names_files {
+            self.0.files.notify_one();
         }
     }
 

@@ -48,6 +48,12 @@ const KUBELET_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// How often the same trouble is told of.
 const TELL_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How often the labels of a namespace are asked for, at most.
+const NAMESPACE_INTERVAL: Duration = Duration::from_secs(600);
+
+/// How long a new pod waits for the labels of its namespace; lines of its logs wait for the pod.
+const NAMESPACE_PATIENCE: Duration = Duration::from_millis(1500);
+
 /// Owners that are remembered. Beyond this all are asked for again.
 const OWNERS_MAX: usize = 10_000;
 
@@ -59,6 +65,12 @@ pub struct Follower {
     directory: Directory,
     clock: Clock,
     owners: HashMap<String, Owner>,
+    /// Pods whose owners could not be asked for.
+    unasked: Vec<PodInfo>,
+    /// When the labels of namespaces were asked for.
+    namespaces: HashMap<String, Instant>,
+    /// Where the API server is, which the kubelet's list needs for what the kubelet does not know.
+    api: Option<String>,
     failed: Counter,
     trouble: Seldom,
 }
@@ -86,6 +98,9 @@ impl Follower {
             directory: Directory::default(),
             clock: clock.clone(),
             owners: HashMap::new(),
+            unasked: Vec::new(),
+            namespaces: HashMap::new(),
+            api: settings.api.clone().or_else(|| api_of_pod(|name| std::env::var(name).ok())),
             failed: metrics.counter("sawyer_kube_failures", help, &[]),
             trouble: Seldom::new(TELL_INTERVAL),
         })
@@ -112,11 +127,11 @@ impl Follower {
                 Ok(lasted) if lasted >= WATCH_MIN => failures = 0,
                 Ok(_) => {
                     failures += 1;
-                    tokio::time::sleep(self.pause(failures).max(WATCH_MIN)).await;
+                    tokio::time::sleep(pause(failures).max(WATCH_MIN)).await;
                 }
                 Err(KubeError::Gone(_)) => {
                     (failures, version) = (failures + 1, None);
-                    tokio::time::sleep(self.pause(failures).max(WATCH_MIN)).await;
+                    tokio::time::sleep(pause(failures).max(WATCH_MIN)).await;
                 }
                 Err(error) => {
                     failures += 1;
@@ -124,7 +139,7 @@ impl Follower {
                     if failures >= FAILURES_LIST && error.is_of_answer() {
                         version = None;
                     }
-                    tokio::time::sleep(self.pause(failures)).await;
+                    tokio::time::sleep(pause(failures)).await;
                 }
             }
         }
@@ -168,8 +183,8 @@ impl Follower {
                 "DELETED" => {
                     self.directory.lose(&self.keep(&pod), self.clock.now(), self.settings.remember);
                 }
-                // A bookmark: it has brought the version.
-                _ => {}
+                // A bookmark: it has brought the version, and is the time for what was left.
+                _ => self.ask_again(&client).await,
             }
         }
         Ok(began.elapsed())
@@ -183,20 +198,66 @@ impl Follower {
             pods.extend(page.items.iter().map(|pod| self.keep(pod)));
             next = page.metadata.next;
             if next.is_empty() {
-                let asked: Vec<PodInfo> = pods.iter().filter(|pod| pod.ask.is_some()).cloned().collect();
-                self.recall_owners(&mut pods);
-                self.directory.replace(pods, self.clock.now(), self.settings.remember);
-                for pod in asked {
-                    self.ask_owner(client, pod).await;
-                }
+                self.take_all(Some(client), pods).await;
                 return Ok(page.metadata.resource_version);
             }
+        }
+    }
+
+    /// Takes these for all pods that there are, and asks the API server, if it is at hand, for what is to be known
+    /// besides.
+    async fn take_all(&mut self, client: Option<&KubeClient>, mut pods: Vec<PodInfo>) {
+        let asked: Vec<PodInfo> = pods.iter().filter(|pod| pod.ask.is_some()).cloned().collect();
+        self.recall_owners(&mut pods);
+        self.unasked.clear();
+        if let Some(client) = client {
+            let names: std::collections::BTreeSet<String> =
+                pods.iter().map(|pod| pod.namespace.clone()).collect();
+            for name in names {
+                self.ask_namespace(client, &name).await;
+            }
+        }
+        self.directory.replace(pods, self.clock.now(), self.settings.remember);
+        if let Some(client) = client {
+            for pod in asked {
+                self.ask_owner(client, pod).await;
+            }
+        }
+    }
+
+    /// Asks for the labels of a namespace, if they are wanted and not known, or known for long.
+    async fn ask_namespace(&mut self, client: &KubeClient, name: &str) {
+        let fresh = |asked: &Instant| asked.elapsed() < NAMESPACE_INTERVAL;
+        if self.settings.namespace_labels.is_empty() || self.namespaces.get(name).is_some_and(fresh) {
+            return;
+        }
+        if self.namespaces.len() >= OWNERS_MAX {
+            self.namespaces.clear();
+        }
+        self.namespaces.insert(name.to_owned(), Instant::now());
+        let path = format!("/api/v1/namespaces/{name}");
+        let asked = client.get_metadata::<AnyObject>(&path);
+        match tokio::time::timeout(NAMESPACE_PATIENCE, asked).await {
+            Ok(Ok(namespace)) => self.directory.put_namespace(name, namespace.metadata.labels),
+            Ok(Err(error)) => self.tell("the API server about a namespace", &error),
+            Err(_) => {}
+        }
+    }
+
+    /// Asks for what could not be had before, and again for what is known for long.
+    async fn ask_again(&mut self, client: &KubeClient) {
+        for pod in std::mem::take(&mut self.unasked) {
+            self.ask_owner(client, pod).await;
+        }
+        for name in self.namespaces.keys().cloned().collect::<Vec<_>>() {
+            self.ask_namespace(client, &name).await;
         }
     }
 
     async fn take(&mut self, client: &KubeClient, pod: &Pod) {
         let mut pods = [self.keep(pod)];
         self.recall_owners(&mut pods);
+        self.ask_namespace(client, &pods[0].namespace).await;
         let [pod] = pods;
         self.directory.put(pod.clone());
         self.ask_owner(client, pod).await;
@@ -223,7 +284,13 @@ impl Follower {
             Some(owner) => owner.clone(),
             None => match self.owner_above(client, &pod, &asked).await {
                 Some(owner) => owner,
-                None => return,
+                None => {
+                    pod.ask = Some(asked);
+                    if self.unasked.len() < OWNERS_MAX {
+                        self.unasked.push(pod);
+                    }
+                    return;
+                }
             },
         };
         pod.owner = Some(owner.clone());
@@ -257,7 +324,7 @@ impl Follower {
                     self.tell("the kubelet", &error);
                 }
             }
-            let least = if failures == 0 { KUBELET_INTERVAL_MIN } else { self.pause(failures) };
+            let least = if failures == 0 { KUBELET_INTERVAL_MIN } else { pause(failures) };
             tokio::time::sleep(least).await;
             // Questions of the time before the answer are answered by it.
             let rest = KUBELET_INTERVAL.saturating_sub(least);
@@ -265,11 +332,12 @@ impl Follower {
         }
     }
 
-    async fn ask_kubelet(&self, base: &str) -> Result<(), KubeError> {
+    async fn ask_kubelet(&mut self, base: &str) -> Result<(), KubeError> {
         let client = KubeClient::new(base, &self.settings, self.settings.verify_kubelet)?;
         let pods: List<Pod> = client.get("/pods").await?;
         let pods = pods.items.iter().map(|pod| self.keep(pod)).collect();
-        self.directory.replace(pods, self.clock.now(), self.settings.remember);
+        let api = self.api.as_ref().map(|api| KubeClient::new(api, &self.settings, true)).transpose()?;
+        self.take_all(api.as_ref(), pods).await;
         Ok(())
     }
 
@@ -285,14 +353,14 @@ impl Follower {
             );
         }
     }
+}
 
-    /// Grows with failures in a row, and differs from node to node, so that not all come back at once.
-    fn pause(&self, failures: u32) -> Duration {
-        let longest = PAUSE_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(PAUSE_MAX);
-        use std::hash::{BuildHasher, RandomState};
-        let part = RandomState::new().hash_one(failures) % 1000;
-        longest / 2 + (longest / 2).mul_f64(part as f64 / 1000.0)
-    }
+/// Grows with failures in a row, and differs from node to node, so that not all come back at once.
+pub(crate) fn pause(failures: u32) -> Duration {
+    let longest = PAUSE_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(PAUSE_MAX);
+    use std::hash::{BuildHasher, RandomState};
+    let part = RandomState::new().hash_one(failures) % 1000;
+    longest / 2 + (longest / 2).mul_f64(part as f64 / 1000.0)
 }
 
 fn whom(
@@ -300,14 +368,8 @@ fn whom(
     node: Option<&str>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Option<From> {
-    let of_pod = || {
-        let host = variable("KUBERNETES_SERVICE_HOST")?;
-        let port = variable("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".to_owned());
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
-        Some(format!("https://{host}:{port}"))
-    };
     let api = || {
-        let base = settings.api.clone().or_else(of_pod)?;
+        let base = settings.api.clone().or_else(|| api_of_pod(&variable))?;
         Some(From::Api { base, node: node?.to_owned() })
     };
     match settings.from {
@@ -322,8 +384,16 @@ fn whom(
     }
 }
 
+/// Where a pod is told that the API server is.
+pub(crate) fn api_of_pod(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let host = variable("KUBERNETES_SERVICE_HOST")?;
+    let port = variable("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".to_owned());
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    Some(format!("https://{host}:{port}"))
+}
+
 /// A value of a query string.
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut all, byte| {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             all.push(char::from(byte));

@@ -44,6 +44,8 @@ pub(crate) struct Metadata {
     pub(crate) uid: String,
     pub(crate) resource_version: String,
     #[serde(deserialize_with = "or_empty")]
+    pub(crate) creation_timestamp: String,
+    #[serde(deserialize_with = "or_empty")]
     pub(crate) labels: BTreeMap<String, String>,
     #[serde(deserialize_with = "or_empty")]
     pub(crate) annotations: BTreeMap<String, String>,
@@ -70,13 +72,35 @@ pub(crate) struct PodSpec {
     pub(crate) init_containers: Vec<Container>,
     #[serde(deserialize_with = "or_empty")]
     pub(crate) ephemeral_containers: Vec<Container>,
+    #[serde(deserialize_with = "or_empty")]
+    pub(crate) volumes: Vec<Volume>,
+}
+
+/// A volume of a pod, of which only one kind is of interest.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Volume {
+    pub(crate) name: String,
+    pub(crate) empty_dir: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub(crate) struct Container {
     pub(crate) name: String,
     pub(crate) image: String,
+    #[serde(deserialize_with = "or_empty")]
+    pub(crate) volume_mounts: Vec<VolumeMount>,
+}
+
+/// Where a container has a volume.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct VolumeMount {
+    pub(crate) name: String,
+    pub(crate) mount_path: String,
+    pub(crate) sub_path: String,
+    pub(crate) sub_path_expr: String,
 }
 
 /// Any object, of which only what all have is looked at.
@@ -108,6 +132,8 @@ pub(crate) struct Status {
 }
 
 /// Go writes `null` for a list or map that was never made.
-fn or_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+pub(crate) fn or_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
     Option::<T>::deserialize(from).map(Option::unwrap_or_default)
 }

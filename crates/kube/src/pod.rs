@@ -9,6 +9,7 @@ use sawyer_model::{Value, names};
 
 use crate::objects::{Metadata, OwnerReference, Pod};
 use crate::owner::{Owner, likely_owner};
+use crate::volume::{self, VolumeFiles};
 
 /// What is known of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,9 @@ pub struct PodInfo {
     images: BTreeMap<String, String>,
     /// Under what its logs are known besides its uid, see [`mirror_key`].
     mirror_key: Option<String>,
+    files: Vec<VolumeFiles>,
+    /// What annotations name as files and is in no volume of the pod's own.
+    files_lost: Vec<String>,
 }
 
 /// Which labels and annotations become fields.
@@ -43,8 +47,10 @@ pub struct Hints {
     pub exclude: bool,
     /// By this format.
     pub parser: Option<String>,
-    /// Whether lines are grouped.
+    /// How lines are grouped.
     pub multiline: Option<String>,
+    /// What is said of it and cannot be done.
+    pub unknown: Vec<String>,
 }
 
 /// The labels that say which service it is, the most preferred first.
@@ -77,6 +83,8 @@ impl PodInfo {
         let containers =
             spec.containers.iter().chain(&spec.init_containers).chain(&spec.ephemeral_containers);
         let (owner, ask) = likely_owner(metadata);
+        let all = metadata.annotations.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let (files, files_lost) = volume::files(all, spec);
         let is_kept = |key: &str| {
             HINTS.iter().any(|hint| key.starts_with(hint)) || selection.iter().any(|one| matches(one, key))
         };
@@ -97,7 +105,33 @@ impl PodInfo {
             images: containers.map(|one| (one.name.clone(), one.image.clone())).collect(),
             mirror_key: config_hash(metadata)
                 .map(|hash| mirror_key(hash, &metadata.namespace, &metadata.name)),
+            files,
+            files_lost,
         }
+    }
+
+    /// Its namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name of its folder at the kubelet: its uid, or what stands in place of that for a pod from a file.
+    #[must_use]
+    pub fn folder(&self) -> &str {
+        self.mirror_key.as_deref().and_then(|key| key.split('/').next()).unwrap_or(&self.uid)
+    }
+
+    /// The log files that it writes into its volumes, by its annotations.
+    #[must_use]
+    pub fn files(&self) -> &[VolumeFiles] {
+        &self.files
     }
 
     /// What the pod is known under.
@@ -139,6 +173,15 @@ impl PodInfo {
         fields
     }
 
+    /// The fields that chosen labels of its namespace make.
+    #[must_use]
+    pub fn namespace_fields(labels: &BTreeMap<String, String>, chosen: &[String]) -> Vec<(Box<str>, Value)> {
+        let wanted = labels.iter().filter(|(key, _)| chosen.iter().any(|one| matches(one, key)));
+        wanted
+            .map(|(key, value)| (format!("namespace_labels.{key}").into(), Value::from(value.as_str())))
+            .collect()
+    }
+
     /// What annotations say about the logs of a container.
     #[must_use]
     pub fn hints(&self, container: &str) -> Hints {
@@ -154,11 +197,31 @@ impl PodInfo {
         let exclude =
             if own.is_some() { yes(own) } else { yes(fluent("fluentbit.io/exclude")) || no(elastic) };
         let parser = of_container("sawyer.dev/parser").or_else(|| fluent("fluentbit.io/parser"));
-        Hints {
-            exclude,
-            parser: parser.map(str::to_owned),
-            multiline: of_container("sawyer.dev/multiline").map(str::to_owned),
+        let mut unknown: Vec<String> = Vec::new();
+        unknown.extend(
+            own.filter(|own| !yes(Some(own)) && !no(Some(own)))
+                .map(|own| format!("sawyer.dev/exclude: {own}")),
+        );
+        unknown.extend(self.files_lost.iter().map(|path| format!("{}: {path}", volume::FILES)));
+        let multiline = of_container("sawyer.dev/multiline").map(str::to_owned);
+        let multiline = multiline.or_else(|| self.elastic_multiline(container, &mut unknown));
+        Hints { exclude, parser: parser.map(str::to_owned), multiline, unknown }
+    }
+
+    /// Filebeat's way to name the first line of a record; its other ways are not ours.
+    fn elastic_multiline(&self, container: &str, unknown: &mut Vec<String>) -> Option<String> {
+        let get = |name: &str| {
+            let of_container = self.annotations.get(&format!("co.elastic.logs.{container}/multiline.{name}"));
+            of_container.or_else(|| self.annotations.get(&format!("co.elastic.logs/multiline.{name}")))
+        };
+        let pattern = get("pattern")?;
+        let (negate, side) =
+            (get("negate").map_or("false", String::as_str), get("match").map_or("", String::as_str));
+        if (negate, side) == ("true", "after") {
+            return Some(pattern.clone());
         }
+        unknown.push(format!("co.elastic.logs/multiline with negate: {negate}, match: {side}"));
+        None
     }
 }
 

@@ -23,6 +23,8 @@ settings! {
     /// What a cluster says about the pods whose logs are read: `workload`, `workload_kind`, `image`, `labels.…`,
     /// and `service` and `env` where well-known labels say them. Needs the right to get, list and watch pods; to get
     /// replicasets and jobs, where those have names of their own; with the kubelet, to get nodes/proxy.
+    ///
+    /// Annotations of pods say how their logs are to be read: see docs/kubernetes.md.
     pub struct KubeSettings {
         /// Who is asked.
         pub from: MetadataFrom = MetadataFrom::Auto,
@@ -40,6 +42,9 @@ settings! {
         pub labels: Vec<String> = vec!["*".to_owned()],
         /// Which annotations of pods become fields, with `*` and `?`.
         pub annotations: Vec<String> = Vec::new(),
+        /// Which labels of the pods' namespaces become fields, `namespace_labels.…`, with `*` and `?`. Takes the right
+        /// to get namespaces, and the API server at hand, also where the kubelet is asked for pods.
+        pub namespace_labels: Vec<String> = Vec::new(),
         /// How long the first lines of a container wait for what the cluster says about it. After that they are read
         /// without it, and later lines have it once it is known.
         #[range(Duration::ZERO..=Duration::from_secs(60))]
@@ -48,5 +53,35 @@ settings! {
         /// belonged.
         #[range(Duration::from_secs(1)..=Duration::from_secs(86_400))]
         pub remember: Duration = Duration::from_secs(3600),
+    }
+}
+
+settings! {
+    /// Reads what a cluster says about itself: its events, such as `FailedScheduling`, `BackOff`, `Unhealthy`, each
+    /// once, with how often it was repeated. Of all Sawyers with this input one reads, the one that holds the Lease;
+    /// how far it has come is noted in the Lease, so that the next one goes on there. Needs the right to list and
+    /// watch events; to create, get and update leases in its own namespace; and for `workload`, to get pods,
+    /// replicasets and jobs.
+    pub struct EventsSettings {
+        /// The cluster's name, for the field `cluster`. None by default.
+        pub cluster: Option<String>,
+        /// Address of the API server. By default the one that every pod is told of.
+        pub api: Option<String>,
+        /// The file with the token of the service account. It is read again for each request, because it changes.
+        pub token_file: PathBuf = "/var/run/secrets/kubernetes.io/serviceaccount/token".into(),
+        /// The authority that vouches for the API server. `null` for those of the system.
+        pub ca_file: Option<PathBuf> = Some("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt".into()),
+        /// Name of the Lease. Those that share it read the cluster's events once; with another name they are read
+        /// once more.
+        pub lease: String = "sawyer-events".to_owned(),
+        /// The namespace of the Lease. By default the one that Sawyer runs in: `$POD_NAMESPACE`, else that of the
+        /// service account.
+        pub lease_namespace: Option<String>,
+        /// How long nobody else takes the Lease after its holder was last heard of. Longer spares the API server,
+        /// and events come later after a holder has died; none is lost by it.
+        #[range(Duration::from_secs(3)..=Duration::from_secs(3600))]
+        pub lease_duration: Duration = Duration::from_secs(30),
+        /// Whether the API server is asked to what the pods belong that events are about.
+        pub workloads: bool = true,
     }
 }

@@ -1,3 +1,5 @@
+mod cluster;
+mod events;
 mod server;
 
 use std::sync::Arc;
@@ -106,9 +108,62 @@ fn annotations_tell_how_logs_are_to_be_read() {
     let told = hints(
         serde_json::json!({"sawyer.dev/parser": "json", "fluentbit.io/parser": "apache", "sawyer.dev/multiline": "off"}),
     );
-    assert_eq!(told, Hints { exclude: false, parser: Some("json".into()), multiline: Some("off".into()) });
+    let (parser, multiline) = (Some("json".into()), Some("off".into()));
+    assert_eq!(told, Hints { parser, multiline, ..Hints::default() });
+    let elastic = |negate: &str| {
+        hints(
+            serde_json::json!({"co.elastic.logs/multiline.pattern": "^\\[", "co.elastic.logs/multiline.negate": negate,
+            "co.elastic.logs.app/multiline.match": "after", "sawyer.dev/exclude": "maybe"}),
+        )
+    };
+    assert_eq!(elastic("true").multiline.as_deref(), Some("^\\["));
+    assert_eq!(elastic("true").unknown, ["sawyer.dev/exclude: maybe"]);
+    assert_eq!((elastic("false").multiline, elastic("false").unknown.len()), (None, 2));
     let told = hints(serde_json::json!({"fluentbit.io/parser-app": "logfmt"}));
     assert_eq!(told.parser.as_deref(), Some("logfmt"));
+}
+
+#[test]
+fn files_are_found_in_volumes_of_the_pods_own_and_nowhere_else() {
+    let spec = serde_json::json!({
+        "volumes": [{"name": "logs", "emptyDir": {}}, {"name": "host", "hostPath": {"path": "/"}}, {"name": "shared", "emptyDir": {"medium": "Memory"}}],
+        "containers": [
+            {"name": "app", "volumeMounts": [{"name": "logs", "mountPath": "/var/log/app"}, {"name": "host", "mountPath": "/var/log/app/host"}]},
+            {"name": "side", "volumeMounts": [{"name": "shared", "mountPath": "/data/", "subPath": "side"}, {"name": "logs", "mountPath": "/x", "subPath": "../y"}]},
+        ]
+    });
+    let pod = pod(serde_json::json!({"metadata": {"name": "p", "uid": "u", "annotations": {
+        "sawyer.dev/files": "/var/log/app/*.log, /var/log/app/old/?.txt /var/log/app/host/etc/shadow,/var/log/app/../../etc/shadow,/data/a.log,/nowhere.log",
+        "sawyer.dev/files.side": "/data/b.log,/x/c.log,/var/log/app/d.log", "sawyer.dev/filesystem": "/data/e.log"}},
+        "spec": spec}));
+    let found: Vec<String> = pod
+        .files()
+        .iter()
+        .map(|one| {
+            format!("{} {}/{}/{} at {}", one.container, one.volume, one.sub_path, one.pattern, one.mount)
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "app logs//*.log at /var/log/app",
+            "app logs//old/?.txt at /var/log/app",
+            "side shared/side/a.log at /data",
+            "side shared/side/b.log at /data"
+        ]
+    );
+    let lost: Vec<String> =
+        pod.hints("app").unknown.iter().map(|one| one.replace("sawyer.dev/files: ", "")).collect();
+    assert_eq!(
+        lost,
+        [
+            "/var/log/app/host/etc/shadow",
+            "/var/log/app/../../etc/shadow",
+            "/nowhere.log",
+            "/x/c.log",
+            "/var/log/app/d.log"
+        ]
+    );
 }
 
 #[test]
@@ -366,6 +421,47 @@ async fn owners_of_owners_are_asked_for_once() {
 }
 
 #[tokio::test]
+async fn labels_of_namespaces_are_there_before_the_pod_is_known_and_asked_for_once() {
+    let namespace =
+        serde_json::json!({"metadata": {"name": "shop", "labels": {"team": "red", "other": "x"}}});
+    let server = Server::start(vec![
+        list(1, "", &[json_pod("a", 1, "1"), json_pod("b", 1, "1")]),
+        Answer::whole(200, &namespace.to_string()),
+        Answer::parts(vec![event("ADDED", &json_pod("c", 2, "1"))]),
+        Answer::open(),
+    ]);
+    let settings = KubeSettings { namespace_labels: vec!["te*".to_owned()], ..settings(&server) };
+    let (directory, task) = follow(&settings);
+    until("the last pod", || known(&directory, "c").is_some()).await;
+    let labels = directory.namespace("shop").unwrap();
+    let fields = PodInfo::namespace_fields(&labels, &settings.namespace_labels);
+    assert_eq!(fields, [("namespace_labels.team".into(), Value::from("red"))]);
+    let asked = server.requests().iter().filter(|request| request.path == "/api/v1/namespaces/shop").count();
+    assert_eq!(asked, 1);
+    task.abort();
+}
+
+#[tokio::test]
+async fn an_owner_that_could_not_be_asked_for_is_asked_for_again() {
+    let of_job = serde_json::json!({"metadata": {"name": "a", "namespace": "shop", "uid": "a", "resourceVersion": "1",
+        "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "nightly-run", "uid": "job", "controller": true}]}});
+    let job = serde_json::json!({"kind": "Job", "metadata": {"name": "nightly-run", "ownerReferences": [
+        {"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "uid": "cron", "controller": true}]}});
+    let bookmark = serde_json::json!({"kind": "Pod", "metadata": {"resourceVersion": "9"}});
+    let server = Server::start(vec![
+        list(1, "", &[of_job]),
+        Answer::whole(500, "{}"),
+        Answer::parts(vec![event("BOOKMARK", &bookmark)]),
+        Answer::whole(200, &job.to_string()),
+        Answer::open(),
+    ]);
+    let (directory, task) = follow(&settings(&server));
+    let owner = || known(&directory, "a").and_then(|pod| pod.owner.clone()).map(|owner| owner.name);
+    until("the owner", || owner().as_deref() == Some("nightly")).await;
+    task.abort();
+}
+
+#[tokio::test]
 async fn the_kubelet_is_asked_again_when_somebody_asks_for_a_pod_that_is_not_known() {
     let server = Server::start(vec![
         Answer::whole(200, r#"{"kind":"PodList","apiVersion":"v1","metadata":{},"items":null}"#),
@@ -373,7 +469,8 @@ async fn the_kubelet_is_asked_again_when_somebody_asks_for_a_pod_that_is_not_kno
         list(0, "", &[json_pod("a", 1, "1")]),
         list(0, "", &[json_pod("a", 1, "1")]),
     ]);
-    let (directory, task) = follow(&KubeSettings { from: MetadataFrom::Kubelet, ..settings(&server) });
+    let asks = KubeSettings { from: MetadataFrom::Kubelet, api: None, ..settings(&server) };
+    let (directory, task) = follow(&asks);
     let before = directory.version();
     let began = tokio::time::Instant::now();
     until("the pod is known", || known(&directory, "a").is_some()).await;

@@ -61,6 +61,11 @@ pub const LENGTH: &str = "sawyer.length";
 /// Hash (XXH3, 64 bits, hex) of a line that was cut.
 pub const HASH: &str = "sawyer.hash";
 
+/// Of a stream: how its lines are to be parsed, by the word of whoever wrote the pod.
+pub const HINT_PARSER: &str = "sawyer.parser";
+/// Of a stream: how its lines are to be grouped, by the word of whoever wrote the pod.
+pub const HINT_MULTILINE: &str = "sawyer.multiline";
+
 /// In [`MARK`]: the line was longer than the input's bound; head and tail are kept.
 pub const MARK_CUT: &str = "cut";
 /// In [`MARK`]: bytes that are not UTF-8 were replaced by U+FFFD; see [`ORIGINAL_BASE64`].

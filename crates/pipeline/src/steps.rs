@@ -9,6 +9,7 @@ pub mod condition;
 pub mod exec;
 pub mod fields;
 pub mod filter;
+pub mod hint;
 pub mod level;
 pub mod mask;
 pub mod metric;

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `MESSAGE` | `message` |
 //! | `PRIORITY` | `level` |
-//! | `_SYSTEMD_UNIT` | `unit` |
+//! | `_SYSTEMD_UNIT` | `unit`; without `.service` and what an instance has after `@`, also `service` |
 //! | `SYSLOG_IDENTIFIER`, else `_COMM` | `program` |
 //! | `_PID` | `pid` |
 //! | `_HOSTNAME` | `node`, unless the stream says it |
@@ -42,6 +42,13 @@ pub struct EntryWriter {
     base64: String,
 }
 
+/// The service of a unit: `kubelet` of `kubelet.service`, `getty` of `getty@tty1.service`.
+fn service_of(unit: &[u8]) -> Option<&[u8]> {
+    let name = unit.strip_suffix(b".service")?;
+    let name = name.split(|byte| *byte == b'@').next()?;
+    (!name.is_empty()).then_some(name)
+}
+
 impl EntryWriter {
     /// Adds the record of an entry; it is the last of the batch. `stream` is a number from [`Batch::add_stream`].
     ///
@@ -69,7 +76,12 @@ impl EntryWriter {
             match name {
                 "MESSAGE" if messages == 0 => messages += 1,
                 "PRIORITY" => self.priority(&mut record, value),
-                "_SYSTEMD_UNIT" => self.field(&mut record, "unit", value),
+                "_SYSTEMD_UNIT" => {
+                    self.field(&mut record, "unit", value);
+                    if let Some(service) = service_of(value) {
+                        self.field(&mut record, names::SERVICE, service);
+                    }
+                }
                 "SYSLOG_IDENTIFIER" => self.field(&mut record, "program", value),
                 "_COMM" if entry.get("SYSLOG_IDENTIFIER").is_none() => {
                     self.field(&mut record, "program", value);

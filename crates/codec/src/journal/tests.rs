@@ -95,6 +95,7 @@ fn entries_become_records() {
     node = "node1"
     program = "prog"
     unit = "unit2.service"
+    service = "unit2"
     pid = 102
     level = "info"
     "#);
@@ -106,6 +107,7 @@ fn entries_become_records() {
     node = "node1"
     program = "prog"
     unit = "unit1.service"
+    service = "unit1"
     pid = 101
     level = "debug"
     "#);

@@ -1,24 +1,41 @@
-//! What the cluster says about the containers of this node.
+//! What the cluster says about the containers whose logs are read.
 //!
-//! Owns: which pod a container is of, which annotations leave it out.
-//! Does not own: asking the cluster (`kube`).
+//! Owns: which pod a container is of, which annotations leave it out, what they say of its lines.
+//! Does not own: asking the cluster (`kube`), parsing and grouping (`pipeline`).
 //! Invariant: namespace, pod and container stay what the file's place says, whatever the cluster says.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sawyer_kube::{Directory, Follower, KubeSettings, Lookup, Selection};
+use parking_lot::Mutex;
+use sawyer_kube::{Directory, Follower, Hints, KubeSettings, Lookup, PodInfo, Selection};
 use sawyer_model::{Stream, Value, ValueRef, names};
 use sawyer_pipeline::Context;
+use sawyer_pipeline::steps::hint::{MultilineHint, ParserHint};
+use sawyer_telemetry::Counter;
 
 use crate::tail::layout::{About, Companion, Told};
+use crate::tail::watch::Waker;
+
+/// Values of annotations that were told of as not known, at most; more are counted only. They are the words of whoever
+/// may make pods.
+const TOLD_MAX: usize = 1000;
 
 #[derive(Debug)]
 pub(super) struct Cluster {
+    input: String,
     directory: Directory,
     selection: Selection,
+    namespace_labels: Vec<String>,
     wait: Duration,
     /// Until it runs.
     follower: Option<Follower>,
+    /// Whether pods with files became known.
+    news: Arc<AtomicBool>,
+    unknown: Counter,
+    told: Mutex<HashSet<String>>,
 }
 
 impl Cluster {
@@ -28,12 +45,82 @@ impl Cluster {
         let selection =
             Selection { labels: settings.labels.clone(), annotations: settings.annotations.clone() };
         let directory = follower.directory();
-        Some(Self { directory, selection, wait: settings.wait, follower: Some(follower) })
+        let help =
+            "Values of pods' annotations about their logs that are not known, by input; each counts once";
+        let labels = [("input", context.name.as_str())];
+        Some(Self {
+            input: context.name.clone(),
+            directory,
+            selection,
+            namespace_labels: settings.namespace_labels.clone(),
+            wait: settings.wait,
+            follower: Some(follower),
+            news: Arc::default(),
+            unknown: context.metrics.counter("sawyer_input_unknown_annotations", help, &labels),
+            told: Mutex::default(),
+        })
     }
 
-    pub(super) fn companion(&mut self) -> Option<Companion> {
+    pub(super) fn companion(&mut self, wake: Waker) -> Option<Companion> {
         let follower = self.follower.take()?;
-        Some(Box::pin(follower.run()))
+        let (directory, news) = (self.directory.clone(), Arc::clone(&self.news));
+        let watch = async move {
+            loop {
+                directory.files_changed().await;
+                news.store(true, Ordering::Release);
+                wake.wake();
+            }
+        };
+        Some(Box::pin(async move {
+            tokio::select! {
+                () = follower.run() => {}
+                () = watch => {}
+            }
+        }))
+    }
+
+    pub(super) fn wants_scan(&self) -> bool {
+        self.news.swap(false, Ordering::AcqRel)
+    }
+
+    pub(super) fn pods_with_files(&self) -> Vec<(Arc<PodInfo>, bool)> {
+        self.directory.pods_with_files()
+    }
+
+    /// What annotations say of lines, as the steps know it.
+    fn add_hints(&self, pod: &PodInfo, hints: Hints, fields: &mut Vec<(Box<str>, Value)>) {
+        let mut unknown = hints.unknown;
+        if let Some(text) = hints.parser {
+            match ParserHint::read(&text) {
+                Some(hint) => fields.push((names::HINT_PARSER.into(), Value::from(hint.value()))),
+                None => unknown.push(format!("parser: {text}")),
+            }
+        }
+        if let Some(text) = hints.multiline {
+            match MultilineHint::read(&text) {
+                Some(hint) => fields.push((names::HINT_MULTILINE.into(), Value::from(hint.value()))),
+                None => unknown.push(format!("multiline: {text}")),
+            }
+        }
+        for what in unknown {
+            self.tell_unknown(pod, &what);
+        }
+    }
+
+    fn tell_unknown(&self, pod: &PodInfo, what: &str) {
+        let (namespace, pod) = (pod.namespace(), pod.name());
+        let mut told = self.told.lock();
+        if told.len() >= TOLD_MAX || !told.insert(format!("{namespace}/{pod} {what}")) {
+            return;
+        }
+        self.unknown.inc();
+        let input = &self.input;
+        tracing::warn!(
+            input,
+            namespace,
+            pod,
+            "an annotation about logs is not known and does nothing; see docs/kubernetes.md: {what}"
+        );
     }
 }
 
@@ -54,9 +141,15 @@ impl About for Cluster {
         let (namespace, name) = (text(names::NAMESPACE).unwrap_or(""), text(names::POD).unwrap_or(""));
         let Lookup::Known(pod) = self.directory.pod(uid, namespace, name) else { return Told::Nothing };
         let container = text(names::CONTAINER).unwrap_or("");
-        if pod.hints(container).exclude {
+        let hints = pod.hints(container);
+        if hints.exclude {
             return Told::Unwanted;
         }
-        Told::Fields(pod.fields(container, &self.selection))
+        let mut fields = pod.fields(container, &self.selection);
+        if let Some(labels) = self.directory.namespace(namespace) {
+            fields.extend(PodInfo::namespace_fields(&labels, &self.namespace_labels));
+        }
+        self.add_hints(&pod, hints, &mut fields);
+        Told::Fields(fields)
     }
 }

@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 /// Device and inode: what a file is, whatever it is called.
 pub(crate) type Inode = (u64, u64);
@@ -59,6 +60,25 @@ impl Content {
     /// Opens a file.
     pub(crate) fn open(path: &Path, gzip: bool) -> io::Result<Self> {
         let file = File::open(path)?;
+        let gzip = if gzip { Some(Box::new(Gzip::new(&file)?)) } else { None };
+        Ok(Self { file, gzip })
+    }
+
+    /// Opens a file that lies below `folder`, and nothing else: no link on the way is followed, nor is anything opened
+    /// that is no regular file.
+    pub(crate) fn open_beneath(folder: &Path, path: &Path, gzip: bool) -> io::Result<Self> {
+        let rest = path.strip_prefix(folder).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let folder = rustix::fs::open(
+            folder,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let file = File::from(rustix::fs::openat2(&folder, rest, flags, Mode::empty(), how)?);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
         let gzip = if gzip { Some(Box::new(Gzip::new(&file)?)) } else { None };
         Ok(Self { file, gzip })
     }
@@ -176,6 +196,26 @@ mod tests {
         encoder.write_all(text).unwrap();
         encoder.finish().unwrap();
         file
+    }
+
+    #[test]
+    fn nothing_is_opened_outside_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inside, outside) = (folder.path().join("in"), folder.path().join("out"));
+        std::fs::create_dir_all(inside.join("sub")).unwrap();
+        std::fs::create_dir_all(&outside).unwrap();
+        std::fs::write(outside.join("secret"), "s").unwrap();
+        std::fs::write(inside.join("sub/log"), "l").unwrap();
+        std::os::unix::fs::symlink(outside.join("secret"), inside.join("link")).unwrap();
+        std::os::unix::fs::symlink(&outside, inside.join("folder")).unwrap();
+        std::os::unix::fs::symlink("sub/log", inside.join("own")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, inside.join("pipe"), rustix::fs::FileType::Fifo, Mode::RUSR, 0)
+            .unwrap();
+        let opens = |name: &str| Content::open_beneath(&inside, &inside.join(name), false).is_ok();
+        assert!(opens("sub/log"));
+        for name in ["link", "folder/secret", "own", "../out/secret", "pipe", "sub", "none"] {
+            assert!(!opens(name), "{name}");
+        }
     }
 
     #[test]

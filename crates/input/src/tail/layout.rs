@@ -15,6 +15,7 @@ use sawyer_model::{Stream, Value};
 
 use super::content::FileStat;
 use super::lines::Form;
+use super::watch::Waker;
 
 /// Knows more about who speaks than the place of a file tells. It never waits.
 pub(crate) trait About: fmt::Debug + Send {
@@ -46,8 +47,20 @@ pub(crate) trait Layout: fmt::Debug + Send {
         None
     }
 
-    /// What has to run beside the reading, so that more becomes known; nothing by default. It does not end.
-    fn companion(&mut self) -> Option<Companion> {
+    /// What has to run beside the reading, so that more becomes known; nothing by default. It does not end. It may
+    /// wake the reading, to have it asked whether it is to look at the machine.
+    fn companion(&mut self, _wake: Waker) -> Option<Companion> {
+        None
+    }
+
+    /// Whether something became known that asks for a look at the machine. Said once.
+    fn wants_scan(&self) -> bool {
+        false
+    }
+
+    /// The folder out of which a file must not lead, whatever links there are on the way, because others write there
+    /// whom nobody trusts; none by default.
+    fn confines(&self, _file: &Path) -> Option<PathBuf> {
         None
     }
 
@@ -65,6 +78,11 @@ pub(crate) trait Layout: fmt::Debug + Send {
 
     /// How its files are known again.
     fn identify_by(&self) -> IdentifyBy;
+
+    /// How this one is known again.
+    fn identify_file_by(&self, _found: &FoundFile) -> IdentifyBy {
+        self.identify_by()
+    }
 
     /// The places it looks at, and whether they are there.
     fn places(&self) -> Vec<(PathBuf, bool)>;

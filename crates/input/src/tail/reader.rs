@@ -140,7 +140,7 @@ impl Reader {
 
     /// What has to run beside it.
     pub(super) fn companion(&mut self) -> Option<Companion> {
-        self.layout.companion()
+        self.layout.companion(self.waker.clone())
     }
 
     /// Reads until told to stop; then waits a little for what is on its way, so that it is not read again.
@@ -157,6 +157,9 @@ impl Reader {
     fn round(&mut self, flight: &mut Flight) -> Result<(), Error> {
         self.land(flight);
         flight.check(&self.stop)?;
+        if self.layout.wants_scan() {
+            self.sweep_soon();
+        }
         let now = Instant::now();
         if now >= self.sweep_at {
             self.sweep();

@@ -41,6 +41,15 @@ impl Api {
         Self { address, watch }
     }
 
+    /// Waits until somebody watches.
+    async fn watched(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.watch.lock().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "nobody watches");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Says in the watch that a pod is there.
     fn add(&self, pod: &Value) {
         let line = json!({"type": "ADDED", "object": pod}).to_string() + "\n";
@@ -76,8 +85,12 @@ fn serve(stream: TcpStream, list: &str, watched: &Mutex<Option<TcpStream>>) {
 }
 
 fn start(node: &Node, address: &str, wait: &str) -> Run {
+    start_with(node, address, wait, "")
+}
+
+fn start_with(node: &Node, address: &str, wait: &str, more: &str) -> Run {
     let settings = format!(
-        "sweep_interval: 200ms\nnode: n1\nkubernetes: {{from: api, api: '{address}', token_file: /nowhere, ca_file: null, \
+        "{more}sweep_interval: 200ms\nnode: n1\nkubernetes: {{from: api, api: '{address}', token_file: /nowhere, ca_file: null, \
          wait: {wait}}}\n"
     );
     node.start("containers", &settings, Taker::Keeps)
@@ -156,5 +169,68 @@ async fn a_cluster_that_does_not_answer_holds_up_nothing() {
     assert_eq!(messages(&run.records(1).await), ["one"]);
     node.write(&format!("{WEB}/0.log"), cri(2, "stdout", "F", "two"));
     assert_eq!(messages(&run.records(2).await), ["one", "two"]);
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn what_annotations_say_about_lines_goes_with_them_and_what_is_not_known_is_counted() {
+    let said = json!({"sawyer.dev/parser": "nginx", "sawyer.dev/parser.app": "json", "sawyer.dev/multiline": "^\\["});
+    let wrong = json!({"fluentbit.io/parser": "my-own", "sawyer.dev/multiline": "jav"});
+    let api =
+        Api::start(&json!([pod("web-0", WEB_UID, &json!({}), &said), pod("wrong", "w", &json!({}), &wrong)]));
+    let node = Node::new();
+    node.write(&format!("{WEB}/0.log"), cri(1, "stdout", "F", "one"));
+    node.write("var/log/pods/shop_wrong_w/app/0.log", cri(2, "stdout", "F", "two"));
+    node.write("var/log/pods/shop_wrong_w/app/0.log", cri(3, "stdout", "F", "three"));
+    let run = start(&node, &api.address, "60s");
+    let records = run.records(3).await;
+    for record in &records {
+        let hints = ["sawyer.parser", "sawyer.multiline"].map(|name| text(record, name));
+        let expected = if text(record, "pod") == "web-0" { ["json", "^\\["] } else { ["", ""] };
+        assert_eq!(hints, expected);
+    }
+    assert_eq!(node.metric("sawyer_input_unknown_annotations_total"), 2);
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn files_that_pods_name_are_read_from_their_volumes_and_no_link_leads_out() {
+    let mut web = pod(
+        "web-0",
+        WEB_UID,
+        &json!({}),
+        &json!({"sawyer.dev/files": "/var/log/app/*.log,/var/log/app/sub/*.log"}),
+    );
+    web["spec"] = json!({"volumes": [{"name": "logs", "emptyDir": {}}],
+        "containers": [{"name": "app", "image": "shop/web:3", "volumeMounts": [{"name": "logs", "mountPath": "/var/log/app"}]}]});
+    let api = Api::start(&json!([]));
+    let node = Node::new();
+    let volume = format!("var/lib/kubelet/pods/{WEB_UID}/volumes/kubernetes.io~empty-dir/logs");
+    node.write("etc/shadow.log", "secret\n");
+    let run = start_with(&node, &api.address, "60s", "pod_files: /var/lib/kubelet/pods\n");
+    // The folder is there before anybody knows of the pod.
+    node.write(&format!("{volume}/app.log"), "one\ntwo\n");
+    std::os::unix::fs::symlink(node.path("etc/shadow.log"), node.path(&format!("{volume}/link.log")))
+        .unwrap();
+    std::os::unix::fs::symlink(node.path("etc"), node.path(&format!("{volume}/sub"))).unwrap();
+    api.watched().await;
+    api.add(&web);
+    let records = run.records(2).await;
+    assert_eq!(messages(&records), ["one", "two"]);
+    let names = ["namespace", "pod", "pod_uid", "container", "workload", "image", "source", "node"];
+    let told = names.map(|name| text(&records[0], name));
+    assert_eq!(
+        told,
+        ["shop", "web-0", WEB_UID, "app", "web-5d7b5cb4d6", "shop/web:3", "/var/log/app/app.log", "n1"]
+    );
+    // Rotated by the program, then removed with the pod while it is being written.
+    node.rename(&format!("{volume}/app.log"), &format!("{volume}/app.log.1"));
+    node.write(&format!("{volume}/app.log"), "three\n");
+    run.records(3).await;
+    node.write(&format!("{volume}/app.log"), "four\nfive without an end");
+    std::fs::remove_dir_all(node.path(&format!("var/lib/kubelet/pods/{WEB_UID}"))).unwrap();
+    let records = run.records(5).await;
+    assert_eq!(messages(&records), ["one", "two", "three", "four", "five without an end"]);
+    assert_eq!(text(&records[4], "workload"), "web-5d7b5cb4d6");
     run.stop().await;
 }

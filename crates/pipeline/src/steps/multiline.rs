@@ -66,6 +66,9 @@ settings! {
         /// Most text of a group.
         #[range(ByteSize::kib(1)..=ByteSize::mib(16))]
         pub bytes_max: ByteSize = ByteSize::mib(1),
+        /// Whether annotations of pods that say how their lines are grouped (`sawyer.dev/multiline`) take the place of
+        /// `first_line`.
+        pub hints: bool = true,
         /// Which records are grouped, in KQL. All by default.
         pub when: Option<Condition>,
     }
@@ -112,7 +115,7 @@ impl Multiline {
     fn new(settings: MultilineSettings, context: &Context) -> Self {
         let count = |name, help| context.metrics.counter(name, help, &labels(context));
         Self {
-            rule: Rule { first_line: settings.first_line, when: settings.when },
+            rule: Rule::new(settings.first_line, settings.when, settings.hints),
             bounds: Bounds {
                 wait: settings.wait,
                 lines_max: settings.lines_max,
@@ -139,7 +142,8 @@ impl Multiline {
         if transfer.batch.is_whole() {
             return out.push(transfer);
         }
-        let sorted = sort(&transfer.batch, &self.rule, self.bounds, &mut self.held, now);
+        let rules = self.rule.for_streams(transfer.batch.streams());
+        let sorted = sort(&transfer.batch, &rules, self.bounds, &mut self.held, now);
         if sorted.is_untouched() {
             return out.push(transfer);
         }

@@ -10,13 +10,15 @@ use std::time::Duration;
 use sawyer_codec::body::{Format, Parser, Rules};
 use sawyer_codec::fields::FieldSink;
 use sawyer_config::{Setting, Settings, choice, settings};
-use sawyer_model::{Error, RecordEditor, RecordRef, Timestamp, Transfer, ValueRef, names};
+use sawyer_model::{Batch, Error, RecordEditor, RecordRef, Stream, Timestamp, Transfer, ValueRef, names};
 use sawyer_telemetry::Counter;
 
+use super::hint::ParserHint;
 use super::{Condition, labels};
 use crate::component::{Context, Kind, Step, StepPlan};
 use schema::Schema;
 
+mod audit;
 mod schema;
 
 #[cfg(test)]
@@ -55,7 +57,8 @@ settings! {
     /// Reads what lines say into fields: JSON, logfmt, klog, access logs, and level and time of plain text. The
     /// names that programs use for the common fields (`msg`, `severity`, `ts` …) become `message`, `level`,
     /// `timestamp`, `service`, `env`, `trace_id`, `span_id`. A line whose message is only a part of it is kept as
-    /// written in `_original`. A record whose body names no service gets `service` from the pod's labels, its workload
+    /// written in `_original`. Events of a Kubernetes audit log get a message that says who did what, the time of
+    /// their stage, and a level by the answer. A record whose body names no service gets `service` from the pod's labels, its workload
     /// or its container, and `env` from labels. Records that were parsed before are left alone. Every pipeline has it behind
     /// `mask`; `parse: off` leaves it out.
     pub struct ParseSettings {
@@ -68,6 +71,9 @@ settings! {
         pub prefer_body_time: bool = false,
         /// Whether `service` and `env` are filled in from what is known of the pod, where the body does not tell them.
         pub fill: bool = true,
+        /// Whether annotations of pods that say how their lines are written (`sawyer.dev/parser`) take the place of
+        /// `format`.
+        pub hints: bool = true,
         /// Which records are parsed, in KQL. All by default.
         pub when: Option<Condition>,
     }
@@ -122,9 +128,11 @@ impl Step for Parse {
     fn apply(&mut self, mut transfer: Transfer, out: &mut Vec<Transfer>) {
         let batch = Arc::make_mut(&mut transfer.batch);
         let mut parsed = [0; Format::ALL.len()];
+        let formats = self.formats(batch);
         for at in 0..batch.len() {
+            let Some(format) = formats[batch.get(at).stream_index()] else { continue };
             let mut record = batch.edit(at);
-            if let Some(format) = self.parse(&mut record) {
+            if let Some(format) = self.parse(&mut record, format) {
                 parsed[format as usize] += 1;
             }
         }
@@ -139,17 +147,32 @@ impl Step for Parse {
 }
 
 impl Parse {
-    fn parse(&mut self, record: &mut RecordEditor<'_>) -> Option<Format> {
+    /// How the lines of each stream are written, if that is said; nothing for those that are left as they are.
+    fn formats(&self, batch: &Batch) -> Vec<Option<Option<Format>>> {
+        let usual = self.settings.format.format();
+        let of = |stream: &Arc<Stream>| match ParserHint::of(stream).filter(|_| self.settings.hints) {
+            None => Some(usual),
+            Some(ParserHint::Auto) => Some(None),
+            Some(ParserHint::Off) => None,
+            Some(ParserHint::Format(format)) => Some(Some(format)),
+        };
+        batch.streams().iter().map(of).collect()
+    }
+
+    fn parse(&mut self, record: &mut RecordEditor<'_>, format: Option<Format>) -> Option<Format> {
         let view = record.as_ref();
         let wanted = self.settings.when.as_ref().is_none_or(|when| when.matches(view));
-        if !wanted || self.is_parsed(view) {
+        if !wanted || self.is_parsed(view, format) {
             return None;
         }
         let marked = is_marked(view);
         // An input that is told no time by anybody takes that of arrival.
         let own_time = self.settings.prefer_body_time || view.timestamp() == view.observed();
-        let rules = Rules { format: self.settings.format.format(), own_time };
+        let rules = Rules { format, own_time };
         let format = self.parser.apply(record, &rules);
+        if format == Format::Json && record.as_ref().get(audit::AUDIT_ID).is_some() {
+            audit::apply(record, own_time);
+        }
         let view = record.as_ref();
         if is_off(view.timestamp(), view.observed()) {
             record.mark(names::MARK_CLOCK);
@@ -160,14 +183,13 @@ impl Parse {
     }
 
     /// Whether the record has what its message says already.
-    fn is_parsed(&mut self, record: RecordRef<'_>) -> bool {
+    fn is_parsed(&mut self, record: RecordRef<'_>, format: Option<Format>) -> bool {
         let mut others = record.own_fields().map(|(name, _)| name).filter(|name| !OF_THE_LINE.contains(name));
         let Some(first) = others.next() else { return false };
         if first == names::ORIGINAL || others.any(|name| name == names::ORIGINAL) {
             return true;
         }
         let mut comparison = Comparison { record, same: false };
-        let format = self.settings.format.format();
         self.parser.parse(record.message(), format, record.observed(), &mut comparison);
         comparison.same
     }
@@ -181,8 +203,8 @@ struct Comparison<'a> {
 
 impl FieldSink for Comparison<'_> {
     fn field(&mut self, name: &str, value: ValueRef<'_>) {
-        // Level and time tell nothing: the journal, for one, has them as well.
-        if self.same || matches!(name, names::MESSAGE | names::LEVEL | names::TIMESTAMP) {
+        // Level, time and service tell nothing: the journal, for one, has them as well.
+        if self.same || matches!(name, names::MESSAGE | names::LEVEL | names::TIMESTAMP | names::SERVICE) {
             return;
         }
         self.same = match self.record.get(name) {

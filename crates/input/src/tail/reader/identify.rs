@@ -137,7 +137,7 @@ impl Reader {
         first_line: &[u8],
         gzip_length: Option<u32>,
     ) -> Result<SourceId, WaitFor> {
-        let source = match self.layout.identify_by() {
+        let source = match self.layout.identify_file_by(found) {
             IdentifyBy::FirstLine => self.by_first_line(found, stat, first_line),
             IdentifyBy::Inode => self
                 .by_inode_and_head(found, stat, head, gzip_length)

@@ -393,7 +393,11 @@ impl Reader {
         if self.open_files >= self.open_files_max {
             self.close_one();
         }
-        file.content = Some(Content::open(file.path(), file.found.gzip)?);
+        let gzip = file.found.gzip;
+        file.content = Some(match self.layout.confines(file.path()) {
+            Some(folder) => Content::open_beneath(&folder, file.path(), gzip)?,
+            None => Content::open(file.path(), gzip)?,
+        });
         self.open_files += 1;
         Ok(())
     }

@@ -9,7 +9,7 @@ use sawyer_model::{
     names,
 };
 
-use super::rule::{Form, Rule, others};
+use super::rule::{Form, StreamRule, others};
 use super::{AGE_IN_WAITS_MAX, ALONE_DIVISOR, Bounds};
 
 /// A group that is not given out yet.
@@ -52,7 +52,13 @@ impl Gathered {
     }
 
     /// Takes the line, if it belongs to the group and comes within its bounds; says whether it did.
-    pub(super) fn take(&mut self, line: RecordRef<'_>, rule: &Rule, bounds: Bounds, now: Instant) -> bool {
+    pub(super) fn take(
+        &mut self,
+        line: RecordRef<'_>,
+        rule: &StreamRule<'_>,
+        bounds: Bounds,
+        now: Instant,
+    ) -> bool {
         let text = line.message();
         let Some(form) = rule.take(self.form, text) else { return false };
         let late = line.timestamp().since(self.last) > self.patience(bounds)

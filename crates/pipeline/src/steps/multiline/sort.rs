@@ -11,7 +11,7 @@ use std::time::Instant;
 use sawyer_model::{Batch, RecordRef, SourceId};
 
 use super::gathered::Gathered;
-use super::rule::Rule;
+use super::rule::StreamRule;
 use super::{Bounds, Key};
 
 /// What became of a batch.
@@ -59,7 +59,8 @@ struct Lane {
 
 struct Pass<'a> {
     batch: &'a Batch,
-    rule: &'a Rule,
+    /// The rules of the batch's streams.
+    rules: &'a [StreamRule<'a>],
     bounds: Bounds,
     now: Instant,
     sorted: Sorted,
@@ -68,12 +69,12 @@ struct Pass<'a> {
 /// Sorts the lines of a batch into groups; goes on with those of `held` that it has lines of, or closes them.
 pub(super) fn sort(
     batch: &Batch,
-    rule: &Rule,
+    rules: &[StreamRule<'_>],
     bounds: Bounds,
     held: &mut HashMap<Key, Gathered>,
     now: Instant,
 ) -> Sorted {
-    let mut pass = Pass { batch, rule, bounds, now, sorted: Sorted::default() };
+    let mut pass = Pass { batch, rules, bounds, now, sorted: Sorted::default() };
     let mut lanes = Lanes::default();
     for (at, line) in batch.iter().enumerate() {
         let lane = lanes.of(line, held);
@@ -115,9 +116,10 @@ impl Lanes {
 
 impl Pass<'_> {
     fn line(&mut self, at: usize, line: RecordRef<'_>, lane: &mut Lane) {
-        let is_line = self.rule.is_line(line);
+        let rule = &self.rules[line.stream_index()];
+        let is_line = rule.is_line(line);
         if let Some(group) = &mut lane.open {
-            if is_line && group.take(line, self.rule, self.bounds, self.now) {
+            if is_line && group.take(line, rule, self.bounds, self.now) {
                 return self.taken(at, lane);
             }
             self.sorted.closed.extend(lane.open.take().map(|group| (at, group)));
@@ -127,15 +129,15 @@ impl Pass<'_> {
             return;
         }
         let text = line.message();
-        if let Some(before) = lane.before.take().filter(|_| self.rule.may_continue(text)) {
+        if let Some(before) = lane.before.take().filter(|_| rule.may_continue(text)) {
             let mut group = self.begin(before);
-            if group.as_mut().is_some_and(|group| group.take(line, self.rule, self.bounds, self.now)) {
+            if group.as_mut().is_some_and(|group| group.take(line, rule, self.bounds, self.now)) {
                 lane.open = group;
                 self.sorted.taken.insert(before);
                 return self.taken(at, lane);
             }
         }
-        match self.rule.begins_surely(text) {
+        match rule.begins_surely(text) {
             Some(form) => {
                 lane.open = Some(Gathered::new(line, form, self.bounds, self.now));
                 self.taken(at, lane);
@@ -154,7 +156,7 @@ impl Pass<'_> {
 
     fn begin(&self, at: usize) -> Option<Gathered> {
         let line = self.batch.get(at);
-        let form = self.rule.begin(line.message())?;
+        let form = self.rules[line.stream_index()].begin(line.message())?;
         Some(Gathered::new(line, form, self.bounds, self.now))
     }
 

@@ -399,3 +399,28 @@ proptest! {
         prop_assert_eq!(found, wanted);
     }
 }
+
+#[test]
+fn a_stream_says_how_its_lines_are_grouped() {
+    let grouped = |settings: &str, hint: &str| {
+        let lines = ["2026-11-20 one", "two", "java.lang.Error: x", "\tat a.B.c(B.java:1)"];
+        let mut records: Vec<Record> =
+            lines.iter().enumerate().map(|(at, line)| record(at as u64 * 100, line)).collect();
+        for record in &mut records {
+            record.stream = Arc::new(Stream::new([("sawyer.multiline", Value::from(hint))]));
+        }
+        let (mut bench, mut out) = (bench(settings), Vec::new());
+        bench.send(&records, &mut out);
+        bench.step.finish(&mut out);
+        let messages = out
+            .iter()
+            .flat_map(|transfer| transfer.batch.iter().map(|record| record.message().lines().count()));
+        messages.collect::<Vec<usize>>()
+    };
+    assert_eq!(grouped("{}", "auto"), [1, 1, 2]);
+    assert_eq!(grouped("{}", "off"), [1, 1, 1, 1]);
+    assert_eq!(grouped("{}", r"^\d{4}-"), [4]);
+    assert_eq!(grouped(r"first_line: '^\d{4}-'", "auto"), [1, 1, 2]);
+    assert_eq!(grouped(r"{first_line: '^\d{4}-', hints: false}", "off"), [4]);
+    assert_eq!(grouped("{}", "^("), [1, 1, 2], "what is no pattern changes nothing");
+}

@@ -1,4 +1,6 @@
-use sawyer_model::{Record, RecordRef, Timestamp, Value};
+use std::sync::Arc;
+
+use sawyer_model::{Record, RecordRef, Stream, Timestamp, Value};
 
 use crate::steps::testing::{OBSERVED, bench, record, records};
 
@@ -196,4 +198,59 @@ fn what_clients_push_is_left_as_it_was_read() {
     let mut expected = pushed;
     expected[0].fields.retain(|(name, _)| &**name != "sawyer.mark");
     assert_eq!(parsed, expected);
+}
+
+fn hinted(lines: &[&str], hint: &str) -> Vec<Record> {
+    let mut records = records(lines);
+    for record in &mut records {
+        record.stream = Arc::new(Stream::new([("sawyer.parser", Value::from(hint))]));
+    }
+    records
+}
+
+#[test]
+fn a_stream_says_how_its_lines_are_written() {
+    let (json, logfmt) = (r#"{"msg":"a","n":1}"#, "level=error msg=b");
+    let parsed = |hint: &str, settings: &str| {
+        let shown = check(settings, &hinted(&[json, logfmt], hint));
+        (shown.contains("\"a\"\n"), shown.contains("\"b\"\n"))
+    };
+    assert_eq!(parsed("json", "{}"), (true, false));
+    assert_eq!(parsed("logfmt", "{}"), (false, true));
+    assert_eq!(parsed("off", "{}"), (false, false));
+    assert_eq!(parsed("auto", "format: json"), (true, true));
+    assert_eq!(parsed("what", "{}"), (true, true), "what is not known changes nothing");
+    assert_eq!(parsed("off", "hints: false"), (true, true));
+}
+
+#[test]
+fn an_audit_event_says_who_did_what() {
+    let event = |code: u16, more: &str| {
+        format!(
+            r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"7e0b","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/shop/pods/web-0/exec?command=sh","verb":"create","user":{{"username":"alice","groups":["system:authenticated"]}},"sourceIPs":["10.0.0.9"],"objectRef":{{"resource":"pods","namespace":"shop","name":"web-0","apiVersion":"v1","subresource":"exec"}},"responseStatus":{{"metadata":{{}},"code":{code}}},"requestReceivedTimestamp":"2026-11-20T11:59:58.000001Z","stageTimestamp":"2026-11-20T11:59:58.500000Z"{more}}}"#
+        )
+    };
+    let mut lines = records(&[&event(403, ""), &event(404, ""), &event(503, "")]);
+    for line in &mut lines {
+        // As lines of files are read.
+        line.timestamp = line.observed;
+    }
+    let shown = check("{}", &lines);
+    let first = shown.split("--").next().unwrap();
+    for wanted in [
+        "0 2026-11-20T11:59:58.500Z",
+        r#"message = "create pods/exec shop/web-0 by alice: 403""#,
+        r#"level = "warn""#,
+        r#"service = "kube-apiserver""#,
+        r#"objectRef.namespace = "shop""#,
+        r#"user.username = "alice""#,
+        "responseStatus.code = 403",
+        "_original = \"{",
+        r#"body.level = "Metadata""#,
+    ] {
+        assert!(first.contains(wanted), "{wanted}: {first}");
+    }
+    let levels: Vec<&str> =
+        shown.lines().map(str::trim).filter(|line| line.starts_with("level = ")).collect();
+    assert_eq!(levels, [r#"level = "warn""#, r#"level = "info""#, r#"level = "error""#]);
 }
