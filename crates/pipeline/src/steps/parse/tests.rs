@@ -182,7 +182,7 @@ fn what_clients_push_is_left_as_it_was_read() {
         r#"{"level":"info","list":[{"x":1},{"x":2}]}"#,
     ];
     let mut batch = Batch::new();
-    let stream = batch.add_stream(&std::sync::Arc::new(Stream::default()));
+    let stream = batch.add_stream(&Arc::new(Stream::default()));
     for (at, line) in lines.into_iter().enumerate() {
         let range = SeqRange::new(at as u64, at as u64 + 1);
         let head =
