@@ -35,6 +35,7 @@ impl<'a> BitWriter<'a> {
     }
 
     /// Appends a number that fits into `width` bits.
+    #[inline]
     pub(crate) fn put(&mut self, value: u64, width: u32) {
         debug_assert!(width == 64 || value >> width == 0, "the width was chosen for the value");
         self.waiting |= u128::from(value) << self.waiting_bits;
@@ -54,11 +55,13 @@ impl<'a> BitWriter<'a> {
 }
 
 /// The number at this place.
+#[inline]
 pub(crate) fn unpack_one(bytes: &[u8], width: u32, at: usize) -> u64 {
     unpack_at(bytes, width, at * width as usize)
 }
 
 /// The number of `width` bits that starts at this bit.
+#[inline]
 pub(crate) fn unpack_at(bytes: &[u8], width: u32, bit: usize) -> u64 {
     let (byte, shift) = (bit / 8, bit % 8);
     let mask = if width == 64 { u64::MAX } else { (1 << width) - 1 };
@@ -125,6 +128,7 @@ impl Rows {
     ///
     /// # Panics
     /// If the block has no such row.
+    #[inline]
     pub fn insert(&mut self, row: usize) {
         assert!(row < self.len, "the block has this row");
         self.words[row / 64] |= 1 << (row % 64);
@@ -139,6 +143,30 @@ impl Rows {
         for row in range {
             self.words[row / 64] |= 1 << (row % 64);
         }
+    }
+
+    /// How many of these neighbouring rows are in the set.
+    ///
+    /// # Panics
+    /// If the block does not have them.
+    #[must_use]
+    pub fn count_within(&self, range: std::ops::Range<usize>) -> usize {
+        assert!(range.end <= self.len, "the block has these rows");
+        if range.is_empty() {
+            return 0;
+        }
+        let (first, last) = (range.start / 64, (range.end - 1) / 64);
+        let ones = |at: usize| {
+            let mut word = self.words[at];
+            if at == first {
+                word &= u64::MAX << (range.start % 64);
+            }
+            if at == last {
+                word &= u64::MAX >> (63 - (range.end - 1) % 64);
+            }
+            word.count_ones() as usize
+        };
+        (first..=last).map(ones).sum()
     }
 
     /// Takes a row out.
@@ -175,6 +203,14 @@ impl Rows {
     /// The rows in it, ascending.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.words.iter().enumerate().flat_map(|(at, word)| Ones(*word).map(move |bit| at * 64 + bit))
+    }
+
+    /// Of these words, lowest bit first; bits behind the last row are left out.
+    pub(crate) fn from_words(words: Vec<u64>, len: usize) -> Self {
+        assert_eq!(words.len(), len.div_ceil(64), "a bit for each row");
+        let mut rows = Self { words, len };
+        rows.clear_tail();
+        rows
     }
 
     pub(crate) fn words(&self) -> &[u64] {
@@ -265,6 +301,10 @@ mod tests {
             let rows: Rows = bits.iter().copied().collect();
             prop_assert_eq!(rows.count(), bits.iter().filter(|bit| **bit).count());
             prop_assert!(rows.iter().all(|row| bits[row]));
+            for (start, end) in [(0, bits.len()), (bits.len() / 3, bits.len() / 2), (bits.len() / 2, bits.len())] {
+                let naive = bits[start..end].iter().filter(|bit| **bit).count();
+                prop_assert_eq!(rows.count_within(start..end), naive);
+            }
             let mut bytes = Vec::new();
             rows.put(&mut bytes);
             prop_assert_eq!(Rows::parse(&bytes, bits.len()), Ok(rows.clone()));

@@ -8,8 +8,8 @@ use hashbrown::HashMap;
 use sawyer_model::{Error, Value, ValueRef, names};
 
 use crate::bits::Rows;
-use crate::column::{Column, Cursor, kind};
-use crate::error::Result;
+use crate::column::{Column, Cursor, Presence, kind};
+use crate::error::{Damage, Result};
 use crate::layout::ColumnEntry;
 use crate::scan::BlockColumns;
 use crate::segment::Segment;
@@ -28,7 +28,81 @@ pub struct Groups {
     pub missing: Rows,
 }
 
+/// Which of a few values each row of a block has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Codes {
+    /// The values, each once.
+    pub values: Vec<Value>,
+    /// For each row the place of its value, or [`Codes::MISSING`].
+    pub codes: Vec<u32>,
+}
+
+impl Codes {
+    /// The row does not have the field.
+    pub const MISSING: u32 = u32::MAX;
+}
+
 impl Segment {
+    /// The values of a field in all rows of a block, if the block is made of a few: strings in the own fields of rows,
+    /// with no stream that has the field where a row does not. The same as [`Segment::groups`] says, at less cost.
+    ///
+    /// # Errors
+    /// As [`Segment::groups`].
+    ///
+    /// # Panics
+    /// If there is no block with this number.
+    pub fn codes(&self, block: usize, field: &str) -> Result<Option<Codes>, Error> {
+        Ok(self.read_codes(block, field)?)
+    }
+
+    /// Whether any row of a block may have a field of this name, of its own or of its stream.
+    ///
+    /// # Errors
+    /// As [`Segment::groups`].
+    ///
+    /// # Panics
+    /// If there is no block with this number.
+    pub fn may_have_field(&self, block: usize, field: &str) -> Result<bool, Error> {
+        if field == names::TIMESTAMP || field == names::OBSERVED {
+            return Ok(true);
+        }
+        let streams = self.footer.blocks[block].streams.clone();
+        Ok(self.streams()[streams].iter().any(|stream| stream.get(field).is_some())
+            || BlockColumns::new(self, block).own(field)?.is_some())
+    }
+
+    fn read_codes(&self, block: usize, field: &str) -> Result<Option<Codes>> {
+        if field == names::TIMESTAMP || field == names::OBSERVED {
+            return Ok(None);
+        }
+        let mut columns = BlockColumns::new(self, block);
+        let Some(entry) = columns.own(field)? else { return Ok(None) };
+        let column = columns.column(entry)?;
+        if entry.mask != 1 << kind::STR {
+            return Ok(None);
+        }
+        let texts = column.values.strs();
+        let Some(own) = texts.all_codes(&column.head) else { return Ok(None) };
+        let data = self.data(block, entry);
+        let entries = 0..texts.entry_count() as i64;
+        let values =
+            entries.map(|code| Ok(Value::from(texts.entry(code, data)?))).collect::<Result<Vec<_>>>()?;
+        let known = |code: &i64| u32::try_from(*code).ok().filter(|code| (*code as usize) < values.len());
+        let damaged = || data.place.damaged()(Damage::expected("the code of an entry"));
+        let own = own.iter().map(known).collect::<Option<Vec<u32>>>().ok_or_else(damaged)?;
+        if matches!(column.presence, Presence::All { .. }) {
+            return Ok(Some(Codes { values, codes: own }));
+        }
+        let streams = self.footer.blocks[block].streams.clone();
+        if self.streams()[streams].iter().any(|stream| stream.get(field).is_some()) {
+            return Ok(None);
+        }
+        let rows = self.footer.blocks[block].rows;
+        let mut codes = vec![Codes::MISSING; rows];
+        column.presence.for_each(&Rows::all(rows), |row, rank| codes[row] = own[rank]);
+        Ok(Some(Codes { values, codes }))
+    }
+
     /// The values of a field in these rows of a block, as [`sawyer_model::RecordRef::get`] has them: own fields
     /// before those of the stream.
     ///

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::bits::{pack, packed_bytes, unpack_one, width_of};
+use crate::bits::{Rows, pack, packed_bytes, unpack_one, width_of};
 use crate::bytes::{Put, Reader};
 use crate::error::{Damage, Decoded};
 
@@ -153,6 +153,42 @@ impl Ints {
         }
     }
 
+    /// The places whose numbers are accepted: the table says so for each number, and none beyond it is.
+    pub(crate) fn select(&self, bytes: &[u8], accepted: &[bool]) -> Rows {
+        let mut words = vec![0u64; self.count.div_ceil(64)];
+        let is_accepted = |number: i64| {
+            usize::try_from(number).is_ok_and(|number| accepted.get(number).copied().unwrap_or(false))
+        };
+        let mut values = Vec::new();
+        for (number, frame) in self.frames.iter().enumerate() {
+            let start = number * FRAME_ROWS;
+            let count = FRAME_ROWS.min(self.count - start);
+            let words = &mut words[start / 64..(start + count).div_ceil(64)];
+            match frame.mode {
+                CONSTANT if !is_accepted(frame.first.wrapping_mul(self.scale)) => {}
+                PACKED if matches!(frame.width, 1 | 2 | 4) => {
+                    let value = |above: u64| frame.least.wrapping_add(above as i64).wrapping_mul(self.scale);
+                    select_narrow(
+                        &bytes[frame.packed.clone()],
+                        frame.width,
+                        |above| is_accepted(value(above)),
+                        words,
+                    );
+                }
+                _ => {
+                    values.clear();
+                    self.decode_frame(bytes, number, &mut values);
+                    for (word, values) in words.iter_mut().zip(values.chunks(64)) {
+                        for (bit, value) in values.iter().enumerate() {
+                            *word |= u64::from(is_accepted(*value)) << bit;
+                        }
+                    }
+                }
+            }
+        }
+        Rows::from_words(words, self.count)
+    }
+
     /// For each of `wanted`, which ascend, how many numbers are less; the numbers have to ascend too. Frames are decoded
     /// only where one of `wanted` lies within.
     pub(crate) fn below(&self, bytes: &[u8], wanted: &[i64]) -> Vec<usize> {
@@ -204,6 +240,26 @@ impl Ints {
                     value.wrapping_mul(scale)
                 }));
             }
+        }
+    }
+}
+
+/// Sets a bit for each accepted number of a few bits, as many at once as a byte has.
+fn select_narrow(packed: &[u8], width: u32, accepts: impl Fn(u64) -> bool, words: &mut [u64]) {
+    let of_byte = (u8::BITS / width) as usize;
+    let mask = (1u64 << width) - 1;
+    let mut table = [0u8; 256];
+    let accepted: Vec<bool> = (0..=mask).map(accepts).collect();
+    for (byte, bits) in table.iter_mut().enumerate() {
+        for at in 0..of_byte {
+            let number = (byte >> (at * width as usize)) as u64 & mask;
+            *bits |= u8::from(accepted[number as usize]) << at;
+        }
+    }
+    let of_word = 64 / of_byte;
+    for (word, packed) in words.iter_mut().zip(packed.chunks(of_word)) {
+        for (at, byte) in packed.iter().enumerate() {
+            *word |= u64::from(table[usize::from(*byte)]) << (at * of_byte);
         }
     }
 }
@@ -267,6 +323,18 @@ mod tests {
             let ints = Ints::parse(&mut Reader::new(&bytes), values.len()).unwrap();
             let expected: Vec<usize> = wanted.iter().map(|limit| values.partition_point(|value| value < limit)).collect();
             prop_assert_eq!(ints.below(&bytes, &wanted), expected);
+        }
+
+        #[test]
+        fn accepted_numbers_are_selected(
+            values in prop::collection::vec(0i64..7, 1..3000), most in 0i64..7, accepted in prop::collection::vec(any::<bool>(), 0..7),
+        ) {
+            let values: Vec<i64> = values.iter().map(|value| *value.min(&most)).collect();
+            let mut bytes = Vec::new();
+            encode(&mut bytes, &values);
+            let ints = Ints::parse(&mut Reader::new(&bytes), values.len()).unwrap();
+            let naive: Rows = values.iter().map(|value| accepted.get(*value as usize).copied().unwrap_or(false)).collect();
+            prop_assert_eq!(ints.select(&bytes, &accepted), naive);
         }
 
         #[test]

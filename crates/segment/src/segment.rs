@@ -9,6 +9,7 @@ pub(crate) mod parts;
 mod verify;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use sawyer_model::{Batch, Error, Record, RecordId, SourceId, Stream, Timestamp};
@@ -152,18 +153,18 @@ impl Segment {
         Ok(self.read_timestamps(block)?)
     }
 
-    /// How many rows of a block lie between which neighbouring edges, without looking at every row; says whether that
+    /// Which rows of a block lie between which neighbouring edges, without looking at every row; says whether that
     /// can be told. The first edge comes no later than any row, and the last one after all.
     ///
     /// # Errors
     /// As [`Segment::fields`].
-    pub fn bucket_counts(
+    pub fn bucket_rows(
         &self,
         block: usize,
         edges: &[Timestamp],
-        count: &mut dyn FnMut(usize, u64),
+        call: &mut dyn FnMut(usize, Range<usize>),
     ) -> Result<bool, Error> {
-        Ok(self.count_between(block, edges, count)?)
+        Ok(self.rows_between(block, edges, call)?)
     }
 
     /// The times of arrival of the rows of a block.

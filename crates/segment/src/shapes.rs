@@ -76,6 +76,7 @@ enum Slot {
 }
 
 impl Slot {
+    #[inline]
     fn bits(&self) -> usize {
         match self {
             Self::Decimal { width, .. }
@@ -176,6 +177,7 @@ impl Shapes {
             + self.shapes.capacity() * size_of::<Shape>()
     }
 
+    #[inline]
     fn pieces(&self, shape: usize) -> &[Piece] {
         let Range { start, end } = self.shapes[shape].pieces;
         &self.pieces[start as usize..end as usize]
@@ -192,6 +194,7 @@ impl Shapes {
     }
 
     /// The number of the entry that a slot has, if it is one of entries. Damaged bits can give any number.
+    #[inline]
     fn entry_of(&self, slot: &Slot, packed: &[u8], bit: usize) -> Option<usize> {
         match slot {
             Slot::Entry { least, width } => {

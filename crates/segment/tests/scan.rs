@@ -12,7 +12,7 @@ use sawyer_model::{Batch, Record, RecordRef, SeqRange, SourceId, Stream, Timesta
 use sawyer_query::kql::{RangeOp, WildcardText};
 use sawyer_query::search::{Budget, Position, SearchStats, Selection};
 use sawyer_query::{Context, FieldPattern, FieldTest, Predicate};
-use sawyer_segment::{EncodeSettings, Rows, Segment, encode};
+use sawyer_segment::{Codes, EncodeSettings, Rows, Segment, encode};
 
 use self::generate::{batches, records, text};
 
@@ -169,7 +169,7 @@ proptest! {
 
     #[test]
     fn groups_are_the_values_of_the_rows(records in records(1..80), wanted in prop::collection::vec(any::<bool>(), 80),
-        field in prop::sample::select(vec!["message", "error.message", "level", "n", "pod", "timestamp", "observed", "labels.x", "nowhere"]),
+        field in prop::sample::select(vec!["message", "error.message", "level", "few", "n", "pod", "timestamp", "observed", "labels.x", "nowhere"]),
     ) {
         let segment = segment_of(&batches(&records, 40), &EncodeSettings::default());
         let batch = segment.decode_block(0).unwrap();
@@ -192,6 +192,15 @@ proptest! {
         }
         naive.sort();
         prop_assert_eq!(found, naive);
+        if let Some(codes) = segment.codes(0, field).unwrap() {
+            let value = |row: usize| match codes.codes[row] {
+                Codes::MISSING => "missing".to_owned(),
+                code => bits(codes.values[code as usize].as_ref()),
+            };
+            let naive = |row: usize| batch.get(row).get(field).map_or_else(|| "missing".to_owned(), bits);
+            let rows = 0..batch.len();
+            prop_assert_eq!(rows.clone().map(value).collect::<Vec<_>>(), rows.map(naive).collect::<Vec<_>>());
+        }
     }
 }
 

@@ -7,11 +7,12 @@
 use sawyer_model::Error;
 
 use super::Writer;
+use super::groups::{Known, PortionBytes};
 use crate::bytes::checksum;
 use crate::column::kind;
 use crate::error::{Place, Result};
 use crate::heads::{put_source_numbers, put_stream_runs};
-use crate::layout::{BlockInfo, Directory, PartEntry, part};
+use crate::layout::{BlockInfo, Directory, GroupPortion, PartEntry, part};
 use crate::segment::Segment;
 use crate::segment::parts::Window;
 use crate::text::{TextCursor, Texts};
@@ -24,7 +25,15 @@ pub(super) struct Copied {
     /// The sources of its rows.
     sources: Vec<u32>,
     /// The texts of fields that are not kept in the block, by the number of the name there.
-    texts: Vec<(u32, Texts)>,
+    texts: Vec<(u32, Elsewhere)>,
+}
+
+/// Texts that lie in a group.
+enum Elsewhere {
+    /// They are read, because their group is small.
+    Texts(Texts),
+    /// They stay as they are, with the shapes of their group.
+    AsTheyAre(PortionBytes),
 }
 
 /// The numbers that streams and sources of a segment get.
@@ -34,8 +43,13 @@ pub(super) struct Numbers<'a> {
 }
 
 impl Copied {
-    /// Reads a block; none if its numbers do not let it be copied.
-    pub(super) fn read(segment: &Segment, block: usize, numbers: &Numbers<'_>) -> Result<Option<Self>> {
+    /// Reads a block; none if its numbers do not let it be copied. Groups of so many bytes of text are kept.
+    pub(super) fn read(
+        segment: &Segment,
+        block: usize,
+        numbers: &Numbers<'_>,
+        kept_bytes_min: Option<u64>,
+    ) -> Result<Option<Self>> {
         let info = &segment.footer.blocks[block];
         segment.check_columns(block)?;
         let streams: Option<Vec<(u32, u32)>> = segment
@@ -54,7 +68,7 @@ impl Copied {
             return Ok(None);
         }
         let known = segment.directory(block)?;
-        let texts = texts_elsewhere(segment, block, known)?;
+        let texts = texts_elsewhere(segment, block, known, kept_bytes_min)?;
         let columns_end = known.parts.first().map_or(info.bytes, |part| part.range.start);
         let mut bytes = segment.bytes.read(info.offset, columns_end, Place::in_block("columns", block))?;
         let mut directory = Directory { columns: known.columns.clone(), parts: Vec::new() };
@@ -86,15 +100,22 @@ impl Copied {
 }
 
 /// The texts of a block that lie in groups.
-fn texts_elsewhere(segment: &Segment, block: usize, directory: &Directory) -> Result<Vec<(u32, Texts)>> {
+fn texts_elsewhere(
+    segment: &Segment,
+    block: usize,
+    directory: &Directory,
+    kept_bytes_min: Option<u64>,
+) -> Result<Vec<(u32, Elsewhere)>> {
     let mut found = Vec::new();
     let mut window = Window::default();
     for entry in &directory.columns {
-        if segment.footer.portion(entry.name, block).is_none() {
-            continue;
-        }
+        let Some((group, portion)) = segment.footer.portion(entry.name, block) else { continue };
         let column = segment.read_column(block, entry, &mut window)?;
         if entry.mask != 1 << kind::STR || !column.values.strs().is_shaped() {
+            continue;
+        }
+        if kept_bytes_min.is_some_and(|least| segment.footer.groups[group].text_bytes >= least) {
+            found.push((entry.name, Elsewhere::AsTheyAre(PortionBytes::read(segment, group, portion)?)));
             continue;
         }
         let (data, mut cursor) = (segment.data(block, entry), TextCursor::default());
@@ -102,22 +123,33 @@ fn texts_elsewhere(segment: &Segment, block: usize, directory: &Directory) -> Re
         for at in 0..entry.count {
             texts.push(column.values.strs().get(&column.head, at, data, &mut cursor)?);
         }
-        found.push((entry.name, texts));
+        found.push((entry.name, Elsewhere::Texts(texts)));
     }
     Ok(found)
 }
 
+impl PortionBytes {
+    /// Reads what a block has in a group; its checksums were compared before.
+    fn read(segment: &Segment, group: usize, portion: &GroupPortion) -> Result<Self> {
+        let place = Place::of("texts");
+        let raw_data_start = portion.raw_head.offset.saturating_add(portion.raw_head.len);
+        Ok(Self {
+            group,
+            packed: segment.bytes.read_checked(portion.packed, place)?,
+            raw_head: segment.bytes.read_checked(portion.raw_head, place)?,
+            raw_data: segment.bytes.read(raw_data_start, portion.raw_data_len, place)?,
+        })
+    }
+}
+
 impl<E: From<Error>> Writer<'_, E> {
     /// Adds a block of another segment behind what there is.
-    pub(super) fn add_copied(&mut self, segment: &Segment, copied: Copied) -> Result<(), E> {
+    pub(super) fn add_copied(&mut self, slot: usize, segment: &Segment, copied: Copied) -> Result<(), E> {
         if self.block.rows() > 0 {
             self.finish_block()?;
         }
         let Copied { bytes, mut info, mut directory, mut sources, texts } = copied;
         self.groups.begin_block(self.blocks.len() as u32);
-        for (name, texts) in &texts {
-            self.groups.add(self.names.number(segment.name(*name)), texts);
-        }
         for column in &mut directory.columns {
             column.name = self.names.number(segment.name(column.name));
         }
@@ -126,6 +158,16 @@ impl<E: From<Error>> Writer<'_, E> {
         info.offset = self.written + self.bytes.len() as u64;
         self.bytes.extend_from_slice(&bytes);
         self.blocks.push((info, directory));
+        for (name, texts) in texts {
+            let name = self.names.number(segment.name(name));
+            match texts {
+                Elsewhere::Texts(texts) => self.groups.add(name, &texts),
+                Elsewhere::AsTheyAre(portion) => {
+                    let known = Known { slot, segment, name };
+                    self.groups.keep(known, &portion, self.written, &mut self.bytes).map_err(Error::from)?;
+                }
+            }
+        }
         self.hand_over()?;
         self.write_groups(self.settings.group_bytes_max)
     }

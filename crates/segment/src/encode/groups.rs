@@ -4,11 +4,14 @@
 //! Does not own: how its texts are kept (`shapes`).
 //! Invariant: every block whose column says so is in one group of the field.
 
+use hashbrown::HashMap;
 use sawyer_query::FieldKind;
 
 use crate::bytes::{Put, checksum};
+use crate::error::{Place, Result};
 use crate::filter::HIDDEN;
 use crate::layout::{Group, GroupPortion};
+use crate::segment::Segment;
 use crate::shapes::{Pending, Written};
 use crate::source::Stored;
 use crate::text::Texts;
@@ -20,7 +23,25 @@ pub(super) struct GroupsBuilder {
     /// By the number of the name.
     pending: Vec<(u32, Pending)>,
     written: Vec<Group>,
+    /// For groups of inputs that are kept, by slot and number there, which of the written ones they are.
+    kept: HashMap<(usize, usize), usize>,
     block: u32,
+}
+
+/// What a block of an input has in a group there.
+pub(super) struct PortionBytes {
+    pub(super) group: usize,
+    pub(super) packed: Vec<u8>,
+    pub(super) raw_head: Vec<u8>,
+    pub(super) raw_data: Vec<u8>,
+}
+
+/// Where a portion comes from, and the number of the field's name here.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) slot: usize,
+    pub(super) segment: &'a Segment,
+    pub(super) name: u32,
 }
 
 /// Whether the texts of fields of this name are kept in groups: text that people read.
@@ -41,6 +62,36 @@ impl GroupsBuilder {
             self.pending.len() - 1
         });
         self.pending[at].1.add(self.block, texts);
+    }
+
+    /// Appends the texts of the block as they are in an input, and the shapes of their group if they are the first of it.
+    pub(super) fn keep(
+        &mut self,
+        from: Known<'_>,
+        portion: &PortionBytes,
+        written: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let Known { slot, segment, name } = from;
+        let group = match self.kept.get(&(slot, portion.group)) {
+            Some(group) => *group,
+            None => {
+                let known = &segment.footer.groups[portion.group];
+                let bytes = segment.bytes.read_checked(known.shapes, Place::of("shapes of texts"))?;
+                let shapes = put(&bytes, written, out);
+                let portions = Vec::new();
+                self.written.push(Group { name, text_bytes: known.text_bytes, shapes, portions });
+                self.kept.insert((slot, portion.group), self.written.len() - 1);
+                self.written.len() - 1
+            }
+        };
+        let packed = put(&portion.packed, written, out);
+        let raw_head = put(&portion.raw_head, written, out);
+        put(&portion.raw_data, written, out);
+        let raw_data_len = portion.raw_data.len() as u64;
+        let portion = GroupPortion { block: self.block, packed, raw_head, raw_data_len };
+        self.written[group].portions.push(portion);
+        Ok(())
     }
 
     /// Appends a group that has so many bytes of text or more, if there is one. `written` is where `out` starts.
@@ -69,18 +120,20 @@ fn put_group(name: u32, group: &Written, written: u64, out: &mut Vec<u8>) -> Gro
         shapes.put_varint(group.shapes.len() as u64);
         zip::put_zipped_well(&mut shapes, &group.shapes);
     }
-    let mut put = |bytes: &[u8]| {
-        let offset = written + out.len() as u64;
-        out.extend_from_slice(bytes);
-        Stored { offset, len: bytes.len() as u64, checksum: checksum(bytes) }
-    };
-    let shapes = put(&shapes);
+    let shapes = put(&shapes, written, out);
     let portions = group.portions.iter().map(|portion| {
-        let (packed, raw_head) = (put(&portion.packed), put(&portion.raw_head));
-        put(&portion.raw_data);
+        let packed = put(&portion.packed, written, out);
+        let raw_head = put(&portion.raw_head, written, out);
+        put(&portion.raw_data, written, out);
         let raw_data_len = portion.raw_data.len() as u64;
         GroupPortion { block: portion.block, packed, raw_head, raw_data_len }
     });
     let portions = portions.collect();
     Group { name, text_bytes: 0, shapes, portions }
+}
+
+fn put(bytes: &[u8], written: u64, out: &mut Vec<u8>) -> Stored {
+    let offset = written + out.len() as u64;
+    out.extend_from_slice(bytes);
+    Stored { offset, len: bytes.len() as u64, checksum: checksum(bytes) }
 }

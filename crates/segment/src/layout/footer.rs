@@ -45,7 +45,7 @@ pub(crate) struct Footer {
 pub(crate) struct Group {
     /// The number of the field's name.
     pub(crate) name: u32,
-    /// How long its texts are altogether.
+    /// How long the texts are that its shapes were learned from.
     pub(crate) text_bytes: u64,
     /// What all of them share.
     pub(crate) shapes: Stored,

@@ -14,7 +14,7 @@ use sawyer_query::{FieldKind, FieldPattern, FieldTest, says_something};
 
 use super::{Asked, Scan};
 use crate::bits::Rows;
-use crate::column::{Column, Cursor, kind};
+use crate::column::{Column, Cursor, Presence, kind};
 use crate::error::Result;
 use crate::filter::HIDDEN;
 use crate::heads::StreamRuns;
@@ -276,6 +276,14 @@ impl Scan<'_> {
             let name = self.columns.segment().name(entry.name);
             return self.select_made(name, alive, |value| asked.matches(value));
         }
+        let every_row = matches!(column.presence, Presence::All { .. }) && entry.mask == 1 << kind::STR;
+        if every_row && alive.count() * ENTRIES_PART >= self.rows() {
+            let matches = |text: &str| asked.matches(ValueRef::Str(text));
+            if let Some(mut found) = column.values.strs().select_all(&column.head, &matches) {
+                found.intersect(alive);
+                return Ok(found);
+            }
+        }
         let data = self.columns.segment().data(self.columns.block(), entry);
         let mut cells: [Vec<Cell>; kind::COUNT as usize] = Default::default();
         column.presence.for_each(alive, |row, rank| {
@@ -315,6 +323,9 @@ impl Scan<'_> {
         Ok(found)
     }
 }
+
+/// All entries of a dictionary are asked if at least one in so many rows is of interest.
+const ENTRIES_PART: usize = 8;
 
 /// Moves what was found from the open rows to the found ones.
 fn take(open: &mut Rows, found: &mut Rows, more: &Rows) {

@@ -64,13 +64,13 @@ impl Segment {
         self.read_part(block, part::TIMESTAMPS, |bytes| heads::parse_timestamps(bytes, rows))
     }
 
-    /// How many rows of a block lie between which neighbouring edges, without looking at every row; says whether that
+    /// Which rows of a block lie between which neighbouring edges, without looking at every row; says whether that
     /// can be told. The first edge comes no later than any row, and the last one after all.
-    pub(crate) fn count_between(
+    pub(crate) fn rows_between(
         &self,
         block: usize,
         edges: &[Timestamp],
-        count: &mut dyn FnMut(usize, u64),
+        call: &mut dyn FnMut(usize, Range<usize>),
     ) -> Result<bool> {
         let info = &self.footer.blocks[block];
         if info.streams.start() != info.streams.end() {
@@ -87,8 +87,9 @@ impl Segment {
             self.read_part(block, part::TIMESTAMPS, |bytes| heads::rows_below(bytes, info.rows, &wanted))?;
         let mut counted = 0;
         for (bucket, end) in below.into_iter().chain([info.rows]).enumerate() {
-            count(first - 1 + bucket, end.saturating_sub(counted) as u64);
-            counted = end.max(counted);
+            let end = end.max(counted).min(info.rows);
+            call(first - 1 + bucket, counted..end);
+            counted = end;
         }
         Ok(true)
     }

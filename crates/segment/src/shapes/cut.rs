@@ -51,18 +51,21 @@ const CLASSES: [Class; 256] = {
     classes
 };
 
+#[inline]
 fn class(byte: u8) -> Class {
     CLASSES[usize::from(byte)]
 }
 
 /// Whether the byte is of a word: an ASCII letter, or part of any character beyond ASCII.
+#[inline]
 pub(super) fn is_of_word(byte: u8) -> bool {
     byte >= 0x80 || class(byte) == Class::Letter
 }
 
 /// Cuts a text: puts its key into `key`, and the places of its variables into `variables`. Says no to texts that
 /// cannot be cut.
-pub(super) fn cut(text: &[u8], key: &mut Vec<u8>, variables: &mut Vec<Range<u32>>) -> bool {
+pub(super) fn cut(whole: &str, key: &mut String, variables: &mut Vec<Range<u32>>) -> bool {
+    let text = whole.as_bytes();
     key.clear();
     if text.len() > TEXT_BYTES_MAX {
         return false;
@@ -97,8 +100,8 @@ pub(super) fn cut(text: &[u8], key: &mut Vec<u8>, variables: &mut Vec<Range<u32>
             }
         };
         if let Some(mark) = found {
-            key.extend_from_slice(&text[done..start]);
-            key.push(mark);
+            key.push_str(&whole[done..start]);
+            key.push(char::from(mark));
             variables.push(start as u32..at as u32);
             done = at;
         }
@@ -107,7 +110,7 @@ pub(super) fn cut(text: &[u8], key: &mut Vec<u8>, variables: &mut Vec<Range<u32>
         variables.truncate(before);
         return false;
     }
-    key.extend_from_slice(&text[done..]);
+    key.push_str(&whole[done..]);
     true
 }
 
@@ -164,13 +167,13 @@ mod tests {
     use super::*;
 
     fn check(text: &str) -> String {
-        let (mut key, mut variables) = (Vec::new(), Vec::new());
-        if !cut(text.as_bytes(), &mut key, &mut variables) {
+        let (mut key, mut variables) = (String::new(), Vec::new());
+        if !cut(text, &mut key, &mut variables) {
             return "-".to_owned();
         }
         let mut variables = variables.into_iter();
         let mut out = String::new();
-        for letter in String::from_utf8(key).unwrap().chars() {
+        for letter in key.chars() {
             let mut variable = || {
                 let range = variables.next().unwrap();
                 &text[range.start as usize..range.end as usize]

@@ -52,7 +52,7 @@ pub(super) struct Common {
 /// What was learned of texts.
 pub(super) struct Learned<'a> {
     texts: &'a Texts,
-    keys: Vec<u8>,
+    keys: String,
     shapes: Vec<Shape>,
     words: Vec<Range<u32>>,
     /// For each text its shape, or [`NONE`].
@@ -70,7 +70,7 @@ impl<'a> Learned<'a> {
         let count = texts.len();
         let mut learned = Self {
             texts,
-            keys: Vec::new(),
+            keys: String::new(),
             shapes: Vec::new(),
             words: Vec::new(),
             shape_of: Vec::with_capacity(count),
@@ -78,19 +78,19 @@ impl<'a> Learned<'a> {
             variables_of: Vec::with_capacity(count),
         };
         let mut table: HashTable<(u64, u32)> = HashTable::new();
-        let mut key = Vec::new();
+        let mut key = String::new();
         for text in texts.iter() {
             learned.variables_of.push(learned.variables.len() as u32);
-            let is_cut = cut(text.as_bytes(), &mut key, &mut learned.variables);
+            let is_cut = cut(text, &mut key, &mut learned.variables);
             let shape = if is_cut { learned.shape(&mut table, &key) } else { NONE };
             learned.shape_of.push(shape);
         }
         learned
     }
 
-    fn shape(&mut self, table: &mut HashTable<(u64, u32)>, key: &[u8]) -> u32 {
+    fn shape(&mut self, table: &mut HashTable<(u64, u32)>, key: &str) -> u32 {
         let Self { keys, shapes, .. } = self;
-        let hash = xxh3_64(key);
+        let hash = xxh3_64(key.as_bytes());
         let is_it =
             |(known, shape): &(u64, u32)| *known == hash && keys[shapes[*shape as usize].key.clone()] == *key;
         if let Some((_, shape)) = table.find(hash, is_it) {
@@ -100,26 +100,27 @@ impl<'a> Learned<'a> {
         let shape = shapes.len() as u32;
         table.insert_unique(hash, (hash, shape), |(hash, _)| *hash);
         let start = keys.len();
-        keys.extend_from_slice(key);
+        keys.push_str(key);
         shapes.push(Shape { key: start..keys.len(), texts: 1, words: 0..0 });
         shape
     }
 
     /// The variable of this number of a text.
+    #[inline]
     pub(super) fn variable(&self, text: u32, number: usize) -> &'a str {
         let range = self.variables[self.variables_of[text as usize] as usize + number].clone();
         &self.texts.get(text as usize)[range.start as usize..range.end as usize]
     }
 
     /// The word of this number of the key of a text.
+    #[inline]
     pub(super) fn word(&self, text: u32, number: usize) -> &str {
         let shape = &self.shapes[self.shape_of[text as usize] as usize];
         self.text_of(&self.words[shape.words.start + number])
     }
 
     fn text_of(&self, range: &Range<u32>) -> &str {
-        let bytes = &self.keys[range.start as usize..range.end as usize];
-        std::str::from_utf8(bytes).expect("keys are cut between characters")
+        &self.keys[range.start as usize..range.end as usize]
     }
 
     /// The shapes that are worth it.
@@ -151,12 +152,13 @@ impl<'a> Learned<'a> {
     }
 
     fn find_words(&mut self) {
+        let keys = self.keys.as_bytes();
         for shape in &mut self.shapes {
             let start = self.words.len();
             let mut at = shape.key.start;
             while at < shape.key.end {
                 let from = at;
-                while at < shape.key.end && is_of_word(self.keys[at]) {
+                while at < shape.key.end && is_of_word(keys[at]) {
                     at += 1;
                 }
                 if at > from {
@@ -171,6 +173,7 @@ impl<'a> Learned<'a> {
 
     /// Joins shapes that are equal but for one word.
     fn join(&self, joined: &mut Joined) {
+        let keys = self.keys.as_bytes();
         let mut table: HashTable<(u64, u32)> = HashTable::with_capacity(self.shapes.len());
         let mut frame = Vec::new();
         let mut hashes = Vec::new();
@@ -182,15 +185,15 @@ impl<'a> Learned<'a> {
             frame.clear();
             let mut done = shape.key.start;
             for word in words {
-                frame.extend_from_slice(&self.keys[done..word.start as usize]);
+                frame.extend_from_slice(&keys[done..word.start as usize]);
                 frame.push(mark::WORD);
                 done = word.end as usize;
             }
-            frame.extend_from_slice(&self.keys[done..shape.key.end]);
+            frame.extend_from_slice(&keys[done..shape.key.end]);
             let frame = xxh3_64(&frame);
             hashes.clear();
             hashes.extend((1u64..).zip(words).map(|(place, word)| {
-                xxh3_64(&self.keys[word.start as usize..word.end as usize])
+                xxh3_64(&keys[word.start as usize..word.end as usize])
                     .wrapping_mul(place.wrapping_mul(MIX) | 1)
             }));
             let all = hashes.iter().fold(frame, |sum, hash| sum.wrapping_add(*hash));
@@ -217,14 +220,15 @@ impl<'a> Learned<'a> {
 
     /// Whether two shapes with as many words are equal but for words.
     fn frames_equal(&self, a: &Shape, b: &Shape) -> bool {
+        let keys = self.keys.as_bytes();
         let (mut at_a, mut at_b) = (a.key.start, b.key.start);
         for (word_a, word_b) in self.words[a.words.clone()].iter().zip(&self.words[b.words.clone()]) {
-            if self.keys[at_a..word_a.start as usize] != self.keys[at_b..word_b.start as usize] {
+            if keys[at_a..word_a.start as usize] != keys[at_b..word_b.start as usize] {
                 return false;
             }
             (at_a, at_b) = (word_a.end as usize, word_b.end as usize);
         }
-        self.keys[at_a..a.key.end] == self.keys[at_b..b.key.end]
+        keys[at_a..a.key.end] == keys[at_b..b.key.end]
     }
 
     /// What shapes have together that are equal but for words.
@@ -238,6 +242,7 @@ impl<'a> Learned<'a> {
                 self.text_of(&self.words[other.words.start + number]) != word
             })
         };
+        let keys = self.keys.as_bytes();
         let mut parts = Vec::new();
         let mut literal = first.key.start;
         let mut variables = 0;
@@ -260,7 +265,7 @@ impl<'a> Learned<'a> {
                 at = end;
                 continue;
             }
-            if matches!(self.keys[at], mark::RUN..=mark::PATH) {
+            if matches!(keys[at], mark::RUN..=mark::PATH) {
                 close(&mut parts, literal, at);
                 parts.push(Part::Variable(variables));
                 variables += 1;

@@ -65,6 +65,7 @@ impl Texts {
         self.text.len()
     }
 
+    #[inline]
     pub(crate) fn get(&self, at: usize) -> &str {
         let start = if at == 0 { 0 } else { self.ends[at - 1] };
         &self.text[start..self.ends[at]]

@@ -106,6 +106,33 @@ impl Text {
         Ok(())
     }
 
+    /// The places whose texts satisfy a test, if the column is made of entries.
+    pub(crate) fn select_all(&self, head: &[u8], matches: &dyn Fn(&str) -> bool) -> Option<Rows> {
+        match &self.kind {
+            Kind::Constant(text) => {
+                Some(if matches(text) { Rows::all(self.count) } else { Rows::none(self.count) })
+            }
+            Kind::Dictionary { entries, codes } => {
+                let accepted: Vec<bool> =
+                    (0..entries.len()).map(|entry| entries.get(entry).is_some_and(matches)).collect();
+                if !accepted.contains(&true) {
+                    return Some(Rows::none(self.count));
+                }
+                Some(codes.select(head, &accepted))
+            }
+            _ => None,
+        }
+    }
+
+    /// For each text the number of its entry, if the column is made of entries.
+    pub(crate) fn all_codes(&self, head: &[u8]) -> Option<Vec<i64>> {
+        match &self.kind {
+            Kind::Constant(_) => Some(vec![0; self.count]),
+            Kind::Dictionary { codes, .. } => Some(codes.decode(head)),
+            _ => None,
+        }
+    }
+
     /// For each cell the number of the entry that it has, if the column is made of entries: equal numbers are equal
     /// texts.
     pub(crate) fn codes(&self, head: &[u8], cells: &[Cell]) -> Option<Vec<i64>> {

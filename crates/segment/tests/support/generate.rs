@@ -97,6 +97,7 @@ fn field() -> BoxedStrategy<(Box<str>, Value)> {
     prop_oneof![
         2 => (name, value()).prop_map(|(name, value)| (name.into(), value)),
         // Only strings, so that blocks keep them together.
+        1 => prop::sample::select(vec!["", "info", "결제"]).prop_map(|text| ("few".into(), Value::from(text))),
         1 => prop_oneof![6 => message(), 1 => text()].prop_map(|text| ("error.message".into(), Value::from(text))),
     ]
     .boxed()

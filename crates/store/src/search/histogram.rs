@@ -3,10 +3,12 @@
 //! Owns: buckets, and counting apart by the values of a field. Invariant: every record between the edges is
 //! counted once in `counts`.
 
+use std::ops::Range;
+
 use sawyer_model::{Error, Timestamp, Value};
 use sawyer_query::FieldPattern;
 use sawyer_query::search::{Budget, Histogram, HistogramRequest, Order, SearchStats};
-use sawyer_segment::{Groups, Rows};
+use sawyer_segment::{Codes, Groups, Rows};
 
 use super::counts::Counts;
 use super::invalid;
@@ -20,6 +22,9 @@ const CELLS_MAX: usize = 4 << 20;
 
 /// Most numbers in the table of values and buckets of one block: 2 MB.
 const LOCAL_CELLS_MAX: usize = 1 << 18;
+
+/// The values of all rows of a block are looked up if at least one in so many is counted.
+const CODES_PART: usize = 8;
 
 /// Most buckets; an answer this long is 8 MB without `by`.
 const BUCKETS_MAX: usize = 1 << 20;
@@ -111,12 +116,7 @@ impl Tally {
             return Ok(());
         }
         let whole = edges[0] <= unit.time_min() && unit.time_max() < edges[edges.len() - 1];
-        let counts = &mut self.counts;
-        if field.is_none()
-            && whole
-            && rows.count() == rows.len()
-            && unit.bucket_counts(edges, &mut |bucket, rows| counts[bucket] += rows)?
-        {
+        if whole && self.add_ranges(unit, rows, edges, field)? {
             return Ok(());
         }
         // Rows follow each other in time, mostly: the bucket is that of the row before.
@@ -140,6 +140,51 @@ impl Tally {
             self.counts[buckets[row]] += 1;
         }
         Ok(())
+    }
+
+    /// Counts where the rows of each bucket follow each other, and have few values; says whether that is so.
+    fn add_ranges(
+        &mut self,
+        unit: &Unit,
+        rows: &Rows,
+        edges: &[Timestamp],
+        field: Option<&FieldPattern>,
+    ) -> Result<bool, Error> {
+        if field.is_some() && rows.count() * CODES_PART < rows.len() {
+            return Ok(false);
+        }
+        let mut ranges: Vec<(usize, Range<usize>)> = Vec::new();
+        if !unit.bucket_rows(edges, &mut |bucket, range| ranges.push((bucket, range)))? {
+            return Ok(false);
+        }
+        if let Some(field) = field {
+            let Some(codes) = unit.codes(field)? else { return Ok(false) };
+            self.add_codes(&codes, rows, &ranges);
+        }
+        for (bucket, range) in ranges {
+            self.counts[bucket] += rows.count_within(range) as u64;
+        }
+        Ok(true)
+    }
+
+    fn add_codes(&mut self, codes: &Codes, rows: &Rows, ranges: &[(usize, Range<usize>)]) {
+        let all = rows.count() == rows.len();
+        let mut local = vec![0u64; codes.values.len()];
+        for (bucket, range) in ranges {
+            let mut missing = 0;
+            for (code, row) in codes.codes[range.clone()].iter().zip(range.clone()) {
+                if all || rows.contains(row) {
+                    *local.get_mut(*code as usize).unwrap_or(&mut missing) += 1;
+                }
+            }
+            self.missing[*bucket] += missing;
+            for (value, count) in codes.values.iter().zip(&mut local).filter(|(_, count)| **count > 0) {
+                let Some(counts) = self.by.of(value.as_ref()) else { continue };
+                counts.resize(self.counts.len(), 0);
+                counts[*bucket] += std::mem::take(count);
+            }
+            self.bound();
+        }
     }
 
     /// Counts by value; `buckets` are those of all rows of the unit, right for those in `rows`.

@@ -4,12 +4,13 @@
 //! Invariant: rows of a unit are numbered from 0, and a set of rows is only used with the unit it came from.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use sawyer_model::{Batch, Error, RecordRef, Timestamp, ValueRef};
 use sawyer_query::FieldPattern;
 use sawyer_query::search::{Budget, Position, SearchStats, Selection};
-use sawyer_segment::{Groups, Rows};
+use sawyer_segment::{Codes, Groups, Rows};
 
 use super::counts::{Counts, each_once};
 use crate::memory::Held;
@@ -147,16 +148,16 @@ impl Unit {
         }
     }
 
-    /// How many rows lie between which neighbouring edges, if that is known without looking at every row. The first
+    /// Which rows lie between which neighbouring edges, if that is known without looking at every row. The first
     /// edge comes no later than any row, and the last one after all.
-    pub(super) fn bucket_counts(
+    pub(super) fn bucket_rows(
         &self,
         edges: &[Timestamp],
-        count: &mut dyn FnMut(usize, u64),
+        call: &mut dyn FnMut(usize, Range<usize>),
     ) -> Result<bool, Error> {
         match &self.part {
             Part::Held(_) => Ok(false),
-            Part::Block { segment, block, .. } => segment.segment.bucket_counts(*block, edges, count),
+            Part::Block { segment, block, .. } => segment.segment.bucket_rows(*block, edges, call),
         }
     }
 
@@ -198,6 +199,21 @@ impl Unit {
             }
         }
         Ok(all)
+    }
+
+    /// Which of a few values each row has, if the unit knows: all the rows, so it is for when many of them are wanted.
+    pub(super) fn codes(&self, field: &FieldPattern) -> Result<Option<Codes>, Error> {
+        let Part::Block { segment, block, .. } = &self.part else { return Ok(None) };
+        let mut there = Vec::new();
+        for name in field.names().unwrap_or_default() {
+            if segment.segment.may_have_field(*block, name)? {
+                there.push(name);
+            }
+        }
+        match there[..] {
+            [name] => segment.segment.codes(*block, name),
+            _ => Ok(None),
+        }
     }
 
     /// The fields that these rows have.

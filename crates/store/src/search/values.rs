@@ -5,7 +5,7 @@
 use sawyer_model::{Error, Value};
 use sawyer_query::FieldPattern;
 use sawyer_query::search::{Budget, Order, SearchStats, TopValues, ValuesRequest};
-use sawyer_segment::Rows;
+use sawyer_segment::{Codes, Rows};
 
 use super::counts::{Counts, starts_with};
 use super::plan::Plan;
@@ -16,6 +16,9 @@ use crate::engine::Engine;
 /// Values counted apart by one thread. Beyond it those seen least are dropped, and the answer is partial. A value
 /// takes about 100 bytes, so this is 400 MB in the worst case.
 const VALUES_MAX: usize = 4_000_000;
+
+/// The values of all rows of a block are looked up if at least one in so many is counted.
+const CODES_PART: usize = 8;
 
 #[derive(Default)]
 struct Tally {
@@ -51,6 +54,12 @@ impl Tally {
         field: &FieldPattern,
         prefix: Option<&str>,
     ) -> Result<(), Error> {
+        if rows.count() * CODES_PART >= rows.len()
+            && let Some(codes) = unit.codes(field)?
+        {
+            self.add_codes(&codes, rows, prefix);
+            return Ok(());
+        }
         let mut told = Rows::none(rows.len());
         for groups in unit.groups(rows, field)? {
             let mut counts = vec![0u64; groups.values.len()];
@@ -70,6 +79,22 @@ impl Tally {
         self.missing += (rows.count() - told.count()) as u64;
         self.bound();
         Ok(())
+    }
+
+    fn add_codes(&mut self, codes: &Codes, rows: &Rows, prefix: Option<&str>) {
+        let mut counts = vec![0u64; codes.values.len()];
+        let mut missing = 0;
+        for row in rows.iter() {
+            *counts.get_mut(codes.codes[row] as usize).unwrap_or(&mut missing) += 1;
+        }
+        for (value, count) in codes.values.iter().zip(counts).filter(|(_, count)| *count > 0) {
+            if prefix.is_none_or(|prefix| starts_with(value.as_ref(), prefix)) {
+                self.counts.add(value.as_ref(), count);
+            }
+        }
+        self.rows += rows.count() as u64;
+        self.missing += missing;
+        self.bound();
     }
 
     fn merge(&mut self, other: Self) {
