@@ -19,7 +19,7 @@ IMAGE_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 # What the program in the image can do besides the default.
 IMAGE_FEATURES ?= kafka
 
-.PHONY: help run demo build image ui test test-real e2e-kube lint format docs clean-cache
+.PHONY: help run demo build image ui test test-real e2e-kube fuzz lint format docs clean-cache
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -51,6 +51,10 @@ test-real: ## run the tests that change the machine: mounts, containers, service
 
 e2e-kube: image ## install the chart on a real Kubernetes node, and use it; as root
 	@e2e/kube/run
+
+fuzz: ## throw bytes at every decoder, SECONDS=60 at each
+	@tools/packages cc
+	@tools/fuzz --seconds $(or $(SECONDS),60)
 
 lint: ## what CI checks before the tests: format, clippy, tidy, licences, the interface's own
 	@.ci/run lint

@@ -14,6 +14,7 @@ use sawyer_model::{Error, Stream, Value, names};
 use sawyer_pipeline::{Context, Input, InputPlan, Kind};
 
 use crate::node::node_name;
+use crate::tail::encoding::Charset;
 use crate::tail::layout::{FoundFile, IdentifyBy, Layout, Rotation, Scan, list};
 use crate::tail::lines::Form;
 use crate::tail::resolve::resolve;
@@ -28,6 +29,10 @@ settings! {
         /// What to leave out of these.
         pub exclude: Vec<String> =
             ["/var/log/pods/**", "/var/log/containers/**", "/var/lib/docker/**"].map(str::to_owned).into(),
+        /// How the text of the files is encoded, by its name in the WHATWG's Encoding Standard: `utf-8`, `utf-16le`,
+        /// `latin1`, `euc-kr`, `shift_jis`, `gb18030` … A file that begins with a byte order mark is of the encoding that
+        /// this says.
+        pub encoding: String = "utf-8".to_owned(),
         /// The node's name. By default `$NODE_NAME`, else the machine's host name.
         pub node: Option<String>,
         /// The cluster's name, for the field `cluster`. None by default.
@@ -41,6 +46,8 @@ settings! {
 struct FilesPlan {
     settings: FilesSettings,
     tail: TailSettings,
+    /// None for UTF-8.
+    charset: Option<Charset>,
 }
 
 /// The kind `files`.
@@ -68,15 +75,22 @@ fn read(at: &At<'_>, problems: &mut Problems) -> Option<Box<FilesPlan>> {
             problems.push(&at.key("include"), format!("expected the path of files, found \"{pattern}\""));
         }
     }
-    (problems.len() == before).then(|| Box::new(FilesPlan { settings, tail }))
+    let charset = Charset::named(&settings.encoding);
+    if charset.is_none() {
+        let message =
+            format!("expected an encoding such as `utf-16le` or `euc-kr`, found \"{}\"", settings.encoding);
+        problems.push(&at.key("encoding"), message);
+    }
+    let charset = charset?;
+    (problems.len() == before).then(|| Box::new(FilesPlan { settings, tail, charset }))
 }
 
 impl InputPlan for FilesPlan {
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Input>, Error> {
-        let Self { settings, tail } = *self;
+        let Self { settings, tail, charset } = *self;
         let root = if settings.on_host { context.host_root.clone() } else { None };
         let node = settings.node.clone().or_else(|| node_name(context.host_root.as_deref()));
-        let layout = Files { settings, root, node };
+        let layout = Files { settings, root, node, charset };
         Ok(Box::new(Tail::open(Box::new(layout), tail, context)?))
     }
 }
@@ -86,6 +100,7 @@ struct Files {
     settings: FilesSettings,
     root: Option<PathBuf>,
     node: Option<String>,
+    charset: Option<Charset>,
 }
 
 impl Files {
@@ -176,8 +191,8 @@ impl Layout for Files {
         Ok(Arc::new(Stream::new(fields)))
     }
 
-    fn form(&self, _: &FoundFile, _: &[u8]) -> Form {
-        Form::Plain
+    fn form(&self, _: &FoundFile, first_line: &[u8]) -> Form {
+        Charset::by_mark(first_line).or(self.charset).map_or(Form::Plain, Form::Encoded)
     }
 
     fn identify_by(&self) -> IdentifyBy {

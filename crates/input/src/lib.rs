@@ -25,6 +25,7 @@ pub mod kubernetes_events;
 pub mod native;
 mod node;
 mod offsets;
+mod positions;
 pub mod push;
 mod random;
 pub mod receive;

@@ -11,6 +11,7 @@
 //! goes on where the live one was.
 
 mod content;
+pub(crate) mod encoding;
 mod file;
 pub(crate) mod flight;
 pub(crate) mod glob;
@@ -37,6 +38,7 @@ use self::layout::Layout;
 use self::reader::Reader;
 use self::watch::Waker;
 use crate::offsets::{Found, Offsets};
+use crate::positions::{self, ImportSettings, Position};
 
 choice! {
     /// Where to start in files that are there when Sawyer starts for the first time.
@@ -63,6 +65,8 @@ settings! {
         pub read_from: ReadFrom = ReadFrom::Beginning,
         /// Leave out files that were last written longer ago than this when they are first seen. None by default.
         pub ignore_older: Option<Duration>,
+        /// Positions of other collectors, to go on from at the first start: what they passed on is not read again.
+        pub import: Vec<ImportSettings> = Vec::new(),
         /// How long the offsets of a file are kept after it is gone. A file that comes back later is read again.
         #[range(Duration::from_secs(3600)..=Duration::from_secs(3650 * 86_400))]
         pub forget_after: Duration = Duration::from_secs(7 * 86_400),
@@ -76,6 +80,7 @@ pub(crate) struct Tail {
     context: Context,
     offsets: Offsets,
     first_start: bool,
+    positions: Vec<Position>,
 }
 
 impl Tail {
@@ -92,7 +97,8 @@ impl Tail {
         offsets.keep_books(context.metrics.ledger(), &context.name);
         warn_damaged(&found, context);
         let first_start = found == Found::Nothing;
-        Ok(Self { layout, settings, context: context.clone(), offsets, first_start })
+        let positions = if first_start { import(&settings.import, context)? } else { Vec::new() };
+        Ok(Self { layout, settings, context: context.clone(), offsets, first_start, positions })
     }
 
     fn report_places(&self) {
@@ -105,6 +111,24 @@ impl Tail {
             }
         }
     }
+}
+
+/// The positions of others. Where there are none, as on a node where the other collector never ran, nothing is to go
+/// on from.
+fn import(settings: &[ImportSettings], context: &Context) -> Result<Vec<Position>, Error> {
+    let mut positions = Vec::new();
+    for ImportSettings { from, path } in settings {
+        let path = context.on_host(path);
+        if !path.exists() {
+            tracing::info!(input = context.name, path = %path.display(), "there are no positions of {from} to go on from");
+            continue;
+        }
+        let read = positions::read(*from, &path);
+        positions.extend(read.map_err(|error| {
+            Error::new(ErrorKind::Invalid, "read the positions of another collector").because(error)
+        })?);
+    }
+    Ok(positions)
 }
 
 impl Input for Tail {

@@ -139,7 +139,7 @@ fn forgets_what_is_gone_for_long() {
 
 #[test]
 fn a_damaged_file_is_set_aside_with_the_reason() {
-    for (at, expected) in [(0, "does not start"), (7, "version 17"), (8, "checksum"), (20, "checksum")] {
+    for (at, expected) in [(0, "does not start"), (7, "version 18"), (8, "checksum"), (20, "checksum")] {
         let (folder, disk) = disk();
         filled(&disk).save().unwrap();
         let path = folder.path().join(FILE);

@@ -123,6 +123,16 @@ impl TailFile {
         self.found.stat.bytes.max(self.seen.0).saturating_sub(read)
     }
 
+    /// Bytes on disk that were not read, of a compressed file too.
+    pub(super) fn unread(&self) -> u64 {
+        let untouched = self.found.gzip && !self.caught_up && !self.unwanted;
+        if untouched && !matches!(self.phase, Phase::Alias | Phase::Done) {
+            self.found.stat.bytes
+        } else {
+            self.behind()
+        }
+    }
+
     /// Whether what a sweep found can be this file under another name: files are rotated, never the other way.
     pub(super) fn can_become(&self, found: &FoundFile) -> bool {
         let own = &self.found;

@@ -14,6 +14,7 @@ use sawyer_codec::join::{Joined, Joiner, Piece};
 use sawyer_codec::line::{LineHead, LineWriter};
 use sawyer_model::{Batch, RangeSet, SeqRange, SourceId, Timestamp};
 
+use super::encoding::{Charset, Recoder};
 use super::speaker::Speaker;
 
 #[cfg(test)]
@@ -28,6 +29,8 @@ pub(crate) enum Form {
     Docker,
     /// A line is a message.
     Plain,
+    /// The same in another encoding than UTF-8.
+    Encoded(Charset),
 }
 
 impl Form {
@@ -105,6 +108,7 @@ pub(crate) struct Assembler {
     /// Inside a physical line that is longer than what is read at once.
     long: Option<Long>,
     last: Option<Timestamp>,
+    recoder: Recoder,
 }
 
 /// The beginning of a line, from the end of the file before.
@@ -141,6 +145,7 @@ impl Assembler {
             carried: [const { None }; Voice::COUNT],
             long: None,
             last: None,
+            recoder: Recoder::default(),
         }
     }
 
@@ -163,11 +168,15 @@ impl Assembler {
         while at < bytes.len() {
             let rest = &bytes[at..];
             let start = offset + at as u64;
-            match memchr::memchr(b'\n', rest) {
-                Some(end) => {
-                    let range = SeqRange::new(start, start + end as u64 + 1);
+            let line_end = match self.form {
+                Form::Encoded(charset) => charset.line_end(rest, start),
+                _ => memchr::memchr(b'\n', rest).map(|end| (end, end + 1)),
+            };
+            match line_end {
+                Some((end, next)) => {
+                    let range = SeqRange::new(start, start + next as u64);
                     self.line(&rest[..end], range, speaker, sink);
-                    at += end + 1;
+                    at += next;
                 }
                 None if self.long.is_some() || (full && at == 0) => {
                     let range = SeqRange::new(start, start + rest.len() as u64);
@@ -236,13 +245,17 @@ impl Assembler {
 
     fn line(&mut self, line: &[u8], range: SeqRange, speaker: &mut Speaker, sink: &mut Sink<'_>) {
         sink.counts.lines += 1;
+        if let Form::Encoded(charset) = self.form {
+            return self.encoded_line(charset, line, range, speaker, sink);
+        }
         if let Some(Long { voice, timestamp, partial }) = self.long.take() {
             let content = if self.form == Form::Plain { without_return(line) } else { line };
             return self.push(voice, &Piece { timestamp, content, range, partial }, speaker, sink);
         }
         match self.form {
-            Form::Plain => {
-                let content = without_return(line);
+            // Encoded lines are on a way of their own.
+            Form::Plain | Form::Encoded(_) => {
+                let content = without_return(without_mark(line, range));
                 let piece = Piece { timestamp: sink.observed, content, range, partial: false };
                 self.push(Voice::Unknown, &piece, speaker, sink);
             }
@@ -256,6 +269,21 @@ impl Assembler {
             },
             Form::Docker => self.docker_line(line, range, speaker, sink),
         }
+    }
+
+    fn encoded_line(
+        &mut self,
+        charset: Charset,
+        line: &[u8],
+        range: SeqRange,
+        speaker: &mut Speaker,
+        sink: &mut Sink<'_>,
+    ) {
+        let mut recoder = std::mem::take(&mut self.recoder);
+        let content = without_return(recoder.recode(charset, line, range.start == 0, true));
+        let timestamp = self.long.take().map_or(sink.observed, |long| long.timestamp);
+        self.push(Voice::Unknown, &Piece { timestamp, content, range, partial: false }, speaker, sink);
+        self.recoder = recoder;
     }
 
     fn docker_line(&mut self, line: &[u8], range: SeqRange, speaker: &mut Speaker, sink: &mut Sink<'_>) {
@@ -284,6 +312,11 @@ impl Assembler {
 
     /// A part of a line whose end is not there yet: its first part has the header, further ones are content.
     fn long_part(&mut self, bytes: &[u8], range: SeqRange, speaker: &mut Speaker, sink: &mut Sink<'_>) {
+        let mut recoder = std::mem::take(&mut self.recoder);
+        let bytes = match self.form {
+            Form::Encoded(charset) => recoder.recode(charset, bytes, range.start == 0, false),
+            _ => bytes,
+        };
         let (content, long) = match (self.long, self.form) {
             (Some(long), _) => (bytes, long),
             (None, Form::Cri) => match cri::parse(bytes) {
@@ -296,13 +329,14 @@ impl Assembler {
             },
             // Docker's own lines are far shorter than what is read at once.
             (None, Form::Docker) => (bytes, self.formless(sink)),
-            (None, Form::Plain) => {
+            (None, Form::Plain | Form::Encoded(_)) => {
                 (bytes, Long { voice: Voice::Unknown, timestamp: sink.observed, partial: false })
             }
         };
         self.long = Some(long);
         let piece = Piece { timestamp: long.timestamp, content, range, partial: true };
         self.push(long.voice, &piece, speaker, sink);
+        self.recoder = recoder;
     }
 
     fn formless(&self, sink: &Sink<'_>) -> Long {
@@ -344,13 +378,18 @@ impl Assembler {
             }
             None => line,
         };
-        let malformed = voice == Voice::Unknown && self.form != Form::Plain;
+        let malformed = voice == Voice::Unknown && matches!(self.form, Form::Cri | Form::Docker);
         sink.counts.malformed += u64::from(malformed);
         sink.counts.cut += u64::from(line.cut.is_some());
         let stream = sink.batch.add_stream(speaker.stream(voice));
         let head = LineHead { source, observed: sink.observed, stream, malformed };
         sink.writer.write(sink.batch, head, line);
     }
+}
+
+/// Without the byte order mark of UTF-8 with which a file may begin.
+fn without_mark(line: &[u8], range: SeqRange) -> &[u8] {
+    if range.start == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line }
 }
 
 fn without_return(line: &[u8]) -> &[u8] {

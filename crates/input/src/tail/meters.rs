@@ -15,6 +15,7 @@ pub(super) struct Meters {
     bytes: Counter,
     malformed: Counter,
     cut: Counter,
+    pub(super) rotated_unread: Counter,
     pub(super) truncations: Counter,
 }
 
@@ -33,6 +34,10 @@ impl Meters {
             cut: counter(
                 "sawyer_input_cut_lines",
                 "Lines beyond the bound, of which head and tail were kept",
+            ),
+            rotated_unread: counter(
+                "sawyer_input_bytes_rotated_unread",
+                "Bytes of files that were removed or cut before they were read; of compressed ones the compressed",
             ),
             truncations: counter("sawyer_input_truncations", "Files that were cut while they were followed"),
             input: context.name.clone(),

@@ -84,3 +84,53 @@ async fn a_file_with_nul_bytes_is_read() {
     assert_eq!(messages(&run.records(3).await), ["a\0b", "\0\0\0", "c"]);
     run.stop().await;
 }
+
+fn utf16(text: &str, low_first: bool) -> Vec<u8> {
+    let units = text.encode_utf16();
+    units.flat_map(|unit| if low_first { unit.to_le_bytes() } else { unit.to_be_bytes() }).collect()
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_tells_the_encoding() {
+    let node = Node::new();
+    node.write("var/log/a.log", utf16("\u{feff}결제 1\r\nsecond\r\n", true));
+    node.write("var/log/b.log", utf16("\u{feff}결제 2\nthird\n", false));
+    node.write("var/log/c.log", "\u{feff}결제 3\nfourth\n");
+    let run = start(&node);
+    let mut said = messages(&run.records(6).await);
+    said.sort();
+    assert_eq!(said, ["fourth", "second", "third", "결제 1", "결제 2", "결제 3"]);
+    run.stop().await;
+    // Where it was, an odd line feed, a half character and all, it goes on after a restart.
+    node.write("var/log/a.log", utf16("ਊ fifth\n", true));
+    let run = start(&node);
+    assert_eq!(messages(&run.records(1).await), ["ਊ fifth"]);
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn an_encoding_may_be_set() {
+    let node = Node::new();
+    node.write("var/log/a.log", b"\xb0\xe1\xc1\xa6 ok\nbad \xff!\n");
+    let run = node.start("files", "sweep_interval: 200ms\nencoding: euc-kr\n", Taker::Keeps);
+    let records = run.records(2).await;
+    assert_eq!(messages(&records), ["결제 ok", "bad \u{fffd}!"]);
+    assert_eq!(text(&records[1], "sawyer.mark"), "invalid_utf8");
+    assert_eq!(text(&records[1], "_original_base64"), "YmFkIP8h");
+    run.stop().await;
+}
+
+/// A line of UTF-16 that is longer than what is read at once, and longer than what is kept.
+#[tokio::test]
+async fn a_long_line_in_another_encoding_is_cut_like_any_other() {
+    let node = Node::new();
+    let long = format!("HEAD{}TAIL", "결".repeat(600_000));
+    node.write("var/log/a.log", utf16(&format!("\u{feff}{long}\nafter\n"), true));
+    let run = start(&node);
+    let records = run.records(2).await;
+    assert_eq!(text(&records[0], "sawyer.length"), long.len().to_string());
+    let message = text(&records[0], "message");
+    assert!(message.starts_with("HEAD결") && message.ends_with("결TAIL"), "{} bytes", message.len());
+    assert_eq!(text(&records[1], "message"), "after");
+    run.stop().await;
+}

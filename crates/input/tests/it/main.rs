@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod adopt;
 mod common;
 mod containers;
 mod files;
@@ -11,3 +12,4 @@ mod others;
 mod rotation;
 mod shared;
 mod trouble;
+mod turns;

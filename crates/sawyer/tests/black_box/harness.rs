@@ -117,9 +117,19 @@ impl Sawyer {
     }
 
     /// Ctrl-C; gives back how long it took and how it ended.
-    pub(crate) fn stop(mut self) -> (Duration, ExitStatus, String) {
+    pub(crate) fn stop(self) -> (Duration, ExitStatus, String) {
+        self.end("INT")
+    }
+
+    /// SIGTERM, as the kubelet sends it.
+    #[allow(dead_code, reason = "not every test crate with this harness needs it")]
+    pub(crate) fn terminate(self) -> (Duration, ExitStatus, String) {
+        self.end("TERM")
+    }
+
+    fn end(mut self, signal: &str) -> (Duration, ExitStatus, String) {
         let start = Instant::now();
-        self.signal("INT");
+        self.signal(signal);
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;

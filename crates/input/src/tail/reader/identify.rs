@@ -17,6 +17,7 @@ use super::super::lines::Assembler;
 use super::super::speaker::Speaker;
 use super::super::watch::FileId;
 use super::Reader;
+use super::adopt::Adopted;
 use crate::node::node_name;
 use crate::offsets::{HEAD_BYTES_MAX, Head, Progress};
 
@@ -80,7 +81,7 @@ impl Reader {
         let form = self.layout.form(&file.found, first_line);
         let identity = self.layout.identity(&file.found)?;
         let speaker = Speaker::new(Arc::clone(&identity));
-        self.note(source, file, stat, head)?;
+        self.note(id, source, file, stat, head)?;
         let offset = self.offsets.get(source).map_or(0, Progress::watermark);
         self.by_source.insert(source, id);
         let line_max = self.settings.line_max.bytes() as usize;
@@ -105,9 +106,22 @@ impl Reader {
     }
 
     /// Writes down what was seen, and at the very first start what is not to be read.
-    fn note(&mut self, source: SourceId, file: &mut TailFile, stat: FileStat, head: &[u8]) -> io::Result<()> {
+    fn note(
+        &mut self,
+        id: FileId,
+        source: SourceId,
+        file: &mut TailFile,
+        stat: FileStat,
+        head: &[u8],
+    ) -> io::Result<()> {
         let new = self.offsets.get(source).is_none();
-        let skip = if self.from_end && file.initial && new {
+        let adopted = self.adopted.remove(&id).filter(|_| new);
+        let skip = if let Some(adopted) = adopted {
+            Some(match adopted {
+                Adopted::All => ALL,
+                Adopted::To(offset) => SeqRange::new(0, offset),
+            })
+        } else if self.from_end && file.initial && new {
             let content = file.content.as_mut().expect("it was opened");
             Some(if file.found.gzip { ALL } else { SeqRange::new(0, last_line_end(content, stat.bytes)?) })
         } else {
@@ -277,8 +291,15 @@ impl Reader {
     /// What the file held is gone; what it holds now is another source.
     pub(super) fn supersede(&mut self, id: FileId, file: &mut TailFile) {
         self.meters.truncations.inc();
+        let read = file.known.as_ref().map_or(0, |known| known.offset);
+        let unread = file.seen.0.max(file.found.stat.bytes).saturating_sub(read);
+        self.meters.rotated_unread.inc_by(unread);
         let (input, path) = (&self.context.name, file.path().display());
-        tracing::info!(input, "{path} was cut to begin anew; what it held and was not read yet is gone");
+        tracing::info!(
+            input,
+            unread,
+            "{path} was cut to begin anew; what it held and was not read yet is gone"
+        );
         self.flush_file(file);
         let Some(known) = file.known.take() else { return };
         self.offsets.edit(known.source).superseded = true;

@@ -40,6 +40,9 @@ impl Reader {
         if std::mem::take(&mut self.regroup) {
             self.sort_groups();
         }
+        if self.round == 1 {
+            self.adopt();
+        }
         self.retry();
         self.release_held();
         if self.round.is_multiple_of(FORGET_ROUNDS) {
@@ -148,9 +151,10 @@ impl Reader {
         if file.content.is_some() && file.phase != Phase::Alias {
             return self.make_ready(id);
         }
-        let unread = file.behind();
+        let unread = file.unread();
         if unread > 0 {
             self.meters.error("deleted_unread");
+            self.meters.rotated_unread.inc_by(unread);
             let (input, path) = (&self.context.name, file.found.path.display().to_string());
             tracing::warn!(input, path, unread, "file was removed before it was read to its end");
         }

@@ -1,0 +1,84 @@
+//! Filebeat's registry: a folder with a checkpoint and a log of changes since (7.9 and later), or one file with all
+//! states (before).
+//!
+//! The inputs `log`, `container` and `filestream` differ in what they write: the first two `source`, `offset` and
+//! `FileStateOS`; the last a `cursor` and `meta`, with the inode in the key where files are known by that.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{Position, PositionsError, text};
+
+/// The name of the log of changes, in the folder.
+const LOG: &str = "log.json";
+
+pub(super) fn read(path: &Path) -> Result<Vec<Position>, PositionsError> {
+    let wrong = |path: &Path| {
+        PositionsError::Form(path.to_owned(), "the folder or file of a Filebeat registry: states in JSON")
+    };
+    if path.is_file() {
+        let states: Value = serde_json::from_str(&text(path)?).map_err(|_| wrong(path))?;
+        let states = states.as_array().ok_or_else(|| wrong(path))?;
+        return Ok(states.iter().filter_map(|state| position("", state)).collect());
+    }
+    let mut states = BTreeMap::new();
+    if let Some(checkpoint) = checkpoint(path) {
+        let entries: Value = serde_json::from_str(&text(&checkpoint)?).map_err(|_| wrong(&checkpoint))?;
+        for entry in entries.as_array().ok_or_else(|| wrong(&checkpoint))? {
+            let key = entry["_key"].as_str().unwrap_or_default();
+            states.insert(key.to_owned(), entry.clone());
+        }
+    }
+    let log = path.join(LOG);
+    let changes = if log.exists() { text(&log)? } else { String::new() };
+    if changes.is_empty() && states.is_empty() {
+        return Err(wrong(path));
+    }
+    apply(&changes, &mut states);
+    Ok(states.iter().filter_map(|(key, state)| position(key, state)).collect())
+}
+
+/// The newest checkpoint: the one that `active.dat` names, if it is here, else that with the largest number.
+fn checkpoint(folder: &Path) -> Option<PathBuf> {
+    let active = std::fs::read_to_string(folder.join("active.dat")).ok();
+    let named =
+        active.as_deref().and_then(|path| Path::new(path.trim()).file_name()).map(|name| folder.join(name));
+    if let Some(named) = named.filter(|named| named.is_file()) {
+        return Some(named);
+    }
+    let entries = folder.read_dir().ok()?.filter_map(Result::ok);
+    let number = |path: &Path| path.file_name()?.to_str()?.strip_suffix(".json")?.parse::<u64>().ok();
+    entries
+        .map(|entry| entry.path())
+        .filter_map(|path| Some((number(&path)?, path)))
+        .max()
+        .map(|(_, path)| path)
+}
+
+/// Applies a log: a line says what is done, the next to what. A torn end is left out.
+fn apply(changes: &str, states: &mut BTreeMap<String, Value>) {
+    let mut lines = changes.lines().map(serde_json::from_str::<Value>);
+    while let (Some(Ok(what)), Some(Ok(entry))) = (lines.next(), lines.next()) {
+        let key = entry["k"].as_str().unwrap_or_default().to_owned();
+        match what["op"].as_str() {
+            Some("set") => drop(states.insert(key, entry["v"].clone())),
+            Some("remove") => drop(states.remove(&key)),
+            _ => {}
+        }
+    }
+}
+
+fn position(key: &str, state: &Value) -> Option<Position> {
+    let offset = state["offset"].as_u64().or_else(|| state["cursor"]["offset"].as_u64())?;
+    let path = state["source"].as_str().or_else(|| state["meta"]["source"].as_str()).unwrap_or_default();
+    let inode = state["FileStateOS"]["inode"].as_u64().or_else(|| inode_of(key));
+    (!path.is_empty() || inode.is_some()).then(|| Position { path: path.into(), inode, offset })
+}
+
+/// The inode in a key such as `filestream::id::native::12345-64768`.
+fn inode_of(key: &str) -> Option<u64> {
+    let (_, native) = key.split_once("::native::")?;
+    native.split('-').next()?.parse().ok()
+}

@@ -1,0 +1,98 @@
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn position(path: &str, inode: Option<u64>, offset: u64) -> Position {
+    Position { path: path.into(), inode, offset }
+}
+
+#[test]
+fn promtail_is_read() {
+    let text = "positions:\n  /var/log/pods/shop_cart_1/app/0.log: \"120\"\n  \"/var/log/a: b.log\": \"7\"\n  \
+                cursor-system: s=abc;i=1\n  /var/log/bad.log: x\n";
+    let expected =
+        [position("/var/log/pods/shop_cart_1/app/0.log", None, 120), position("/var/log/a: b.log", None, 7)];
+    assert_eq!(promtail::parse(text).unwrap(), expected);
+    assert_eq!(promtail::parse("positions: {}\n").unwrap(), []);
+    assert_eq!(promtail::parse("clients:\n"), None);
+    assert_eq!(promtail::parse(""), None);
+}
+
+#[test]
+fn fluentd_is_read() {
+    let text = "/var/log/a.log\t0000000000000010\t00000000000000ff\n/var/log/b.log\tffffffffffffffff\t0000000000000001\n\
+                /var/log/a.log\t0000000000000020\t00000000000000ff\n/var/log/a.log\t0000000000000001\t0000000000000100\n";
+    let expected = [position("/var/log/a.log", Some(255), 32), position("/var/log/a.log", Some(256), 1)];
+    assert_eq!(fluentd::parse(text).unwrap(), expected);
+    assert_eq!(fluentd::parse("no tabs\n"), None);
+}
+
+#[test]
+fn filebeat_is_read_with_what_came_after_the_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let write = |name: &str, text: &str| fs::write(path.join(name), text).unwrap();
+    write("active.dat", "/usr/share/filebeat/data/registry/filebeat/7.json");
+    write("3.json", r#"[{"_key":"old","source":"/old","offset":1}]"#);
+    let checkpoint = r#"[{"_key":"filebeat::logs::native::11-64768","source":"/var/log/a.log","offset":10,"FileStateOS":{"inode":11,"device":64768},"timestamp":[1,2],"ttl":-1},
+        {"_key":"filestream::my-id::native::12-64768","cursor":{"offset":20},"meta":{"source":"/var/log/b.log","identifier_name":"native"},"ttl":0,"updated":[1,2]},
+        {"_key":"filestream::my-id::fingerprint::ab","cursor":{"offset":40},"meta":{"source":"/var/log/d.log","identifier_name":"fingerprint"}},
+        {"_key":"filebeat::logs::native::13-1","source":"/var/log/c.log","offset":30,"FileStateOS":{"inode":13,"device":1}}]"#;
+    write("7.json", checkpoint);
+    let log = "{\"op\":\"set\",\"id\":1}\n{\"k\":\"filebeat::logs::native::11-64768\",\"v\":{\"source\":\"/var/log/a.log\",\"offset\":15,\"FileStateOS\":{\"inode\":11,\"device\":64768}}}\n\
+               {\"op\":\"remove\",\"id\":2}\n{\"k\":\"filebeat::logs::native::13-1\"}\n{\"op\":\"set\",\"id\":3}\n{\"k\":\"torn";
+    write("log.json", log);
+    let expected = [
+        position("/var/log/a.log", Some(11), 15),
+        position("/var/log/d.log", None, 40),
+        position("/var/log/b.log", Some(12), 20),
+    ];
+    assert_eq!(read(Collector::Filebeat, path).unwrap(), expected);
+    let before = folder.path().join("registry");
+    fs::write(&before, r#"[{"source":"/a","offset":3,"FileStateOS":{"inode":1,"device":2}}]"#).unwrap();
+    assert_eq!(read(Collector::Filebeat, &before).unwrap(), [position("/a", Some(1), 3)]);
+}
+
+/// A database as Fluent Bit's, made by SQLite 3.40: 300 rows over several pages, and in the write-ahead log a change, a
+/// removal, and a row that needs overflow pages.
+#[test]
+fn fluent_bit_is_read_with_its_write_ahead_log() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/positions");
+    let positions = read(Collector::FluentBit, &folder.join("flb.db")).unwrap();
+    assert_eq!(positions.len(), 300);
+    let name = |n: u64| format!("/var/log/containers/pod-{n:03}_shop_app-{}.log", "ab".repeat(32));
+    assert_eq!(positions[0], position(&name(0), Some(5000), 77));
+    assert_eq!(positions[1], position(&name(1), Some(5001), 1000));
+    assert_eq!(positions[2], position(&name(3), Some(5003), 3000));
+    let long = format!("/var/log/{}.log", "x".repeat(6000));
+    assert_eq!(positions[299], position(&long, Some(9), 1 << 40));
+    // Without the log it is as it was at the last checkpoint.
+    let main = fs::read(folder.join("flb.db")).unwrap();
+    let before = sqlite::positions(&main, &[]).unwrap();
+    assert_eq!((before.len(), before[0].offset), (300, 0));
+    // A log that was not written to its end counts up to its last commit.
+    let log = fs::read(folder.join("flb.db-wal")).unwrap();
+    let torn = sqlite::positions(&main, &log[..log.len() - 1]).unwrap();
+    assert_eq!(torn.iter().filter(|position| position.inode == Some(9)).count(), 0);
+    assert_eq!(sqlite::positions(&log, &main), None);
+}
+
+proptest! {
+    /// Whatever the bytes: an answer, no panic, no endless loop.
+    #[test]
+    fn damaged_databases_harm_nothing(changes in prop::collection::vec((0usize..70_000, any::<u8>()), 1..40)) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/positions");
+        let mut main = fs::read(folder.join("flb.db")).unwrap();
+        let mut log = fs::read(folder.join("flb.db-wal")).unwrap();
+        for (at, byte) in changes {
+            match at.checked_sub(main.len()) {
+                None => main[at] = byte,
+                Some(at) if at < log.len() => log[at] = byte,
+                Some(_) => main.truncate(main.len().saturating_sub(usize::from(byte) * 16)),
+            }
+        }
+        let _ = sqlite::positions(&main, &log);
+    }
+}

@@ -1,0 +1,77 @@
+//! Whose turn it is when there is much to read, and what is said of bytes that nobody could read.
+
+use std::fs;
+
+use crate::common::{Node, Taker, WEB, cri_lines, messages, text};
+
+/// The folder of another container.
+fn other(name: &str) -> String {
+    format!("var/log/pods/shop_{name}_11111111-2222-3333-4444-555555555555/app/0.log")
+}
+
+/// Lines that a noisy container writes, about a megabyte for 10,000.
+fn noise(range: std::ops::Range<u32>) -> String {
+    cri_lines(range).lines().map(|line| format!("{line}{}\n", " noise".repeat(10))).collect()
+}
+
+#[tokio::test]
+async fn the_noisiest_file_starves_no_other() {
+    let node = Node::new();
+    node.write(&format!("{WEB}/0.log"), noise(0..200_000));
+    for at in 0..20 {
+        node.write(&other(&format!("quiet-{at}")), cri_lines(0..5));
+    }
+    let run = node.containers(Taker::Keeps);
+    let records = run.records(200_100).await;
+    let is_quiet = |record: &sawyer_model::Record| text(record, "pod").starts_with("quiet");
+    let last_quiet = records.iter().rposition(is_quiet).unwrap();
+    assert!(last_quiet < records.len() / 10, "the last quiet line came as number {last_quiet}");
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_removed_next_is_read_first() {
+    let node = Node::new();
+    // Long live files, which nobody removes, are first in line.
+    for at in 0..4 {
+        node.write(&other(&format!("a-live-{at}")), noise(0..40_000));
+    }
+    for (at, minute) in (0..4).enumerate() {
+        let first = at as u32 * 20_000;
+        node.write(&format!("{WEB}/0.log.20261120-09{minute:02}00"), noise(first..first + 20_000));
+    }
+    node.write(&format!("{WEB}/0.log"), noise(80_000..80_010));
+    let run = node.containers(Taker::Keeps);
+    let records = run.records(240_010).await;
+    let of_web = |record: &sawyer_model::Record| text(record, "pod") == "web-0";
+    let last = records.iter().rposition(of_web).unwrap();
+    // Half of the turns are theirs: 80,000 lines, and as many of all others. If all took turns alike it were a fifth, and
+    // they came to an end last of all.
+    assert!(last < 190_000, "the last line of the rotated files came as number {last}");
+    let web: Vec<String> = messages(&records.into_iter().filter(of_web).collect::<Vec<_>>());
+    assert!(web.is_sorted_by_key(|message| message.split(' ').next().unwrap().parse::<u32>().unwrap()));
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn bytes_that_a_truncation_took_are_counted() {
+    let node = Node::new();
+    let log = format!("{WEB}/0.log");
+    node.write(&log, cri_lines(0..10));
+    let run = node.containers(Taker::Keeps);
+    run.records(10).await;
+    // As `copytruncate` does: between the copy and the cut nobody may have read everything.
+    let lost = cri_lines(10..10_000);
+    node.write(&log, &lost);
+    fs::OpenOptions::new().write(true).open(node.path(&log)).unwrap().set_len(0).unwrap();
+    node.write(&log, cri_lines(10_000..10_005));
+    let last = |records: &[sawyer_model::Record]| messages(records).iter().any(|message| message == "10004");
+    run.wait_for(last, "the last line").await;
+    let records = run.stop().await;
+    assert_eq!(node.metric("sawyer_input_truncations_total"), 1);
+    let read: u32 =
+        messages(&records).iter().filter(|message| message.parse::<u32>().unwrap() < 10_000).count() as u32;
+    // Of what nobody saw before the cut nobody can tell; what was seen and not read is counted.
+    let unread = node.metric("sawyer_input_bytes_rotated_unread_total");
+    assert!(unread <= cri_lines(read..10_000).len() as u64, "{unread} of {read}");
+}

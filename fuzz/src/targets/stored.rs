@@ -1,0 +1,139 @@
+//! Decoders of files: of ours, and of the journal.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use sawyer_codec::journal::record::EntryWriter;
+use sawyer_codec::journal::{Entry, Journal};
+use sawyer_disk::frames::{Check, FrameFormat, scan};
+use sawyer_disk::{Disk, SimDisk, SimSettings};
+use sawyer_model::{Batch, SourceId, Stream, Timestamp};
+use sawyer_segment::{Segment, decode_batch, decode_batch_unverified, encode_batch, encode_batch_columns};
+use sawyer_telemetry::Books;
+
+use crate::Target;
+
+/// Entries that are read of one journal; a chain that leads in a circle has no end.
+const ENTRIES_MAX: usize = 1000;
+
+/// A journal of systemd.
+pub(super) const JOURNAL: Target = Target {
+    name: "journal",
+    run: |input| {
+        let Ok(mut journal) = Journal::open(input.to_vec()) else { return };
+        let (mut position, mut entry) = (journal.start(), Entry::default());
+        let (mut batch, mut writer) = (Batch::new(), EntryWriter::default());
+        let stream = batch.add_stream(&Arc::new(Stream::default()));
+        for _ in 0..ENTRIES_MAX {
+            match journal.next(&mut position, &mut entry) {
+                Ok(true) => writer.write(&mut batch, &entry, SourceId(1), stream, Timestamp::EPOCH),
+                Ok(false) => break,
+                Err(_) => {}
+            }
+            if batch.text_bytes() > 64 << 20 {
+                break;
+            }
+        }
+        let _ = journal.after(1);
+    },
+    seeds: || {
+        let mut seeds = vec![b"LPKSHHRH".to_vec()];
+        if let Some(path) = sawyer_testkit::shared("data/generated-here/journal-252-zstd-keyed.journal.gz")
+            && let Ok(packed) = std::fs::read(path)
+        {
+            let mut bytes = Vec::new();
+            let unpacked = flate2::read::GzDecoder::new(&packed[..]).take(1 << 20).read_to_end(&mut bytes);
+            seeds.extend(unpacked.ok().map(|_| bytes));
+        }
+        seeds
+    },
+    words: &["LPKSHHRH", "MESSAGE=", "PRIORITY=", "_SYSTEMD_UNIT="],
+};
+
+fn golden(path: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(path)).unwrap_or_default()
+}
+
+/// A segment; checksums are not compared, so that what lies behind them is reached.
+pub(super) const SEGMENT: Target = Target {
+    name: "segment",
+    run: |input| {
+        let Ok(segment) = Segment::open_unverified(Arc::new(input.to_vec())) else { return };
+        for block in 0..segment.blocks().len().min(16) {
+            let _ = segment.fields(block);
+            let _ = segment.timestamps(block);
+            let _ = segment.observed(block);
+            let _ = segment.decode_block(block);
+        }
+    },
+    seeds: || {
+        ["segment/tests/golden/segment-v1.bin", "segment/tests/golden/segment-v2.bin"].map(golden).into()
+    },
+    words: &["message", "level"],
+};
+
+/// A batch on the wire, in a buffer, or in the write-ahead log.
+pub(super) const BATCH: Target = Target {
+    name: "batch",
+    run: |input| {
+        let _ = decode_batch(input);
+        if let Ok(batch) = decode_batch_unverified(input) {
+            for again in [encode_batch(&batch), encode_batch_columns(&batch)] {
+                let same = decode_batch(&again).expect("what was written is read");
+                assert_eq!(same.len(), batch.len(), "no record is lost");
+            }
+        }
+    },
+    seeds: || {
+        let files = ["batch-v1", "batch-v2", "batch-by-columns", "batch-zstd-v1", "batch-zstd-v2"];
+        files.map(|name| golden(&format!("segment/tests/golden/{name}.bin"))).into()
+    },
+    words: &["message"],
+};
+
+const FORMAT: FrameFormat = FrameFormat { magic: *b"SAWYRBUF", version: 1 };
+
+/// A file of frames: the write-ahead log, buffers, acknowledgements.
+pub(super) const FRAMES: Target = Target {
+    name: "frames",
+    run: |input| {
+        let disk = SimDisk::new(1, SimSettings::default());
+        let path = Path::new("file");
+        let written = disk.create(path).and_then(|mut file| file.append(input).map(drop));
+        written.expect("the simulated disk has room");
+        let file = disk.open_read(path).expect("it is there");
+        for check in [Check::All, Check::LastGroup] {
+            let Ok(scanned) = scan(&*file, &FORMAT, 0, check) else { continue };
+            for frame in &scanned.frames {
+                assert!(frame.end() <= input.len() as u64, "a frame lies in its file");
+                let _ = frame.read(&*file);
+            }
+        }
+    },
+    seeds: || {
+        let files = ["v1/urgent", "v1/normal", "v1/dead", "v1-books/acks"];
+        let ending = |folder: &str| if folder.ends_with("acks") { "ack" } else { "buf" };
+        let path = |folder| format!("buffer/tests/golden/{folder}/{:020}.{}", 0, ending(folder));
+        files
+            .map(|folder| golden(&path(folder)))
+            .into_iter()
+            .chain([golden("store/tests/golden/wal-v1")])
+            .collect()
+    },
+    words: &["SAWYRBUF", "SAWYRACK"],
+};
+
+/// The books of an input.
+pub(super) const LEDGER: Target = Target {
+    name: "ledger",
+    run: |input| {
+        if let Ok(books) = Books::decode(&mut &input[..]) {
+            let mut out = Vec::new();
+            books.encode(&mut out);
+            assert_eq!(Books::decode(&mut &out[..]), Ok(books), "what is written is read again");
+        }
+    },
+    seeds: || vec![golden("input/tests/golden/offsets-v2.bin").split_off(181)],
+    words: &["store", "noise"],
+};
