@@ -103,5 +103,5 @@ class Refuses(unittest.TestCase):
 # Sections whose names are not the chart's.
 FREE = {
     "annotations", "labels", "config", "buffer", "affinity", "nodeSelector", "podAnnotations", "podLabels",
-    "requests", "limits",
+    "receivers", "requests", "limits",
 }

@@ -81,6 +81,9 @@ envFrom:
 {{- end }}
 ports:
   - {name: http, containerPort: 7280, protocol: TCP}
+  {{- range $name, $port := $role.receivers }}
+  - {name: {{ $name }}, containerPort: {{ int $port }},{{ if eq $.component "agent" }} hostPort: {{ int $port }},{{ end }} protocol: TCP}
+  {{- end }}
 livenessProbe:
   httpGet: {path: /healthz, port: http}
   periodSeconds: 10

@@ -1,4 +1,4 @@
-//! The listener, and the routes that every role has.
+//! The listener, with or without TLS, and the routes that every role has.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -8,10 +8,14 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::{Listener, ListenerExt as _};
+use sawyer_delivery::tls::{ListenTls, ListenTlsSettings};
 use sawyer_model::{Error, ErrorKind};
 use sawyer_pipeline::Stop;
 use sawyer_telemetry::{Health, Metrics};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::server::TlsStream;
 
 /// `/healthz`, `/readyz` and `/metrics`.
 pub fn router(health: Health, metrics: Metrics) -> Router {
@@ -55,15 +59,76 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     })
 }
 
+/// The encryption that the settings say.
+///
+/// # Errors
+/// `Invalid` if a file cannot be read or used.
+pub fn encryption(settings: Option<ListenTlsSettings>) -> Result<Option<ListenTls>, Error> {
+    settings.map(|settings| ListenTls::open(settings, &["h2", "http/1.1"])).transpose()
+}
+
 /// Serves until told to stop, then lets requests under way finish.
 ///
 /// # Errors
 /// What the listener says when it fails for good.
-pub async fn serve(listener: TcpListener, router: Router, stop: Stop) -> Result<(), Error> {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<ListenTls>,
+    router: Router,
+    stop: Stop,
+) -> Result<(), Error> {
     let router = router.layer(from_fn(tell_origin));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let serve = axum::serve(listener, service).with_graceful_shutdown(async move { stop.stopped().await });
-    serve.await.map_err(|error| Error::new(ErrorKind::Bug, "serve HTTP").because(error))
+    let stopped = async move { stop.stopped().await };
+    let served = match tls {
+        None => axum::serve(listener, service).with_graceful_shutdown(stopped).await,
+        Some(tls) => {
+            let encrypted = Encrypted { listener, tls, greeting: JoinSet::new() };
+            axum::serve(encrypted.tap_io(|_| {}), service).with_graceful_shutdown(stopped).await
+        }
+    };
+    served.map_err(|error| Error::new(ErrorKind::Bug, "serve HTTP").because(error))
+}
+
+/// Connections that are being greeted at the same time; further ones wait in the system's queue.
+const GREETING_MAX: usize = 256;
+
+/// A listener whose connections are encrypted. Whoever is slow to greet holds nobody else up.
+struct Encrypted {
+    listener: TcpListener,
+    tls: ListenTls,
+    greeting: JoinSet<Option<(TlsStream<TcpStream>, SocketAddr)>>,
+}
+
+impl Listener for Encrypted {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            tokio::select! {
+                Some(greeted) = self.greeting.join_next(), if !self.greeting.is_empty() => {
+                    if let Ok(Some(greeted)) = greeted {
+                        return greeted;
+                    }
+                }
+                (stream, from) = Listener::accept(&mut self.listener),
+                    if self.greeting.len() < GREETING_MAX =>
+                {
+                    let tls = self.tls.clone();
+                    self.greeting.spawn(async move {
+                        let greeted = tls.accept(stream).await;
+                        let greeted = greeted.inspect_err(|error| tracing::debug!(%from, "greet with TLS: {error}"));
+                        Some((greeted.ok()?, from))
+                    });
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
 }
 
 /// A request that came through a proxy, or to a name that is not this machine's own, does not come from here, whatever

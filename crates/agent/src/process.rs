@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use sawyer_config::{At, Document, Loader, Problems, Setting};
+use sawyer_delivery::tls::ListenTls;
 use sawyer_disk::Disk;
 use sawyer_model::Error;
 use sawyer_pipeline::topology::{Resources, SECTIONS};
@@ -70,6 +71,8 @@ pub struct Parts {
     pub disk: Arc<dyn Disk>,
     /// Where the process listens ([`http::listen`]).
     pub listener: TcpListener,
+    /// How it is encrypted there, if it is ([`http::encryption`]).
+    pub tls: Option<ListenTls>,
     /// Routes beside those that every role has.
     pub routes: Router,
     /// Whether it is ready.
@@ -99,7 +102,7 @@ pub async fn run(plan: ProcessPlan, parts: Parts, stop: Stop, started: impl FnOn
         .merge(buffers)
         .merge(ledger::router(parts.metrics))
         .merge(parts.routes);
-    let serving = tokio::spawn(http::serve(parts.listener, router, unplugged));
+    let serving = tokio::spawn(http::serve(parts.listener, parts.tls, router, unplugged));
     started();
     let ran = reload::run(topology, plan.settings.drain, parts.configured, &resources, &shown, &stop).await;
     // Everything may have ended by itself (inputs that are read to their end); what was stored stays searchable.

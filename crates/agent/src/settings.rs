@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sawyer_config::settings;
+use sawyer_delivery::tls::ListenTlsSettings;
 
 settings! {
     /// The process as a whole. These keys stand at the top of `sawyer.yaml`; the command line overrules them.
@@ -14,6 +15,8 @@ settings! {
         /// Address of the UI, the API and `/metrics`. Anybody who reaches it can read everything, so only this
         /// machine does unless you change it.
         pub listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7280)),
+        /// Encryption of that address, for people, other Sawyers and Prometheus alike. By default there is none.
+        pub tls: Option<ListenTlsSettings>,
         /// Where the node's file system is mounted, when Sawyer runs in a container. Paths of logs are looked for
         /// below it.
         pub host_root: Option<PathBuf>,

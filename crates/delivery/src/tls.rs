@@ -136,3 +136,122 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
 fn invalid(doing: &str, path: &Path) -> Error {
     Error::new(ErrorKind::Invalid, format!("{doing} {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::ClientConfig;
+    use rustls::pki_types::ServerName;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+
+    fn pem(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/tests").join(name)
+    }
+
+    fn settings(certificate: impl Into<PathBuf>, client_ca: Option<&str>) -> ListenTlsSettings {
+        ListenTlsSettings {
+            cert_file: certificate.into(),
+            key_file: pem("server.key.pem"),
+            client_ca_file: client_ca.map(pem),
+        }
+    }
+
+    /// Connects once, as one who trusts the authority; gives what was agreed to be spoken, or what went wrong.
+    async fn greet(tls: &ListenTls, certificate: Option<&str>) -> Result<String, String> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(pem("ca.pem")).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match certificate {
+            None => builder.with_no_client_auth(),
+            Some(name) => {
+                let key = PrivateKeyDer::from_pem_file(pem("client.key.pem")).unwrap();
+                builder.with_client_auth_cert(certificates(&pem(name)).unwrap(), key).unwrap()
+            }
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tls = tls.clone();
+        let server = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = tls.accept(stream).await?;
+            stream.write_all(b"hello").await?;
+            stream.shutdown().await
+        });
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::IpAddress(address.ip().into());
+        let greeted = async {
+            let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+            let mut said = String::new();
+            stream.read_to_string(&mut said).await?;
+            let spoken = stream.get_ref().1.alpn_protocol().unwrap_or_default();
+            Ok::<_, std::io::Error>(format!("{said} {}", String::from_utf8_lossy(spoken)))
+        };
+        let greeted = greeted.await.map_err(|error| error.to_string());
+        let _ = server.await.unwrap();
+        greeted
+    }
+
+    #[tokio::test]
+    async fn a_listener_shows_its_certificate_and_agrees_on_what_is_spoken() {
+        let tls = ListenTls::open(settings(pem("server.pem"), None), &["h2", "http/1.1"]).unwrap();
+        assert_eq!(greet(&tls, None).await.unwrap(), "hello h2");
+        let plain = ListenTls::open(settings(pem("server.pem"), None), &[]).unwrap();
+        assert_eq!(greet(&plain, None).await.unwrap(), "hello ");
+    }
+
+    #[tokio::test]
+    async fn clients_show_theirs_where_they_have_to() {
+        let tls = ListenTls::open(settings(pem("server.pem"), Some("ca.pem")), &[]).unwrap();
+        assert_eq!(greet(&tls, Some("client.pem")).await.unwrap(), "hello ");
+        assert!(greet(&tls, None).await.unwrap_err().contains("CertificateRequired"));
+        let other = ListenTls::open(settings(pem("server.pem"), Some("expired.pem")), &[]).unwrap();
+        assert!(greet(&other, Some("client.pem")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_changed_certificate_is_shown_and_a_broken_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tls.crt");
+        std::fs::copy(pem("expired.pem"), &file).unwrap();
+        let tls = ListenTls::open(settings(&file, None), &[]).unwrap();
+        assert!(greet(&tls, None).await.unwrap_err().contains("expired"));
+        std::fs::copy(pem("server.pem"), &file).unwrap();
+        later().await;
+        assert_eq!(greet(&tls, None).await.unwrap(), "hello ");
+        for broken in ["", "-----BEGIN CERTIFICATE-----\nnonsense\n"] {
+            std::fs::write(&file, broken).unwrap();
+            later().await;
+            assert_eq!(greet(&tls, None).await.unwrap(), "hello ", "the one from before");
+        }
+        std::fs::copy(pem("expired.pem"), &file).unwrap();
+        later().await;
+        assert!(greet(&tls, None).await.unwrap_err().contains("expired"));
+    }
+
+    async fn later() {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::resume();
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_named() {
+        let error = |settings| ListenTls::open(settings, &[]).unwrap_err().chain();
+        assert!(
+            error(settings("/nowhere/tls.crt", None))
+                .starts_with("read the certificates in /nowhere/tls.crt")
+        );
+        assert!(error(settings(pem("server.key.pem"), None)).starts_with("there is no certificate in"));
+        let swapped =
+            ListenTlsSettings { key_file: pem("client.key.pem"), ..settings(pem("server.pem"), None) };
+        assert!(error(swapped).starts_with("use the certificate and its key in"));
+    }
+}

@@ -315,7 +315,9 @@ fn overrule(settings: &mut sawyer_agent::ProcessSettings, common: &Common) {
 async fn start(role: Role, plan: RolePlan, shared: Shared, configured: Configured) -> Result<()> {
     let settings = plan.process.settings.clone();
     let listener = http::listen(settings.listen).await.map_err(told)?;
+    let tls = http::encryption(settings.tls.clone()).map_err(told)?;
     let address = listener.local_addr().context("learn the address")?;
+    let url = url(&settings, address);
     let disk: Arc<dyn Disk> =
         Arc::new(RealDisk::new(&settings.data).with_context(|| data_advice(&settings.data))?);
     let lock = disk.lock(Path::new(LOCK_FILE)).with_context(|| data_advice(&settings.data))?;
@@ -324,7 +326,7 @@ async fn start(role: Role, plan: RolePlan, shared: Shared, configured: Configure
     #[cfg(feature = "server")]
     let storing = storing::open(role, plan.store, &disk, &clock, &metrics, &shared)?;
     #[cfg(feature = "server")]
-    let alerts = storing::open_alerts(plan.alerts, storing.as_ref(), &disk, &clock, &metrics, address)?;
+    let alerts = storing::open_alerts(plan.alerts, storing.as_ref(), &disk, &clock, &metrics, &url)?;
     #[cfg(feature = "server")]
     let routes =
         storing::routes(role, storing.as_ref().zip(alerts.clone()), &clock, &metrics, &shared, &stop);
@@ -335,8 +337,8 @@ async fn start(role: Role, plan: RolePlan, shared: Shared, configured: Configure
     let signals = tokio::spawn(stop_on_signal(stopper));
     #[cfg(feature = "server")]
     let demo = start_demo(role, &settings.data, &clock, &stop);
-    let parts = Parts { clock, metrics, disk, listener, routes, health, configured };
-    let ran = process::run(plan.process, parts, stop, || greet(role, address, &settings.data)).await;
+    let parts = Parts { clock, metrics, disk, listener, tls, routes, health, configured };
+    let ran = process::run(plan.process, parts, stop, || greet(role, address, &url, &settings.data)).await;
     #[cfg(feature = "server")]
     {
         demo.abort();
@@ -385,24 +387,28 @@ fn bail_now() -> ! {
 
 #[cfg(feature = "server")]
 #[expect(clippy::print_stderr, reason = "the first thing a newcomer reads")]
-fn greet(role: Role, address: std::net::SocketAddr, data: &Path) {
-    tracing::info!(%address, url = format!("http://{address}"), data = %data.display(), role = role.name(), "ready");
+fn greet(role: Role, address: std::net::SocketAddr, url: &str, data: &Path) {
+    tracing::info!(%address, url, data = %data.display(), role = role.name(), "ready");
     if !role.stores() || !std::io::stderr().is_terminal() {
         return;
     }
     eprintln!("\n  Sawyer is running.\n");
-    let address = reachable(address);
-    let elsewhere = sawyer_agent::ProcessSettings::default().listen != address;
-    let server = if elsewhere { format!(" --server http://{address}") } else { String::new() };
-    eprintln!("  Look:    http://{address}");
+    let usual = format!("http://{}", sawyer_agent::ProcessSettings::default().listen);
+    let server = if url == usual { String::new() } else { format!(" --server {url}") };
+    eprintln!("  Look:    {url}");
     eprintln!("  Ask:     sawyer query 'level: error' --since 1h{server}");
-    eprintln!("  API:     curl 'http://{address}/api/v1/search?query=level:error&limit=10'");
+    eprintln!("  API:     curl '{url}/api/v1/search?query=level:error&limit=10'");
     eprintln!("  Data:    {}", data.display());
     eprintln!("  Stop:    Ctrl-C\n");
 }
 
+/// Where the process is to be found.
+fn url(settings: &sawyer_agent::ProcessSettings, address: std::net::SocketAddr) -> String {
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}", reachable(address))
+}
+
 /// The address to type on this machine where Sawyer listens on all of its addresses.
-#[cfg(feature = "server")]
 fn reachable(mut address: std::net::SocketAddr) -> std::net::SocketAddr {
     use std::net::{IpAddr, Ipv4Addr};
     if address.ip().is_unspecified() {
@@ -412,7 +418,7 @@ fn reachable(mut address: std::net::SocketAddr) -> std::net::SocketAddr {
 }
 
 #[cfg(not(feature = "server"))]
-fn greet(role: Role, address: std::net::SocketAddr, data: &Path) {
+fn greet(role: Role, address: std::net::SocketAddr, url: &str, data: &Path) {
     tracing::info!(%address, data = %data.display(), role = role.name(), "ready");
 }
 

@@ -1,6 +1,5 @@
 //! What roles with the embedded store have beyond the others.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -86,7 +85,7 @@ pub(super) fn open_alerts(
     disk: &Arc<dyn Disk>,
     clock: &Clock,
     metrics: &Metrics,
-    address: SocketAddr,
+    url: &str,
 ) -> Result<Option<Alerts>> {
     let Some((plan, store)) = plan.zip(store) else { return Ok(None) };
     let parts = sawyer_alert::Parts {
@@ -94,7 +93,7 @@ pub(super) fn open_alerts(
         disk: disk.sub("alerts"),
         clock: clock.clone(),
         metrics: metrics.clone(),
-        listen_url: format!("http://{}", super::reachable(address)),
+        listen_url: url.to_owned(),
     };
     plan.open(parts).map(Some).map_err(|error| anyhow!(error)).context("open alerts")
 }
