@@ -33,9 +33,9 @@ pub(super) struct Needle {
     digits: Class,
     hex: Class,
     uuid: Class,
-    /// For each entry of the group whether it has the letters, and whether any has.
+    /// For each entry of the group whether it has the letters, and the numbers of those that have.
     entries: Vec<bool>,
-    in_entries: bool,
+    having: Vec<u32>,
 }
 
 /// Bytes that a slot may have.
@@ -79,11 +79,12 @@ impl Needle {
             uuid: with_starts(class(&|byte| byte == b'-' || is_hex(byte))),
             places,
             entries: Vec::new(),
-            in_entries: false,
+            having: Vec::new(),
         };
         let entries = (0..shapes.entry_ends.len()).map(|entry| shapes.entry(entry));
         needle.entries = entries.map(|text| text.is_some_and(|text| needle.is_in(text))).collect();
-        needle.in_entries = needle.entries.contains(&true);
+        let having = (0..).zip(&needle.entries).filter(|(_, has)| **has).map(|(entry, _)| entry);
+        needle.having = having.collect();
         needle
     }
 
@@ -117,7 +118,7 @@ impl Needle {
                 Piece::Slot(slot) => {
                     let (class, least, most) = match slot {
                         Slot::Entry { .. } | Slot::Listed { .. } => {
-                            found.in_entries = self.in_entries;
+                            found.in_entries |= self.is_in_slot(shapes, slot);
                             // What was begun may go on in an entry, and any start may stand at its end.
                             found.in_slots |= open & !1 != 0;
                             open = self.goal - 1;
@@ -168,6 +169,22 @@ impl Needle {
     /// Whether an entry has the letters. Entries that are not there are found to be damaged when a text is made.
     pub(super) fn is_in_entry(&self, entry: usize) -> bool {
         self.entries.get(entry).copied().unwrap_or(true)
+    }
+
+    /// Whether one of the entries that a slot may have has the letters.
+    pub(super) fn is_in_slot(&self, shapes: &Shapes, slot: &Slot) -> bool {
+        match slot {
+            Slot::Entry { least, width } => {
+                let most = most_of(u64::from(*least), *width);
+                let first = self.having.partition_point(|entry| entry < least);
+                self.having.get(first).is_some_and(|entry| u64::from(*entry) <= most)
+            }
+            Slot::Listed { list, .. } => {
+                let list = &shapes.lists[list.start as usize..list.end as usize];
+                list.iter().any(|entry| self.is_in_entry(*entry as usize))
+            }
+            _ => false,
+        }
     }
 
     fn is_in(&self, text: &str) -> bool {

@@ -45,8 +45,15 @@ struct Asking {
     kind: FieldKind,
     needles: Vec<Needle>,
     verdicts: Vec<Verdict>,
-    /// Sets of needles.
-    gates: Vec<Vec<usize>>,
+    gates: Vec<Gate>,
+}
+
+/// What a text must have in an entry, of one shape.
+struct Gate {
+    /// One of these needles.
+    needles: Vec<usize>,
+    /// The slots that may have it: where their bits start among those of the text, and the number of the piece.
+    slots: Vec<(u32, u32)>,
 }
 
 /// Puts the rows in whose texts satisfy the test, of the `count` texts of a column.
@@ -187,28 +194,32 @@ impl Asking {
             in_entries.iter().map(|needle| vec![*needle]).find(|needle| !without(needle))
         };
         let Some(gate) = gate else { return Verdict::Each };
-        let number = self.gates.iter().position(|known| *known == gate).unwrap_or_else(|| {
-            self.gates.push(gate);
-            self.gates.len() - 1
-        });
-        Verdict::WithEntry(number as u32)
+        let mut slots = Vec::new();
+        let mut bit = 0;
+        for (number, piece) in (0..).zip(shapes.pieces(shape)) {
+            let Piece::Slot(slot) = piece else { continue };
+            let needles = known_needles.borrow();
+            if gate.iter().any(|needle| needles[*needle].is_in_slot(&shapes, slot)) {
+                slots.push((bit, number));
+            }
+            bit += slot.bits() as u32;
+        }
+        if slots.is_empty() {
+            return Verdict::None;
+        }
+        self.gates.push(Gate { needles: gate, slots });
+        Verdict::WithEntry(self.gates.len() as u32 - 1)
     }
 
     /// Whether a text has one of the needles of a gate in an entry.
     fn has_entry(&self, gate: u32, shape: usize, portion: &Portion, at: usize) -> bool {
-        let mut bit = portion.starts[at] as usize;
-        for piece in self.shapes.pieces(shape) {
-            let Piece::Slot(slot) = piece else { continue };
-            if let Some(entry) = self.shapes.entry_of(slot, &portion.packed, bit) {
-                for needle in &self.gates[gate as usize] {
-                    if self.needles[*needle].is_in_entry(entry) {
-                        return true;
-                    }
-                }
-            }
-            bit += slot.bits();
-        }
-        false
+        let Gate { needles, slots } = &self.gates[gate as usize];
+        let (pieces, start) = (self.shapes.pieces(shape), portion.starts[at]);
+        slots.iter().any(|(bit, number)| {
+            let Piece::Slot(slot) = &pieces[*number as usize] else { return false };
+            let entry = self.shapes.entry_of(slot, &portion.packed, start as usize + *bit as usize);
+            entry.is_some_and(|entry| needles.iter().any(|needle| self.needles[*needle].is_in_entry(entry)))
+        })
     }
 }
 
