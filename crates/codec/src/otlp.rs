@@ -178,6 +178,8 @@ impl<'i> Writer<'i> {
             original: original.as_deref(),
             name: None,
             malformed: record.cut,
+            whole: None,
+            place: None,
         };
         match self.intake.write(&said) {
             Ok(_) => Ok(()),

@@ -59,6 +59,10 @@ pub struct Said<'a> {
     pub message: Option<&'a [u8]>,
     /// The record as it was written, where its fields were read from that. It is the message if nothing else is.
     pub original: Option<&'a str>,
+    /// What its message is if nothing else is, and what is not kept otherwise.
+    pub whole: Option<&'a str>,
+    /// Its place in the request's source, where its protocol tells one.
+    pub place: Option<u64>,
     /// Its own name, where the protocol has one; else the next number of the request's source.
     pub name: Option<Name<'a>>,
     /// Whether a part of it was not as it should be and is left out or kept as text.
@@ -216,7 +220,10 @@ impl Intake {
         }
         let id = match &said.name {
             Some(name) => name.id_at(told),
-            None => RecordId { source: self.origin.source, start: self.number() },
+            None => {
+                let start = said.place.unwrap_or_else(|| self.number());
+                RecordId { source: self.origin.source, start }
+            }
         };
         let head = RecordHead {
             timestamp: told.unwrap_or(self.origin.observed),
@@ -243,7 +250,8 @@ impl Intake {
     }
 
     fn check(&self, said: &Said<'_>) -> Result<(), Refused> {
-        let parts = [said.message.map_or(0, <[u8]>::len), said.original.map_or(0, str::len)];
+        let whole = said.original.or(said.whole).map_or(0, str::len);
+        let parts = [said.message.map_or(0, <[u8]>::len), whole];
         let own = self.fields.text_bytes();
         if parts.into_iter().chain([own]).any(|bytes| bytes > VALUE_BYTES_MAX) {
             return Err(Refused::TooLong);
@@ -273,7 +281,8 @@ impl Intake {
             let message = chosen.message(fields, "").unwrap_or("");
             record.field(names::MESSAGE, ValueRef::Str(message));
         } else if !own {
-            record.field(names::MESSAGE, ValueRef::Str(original.take().unwrap_or("")));
+            let text = original.take().or(said.whole).unwrap_or("");
+            record.field(names::MESSAGE, ValueRef::Str(text));
         }
         fields.read(|fields| fields.for_each(|(name, value)| record.field(name, value)));
         if let Some((trace, span)) = chosen.traceparent() {

@@ -13,6 +13,7 @@ use sawyer_model::{Batch, RecordRef, SeqRange, SourceId, Stream, Timestamp, Valu
 
 use crate::join::Joined;
 use crate::line::{LineHead, LineWriter};
+use crate::pushed::{Bounds, Origin};
 
 /// 2026-11-20T12:00:00Z
 pub(crate) const OBSERVED: Timestamp = Timestamp::from_secs(1_795_176_000);
@@ -62,6 +63,23 @@ pub(crate) fn show_fields<'a>(fields: impl Iterator<Item = (&'a str, ValueRef<'a
 /// A record's time and own fields, one a line.
 pub(crate) fn show_record(record: RecordRef<'_>) -> String {
     format!("timestamp = {}\n{}", record.timestamp(), show_fields(record.own_fields()))
+}
+
+/// A record's time and fields, those that say who speaks included, one a line.
+pub(crate) fn show_whole(record: RecordRef<'_>) -> String {
+    format!("timestamp = {}\n{}", record.timestamp(), show_fields(record.fields()))
+}
+
+/// A sender whom nobody knows.
+pub(crate) fn origin() -> Origin {
+    Origin {
+        stream: Arc::new(Stream::default()),
+        trust: Arc::default(),
+        source: SourceId(7),
+        numbers: None,
+        observed: OBSERVED,
+        bounds: Bounds { records_max: 1 << 20, batch_bytes_max: 1 << 30 },
+    }
 }
 
 /// A stream as a container has it.

@@ -15,12 +15,15 @@
 //! | `exec` | what a program prints |
 //! | `push` | what clients post to the server |
 //! | `sawyer` | what other Sawyers send |
+//! | `kmsg` | the kernel's log |
+//! | `forward`, `syslog`, `gelf` | what other collectors, programs and devices send over sockets |
 //! | `otlp`, `elasticsearch`, `loki`, `http`, `splunk_hec`, `firehose` | what applications and other collectors send, each in its protocol |
 
 pub mod containers;
 pub mod exec;
 pub mod files;
 pub mod journal;
+pub mod kmsg;
 pub mod kubernetes_events;
 pub mod native;
 mod node;
@@ -43,6 +46,7 @@ pub fn kinds(hub: &PushHub) -> Vec<Kind<Box<dyn InputPlan>>> {
         containers::kind(),
         files::kind(),
         journal::kind(),
+        kmsg::kind(),
         kubernetes_events::kind(),
         exec::kind(),
         push::kind(hub),

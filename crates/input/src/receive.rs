@@ -9,16 +9,21 @@
 pub mod clients;
 pub mod elasticsearch;
 pub mod firehose;
+pub mod forward;
+pub mod gelf;
 pub mod loki;
 pub mod otlp;
 pub mod posted;
 pub mod splunk_hec;
+pub mod syslog;
 
 pub(crate) mod body;
 pub(crate) mod desk;
 pub(crate) mod meters;
 pub(crate) mod plan;
 pub(crate) mod rate;
+pub(crate) mod socket;
+mod syslog_stream;
 pub(crate) mod trouble;
 pub(crate) mod web;
 
@@ -32,6 +37,9 @@ use sawyer_pipeline::{InputPlan, Kind};
 /// The kinds of inputs that listen.
 pub(crate) fn kinds() -> Vec<Kind<Box<dyn InputPlan>>> {
     vec![
+        forward::kind(),
+        gelf::kind(),
+        syslog::kind(),
         otlp::kind(),
         elasticsearch::kind(),
         loki::kind(),

@@ -1,0 +1,274 @@
+//! The input `gelf`: programs that log to Graylog, and docker's driver `gelf`.
+//!
+//! Owns: its sockets, batches of messages. Does not own: what is in a message, joining pieces (`codec::gelf`).
+//! Invariant: every message that came whole gives one record; one of which pieces are missing is counted as lost.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sawyer_codec::gelf::{GelfReader, MESSAGE_BYTES_MAX, Pieces};
+use sawyer_codec::pushed::{Bounds, Origin};
+use sawyer_codec::structured::{Objects, TakenObjects};
+use sawyer_config::{At, ByteSize, Problems, Setting as _, Settings as _, settings};
+use sawyer_delivery::tls::ListenTlsSettings;
+use sawyer_model::{Error, Stream, Value, names};
+use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop};
+use tokio::io::AsyncReadExt as _;
+use tokio::time::Instant;
+
+use super::socket::{
+    Admission, BATCH_RECORDS, BATCH_TEXT_BYTES, BATCH_WAIT, Datagrams, Door, Duplex, Peer, Sequence, Sockets,
+    Takes, WayIn, receive,
+};
+
+settings! {
+    /// Takes GELF messages: over UDP, in pieces or whole, plain or packed with gzip or zlib, and over TCP, each with a zero
+    /// byte behind it. The protocol knows no tokens; by default only programs on this machine may send, and those that
+    /// show a certificate.
+    pub struct GelfSettings {
+        /// Where to take datagrams; `null` for nowhere.
+        pub udp: Option<SocketAddr> = Some(SocketAddr::from(([0, 0, 0, 0], 12201))),
+        /// Where to take connections; `null` for nowhere.
+        pub tcp: Option<SocketAddr> = Some(SocketAddr::from(([0, 0, 0, 0], 12201))),
+        /// Encryption of connections. By default there is none.
+        pub tls: Option<ListenTlsSettings>,
+        /// Takes what anybody sends who reaches this process. What a message says of its host is kept either way, and
+        /// marked `identity: claimed`.
+        pub allow_unauthenticated: bool = false,
+        /// Most connections at the same time; further ones are closed at once and counted.
+        #[range(1..=100_000)]
+        pub connections_max: u64 = 256,
+        /// How much the system holds while nothing is taken, for datagrams.
+        #[range(ByteSize::kib(64)..=ByteSize::gib(1))]
+        pub receive_buffer: ByteSize = ByteSize::mib(8),
+        /// Fields that every record gets, such as `env` or `cluster`.
+        pub fields: BTreeMap<String, String> = BTreeMap::new(),
+    }
+}
+
+/// Records of a batch take no more memory than this, whatever is in them.
+const BATCH_BYTES_MAX: usize = 256 << 20;
+
+/// The kind `gelf`.
+pub(crate) fn kind() -> Kind<Box<dyn InputPlan>> {
+    Kind {
+        name: "gelf",
+        reference: GelfSettings::reference,
+        read: Box::new(|at, problems| read(at, problems).map(|plan| Box::new(plan) as _)),
+    }
+}
+
+pub(super) fn read(at: &At<'_>, problems: &mut Problems) -> Option<GelfPlan> {
+    let settings = GelfSettings::read(at, problems)?;
+    if settings.udp.is_none() && settings.tcp.is_none() {
+        problems.push(at, "expected somewhere to listen: `udp` or `tcp`, found neither");
+        return None;
+    }
+    if settings.tls.is_some() && settings.tcp.is_none() {
+        problems.push(&at.key("tls"), "expected `tcp` beside it, which it encrypts");
+        return None;
+    }
+    Some(GelfPlan(settings))
+}
+
+#[derive(Debug)]
+pub(super) struct GelfPlan(pub(super) GelfSettings);
+
+/// The input with its sockets.
+pub(super) struct Gelf {
+    pub(super) datagrams: Option<Datagrams>,
+    pub(super) door: Option<Door>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    admission: Admission,
+    sockets: Sockets,
+    stream: Arc<Stream>,
+}
+
+impl InputPlan for GelfPlan {
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Input>, Error> {
+        Ok(Box::new(self.open_sockets(context)?))
+    }
+}
+
+impl GelfPlan {
+    pub(super) fn open_sockets(self, context: &Context) -> Result<Gelf, Error> {
+        let Self(settings) = self;
+        let buffer = settings.receive_buffer.bytes() as usize;
+        let datagrams = settings.udp.map(|address| Datagrams::udp(address, buffer)).transpose()?;
+        let door = settings.tcp.map(|address| Door::tcp(address, settings.tls)).transpose()?;
+        let source = (names::SOURCE.to_owned(), Value::from(format!("gelf:{}", context.name)));
+        let own = settings.fields.into_iter().map(|(name, value)| (name, Value::from(value)));
+        let stream = Arc::new(Stream::new(own.chain([source])));
+        let admission = Admission { allow_unauthenticated: settings.allow_unauthenticated };
+        let sockets = Sockets::new(context, settings.connections_max as usize);
+        Ok(Gelf { datagrams, door, shared: Arc::new(Shared { admission, sockets, stream }) })
+    }
+}
+
+impl Input for Gelf {
+    fn run(self: Box<Self>, to: Outlet, stop: Stop) -> Running {
+        Box::pin(async move {
+            let Self { datagrams, door, shared } = *self;
+            let way_in = WayIn::new(to, shared.sockets.clone());
+            let udp = async {
+                let Some(datagrams) = datagrams else { return Ok(()) };
+                let messages = Messages::new(&shared, &way_in)?;
+                receive(datagrams, shared.sockets.clone(), messages, stop.clone()).await
+            };
+            let tcp = async {
+                let Some(door) = door else { return Ok(()) };
+                let (shared, way_in, talk_stop) = (Arc::clone(&shared), way_in.clone(), stop.clone());
+                let sockets = shared.sockets.clone();
+                let talk = move |stream, peer| {
+                    let (shared, way_in, stop) = (Arc::clone(&shared), way_in.clone(), talk_stop.clone());
+                    async move { listen_to(stream, peer, &shared, &way_in, &stop).await }
+                };
+                sockets.serve(door, stop.clone(), talk).await
+            };
+            let (udp, tcp) = tokio::join!(udp, tcp);
+            udp.and(tcp)
+        })
+    }
+}
+
+/// Messages on their way into a batch.
+struct Messages {
+    shared: Arc<Shared>,
+    way_in: WayIn,
+    reader: GelfReader,
+    pieces: Pieces,
+    hasher: RandomState,
+    sequence: Sequence,
+    objects: Option<Objects>,
+}
+
+impl Messages {
+    fn new(shared: &Arc<Shared>, way_in: &WayIn) -> Result<Self, Error> {
+        Ok(Self {
+            shared: Arc::clone(shared),
+            way_in: way_in.clone(),
+            reader: GelfReader::default(),
+            pieces: Pieces::default(),
+            hasher: RandomState::new(),
+            sequence: Sequence::new()?,
+            objects: None,
+        })
+    }
+
+    fn add(&mut self, message: &[u8]) {
+        if message.iter().all(u8::is_ascii_whitespace) {
+            return;
+        }
+        let place = self.sequence.take(1);
+        let objects = self.objects.get_or_insert_with(|| {
+            Objects::new(Origin {
+                stream: Arc::clone(&self.shared.stream),
+                trust: Arc::default(),
+                source: self.sequence.source,
+                numbers: None,
+                observed: self.shared.sockets.clock.now(),
+                bounds: Bounds { records_max: BATCH_RECORDS * 2, batch_bytes_max: BATCH_BYTES_MAX },
+            })
+        });
+        self.reader.read(message, place, objects);
+    }
+
+    fn is_full(&self) -> bool {
+        let full =
+            |objects: &Objects| objects.len() >= BATCH_RECORDS || objects.text_bytes() >= BATCH_TEXT_BYTES;
+        self.objects.as_ref().is_some_and(full)
+    }
+
+    async fn send(&mut self) -> bool {
+        let Some(objects) = self.objects.take() else { return true };
+        let TakenObjects { mut batch, foreign: _, malformed } = objects.finish();
+        self.shared.sockets.malformed(malformed);
+        batch.set_whole();
+        self.way_in.send_once(batch).await.is_ok()
+    }
+}
+
+impl Takes for Messages {
+    fn take(&mut self, bytes: &[u8], peer: Peer) -> Option<&'static [u8]> {
+        if !self.shared.admission.admits(peer) {
+            self.shared.sockets.refused("elsewhere");
+            return None;
+        }
+        let sender = self.hasher.hash_one(peer.address);
+        let message = self.pieces.push(bytes, sender, self.shared.sockets.clock.now());
+        self.shared.sockets.lost("pieces", self.pieces.take_lost());
+        if let Some(message) = message {
+            self.add(&message);
+        }
+        None
+    }
+
+    fn waiting(&self) -> (bool, bool) {
+        (self.objects.is_some(), self.is_full())
+    }
+
+    async fn pass_on(&mut self) -> bool {
+        self.send().await
+    }
+}
+
+/// Takes the messages of a connection until it ends.
+async fn listen_to(
+    mut stream: Box<dyn Duplex>,
+    peer: Peer,
+    shared: &Arc<Shared>,
+    way_in: &WayIn,
+    stop: &Stop,
+) {
+    if !shared.admission.admits(peer) {
+        return shared.sockets.refused("elsewhere");
+    }
+    let Ok(mut messages) = Messages::new(shared, way_in) else { return };
+    let (mut buffer, mut searched) = (Vec::new(), 0);
+    let mut since = Instant::now();
+    loop {
+        let waits = messages.objects.is_some();
+        tokio::select! {
+            biased;
+            () = stop.stopped() => break,
+            () = tokio::time::sleep_until(since + BATCH_WAIT), if waits => {
+                if !messages.send().await {
+                    return;
+                }
+            }
+            read = stream.read_buf(&mut buffer) => {
+                let Ok(length @ 1..) = read else { break };
+                shared.sockets.bytes.inc_by(length as u64);
+                if !waits {
+                    since = Instant::now();
+                }
+                let mut start = 0;
+                while let Some(end) = memchr::memchr(0, &buffer[searched.max(start)..]) {
+                    let end = searched.max(start) + end;
+                    messages.add(&buffer[start..end]);
+                    start = end + 1;
+                    if messages.is_full() && !messages.send().await {
+                        return;
+                    }
+                }
+                buffer.drain(..start);
+                searched = buffer.len();
+                if buffer.len() > MESSAGE_BYTES_MAX {
+                    // The rest of it would be taken for others.
+                    shared.sockets.refused("too_large");
+                    break;
+                }
+            }
+        }
+    }
+    messages.add(&buffer);
+    messages.send().await;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! `logger`, rsyslog, docker's driver, and the kernel.
+
+use std::fs;
+use std::io::Write as _;
+
+use crate::daemon::{Daemon, Own, bounded, have_programs, output};
+use crate::engine::Engine;
+use crate::{found, port, sawyer};
+
+const PARTS: [&str; 6] = ["message", "level", "syslog.facility", "service", "pid", "sd.test@1.key"];
+
+#[test]
+fn logger_is_understood_in_every_way_it_can_send() {
+    if !sawyer_testkit::may_use_root("programs") || !have_programs(&["logger"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let local = folder.path().join("log");
+    let config =
+        format!("{{syslog: {{udp: '127.0.0.1:0', tcp: '127.0.0.1:0', unix: '{}'}}}}", local.display());
+    let mut sawyer = sawyer(folder.path(), &config);
+    let udp = port(&mut sawyer, "syslog", "receiving datagrams");
+    let tcp = port(&mut sawyer, "syslog", "receiving");
+    let common = ["--priority", "local3.warning", "--tag", "prog", "--id=77"];
+    let log = |args: &[&str]| drop(output(bounded("logger").args(common).args(args)));
+    let data = ["--rfc5424", "--sd-id", "test@1", "--sd-param", "key=\"a b\""];
+    log(&["--server", "127.0.0.1", "--udp", "--port", &udp, "--rfc3164", "udp old"]);
+    log(&[&["--server", "127.0.0.1", "--udp", "--port", &udp][..], &data, &["udp new"]].concat());
+    log(&["--server", "127.0.0.1", "--tcp", "--port", &tcp, "--rfc3164", "tcp old"]);
+    log(&[&["--server", "127.0.0.1", "--tcp", "--port", &tcp][..], &data, &["tcp new"]].concat());
+    log(&["--server", "127.0.0.1", "--tcp", "--port", &tcp, "--octet-count", "tcp counted"]);
+    log(&["--socket", local.to_str().unwrap(), "over a path"]);
+    sawyer.wait_for_count("*", 6);
+    assert_eq!(
+        found(&sawyer, "*", &PARTS),
+        [
+            "over a path|warn|local3|prog|77|-",
+            "tcp counted|warn|local3|prog|77|-",
+            "tcp new|warn|local3|prog|77|a b",
+            "tcp old|warn|local3|prog|77|-",
+            "udp new|warn|local3|prog|77|a b",
+            "udp old|warn|local3|prog|77|-",
+        ]
+    );
+    let host = rustix::system::uname().nodename().to_str().unwrap().to_owned();
+    assert_eq!(sawyer.count(&format!("node: \"{host}\"")), 6);
+    assert_eq!(sawyer.count("identity: claimed"), 5, "a path is of this machine");
+    assert_eq!(sawyer.count("sawyer.mark: *"), 0);
+}
+
+#[test]
+fn what_rsyslog_passes_on_arrives_in_both_framings_and_over_tls() {
+    if !sawyer_testkit::may_use_root("programs") || !have_programs(&["rsyslogd", "openssl"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (cert, key) = (path("cert.pem"), path("key.pem"));
+    let subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+    let make =
+        ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", &key, "-out", &cert];
+    output(bounded("openssl").args(make).args(subject));
+    let config = format!(
+        "{{plain: {{type: syslog, udp: null, tcp: '127.0.0.1:0'}}, \
+          safe: {{type: syslog, udp: null, tcp: '127.0.0.1:0', tls: {{cert_file: '{cert}', key_file: '{key}'}}}}}}"
+    );
+    let mut sawyer = sawyer(folder.path(), &config);
+    let plain = port(&mut sawyer, "plain", "receiving");
+    let safe = port(&mut sawyer, "safe", "receiving");
+    let rsyslog = format!(
+        r#"global(workDirectory="{work}" defaultNetstreamDriverCAFile="{cert}")
+module(load="imuxsock" SysSock.Use="off")
+input(type="imuxsock" Socket="{input}" RateLimit.Interval="0")
+action(type="omfwd" target="127.0.0.1" port="{plain}" protocol="tcp" TCP_Framing="octet-counted" template="RSYSLOG_SyslogProtocol23Format")
+action(type="omfwd" target="127.0.0.1" port="{plain}" protocol="tcp" template="RSYSLOG_ForwardFormat")
+action(type="omfwd" target="localhost" port="{safe}" protocol="tcp" template="RSYSLOG_TraditionalForwardFormat" StreamDriver="gtls" StreamDriverMode="1" StreamDriverAuthMode="x509/name" StreamDriverPermittedPeers="localhost")
+"#,
+        work = folder.path().display(),
+        input = path("in"),
+    );
+    fs::write(path("rsyslog.conf"), rsyslog).unwrap();
+    let script = "exec rsyslogd -n -f rsyslog.conf -i rsyslog.pid";
+    let mut daemon = Daemon::start(folder.path(), Own::Files, script);
+    daemon.wait_for("its socket", || fs::metadata(path("in")).ok());
+    let lines: String = (0..500).map(|number| format!("line {number} of many\n")).collect();
+    fs::write(path("lines"), lines).unwrap();
+    let logger =
+        ["--socket", &path("in"), "--tag", "many", "--priority", "user.err", "--file", &path("lines")];
+    output(bounded("logger").args(logger));
+    sawyer.wait_for_count("service: many and level: error", 1500);
+    let mut messages = found(&sawyer, "source: \"syslog:safe\"", &["message"]);
+    messages.dedup();
+    assert_eq!(messages.len(), 500);
+    assert_eq!(sawyer.count("sawyer.mark: *"), 0);
+}
+
+#[test]
+fn what_docker_sends_as_syslog_arrives() {
+    let programs = ["dockerd", "docker", "containerd", "busybox", "unshare", "setpriv"];
+    if !sawyer_testkit::may_use_root("a docker engine of its own") || !have_programs(&programs) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let local = folder.path().join("syslog.sock");
+    let config = format!("{{syslog: {{udp: null, tcp: null, unix: '{}'}}}}", local.display());
+    let mut sawyer = sawyer(folder.path(), &config);
+    sawyer.wait_for_log("receiving datagrams");
+    let engine = Engine::start(folder.path());
+    let address = format!("syslog-address=unixgram://{}", local.display());
+    for (name, format) in [("old", "rfc3164"), ("new", "rfc5424micro")] {
+        let format = format!("syslog-format={format}");
+        let options = [
+            "--log-driver",
+            "syslog",
+            "--log-opt",
+            &address,
+            "--log-opt",
+            &format,
+            "--log-opt",
+            "tag={{.Name}}",
+        ];
+        engine.container(name, &options, "for i in 1 2 3; do echo out $i; echo err $i >&2; done");
+    }
+    for name in ["old", "new"] {
+        sawyer.wait_for_count(&format!("service: {name}"), 6);
+        assert_eq!(
+            found(&sawyer, &format!("service: {name}"), &["message", "level"]),
+            ["err 1|error", "err 2|error", "err 3|error", "out 1|info", "out 2|info", "out 3|info"]
+        );
+    }
+}
+
+#[test]
+fn what_the_kernel_says_is_read_once_over_restarts() {
+    if !sawyer_testkit::may_use_root("writes to the kernel's log") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let word = format!("sawyer{}", std::process::id());
+    let say = |number: u32| {
+        let mut kernel = fs::OpenOptions::new().write(true).open("/dev/kmsg").unwrap();
+        kernel.write_all(format!("<12>test: {word} says {number}").as_bytes()).unwrap();
+    };
+    say(1);
+    let mut first = sawyer(folder.path(), "{kmsg: }");
+    first.wait_for_count(&format!("message: {word}"), 1);
+    say(2);
+    first.wait_for_count(&format!("message: {word}"), 2);
+    first.kill();
+    say(3);
+    let mut second = sawyer(folder.path(), "{kmsg: }");
+    second.wait_for_count(&format!("message: {word}"), 3);
+    let wanted: Vec<String> =
+        (1..=3).map(|number| format!("test: {word} says {number}|warn|kernel")).collect();
+    assert_eq!(found(&second, &format!("message: {word}"), &["message", "level", "source"]), wanted);
+    second.stop();
+}
