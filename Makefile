@@ -19,7 +19,10 @@ IMAGE_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 # What the program in the image can do besides the default.
 IMAGE_FEATURES ?= kafka
 
-.PHONY: help run demo build image ui test test-real e2e-kube fuzz lint format docs clean-cache
+# What `soak` simulates.
+SOAK ?= --hours 24 --rate 2000 --plot docs/soak.svg
+
+.PHONY: help run demo build image ui test test-real soak e2e-kube fuzz lint format docs clean-cache
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -48,6 +51,9 @@ test: ## run all tests that need no root
 
 test-real: ## run the tests that change the machine: mounts, containers, services; as root
 	@tools/test --real
+
+soak: ## let a day of simulated time pass over the store: memory, files and writing must stay level
+	@cargo run --quiet --locked --release --package sawyer-bench --bin soak -- $(SOAK)
 
 e2e-kube: image ## install the chart on a real Kubernetes node, and use it; as root
 	@e2e/kube/run

@@ -17,8 +17,12 @@ use crate::Cost;
 /// A server that runs.
 pub struct Server {
     child: Child,
-    connection: BufReader<TcpStream>,
+    address: String,
+    connection: Connection,
 }
+
+/// A connection to a server that stays open.
+pub struct Connection(BufReader<TcpStream>);
 
 impl Server {
     /// Starts `binary server` with its data in `folder` and waits until it is ready.
@@ -55,9 +59,16 @@ impl Server {
         };
         // What it says later is shown too; else the pipe would fill.
         std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(|line| eprint_line(&line)));
-        let stream = TcpStream::connect(&address)?;
-        stream.set_nodelay(true)?;
-        Ok(Self { child, connection: BufReader::new(stream) })
+        let connection = Connection::open(&address)?;
+        Ok(Self { child, address, connection })
+    }
+
+    /// Another connection, for another thread.
+    ///
+    /// # Errors
+    /// If it takes none.
+    pub fn connect(&self) -> Result<Connection> {
+        Connection::open(&self.address)
     }
 
     /// Its number.
@@ -79,10 +90,7 @@ impl Server {
     /// # Errors
     /// If the answer is not 200.
     pub fn post(&mut self, path: &str, body: &[u8]) -> Result<Vec<u8>> {
-        let stream = self.connection.get_mut();
-        write!(stream, "POST {path} HTTP/1.1\r\nhost: sawyer\r\ncontent-length: {}\r\n\r\n", body.len())?;
-        stream.write_all(body)?;
-        self.answer(path)
+        self.connection.post(path, body)
     }
 
     /// Asks for a path with parameters.
@@ -90,12 +98,7 @@ impl Server {
     /// # Errors
     /// If the answer is not 200.
     pub fn get(&mut self, path: &str, params: &[(&str, &str)]) -> Result<Vec<u8>> {
-        let query: Vec<String> =
-            params.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
-        let stream = self.connection.get_mut();
-        let request = format!("GET {path}?{} HTTP/1.1\r\nhost: sawyer\r\n\r\n", query.join("&"));
-        stream.write_all(request.as_bytes())?;
-        self.answer(path)
+        self.connection.get(path, params)
     }
 
     /// The sum of the numbers of a metric, whatever their labels; 0 if there is none.
@@ -125,8 +128,50 @@ impl Server {
         found.with_context(|| format!("find the metric {name}"))
     }
 
+    /// Stops it, and waits for its end.
+    ///
+    /// # Errors
+    /// If it cannot be waited for.
+    pub fn stop(mut self) -> Result<()> {
+        Command::new("kill").arg(self.pid().to_string()).status()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Connection {
+    fn open(address: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(Self(BufReader::new(stream)))
+    }
+
+    /// Sends a body.
+    ///
+    /// # Errors
+    /// If the answer is not 200.
+    pub fn post(&mut self, path: &str, body: &[u8]) -> Result<Vec<u8>> {
+        let stream = self.0.get_mut();
+        write!(stream, "POST {path} HTTP/1.1\r\nhost: sawyer\r\ncontent-length: {}\r\n\r\n", body.len())?;
+        stream.write_all(body)?;
+        self.answer(path)
+    }
+
+    /// Asks for a path with parameters.
+    ///
+    /// # Errors
+    /// If the answer is not 200.
+    pub fn get(&mut self, path: &str, params: &[(&str, &str)]) -> Result<Vec<u8>> {
+        let query: Vec<String> =
+            params.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
+        let stream = self.0.get_mut();
+        let request = format!("GET {path}?{} HTTP/1.1\r\nhost: sawyer\r\n\r\n", query.join("&"));
+        stream.write_all(request.as_bytes())?;
+        self.answer(path)
+    }
+
     fn answer(&mut self, path: &str) -> Result<Vec<u8>> {
-        let connection = &mut self.connection;
+        let connection = &mut self.0;
         let mut line = String::new();
         connection.read_line(&mut line)?;
         let ok = line.split(' ').nth(1) == Some("200");
@@ -163,16 +208,6 @@ impl Server {
             bail!("{path}: {}", String::from_utf8_lossy(&body));
         }
         Ok(body)
-    }
-
-    /// Stops it, and waits for its end.
-    ///
-    /// # Errors
-    /// If it cannot be waited for.
-    pub fn stop(mut self) -> Result<()> {
-        Command::new("kill").arg(self.pid().to_string()).status()?;
-        self.child.wait()?;
-        Ok(())
     }
 }
 

@@ -3,7 +3,11 @@
 //!
 //! Owns: which figures there are. Does not own: the workload, the server (`sawyer_bench`).
 
+#[path = "store/busy.rs"]
+mod busy;
+
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,6 +51,15 @@ struct Args {
     /// Asks only queries whose name has this in it.
     #[arg(long)]
     only: Option<String>,
+    /// Pages of segments are put out of the system's cache before each query is asked; then wall time counts.
+    #[arg(long)]
+    cold: bool,
+    /// Afterwards all queries are asked again for so many seconds, while records come in at `--rate`.
+    #[arg(long, default_value_t = 0)]
+    busy_seconds: u64,
+    /// Records in a second while it is busy.
+    #[arg(long, default_value_t = 20_000)]
+    rate: u64,
     /// What else the server is given.
     #[arg(last = true)]
     server: Vec<String>,
@@ -80,10 +93,18 @@ fn main() -> Result<()> {
     print_sizes(folder)?;
     let scale = args.records as f64 / AIM_RECORDS as f64;
     say(&format!("{:<44} {:>9} {:>9} {:>9} {:>8}  found", "query", "CPU ms", "wall ms", "aim ms", "runs"));
-    for query in queries(&mut server)? {
-        if args.only.as_ref().is_none_or(|only| query.name.contains(&**only)) {
-            measure(&mut server, &query, &args, scale)?;
+    let mut queries = queries(&mut server)?;
+    queries.retain(|query| args.only.as_ref().is_none_or(|only| query.name.contains(&**only)));
+    for query in &queries {
+        if args.cold {
+            measure_cold(&mut server, query, folder)?;
+        } else {
+            measure(&mut server, query, &args, scale)?;
         }
+    }
+    if args.busy_seconds > 0 {
+        let time = Duration::from_secs(args.busy_seconds);
+        busy::measure(&mut server, &queries, args.rate, time, args.seed + 1)?;
     }
     server.stop()
 }
@@ -299,6 +320,32 @@ fn measure(server: &mut Server, query: &Query, args: &Args, scale: f64) -> Resul
         query.aim_ms
             * if query.name.contains("newest") || query.name.contains("needle") { 1.0 } else { scale },
     ));
+    Ok(())
+}
+
+/// Asks a few times, each time with nothing of the segments in the system's cache.
+fn measure_cold(server: &mut Server, query: &Query, folder: &Path) -> Result<()> {
+    const RUNS: u32 = 5;
+    let mut files = Vec::new();
+    find_segments(folder, &mut files)?;
+    let (mut wall, mut found) = (Duration::ZERO, String::new());
+    let before = server.cost()?;
+    for _ in 0..RUNS {
+        for file in &files {
+            let mut input = std::ffi::OsString::from("if=");
+            input.push(file);
+            let dropped =
+                Command::new("dd").arg(input).args(["iflag=nocache", "count=0", "status=none"]).status()?;
+            anyhow::ensure!(dropped.success(), "dd puts a file out of the cache: {dropped}");
+        }
+        let started = Instant::now();
+        found = ask(server, query)?;
+        wall += started.elapsed();
+    }
+    let cpu = server.cost()?.since(before).cpu;
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3 / f64::from(RUNS);
+    let (cpu, wall) = (milliseconds(cpu), milliseconds(wall));
+    say(&format!("{:<44} {cpu:>9.2} {wall:>9.2} {:>9} {RUNS:>8}  {found}", query.name, "cold"));
     Ok(())
 }
 

@@ -213,7 +213,8 @@ async fn figures(server: &Server, args: &QueryArgs) -> Result<()> {
         writeln!(out, "{answer}")?;
     } else if path == "patterns" {
         for pattern in answer["patterns"].as_array().into_iter().flatten() {
-            writeln!(out, "{:>10}  {}", pattern["count"], pattern["pattern"].as_str().unwrap_or_default())?;
+            let (count, text) = (pattern["count"].to_string(), pattern["pattern"].as_str());
+            writeln!(out, "{count:>10}  {}", text.unwrap_or_default())?;
         }
     } else {
         for name in ["rows", "missing", "distinct", "numbers", "min", "max", "sum", "mean"] {

@@ -1,5 +1,7 @@
 //! `sawyer store`, beside a server that runs and after it.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -180,4 +182,71 @@ fn damage_is_found_by_verify() {
         said.contains(file.file_name().unwrap().to_str().unwrap()) && said.contains("problems=1"),
         "{said}"
     );
+}
+
+/// Kills the server at random moments while records come in, are sealed and merged.
+#[test]
+fn what_was_acknowledged_survives_any_kill() {
+    const LIVES: u64 = 12;
+    const LINES: u64 = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let config = folder.path().join("sawyer.yaml");
+    let settings = "seal_interval: 20ms, memory_max: 1MiB, merged_bytes_max: 256KiB";
+    let policy = "policies: [{name: all, query: 'level: debug', size_max: 1MiB}]";
+    std::fs::write(&config, format!("store: {{{settings}, {policy}}}\n")).unwrap();
+    let arguments = ["--data", data.to_str().unwrap(), "--config", config.to_str().unwrap()];
+    let (mut next, mut acknowledged) = (0, Vec::new());
+    for life in 0..LIVES {
+        let sawyer = Sawyer::start("server", &arguments);
+        let (address, pid) = (sawyer.address, sawyer.pid().to_string());
+        // Some lives end while the first records come in, others while much is merged.
+        let moment = Duration::from_millis(5 + life * 7919 % 600);
+        let killer = std::thread::spawn(move || {
+            std::thread::park_timeout(moment);
+            std::process::Command::new("kill").args(["-9", &pid]).status().unwrap()
+        });
+        loop {
+            let first = next * LINES;
+            let body: String = (first..first + LINES)
+                .map(|n| format!("{{\"level\":\"info\",\"message\":\"line {n}\"}}\n"))
+                .collect();
+            let key = format!("batch-{next}");
+            next += 1;
+            if !posted(address, &key, &body) {
+                break;
+            }
+            acknowledged.extend(first..first + LINES);
+        }
+        assert!(killer.join().unwrap().success());
+        drop(sawyer);
+        let verified = run(&["store", "verify", "--data", data.to_str().unwrap()]);
+        assert!(verified.status.success(), "life {life}: {}", text(&verified.stdout));
+    }
+    assert!(acknowledged.len() as u64 > LIVES * LINES, "{}", acknowledged.len());
+    let dumped = text(&run(&["store", "dump", "--data", data.to_str().unwrap()]).stdout);
+    let mut found: Vec<u64> = dumped
+        .lines()
+        .map(|line| {
+            let record: Value = serde_json::from_str(line).unwrap();
+            record["message"].as_str().unwrap().strip_prefix("line ").unwrap().parse().unwrap()
+        })
+        .collect();
+    found.sort_unstable();
+    assert!(found.windows(2).all(|two| two[0] < two[1]), "a record is there twice");
+    let lost = acknowledged.iter().filter(|line| found.binary_search(line).is_err()).count();
+    assert_eq!(lost, 0, "of {}", acknowledged.len());
+}
+
+/// Sends a body; says whether it was acknowledged.
+fn posted(address: SocketAddr, key: &str, body: &str) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else { return false };
+    let head = format!(
+        "POST /api/v1/ingest HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nidempotency-key: {key}\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut answer = String::new();
+    let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+    sent.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200")
 }

@@ -150,9 +150,16 @@ fn a_merge_that_fails_anywhere_and_is_cut_anywhere_after_loses_nothing() {
     assert!(merges > 50 && failures > 50, "merges={merges} failures={failures}");
 }
 
+/// Runs with other choices of what is lost; each has several losses.
+const SEEDS: u64 = 1000;
+
+/// So many times as many: `SAWYER_TEST_TIMES=1000 cargo test -p sawyer-store power`.
+const TIMES_VARIABLE: &str = "SAWYER_TEST_TIMES";
+
 #[test]
 fn what_was_acknowledged_is_there_once_after_any_loss_of_power() {
-    for seed in 0..1000 {
+    let times: Option<u64> = std::env::var(TIMES_VARIABLE).ok().and_then(|times| times.parse().ok());
+    for seed in 0..SEEDS * times.unwrap_or(1) {
         lose_power_again_and_again(seed, &plan());
     }
 }
