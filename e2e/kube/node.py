@@ -11,6 +11,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -36,6 +37,33 @@ def wait(what, check, seconds=WAIT_SECONDS):
             last = error
         time.sleep(0.5)
     raise AssertionError(f"waited {seconds} s for {what}" + (f": {last}" if last else ""))
+
+
+class Events(threading.Thread):
+    """Watches events until the node is gone."""
+
+    def __init__(self, node, namespace):
+        super().__init__(daemon=True)
+        path = f"/api/v1/namespaces/{namespace}/events"
+        listed = node.get(path)
+        # What was repeated before is there with its last count only.
+        self.found = {each["metadata"]["resourceVersion"]: each for each in listed["items"]}
+        version = listed["metadata"]["resourceVersion"]
+        url = f"{API}{path}?watch=true&timeoutSeconds=1200&resourceVersion={version}"
+        self.request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
+
+    def run(self):
+        with contextlib.suppress(OSError), urllib.request.urlopen(self.request, context=UNVERIFIED) as answer:
+            for line in answer:
+                change = json.loads(line)
+                if change["type"] in ("ADDED", "MODIFIED"):
+                    self.found[change["object"]["metadata"]["resourceVersion"]] = change["object"]
+
+    def all(self):
+        """Sorted; how often each had happened stands in each."""
+        # Events about the node lie in `default`, too, and are about no namespace.
+        events = [each for each in list(self.found.values()) if each["involvedObject"].get("namespace")]
+        return sorted((each["metadata"]["uid"], each.get("count") or 1, each["reason"]) for each in events)
 
 
 class Node:
@@ -93,6 +121,22 @@ class Node:
         selector = ",".join(f"app.kubernetes.io/{name}={value}" for name, value in labels.items())
         items = self.get(f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}")["items"]
         return [each for each in items if "deletionTimestamp" not in each["metadata"]]
+
+    def kubelet_folder(self):
+        """Where the kubelet keeps what pods write."""
+        return self.folder / "kubelet"
+
+    def watch_events(self, namespace):
+        """All writes of events of a namespace from their beginning, as a watch of our own sees them."""
+        seen = Events(self, namespace)
+        seen.start()
+        return seen
+
+    def settled(self, seen):
+        """What was seen, once nothing was added for a while."""
+        before = len(seen.found)
+        time.sleep(5)
+        return len(seen.found) == before and seen.all()
 
     def text(self, path):
         """An answer that is no JSON, such as a log; empty where there is none."""

@@ -3,6 +3,7 @@
 Every method of `Scenario` that begins with `step_` is a step; they run in order, each on what those before it left.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -24,6 +25,11 @@ RELEASE = "sawyer"
 SERVER_USER = 10001
 RELOADS = re.compile(r'^sawyer_config_reloads_total\{result="accepted"\} (\d+)$', re.MULTILINE)
 HELM_SECONDS = 180
+# Short, so that one that was killed is followed soon.
+EVENTS = {"lease": f"{RELEASE}-events", "lease_duration": "4s", "cluster": "e2e"}
+# What tells lines from events of the cluster.
+LINES = "not source: kubernetes_events"
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}-events"
 
 
 class Scenario:
@@ -46,7 +52,10 @@ class Scenario:
             "cluster": "e2e",
             "agent": {
                 # The runtime would make the folder where there is none.
-                "collect": {"docker": False},
+                "collect": {"docker": False, "podFiles": True, "namespaceLabels": ["team"]},
+                "kubeletHostPath": str(self.node.kubelet_folder()),
+                # A second one that would read the cluster's events.
+                "config": {"inputs": {"kubernetes_events": EVENTS}},
                 "dnsPolicy": "None",
                 "dnsConfig": self.dns(),
                 "dataHostPath": str(self.volume / "agent"),
@@ -55,6 +64,7 @@ class Scenario:
                 "persistence": {"size": "1Gi", "storageClass": "-"},
                 "podDisruptionBudget": {"enabled": True},
                 "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
+                "config": {"inputs": {"kubernetes_events": EVENTS}},
             },
         }
         return merged(base, more)
@@ -107,7 +117,7 @@ class Scenario:
 
     def has_all_once(self, pod, count):
         """Every line of a counter is there, once, in order."""
-        query = f'namespace: default and pod: "{pod}"'
+        query = f'namespace: default and pod: "{pod}" and {LINES}'
         wait(f"{count} lines of {pod}", lambda: self.count(query) >= count)
         found = workloads.numbers(self.logs(pod))
         assert found == list(range(count)), f"{pod}: {explain(found, count)}"
@@ -138,6 +148,10 @@ class Scenario:
         self.node.ctr("images", "import", os.environ["SAWYER_IMAGE"])
         assert "localhost/sawyer:" in self.node.ctr("images", "ls", "-q")
 
+    def step_the_namespace_has_a_label(self):
+        body = {"metadata": {"labels": {"team": "red"}}}
+        self.node.ask("PATCH", "/api/v1/namespaces/default", body, "application/merge-patch+json")
+
     def step_lines_are_there_before_sawyer_is(self):
         self.start(workloads.counter("early", 100))
 
@@ -165,9 +179,12 @@ class Scenario:
             mounts = [line.split() for line in pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
             modes = {each[4]: each[5].split(",")[0] for each in mounts}
             assert modes["/"] == "ro", f"{component}: its root file system can be written"
-            assert {mode for path, mode in modes.items() if path.startswith("/host/")} <= {"ro"}, modes
+            # What was mounted below a folder before the container began comes with it, as it is.
+            below = f"/host{self.node.kubelet_folder()}/pods/"
+            of_host = {mode for path, mode in modes.items() if path.startswith("/host/") and not path.startswith(below)}
+            assert of_host <= {"ro"}, modes
             token = "/var/run/secrets/kubernetes.io/serviceaccount" in modes
-            assert token == (component == "agent"), f"{component}: {'a' if token else 'no'} token"
+            assert token, f"{component}: no token"
 
     def step_what_was_printed_before_is_there(self):
         self.has_all_once("early", 100)
@@ -176,7 +193,7 @@ class Scenario:
         assert any(name == f"{RELEASE}-server.{NAMESPACE}" for name in self.names.asked), self.names.asked
 
     def step_records_know_who_spoke(self):
-        (record,) = self.ask("search", query='pod: "early"', start="now-1h", limit=1, order="asc")["records"]
+        (record,) = self.ask("search", query=f'pod: "early" and {LINES}', start="now-1h", limit=1, order="asc")["records"]
         uid = self.node.get("/api/v1/namespaces/default/pods/early")["metadata"]["uid"]
         told = {name: record[name] for name in ("cluster", "node", "namespace", "pod", "pod_uid", "container", "stream")}
         wanted = {"cluster": "e2e", "node": "node1", "namespace": "default", "pod": "early", "pod_uid": uid}
@@ -184,7 +201,7 @@ class Scenario:
 
     def step_the_command_that_the_notes_name_works_in_the_pod(self):
         container = self.one("server")["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
-        query = ["sawyer", "query", 'pod: "early"', "--since", "1h", "--limit", "0", "--output", "raw"]
+        query = ["sawyer", "query", f'pod: "early" and {LINES}', "--since", "1h", "--limit", "0", "--output", "raw"]
         found = self.node.ctr("tasks", "exec", "--exec-id", "e2e", container, *query).splitlines()
         assert workloads.numbers(found) == list(range(100)), found[:3]
 
@@ -218,10 +235,102 @@ class Scenario:
         assert self.count("container: count and pod: web-* and not workload: web") == 0
         self.node.delete(f"{path}/web", gracePeriodSeconds=0)
 
+    def step_a_cron_job_is_known_through_its_job(self):
+        path = "/apis/batch/v1beta1/namespaces/default/cronjobs"
+        self.node.create(path, workloads.cron_job("nightly", 20))
+        query = "workload: nightly and workload_kind: CronJob and namespace_labels.team: red"
+        wait("lines of a cron job", lambda: self.count(query) >= 20, seconds=180)
+        self.node.delete(f"{path}/nightly", propagationPolicy="Background")
+
+    def step_annotations_decide_about_logs(self):
+        said = {
+            "hushed": {"fluentbit.io/exclude": "true"},
+            "as-it-is": {"sawyer.dev/parser": "off"},
+            "as-json": {"sawyer.dev/parser.count": "json"},
+        }
+        for name, annotations in said.items():
+            self.start(workloads.annotated(workloads.json_lines(name, 30), annotations))
+        self.has_lines({"pod: as-json and number: *": 30, f"pod: as-it-is and {LINES}": 30})
+        assert self.count("pod: as-it-is and number: *") == 0
+        assert self.count(f"pod: hushed and {LINES}") == 0
+
+    def step_files_in_volumes_are_read_until_the_pod_is_gone(self):
+        count = 400
+        thing = workloads.writer("writer", count)
+        self.start(workloads.annotated(thing, {"sawyer.dev/files": "/files/*.log"}))
+        query = 'pod: writer and source: "/files/app.log"'
+        self.has_lines({query: count})
+        self.remove("writer")
+        found = self.ask("search", query=query, start="now-1h", limit=2 * count, order="asc")["records"]
+        assert workloads.numbers([each["message"] for each in found]) == list(range(count)), explain_records(found, count)
+        assert {(each["container"], each["labels.app"]) for each in found} == {("count", "writer")}, found[0]
+
+    def has_lines(self, wanted):
+        for query, count in wanted.items():
+            wait(f"{count} of {query}", lambda query=query, count=count: self.count(query) >= count)
+            assert self.count(query) == count, query
+
+    def step_events_are_there_once_whoever_reads_them(self):
+        """What a watch of our own sees is what is kept, while the reader is killed until another one reads."""
+        self.let_the_agent_read_events()
+        seen = self.node.watch_events("default")
+        self.start(workloads.unpullable("unpullable"))
+        self.start(workloads.crasher("crasher"))
+        wait("the first events", lambda: self.count("event.reason: BackOff and pod: crasher") > 0)
+        first = self.reader()
+        for _ in range(8):
+            self.kill("server" if "server" in self.reader() else "agent")
+            with contextlib.suppress(AssertionError):
+                wait("another reader", lambda: self.reader() not in ("", first), seconds=15)
+                break
+        assert self.reader() not in ("", first), f"{first} still reads"
+        print(f"   {first}, then {self.reader()}")
+        self.start(workloads.crasher("crasher-later"))
+        for component in ("agent", "server"):
+            self.ready(component)
+        wait("events of later", lambda: self.count("event.reason: BackOff and pod: crasher-later") > 0)
+        for name in ("crasher", "crasher-later", "unpullable"):
+            self.remove(name)
+        wanted = wait("an end of events", lambda: self.node.settled(seen))
+        query = "source: kubernetes_events and namespace: default"
+
+        def kept():
+            records = self.ask("search", query=query, start="now-2h", limit=5000)["records"]
+            return sorted((each["event.uid"], each["event.count"], each["event.reason"]) for each in records)
+
+        def all_once():
+            found = kept()
+            missing = [each for each in wanted if each not in found]
+            assert not missing, missing[:5]
+            return found
+
+        found = wait("all events", all_once)
+        doubled = [each for each in set(found) if found.count(each) != 1]
+        assert not doubled, doubled[:5]
+        told = self.ask("search", query="event.reason: BackOff and pod: crasher", start="now-2h", limit=1)["records"][0]
+        assert (told["level"], told["container"], told["node"], told["cluster"]) == ("warn", "count", "node1", "e2e"), told
+
+    def reader(self):
+        return self.node.get(LEASE)["spec"]["holderIdentity"]
+
+    def let_the_agent_read_events(self):
+        """It has the rights that the server has for it."""
+        who = [{"kind": "ServiceAccount", "name": f"{RELEASE}-agent", "namespace": NAMESPACE}]
+        group = "rbac.authorization.k8s.io"
+        for kind, name, path in [
+            ("ClusterRole", f"{NAMESPACE}-{RELEASE}-server", "clusterrolebindings"),
+            ("Role", f"{RELEASE}-server", f"namespaces/{NAMESPACE}/rolebindings"),
+        ]:
+            thing = {
+                "apiVersion": f"{group}/v1", "kind": f"{kind}Binding", "metadata": {"name": "second-reader"},
+                "roleRef": {"apiGroup": group, "kind": kind, "name": name}, "subjects": who,
+            }
+            self.node.create(f"/apis/{group}/v1/{path}", thing)
+
     def step_nothing_is_lost_or_doubled_by_killing_and_rotating(self):
         count = 1500
         self.start(workloads.counter("churn", count))
-        wait("the first lines", lambda: self.count('pod: "churn"') > 0)
+        wait("the first lines", lambda: self.count(f'pod: "churn" and {LINES}') > 0)
         self.kill("agent")
         self.kill("server")
         before = self.ready("agent")
@@ -237,7 +346,7 @@ class Scenario:
     def step_every_run_of_a_container_that_fails_is_there(self):
         runs, count = 3, 100
         self.start(workloads.restarter("restarter", runs, count))
-        wait(f"{runs * count} lines", lambda: self.count('pod: "restarter"') >= runs * count)
+        wait(f"{runs * count} lines", lambda: self.count(f'pod: "restarter" and {LINES}') >= runs * count)
         wanted = [f"{number}: run {run}" for run in range(runs) for number in range(count)]
         assert self.logs("restarter") == wanted
 
@@ -267,7 +376,7 @@ class Scenario:
         assert self.token() == token, "the upgrade made another token"
         assert self.ready("agent")["metadata"]["uid"] == before, "the agent was restarted"
         self.start(workloads.counter("after-2", 20))
-        wait("new fields", lambda: self.count('pod: "after-2" and env: e2e') == 20)
+        wait("new fields", lambda: self.count(f'pod: "after-2" and env: e2e and {LINES}') == 20)
 
     def step_an_upgrade_of_what_is_fixed_replaces_agents_only(self):
         agent, server = (self.ready(component)["metadata"]["uid"] for component in ("agent", "server"))
@@ -319,22 +428,27 @@ class Scenario:
             print(f"   {component}: {peak >> 20} MiB at most")
             assert peak < limit // 2, f"{component}: {peak >> 20} MiB of {limit >> 20} MiB"
 
-    def step_the_api_was_asked_about_pods_only(self):
+    def step_the_api_was_asked_for_what_is_needed_only(self):
         lines = [json.loads(line) for line in (self.node.folder / "audit.log").read_text().splitlines()]
         assert lines, "there is no audit log"
         accounts = f"system:serviceaccount:{NAMESPACE}:"
         asked = [line for line in lines if line["user"]["username"].startswith(accounts)]
-        assert {line["user"]["username"] for line in asked} == {f"{accounts}{RELEASE}-agent"}
-        said = {(line["verb"], line["objectRef"]["resource"], line.get("responseStatus", {}).get("code")) for line in asked}
-        assert {(verb, what) for verb, what, _ in said} <= {("list", "pods"), ("watch", "pods")}, said
-        assert not [code for *_, code in said if code in (401, 403)], said
+        assert {line["user"]["username"] for line in asked} == {f"{accounts}{RELEASE}-{who}" for who in ("agent", "server")}
+        said = {(line["verb"], line["objectRef"]["resource"]) for line in asked}
+        about_pods = {("list", "pods"), ("watch", "pods"), ("get", "pods"), ("get", "namespaces"), ("get", "jobs")}
+        about_events = {("list", "events"), ("watch", "events"), ("get", "replicasets")}
+        about_leases = {(verb, "leases") for verb in ("get", "create", "update")}
+        assert said <= about_pods | about_events | about_leases, said
+        # Until it was given the rights, the agent asked for the Lease in vain.
+        refused = {line["objectRef"]["resource"] for line in asked if line.get("responseStatus", {}).get("code") in (401, 403)}
+        assert refused <= {"leases"}, refused
 
     def step_own_logs_tell_of_no_trouble(self):
         for component in ("agent", "server"):
             name = self.one(component)["metadata"]["name"]
             log = self.node.text(f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/log")
             assert log, f"no log of {name}"
-            bad = [line for line in log.splitlines() if "ERROR" in line or "forbidden" in line.lower()]
+            bad = [line for line in log.splitlines() if "ERROR" in line or "forbidden" in line.lower() and "leases" not in line]
             assert not bad, "\n".join(bad[:10])
 
     def step_uninstalled_it_leaves_data_and_nothing_else(self):
@@ -371,6 +485,10 @@ def volume(folder):
             "hostPath": {"path": str(folder)},
         },
     }
+
+
+def explain_records(records, count):
+    return explain(workloads.numbers([each["message"] for each in records]), count)
 
 
 def lines_of(path):

@@ -60,6 +60,51 @@ def deployment(name, count):
     }
 
 
+def annotated(thing, annotations):
+    """The same with annotations, and a label that says which it is."""
+    metadata = {**thing["metadata"], "annotations": annotations, "labels": {"app": thing["metadata"]["name"]}}
+    return {**thing, "metadata": metadata}
+
+
+def json_lines(name, count):
+    return pod(name, f'i=0; while [ "$i" -lt {count} ]; do echo "{{\\"number\\": $i}}"; i=$((i+1)); done; exec sleep 1000000')
+
+
+def writer(name, count):
+    """Writes its lines into a file in a volume, which it rotates itself, and ends while they are still warm."""
+    script = (
+        f'i=0; while [ "$i" -lt {count} ]; do echo "$i: line" >> /files/app.log; i=$((i+1)); '
+        '[ "$i" = 150 ] && mv /files/app.log /files/app.log.1; sleep 0.01; done; exec sleep 1000000'
+    )
+    return pod(name, script, volumes=["files"])
+
+
+def crasher(name):
+    return pod(name, "exit 1", "Always")
+
+
+def cron_job(name, count):
+    """A counter that runs every minute, for a job that ends."""
+    template = pod(name, f'i=0; while [ "$i" -lt {count} ]; do echo "$i: at night"; i=$((i+1)); done')
+    return {
+        "apiVersion": "batch/v1beta1",
+        "kind": "CronJob",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "schedule": "* * * * *",
+            "concurrencyPolicy": "Forbid",
+            "jobTemplate": {"spec": {"template": {"spec": template["spec"]}}},
+        },
+    }
+
+
+def unpullable(name):
+    """An image that is nowhere, and that nobody is to look for outside."""
+    thing = pod(name, "exit 0")
+    thing["spec"]["containers"][0]["image"] = "localhost/nowhere:1"
+    return thing
+
+
 def numbers(lines):
     """The number that each line begins with."""
     return [int(line.partition(":")[0]) for line in lines]

@@ -81,7 +81,14 @@ pub(crate) struct PodSpec {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Volume {
     pub(crate) name: String,
-    pub(crate) empty_dir: Option<serde::de::IgnoredAny>,
+    pub(crate) empty_dir: Option<EmptyDir>,
+}
+
+/// A folder of the pod's own: on the node's disk, if no medium is named.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct EmptyDir {
+    pub(crate) medium: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -126,14 +126,14 @@ fn annotations_tell_how_logs_are_to_be_read() {
 #[test]
 fn files_are_found_in_volumes_of_the_pods_own_and_nowhere_else() {
     let spec = serde_json::json!({
-        "volumes": [{"name": "logs", "emptyDir": {}}, {"name": "host", "hostPath": {"path": "/"}}, {"name": "shared", "emptyDir": {"medium": "Memory"}}],
+        "volumes": [{"name": "logs", "emptyDir": {}}, {"name": "host", "hostPath": {"path": "/"}}, {"name": "shared", "emptyDir": {"sizeLimit": "1Gi"}}, {"name": "memory", "emptyDir": {"medium": "Memory"}}],
         "containers": [
-            {"name": "app", "volumeMounts": [{"name": "logs", "mountPath": "/var/log/app"}, {"name": "host", "mountPath": "/var/log/app/host"}]},
+            {"name": "app", "volumeMounts": [{"name": "logs", "mountPath": "/var/log/app"}, {"name": "host", "mountPath": "/var/log/app/host"}, {"name": "memory", "mountPath": "/memory"}]},
             {"name": "side", "volumeMounts": [{"name": "shared", "mountPath": "/data/", "subPath": "side"}, {"name": "logs", "mountPath": "/x", "subPath": "../y"}]},
         ]
     });
     let pod = pod(serde_json::json!({"metadata": {"name": "p", "uid": "u", "annotations": {
-        "sawyer.dev/files": "/var/log/app/*.log, /var/log/app/old/?.txt /var/log/app/host/etc/shadow,/var/log/app/../../etc/shadow,/data/a.log,/nowhere.log",
+        "sawyer.dev/files": "/var/log/app/*.log, /var/log/app/old/?.txt /var/log/app/host/etc/shadow,/var/log/app/../../etc/shadow,/data/a.log,/nowhere.log,/memory/a.log",
         "sawyer.dev/files.side": "/data/b.log,/x/c.log,/var/log/app/d.log", "sawyer.dev/filesystem": "/data/e.log"}},
         "spec": spec}));
     let found: Vec<String> = pod
@@ -160,6 +160,7 @@ fn files_are_found_in_volumes_of_the_pods_own_and_nowhere_else() {
             "/var/log/app/host/etc/shadow",
             "/var/log/app/../../etc/shadow",
             "/nowhere.log",
+            "/memory/a.log",
             "/x/c.log",
             "/var/log/app/d.log"
         ]

@@ -2,11 +2,11 @@
 //!
 //! Owns: which volume a path of a container lies in, what is left of the path there.
 //! Does not own: where the node has the volume, reading the files (`input`).
-//! Invariant: a path never leads out of its volume: it has no `..`, and only volumes of the kind `emptyDir` count.
+//! Invariant: a path never leads out of its volume: it has no `..`, and only volumes of the kind `emptyDir` on disk count.
 
 use std::path::{Component, Path};
 
-use crate::objects::{Container, PodSpec, VolumeMount};
+use crate::objects::{Container, PodSpec, Volume, VolumeMount};
 
 /// The annotation: paths with `*` and `?`, with commas or spaces between them; `.<container>` may follow the name.
 pub(crate) const FILES: &str = "sawyer.dev/files";
@@ -70,7 +70,9 @@ fn place(path: &str, container: &Container, spec: &PodSpec) -> Option<VolumeFile
     };
     let mounts = container.volume_mounts.iter().filter_map(|mount| Some((mount, rest(mount)?)));
     let (mount, rest) = mounts.max_by_key(|(mount, _)| Path::new(&mount.mount_path).components().count())?;
-    let is_own = spec.volumes.iter().any(|volume| volume.name == mount.name && volume.empty_dir.is_some());
+    // One in memory is a mount of its own, which whoever runs in another container does not see.
+    let on_disk = |volume: &Volume| volume.empty_dir.as_ref().is_some_and(|folder| folder.medium.is_empty());
+    let is_own = spec.volumes.iter().any(|volume| volume.name == mount.name && on_disk(volume));
     let normal = Path::new(&mount.sub_path).components().all(|part| matches!(part, Component::Normal(_)));
     let named = !mount.name.is_empty() && !mount.name.contains('/');
     (is_own && normal && named && mount.sub_path_expr.is_empty()).then(|| VolumeFiles {

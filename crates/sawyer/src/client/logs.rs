@@ -138,7 +138,10 @@ fn quoted(text: &str) -> String {
 }
 
 fn base_query(args: &LogsArgs) -> Result<String> {
-    let mut query = format!("namespace: {} and {}", quoted(&args.namespace), target_query(&args.target)?);
+    let target = target_query(&args.target)?;
+    let namespace = quoted(&args.namespace);
+    // What the cluster says about a pod is no line of its logs.
+    let mut query = format!("namespace: {namespace} and {target} and not source: kubernetes_events");
     if let Some(container) = &args.container {
         query.push_str(&format!(" and container: {}", quoted(container)));
     }
