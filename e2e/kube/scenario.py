@@ -270,63 +270,6 @@ class Scenario:
             wait(f"{count} of {query}", lambda query=query, count=count: self.count(query) >= count)
             assert self.count(query) == count, query
 
-    def step_events_are_there_once_whoever_reads_them(self):
-        """What a watch of our own sees is what is kept, while the reader is killed until another one reads."""
-        self.let_the_agent_read_events()
-        seen = self.node.watch_events("default")
-        self.start(workloads.unpullable("unpullable"))
-        self.start(workloads.crasher("crasher"))
-        wait("the first events", lambda: self.count("event.reason: BackOff and pod: crasher") > 0)
-        first = self.reader()
-        for _ in range(8):
-            self.kill("server" if "server" in self.reader() else "agent")
-            with contextlib.suppress(AssertionError):
-                wait("another reader", lambda: self.reader() not in ("", first), seconds=15)
-                break
-        assert self.reader() not in ("", first), f"{first} still reads"
-        print(f"   {first}, then {self.reader()}")
-        self.start(workloads.crasher("crasher-later"))
-        for component in ("agent", "server"):
-            self.ready(component)
-        wait("events of later", lambda: self.count("event.reason: BackOff and pod: crasher-later") > 0)
-        for name in ("crasher", "crasher-later", "unpullable"):
-            self.remove(name)
-        wanted = wait("an end of events", lambda: self.node.settled(seen))
-        query = "source: kubernetes_events and namespace: default"
-
-        def kept():
-            records = self.ask("search", query=query, start="now-2h", limit=5000)["records"]
-            return sorted((each["event.uid"], each["event.count"], each["event.reason"]) for each in records)
-
-        def all_once():
-            found = kept()
-            missing = [each for each in wanted if each not in found]
-            assert not missing, missing[:5]
-            return found
-
-        found = wait("all events", all_once)
-        doubled = [each for each in set(found) if found.count(each) != 1]
-        assert not doubled, doubled[:5]
-        told = self.ask("search", query="event.reason: BackOff and pod: crasher", start="now-2h", limit=1)["records"][0]
-        assert (told["level"], told["container"], told["node"], told["cluster"]) == ("warn", "count", "node1", "e2e"), told
-
-    def reader(self):
-        return self.node.get(LEASE)["spec"]["holderIdentity"]
-
-    def let_the_agent_read_events(self):
-        """It has the rights that the server has for it."""
-        who = [{"kind": "ServiceAccount", "name": f"{RELEASE}-agent", "namespace": NAMESPACE}]
-        group = "rbac.authorization.k8s.io"
-        for kind, name, path in [
-            ("ClusterRole", f"{NAMESPACE}-{RELEASE}-server", "clusterrolebindings"),
-            ("Role", f"{RELEASE}-server", f"namespaces/{NAMESPACE}/rolebindings"),
-        ]:
-            thing = {
-                "apiVersion": f"{group}/v1", "kind": f"{kind}Binding", "metadata": {"name": "second-reader"},
-                "roleRef": {"apiGroup": group, "kind": kind, "name": name}, "subjects": who,
-            }
-            self.node.create(f"/apis/{group}/v1/{path}", thing)
-
     def step_nothing_is_lost_or_doubled_by_killing_and_rotating(self):
         count = 1500
         self.start(workloads.counter("churn", count))
@@ -419,6 +362,63 @@ class Scenario:
         self.has_all_once("after-rollback", 20)
         assert self.count('pod: "after-rollback" and env: *') == 0
         self.has_all_once("counter", 600)
+
+    def step_events_are_there_once_whoever_reads_them(self):
+        """What a watch of our own sees is what is kept, while the reader is killed until another one reads."""
+        self.let_the_agent_read_events()
+        seen = self.node.watch_events("default")
+        self.start(workloads.unpullable("unpullable"))
+        self.start(workloads.crasher("crasher"))
+        wait("the first events", lambda: self.count("event.reason: BackOff and pod: crasher") > 0)
+        first = self.reader()
+        for _ in range(8):
+            self.kill("server" if "server" in self.reader() else "agent")
+            with contextlib.suppress(AssertionError):
+                wait("another reader", lambda: self.reader() not in ("", first), seconds=15)
+                break
+        assert self.reader() not in ("", first), f"{first} still reads"
+        print(f"   {first}, then {self.reader()}")
+        self.start(workloads.crasher("crasher-later"))
+        for component in ("agent", "server"):
+            self.ready(component)
+        wait("events of later", lambda: self.count("event.reason: BackOff and pod: crasher-later") > 0)
+        for name in ("crasher", "crasher-later", "unpullable"):
+            self.remove(name)
+        wanted = wait("an end of events", lambda: self.node.settled(seen))
+        query = "source: kubernetes_events and namespace: default"
+
+        def kept():
+            records = self.ask("search", query=query, start="now-2h", limit=5000)["records"]
+            return sorted((each["event.uid"], each["event.count"], each["event.reason"]) for each in records)
+
+        def all_once():
+            found = kept()
+            missing = [each for each in wanted if each not in found]
+            assert not missing, missing[:5]
+            return found
+
+        found = wait("all events", all_once)
+        doubled = [each for each in set(found) if found.count(each) != 1]
+        assert not doubled, doubled[:5]
+        told = self.ask("search", query="event.reason: BackOff and pod: crasher", start="now-2h", limit=1)["records"][0]
+        assert (told["level"], told["container"], told["node"], told["cluster"]) == ("warn", "count", "node1", "e2e"), told
+
+    def reader(self):
+        return self.node.get(LEASE)["spec"]["holderIdentity"]
+
+    def let_the_agent_read_events(self):
+        """It has the rights that the server has for it."""
+        who = [{"kind": "ServiceAccount", "name": f"{RELEASE}-agent", "namespace": NAMESPACE}]
+        group = "rbac.authorization.k8s.io"
+        for kind, name, path in [
+            ("ClusterRole", f"{NAMESPACE}-{RELEASE}-server", "clusterrolebindings"),
+            ("Role", f"{RELEASE}-server", f"namespaces/{NAMESPACE}/rolebindings"),
+        ]:
+            thing = {
+                "apiVersion": f"{group}/v1", "kind": f"{kind}Binding", "metadata": {"name": "second-reader"},
+                "roleRef": {"apiGroup": group, "kind": kind, "name": name}, "subjects": who,
+            }
+            self.node.create(f"/apis/{group}/v1/{path}", thing)
 
     def step_memory_is_far_below_the_limits(self):
         for component, limit in [("agent", 512 << 20), ("server", 2 << 30)]:
