@@ -19,6 +19,8 @@ const SHAPE_TEXTS_MIN: u32 = 3;
 const FREQUENT_TEXTS: u32 = 64;
 /// Shapes of more words are not compared word by word.
 const WORDS_MAX: usize = 48;
+/// Most shapes without a word that are remembered while shapes are joined: some 18 MB. What comes later stays apart.
+const JOINED_MAX: usize = 1 << 19;
 /// Most pieces of a shape.
 pub(super) const PIECES_MAX: usize = 256;
 
@@ -128,26 +130,33 @@ impl<'a> Learned<'a> {
         self.find_words();
         let mut joined = Joined::new(self.shapes.len());
         self.join(&mut joined);
-        // For each shape the place of what it was joined to, in the order in which shapes were first seen.
+        let roots: Vec<u32> = (0..self.shapes.len() as u32).map(|shape| joined.root(shape)).collect();
+        let mut texts = vec![0; self.shapes.len()];
+        for (shape, root) in self.shapes.iter().zip(&roots) {
+            texts[*root as usize] += shape.texts;
+        }
+        // For each root the place of its shapes among those that are worth it, in the order in which they were first seen.
         let mut places = vec![NONE; self.shapes.len()];
         let mut members: Vec<Vec<u32>> = Vec::new();
-        for shape in 0..self.shapes.len() as u32 {
-            let root = joined.root(shape) as usize;
+        for (shape, root) in (0..).zip(&roots) {
+            let root = *root as usize;
+            if texts[root] < SHAPE_TEXTS_MIN {
+                continue;
+            }
             if places[root] == NONE {
                 places[root] = members.len() as u32;
                 members.push(Vec::new());
             }
-            let place = places[root];
-            places[shape as usize] = place;
-            members[place as usize].push(shape);
+            members[places[root] as usize].push(shape);
         }
         let mut commons: Vec<Common> = members.iter().map(|members| self.common(members)).collect();
-        for (text, shape) in self.shape_of.iter().enumerate().filter(|(_, shape)| **shape != NONE) {
-            commons[places[*shape as usize] as usize].texts.push(text as u32);
+        for (text, shape) in (0..).zip(&self.shape_of).filter(|(_, shape)| **shape != NONE) {
+            let place = places[roots[*shape as usize] as usize];
+            if place != NONE {
+                commons[place as usize].texts.push(text);
+            }
         }
-        commons.retain(|common| {
-            common.texts.len() >= SHAPE_TEXTS_MIN as usize && common.parts.len() <= PIECES_MAX
-        });
+        commons.retain(|common| common.parts.len() <= PIECES_MAX);
         (self, commons)
     }
 
@@ -202,6 +211,7 @@ impl<'a> Learned<'a> {
                 let without = without ^ (without >> 32);
                 match table.find(without, |(known, _)| *known == without) {
                     Some((_, other)) => self.join_two(joined, number as u32, *other, shape.words.len()),
+                    None if table.len() >= JOINED_MAX => {}
                     None => {
                         table.insert_unique(without, (without, number as u32), |(hash, _)| *hash);
                     }
