@@ -14,6 +14,7 @@ mod native;
 mod pods;
 mod receivers;
 mod reload;
+mod rotation;
 mod schema;
 mod stored;
 mod tls;
