@@ -20,10 +20,18 @@ use tokio_rustls::server::TlsStream;
 /// `/healthz`, `/readyz` and `/metrics`.
 pub fn router(health: Health, metrics: Metrics) -> Router {
     Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .with_state(health)
         .merge(Router::new().route("/metrics", get(numbers)).with_state(metrics))
+}
+
+/// Not alive is what only a restart can help; a restart is what Kubernetes makes of it.
+async fn alive(State(health): State<Health>) -> (StatusCode, String) {
+    match health.deaths() {
+        deaths if deaths.is_empty() => (StatusCode::OK, "ok\n".to_owned()),
+        deaths => (StatusCode::SERVICE_UNAVAILABLE, deaths.join("\n") + "\n"),
+    }
 }
 
 async fn ready(State(health): State<Health>) -> (StatusCode, String) {

@@ -10,6 +10,7 @@
 //! Files are read again every [`LOOK_INTERVAL`], not watched by name: what is mounted from a ConfigMap changes by a
 //! link to a link, includes have patterns, and secrets lie anywhere.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,12 +53,20 @@ pub struct Configured {
     pub document: Document,
     /// Reads and checks all of a configuration, as at the start.
     pub read: ReadAll,
+    /// Sections beside those of the topology that may change while the process runs, because [`Configured::prepare`]
+    /// knows how.
+    pub further: &'static [&'static str],
+    /// Prepares the change of those sections; nothing changes before what it gives back is called.
+    pub prepare: Prepare,
     /// Told `true` before the topology is exchanged, and `false` when that is done.
     pub exchanging: Box<dyn Fn(bool) + Send + Sync>,
 }
 
 /// Reads and checks all of a configuration.
 pub type ReadAll = Box<dyn Fn(&Document) -> Result<ProcessPlan, Problems> + Send + Sync>;
+
+/// Prepares a change, which can fail; and then makes it, which cannot.
+pub type Prepare = Box<dyn Fn(&Document) -> Result<Box<dyn FnOnce() + Send>, Error> + Send + Sync>;
 
 impl std::fmt::Debug for Configured {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -108,19 +117,24 @@ pub(crate) async fn run(
         let (halt, halted) = Stopper::new();
         let mut running = std::pin::pin!(topology.run(halted, drain));
         let mut ended = None;
-        let (document, plan) = tokio::select! {
-            next = reloader.next() => next,
-            () = stop.stopped() => {
-                halt.stop();
-                return running.await;
-            }
-            ran = &mut running => {
-                // Inputs that are read to their end; another configuration may have more to read.
-                ended = Some(());
-                tokio::select! {
-                    next = reloader.next() => next,
-                    () = stop.stopped() => return ran,
+        let (document, plan) = loop {
+            let next = tokio::select! {
+                next = reloader.next() => next,
+                () = stop.stopped() => {
+                    halt.stop();
+                    return match ended {
+                        Some(ran) => ran,
+                        None => running.await,
+                    };
                 }
+                // Inputs that are read to their end; another configuration may have more to read.
+                ran = &mut running, if ended.is_none() => {
+                    ended = Some(ran);
+                    continue;
+                }
+            };
+            if let Some(next) = reloader.take_further(next) {
+                break next;
             }
         };
         (reloader.configured.exchanging)(true);
@@ -231,7 +245,7 @@ impl Reloader {
 
     fn check(&self, reading: &Reading) -> Result<(Document, ProcessPlan), Problems> {
         let document = reading.as_ref().map_err(Clone::clone)?;
-        let mut problems = fixed_changes(&self.configured.document, document);
+        let mut problems = fixed_changes(&self.configured.document, document, self.configured.further);
         match (self.configured.read)(document) {
             Ok(plan) => problems.into_result(Some((document.clone(), plan))),
             Err(more) => {
@@ -255,6 +269,37 @@ impl Reloader {
     fn settled(&self) {
         self.counts.problems.set(0);
         self.health.forget_note(WHAT);
+    }
+
+    /// Takes a configuration that is as before but for what can change without the topology; else gives it back.
+    fn take_further(&mut self, next: (Document, ProcessPlan)) -> Option<(Document, ProcessPlan)> {
+        let further = self.configured.further;
+        let differs = changed(&self.configured.document, &next.0);
+        if differs.iter().any(|key| !further.contains(&key.as_str())) {
+            return Some(next);
+        }
+        let (document, _) = next;
+        match (self.configured.prepare)(&document) {
+            Ok(change) => {
+                change();
+                self.took(document);
+            }
+            Err(error) => self.refuse_whole(&error, document),
+        }
+        None
+    }
+
+    fn took(&mut self, document: Document) {
+        self.configured.document = document;
+        self.refused = None;
+        self.counts.accepted.inc();
+        self.settled();
+        tracing::info!("the new configuration is in force");
+    }
+
+    fn refuse_whole(&mut self, error: &Error, document: Document) {
+        self.refuse(1, &error.chain());
+        self.refused = Some(Ok(document));
     }
 
     /// Opens the next topology, or again the one before; none if the process is told to stop meanwhile.
@@ -304,19 +349,20 @@ impl Reloader {
         resources: &Resources,
     ) -> Option<(Topology, Duration)> {
         let drain = plan.settings.drain;
-        match self.open(plan, &document, resources).await {
-            Ok(topology) => {
-                self.configured.document = document;
-                self.refused = None;
-                self.counts.accepted.inc();
-                self.settled();
+        let change = (self.configured.prepare)(&document);
+        let opened = match change {
+            Ok(change) => self.open(plan, &document, resources).await.map(|topology| (topology, change)),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok((topology, change)) => {
+                change();
+                self.took(document);
                 self.health.ready(WHAT);
-                tracing::info!("the new configuration is in force");
                 Some((topology, drain))
             }
             Err(error) => {
-                self.refuse(1, &error.chain());
-                self.refused = Some(Ok(document));
+                self.refuse_whole(&error, document);
                 None
             }
         }
@@ -363,8 +409,20 @@ fn same(one: &Reading, other: &Reading) -> bool {
     }
 }
 
+/// The keys at the top under which two configurations say different things.
+fn changed(before: &Document, after: &Document) -> BTreeSet<String> {
+    let keys = |document: &Document| {
+        document.at().entries().into_iter().map(|(key, _)| key.text.clone()).collect::<Vec<_>>()
+    };
+    let says =
+        |document: &Document, key: &str| document.root().get(key).filter(|node| !node.is_null()).cloned();
+    let all = keys(before).into_iter().chain(keys(after));
+    all.filter(|key| says(before, key) != says(after, key)).collect()
+}
+
 /// What differs and takes a restart to change.
-fn fixed_changes(before: &Document, after: &Document) -> Problems {
+fn fixed_changes(before: &Document, after: &Document, further: &[&str]) -> Problems {
+    let is_fixed = |key: &str| !SECTIONS.contains(&key) && !FREE.contains(&key) && !further.contains(&key);
     let mut problems = Problems::new();
     let message = "cannot change while Sawyer runs: restart it, or put back what was there";
     for (key, at) in after.at().entries() {
@@ -384,8 +442,4 @@ fn fixed_changes(before: &Document, after: &Document) -> Problems {
         }
     }
     problems
-}
-
-fn is_fixed(key: &str) -> bool {
-    !SECTIONS.contains(&key) && !FREE.contains(&key)
 }

@@ -80,6 +80,12 @@ impl Book {
         good.filter(|rule| rule.settings.enabled).cloned().collect()
     }
 
+    /// Whether a rule is there and evaluated.
+    pub(crate) fn evaluates(&self, name: &str) -> bool {
+        let rule = self.entries.get(name).and_then(|entry| entry.rule.as_ref().ok());
+        rule.is_some_and(|rule| rule.settings.enabled)
+    }
+
     /// The texts to be kept.
     pub(crate) fn texts(&self) -> BTreeMap<String, String> {
         let text = |(name, entry): (&String, &Entry)| Some((name.clone(), entry.text.clone()?));

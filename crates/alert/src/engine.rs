@@ -78,6 +78,12 @@ impl Engine {
         Self { state, grouping, notifiers, due: None, given_up: Vec::new() }
     }
 
+    /// Goes on with other settings and other notifiers. What waits for those that are gone is given up.
+    pub fn reconfigure(&mut self, grouping: Grouping, notifiers: BTreeMap<String, Trait>, now: Timestamp) {
+        (self.grouping, self.notifiers) = (grouping, notifiers);
+        self.drop_unknown(now);
+    }
+
     /// All that is known.
     #[must_use]
     pub fn state(&self) -> &State {

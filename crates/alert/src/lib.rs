@@ -43,7 +43,7 @@ pub use book::{Entry, Origin};
 pub use kql::Kql;
 pub use preview::Preview;
 pub use rule::{Kind, Rule};
-pub use service::{Alerts, Parts};
+pub use service::{Alerts, Parts, Prepared};
 pub use settings::{AlertPlan, AlertSettings};
 pub use silence::{Matcher, Silence};
 pub use template::Template;

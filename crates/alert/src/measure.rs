@@ -4,6 +4,7 @@
 //! Does not own: what follows (`engine`), how answers come about (whatever implements [`Search`]).
 //! Invariant: an answer that ran out of time is never taken for a small number.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sawyer_config::duration;
@@ -34,7 +35,7 @@ const SAMPLED_GROUPS_MAX: usize = 10;
 /// What is asked, and in which words links begin.
 pub(crate) struct Asker<'a> {
     pub(crate) search: &'a dyn Search,
-    pub(crate) public_url: &'a str,
+    pub(crate) public_url: Arc<str>,
     budget: Budget,
 }
 
@@ -66,7 +67,7 @@ pub(crate) struct Part {
 }
 
 impl<'a> Asker<'a> {
-    pub(crate) fn new(search: &'a dyn Search, public_url: &'a str) -> Self {
+    pub(crate) fn new(search: &'a dyn Search, public_url: Arc<str>) -> Self {
         let budget = Budget::new(Some(Instant::now() + EVALUATION_TIME_MAX), u64::MAX);
         Self { search, public_url, budget }
     }
@@ -353,7 +354,7 @@ impl<'a> Asker<'a> {
             total: found.total,
             from,
             to,
-            link: link(self.public_url, &query, from, to),
+            link: link(&self.public_url, &query, from, to),
             query,
             samples,
             summary: String::new(),

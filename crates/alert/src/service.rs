@@ -4,6 +4,8 @@
 //! Does not own: what an evaluation is (`measure`), what follows (`engine`), sending (`dispatch`).
 //! Invariant: what is told was written before, unless the disk refuses; then it is told all the same.
 
+mod replace;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -14,13 +16,13 @@ use sawyer_config::{Place, Problem, Problems};
 use sawyer_delivery::Status;
 use sawyer_disk::Disk;
 use sawyer_model::{Error, ErrorKind, Timestamp};
-use sawyer_query::search::Search;
+use sawyer_query::search::{Budget, Search};
 use sawyer_telemetry::{Clock, Metrics, Seldom};
 use tokio::sync::{Notify as Wake, mpsc};
 
 use crate::book::{Book, Entry, RULE_BYTES_MAX};
 use crate::dispatch::{Dispatch, Settled};
-use crate::engine::{Engine, Evaluation, Trait};
+use crate::engine::{Engine, Evaluation};
 use crate::keeper::{Keeper, encode};
 use crate::measure::{Asker, Measured};
 use crate::meters::Meters;
@@ -29,6 +31,8 @@ use crate::rule::Rule;
 use crate::settings::AlertPlan;
 use crate::silence::Silence;
 use crate::state::{Evaluated, Fate, Notification, Past, State};
+
+pub use replace::Prepared;
 
 /// Evaluations of a rule that are made up for after a stop; earlier ones are counted as missed. With the usual
 /// interval it is half an hour.
@@ -74,13 +78,12 @@ struct Shared {
     search: Arc<dyn Search>,
     clock: Clock,
     metrics: Metrics,
-    public_url: String,
+    listen_url: String,
     keeper: Keeper,
     meters: Meters,
-    /// Kinds of notifiers by name.
-    kinds: BTreeMap<String, &'static str>,
-    /// Taken by the loop.
-    notifiers: Mutex<BTreeMap<String, Box<dyn Notify>>>,
+    known: RwLock<Known>,
+    /// Those that the loop goes on with; it takes them.
+    notifiers: Mutex<Option<Notifiers>>,
     book: RwLock<Book>,
     engine: Mutex<Engine>,
     statuses: Mutex<BTreeMap<String, Status>>,
@@ -91,9 +94,21 @@ struct Shared {
     wake: Wake,
     /// The loop is to end.
     stopping: AtomicBool,
+    /// Of the evaluation that goes on; a stop ends it.
+    budget: Mutex<Option<Budget>>,
     /// When it was started, in nanoseconds; earlier once the clock turns out to have been ahead.
     started_ns: AtomicI64,
     refused: Seldom,
+}
+
+/// Notifiers by name.
+type Notifiers = BTreeMap<String, Box<dyn Notify>>;
+
+/// What others want to know of the settings in force.
+struct Known {
+    public_url: Arc<str>,
+    /// Kinds of notifiers by name.
+    kinds: BTreeMap<String, &'static str>,
 }
 
 /// What a turn of the loop leaves to do.
@@ -111,22 +126,12 @@ impl AlertPlan {
     /// # Errors
     /// If files cannot be read, or a notifier cannot be prepared.
     pub fn open(self, parts: Parts) -> Result<Alerts, Error> {
-        let Self { rules, notifiers, public_url, grouping } = self;
         let Parts { search, disk, clock, metrics, listen_url } = parts;
-        let public_url = public_url.unwrap_or(listen_url);
+        let Prepared { rules, grouping, traits, known, notifiers } =
+            self.prepare_with(&listen_url, &clock)?;
         let keeper = Keeper::open(disk)?;
         let (state, texts) = (keeper.state()?, keeper.rules()?);
-        let (mut kinds, mut traits, mut open) =
-            (BTreeMap::new(), BTreeMap::<String, Trait>::new(), BTreeMap::new());
-        for (name, plan) in notifiers {
-            kinds.insert(name.clone(), plan.kind);
-            traits.insert(name.clone(), plan.about);
-            let notify = plan.open(&public_url, &clock).map_err(|error| {
-                Error::new(error.kind(), format!("prepare the notifier `{name}`")).because(error)
-            })?;
-            open.insert(name, notify);
-        }
-        let names: Vec<String> = kinds.keys().cloned().collect();
+        let names: Vec<String> = known.kinds.keys().cloned().collect();
         let (book, started) = (Book::open(rules, texts, &names), clock.now());
         let mut engine = Engine::new(state, grouping, traits);
         engine.drop_unknown(started);
@@ -137,11 +142,11 @@ impl AlertPlan {
             search,
             clock,
             metrics,
-            public_url,
+            listen_url,
             keeper,
             meters,
-            kinds,
-            notifiers: Mutex::new(open),
+            known: RwLock::new(known),
+            notifiers: Mutex::new(Some(notifiers)),
             book: RwLock::new(book),
             engine: Mutex::new(engine),
             statuses: Mutex::default(),
@@ -149,6 +154,7 @@ impl AlertPlan {
             changed: AtomicBool::new(true),
             wake: Wake::new(),
             stopping: AtomicBool::new(false),
+            budget: Mutex::new(None),
             started_ns: AtomicI64::new(started.nanos()),
             refused: Seldom::new(TELL_INTERVAL),
         })))
@@ -175,10 +181,16 @@ impl Alerts {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let shared = &self.0;
         let (sender, mut settled) = mpsc::unbounded_channel();
-        let notifiers = std::mem::take(&mut *shared.notifiers.lock());
-        let mut dispatch = Dispatch::start(notifiers, &shared.clock, &shared.metrics, sender);
+        let start = |notifiers| Dispatch::start(notifiers, &shared.clock, &shared.metrics, sender.clone());
+        let mut dispatch = start(Notifiers::new());
         tokio::pin!(stop);
         loop {
+            let others = shared.notifiers.lock().take();
+            if let Some(notifiers) = others {
+                // What the ones before do not deliver in this time is told by these.
+                std::mem::replace(&mut dispatch, start(notifiers)).stop(STOP_TIME).await;
+                self.settle_all(&mut settled);
+            }
             let turn = self.turn_aside();
             tokio::pin!(turn);
             let turned = tokio::select! {
@@ -207,13 +219,17 @@ impl Alerts {
             }
         }
         dispatch.stop(STOP_TIME).await;
+        self.settle_all(&mut settled);
+        let alerts = self.clone();
+        aside(move || alerts.write()).await
+    }
+
+    fn settle_all(&self, settled: &mut mpsc::UnboundedReceiver<Settled>) {
         let mut all = Vec::new();
         while let Ok(next) = settled.try_recv() {
             all.push(next);
         }
         self.settle(all);
-        let alerts = self.clone();
-        aside(move || alerts.write()).await
     }
 
     async fn turn_aside(&self) -> Result<Turned, Error> {
@@ -221,9 +237,13 @@ impl Alerts {
         aside(move || alerts.turn()).await
     }
 
-    /// A turn that is going on ends after the moment at which it is.
+    /// A turn that is going on ends after the moment at which it is, and an evaluation at once: it is made after the next
+    /// start.
     pub(crate) fn request_stop(&self) {
         self.0.stopping.store(true, Ordering::Release);
+        if let Some(budget) = &*self.0.budget.lock() {
+            budget.cancel();
+        }
     }
 
     /// Does what is due, as far as one turn may take. It asks and writes, so it takes a while.
@@ -273,16 +293,18 @@ impl Alerts {
         }
         due.sort_by(|a, b| (a.0, &a.2.name).cmp(&(b.0, &b.2.name)));
         for (at, (moment, slot, rule)) in due.iter().enumerate() {
+            if !self.evaluate(rule, *slot) {
+                return false;
+            }
             // Only now they are really skipped: a turn that ends early leaves them to the next one.
             self.skip(rule, missed.remove(rule.name.as_str()).unwrap_or(0));
-            self.evaluate(rule, *slot);
             let Some((next, ..)) = due.get(at + 1) else {
                 self.0.engine.lock().tick(*moment);
                 break;
             };
             if next != moment {
                 self.0.engine.lock().tick(*moment);
-                if self.0.stopping.load(Ordering::Acquire) || began.elapsed() >= TURN_TIME_MAX {
+                if began.elapsed() >= TURN_TIME_MAX {
                     return false;
                 }
             }
@@ -335,15 +357,24 @@ impl Alerts {
         rule.due_at(rule.slot_after(rule.slot(now))).max(grace)
     }
 
-    fn evaluate(&self, rule: &Rule, slot: Timestamp) {
+    /// Evaluates a rule; says whether that was done, and not cut short by a stop.
+    fn evaluate(&self, rule: &Rule, slot: Timestamp) -> bool {
         let shared = &self.0;
         let began = Instant::now();
-        let asker = Asker::new(&*shared.search, &shared.public_url);
+        let asker = self.asker();
+        *shared.budget.lock() = Some(asker.budget().clone());
+        if shared.stopping.load(Ordering::Acquire) {
+            return false;
+        }
         // A rule that makes the engine panic must not stop the others.
         let measured = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| asker.measure(rule, slot)));
         let measured = measured.unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Bug, "the evaluation panicked; the log says where"))
         });
+        if shared.stopping.load(Ordering::Acquire) {
+            // It was cut short, and says nothing.
+            return false;
+        }
         let took_ms = (began.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         shared.meters.evaluated(&rule.name, measured.is_err());
         if let Err(error) = &measured {
@@ -357,8 +388,13 @@ impl Alerts {
                 );
             }
         }
-        shared.engine.lock().evaluated(evaluation(rule, slot, measured, took_ms));
+        // Nothing follows for a rule that was removed meanwhile.
+        let book = shared.book.read();
+        if book.evaluates(&rule.name) {
+            shared.engine.lock().evaluated(evaluation(rule, slot, measured, took_ms));
+        }
         shared.changed.store(true, Ordering::Release);
+        true
     }
 
     /// Takes in what became of notifications.
@@ -487,7 +523,8 @@ impl Alerts {
     pub fn notifiers(&self) -> BTreeMap<String, (&'static str, Status)> {
         let statuses = self.0.statuses.lock();
         let status = |name: &String| statuses.get(name).cloned().unwrap_or_default();
-        self.0.kinds.iter().map(|(name, kind)| (name.clone(), (*kind, status(name)))).collect()
+        let known = self.0.known.read();
+        known.kinds.iter().map(|(name, kind)| (name.clone(), (*kind, status(name)))).collect()
     }
 
     /// The time by which alerts go.
@@ -497,7 +534,7 @@ impl Alerts {
     }
 
     pub(crate) fn asker(&self) -> Asker<'_> {
-        Asker::new(&*self.0.search, &self.0.public_url)
+        Asker::new(&*self.0.search, Arc::clone(&self.0.known.read().public_url))
     }
 
     /// Reads a rule without keeping it.
@@ -511,7 +548,7 @@ impl Alerts {
             problems.add(Problem { place: Place::whole("rule"), path: String::new(), message });
             return Err(problems);
         }
-        let names: Vec<String> = self.0.kinds.keys().cloned().collect();
+        let names: Vec<String> = self.0.known.read().kinds.keys().cloned().collect();
         Rule::parse(name, text, &names)
     }
 
@@ -596,10 +633,10 @@ impl Alerts {
     /// `NotFound` if there is no notifier of this name.
     pub async fn test(&self, notifier: &str) -> Result<String, Error> {
         let notifier = notifier.to_owned();
-        if !self.0.kinds.contains_key(&notifier) {
+        if !self.0.known.read().kinds.contains_key(&notifier) {
             return Err(Error::new(ErrorKind::NotFound, format!("there is no notifier `{notifier}`")));
         }
-        let public_url = self.0.public_url.clone();
+        let public_url = Arc::clone(&self.0.known.read().public_url);
         self.change(move |engine, now| {
             let id = engine.next_id(now);
             engine.enqueue(crate::trial::notification(id.clone(), notifier, &public_url, now), now);

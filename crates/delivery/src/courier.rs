@@ -41,6 +41,10 @@ const URGENT_PART: u32 = 8;
 /// The reason of dead letters in the ledger; what a target says of each stands with the letter.
 const REJECTED: &str = "rejected";
 
+/// Requests with urgent items that may be under way beside as many as are allowed, so that they need not wait until a
+/// slow target has answered another one.
+const URGENT_REQUESTS_MAX: usize = 1;
+
 /// How often numbers that grow by themselves are brought up to date.
 const TICK: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -82,6 +86,8 @@ pub struct Courier<T: Target> {
     gate: Gate,
     random: Random,
     requests: JoinSet<Returned<T::Payload>>,
+    /// How many of them are beside those that are allowed.
+    beside: usize,
     letters_under_way: JoinSet<()>,
     state: Arc<State>,
 }
@@ -102,6 +108,8 @@ struct Returned<P> {
     answer: Answer,
     started: Instant,
     saturated: bool,
+    /// Whether it was sent beside as many as were allowed.
+    beside: bool,
 }
 
 /// Shut after a failure, for a while.
@@ -138,6 +146,7 @@ pub fn courier<T: Target>(
         gate: Gate { failures: 0, last_failure: None, until: None },
         random: Random::new(),
         requests: JoinSet::new(),
+        beside: 0,
         letters_under_way: JoinSet::new(),
         state: Arc::clone(&state),
     };
@@ -207,6 +216,7 @@ impl<T: Target> Courier<T> {
             tokio::select! {
                 Some(returned) = self.requests.join_next() => {
                     let returned = returned.map_err(panicked)?;
+                    self.beside -= usize::from(returned.beside);
                     self.settle(returned);
                 }
                 Some(kept) = self.letters_under_way.join_next() => kept.map_err(panicked)?,
@@ -251,23 +261,40 @@ impl<T: Target> Courier<T> {
         if self.gate.until.is_some_and(|until| until > now) {
             return;
         }
-        while self.requests.len() < self.allowed() {
-            let Some(group) = self.waiting.take(now) else { return };
-            let saturated = self.requests.len() + 1 >= self.allowed();
-            let target = Arc::clone(&self.target);
-            self.state.sent();
-            self.requests.spawn(async move {
-                let started = Instant::now();
-                let (group, answer) = send(&*target, group).await;
-                Returned { group, answer, started, saturated }
-            });
+        while self.has_room() {
+            let Some(group) = self.waiting.take_urgent(now).or_else(|| self.waiting.take(now)) else {
+                return;
+            };
+            let saturated = self.requests.len() - self.beside + 1 >= self.allowed();
+            self.spawn(group, saturated, false);
         }
+        // Where nothing succeeds, one request at a time tells as much as several do.
+        while self.beside < URGENT_REQUESTS_MAX && self.limits.requests_max > 1 && self.gate.failures == 0 {
+            let Some(group) = self.waiting.take_urgent(now) else { return };
+            self.beside += 1;
+            self.spawn(group, false, true);
+        }
+    }
+
+    /// Whether one more request may be under way.
+    fn has_room(&self) -> bool {
+        self.requests.len() - self.beside < self.allowed()
+    }
+
+    fn spawn(&mut self, group: Group<T::Payload>, saturated: bool, beside: bool) {
+        let target = Arc::clone(&self.target);
+        self.state.sent();
+        self.requests.spawn(async move {
+            let started = Instant::now();
+            let (group, answer) = send(&*target, group).await;
+            Returned { group, answer, started, saturated, beside }
+        });
     }
 
     /// When there is something to do though nothing happens.
     fn wake_at(&self) -> Instant {
         let tick = Instant::now() + TICK;
-        if self.requests.len() >= self.allowed() {
+        if !self.has_room() {
             return tick;
         }
         let Some(turn) = self.waiting.next_turn() else { return tick };

@@ -19,7 +19,7 @@ settings! {
         /// Longest wait for further records before a request is sent. A longer wait makes fewer and larger requests.
         #[range(Duration::from_millis(1)..=Duration::from_secs(300))]
         pub batch_age_max: Duration = Duration::from_secs(1),
-        /// Most requests under way at once. Fewer are sent while the target is slow or says that it is overloaded.
+        /// Most requests under way at once, and with more than one of them one beside for urgent records. Fewer are sent while the target is slow or says that it is overloaded.
         #[range(1..=256)]
         pub requests_max: u32 = 8,
         /// Most bytes of records that wait for the target or are on their way, counted in both their forms, here and

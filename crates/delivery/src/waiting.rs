@@ -62,6 +62,8 @@ pub(crate) struct Waiting<P> {
     lanes: HashMap<u64, Lane<P>>,
     /// When each lane has something to send, and which lane.
     turns: BTreeSet<(Instant, u64)>,
+    /// The lanes that have urgent items.
+    urgent: BTreeSet<u64>,
     /// Counts down, so that what is given back later comes first.
     number: i64,
     /// Where all keys of an ordered lane begin, so that only their numbers count; earlier than all others.
@@ -114,7 +116,10 @@ impl<P> Lane<P> {
 
     /// What is sent next at this time.
     fn take(&mut self, partition: u64, limits: &Limits, now: Instant) -> Group<P> {
-        let due = self.again.first_entry().filter(|entry| entry.get().due <= now && self.urgent == 0);
+        if self.urgent > 0 {
+            return self.take_urgent(partition, limits, now);
+        }
+        let due = self.again.first_entry().filter(|entry| entry.get().due <= now);
         let mut group = match due {
             Some(entry) => entry.remove(),
             None => Group { entries: Vec::new(), partition, fixed: false, due: now },
@@ -123,7 +128,7 @@ impl<P> Lane<P> {
             return group;
         }
         let mut bytes = group.bytes();
-        while let Some(entry) = self.again.first_entry().filter(|_| self.urgent == 0) {
+        while let Some(entry) = self.again.first_entry() {
             let other = entry.get();
             let more = other.bytes();
             let fits = bytes + more <= limits.request_bytes_max
@@ -137,7 +142,20 @@ impl<P> Lane<P> {
         if limits.ordered && !self.again.is_empty() {
             return group;
         }
-        while let Some(next) = self.fresh.front() {
+        self.fill(&mut group, bytes, limits, |_| true);
+        group
+    }
+
+    /// Urgent items alone: a target that takes its time for each item has them the sooner the fewer there are.
+    fn take_urgent(&mut self, partition: u64, limits: &Limits, now: Instant) -> Group<P> {
+        let mut group = Group { entries: Vec::new(), partition, fixed: false, due: now };
+        self.fill(&mut group, 0, limits, |lane| lane.urgent > 0);
+        group
+    }
+
+    /// Adds fresh items as long as they fit, and as `more` says.
+    fn fill(&mut self, group: &mut Group<P>, mut bytes: usize, limits: &Limits, more: fn(&Self) -> bool) {
+        while let Some(next) = self.fresh.front().filter(|_| more(self)) {
             let fits = bytes + next.item.bytes <= limits.request_bytes_max
                 && group.entries.len() < limits.request_items_max;
             if !fits && !group.entries.is_empty() {
@@ -148,7 +166,6 @@ impl<P> Lane<P> {
             self.urgent = self.urgent.saturating_sub(1);
             group.entries.extend(self.fresh.pop_front());
         }
-        group
     }
 }
 
@@ -161,6 +178,7 @@ impl<P> Waiting<P> {
             raise_at: start,
             lanes: HashMap::new(),
             turns: BTreeSet::new(),
+            urgent: BTreeSet::new(),
             number: 0,
             start,
             closing: false,
@@ -203,6 +221,16 @@ impl<P> Waiting<P> {
         }
         let lane = self.lanes.get_mut(&partition).expect("a lane with a turn is there");
         let group = lane.take(partition, &self.limits, now);
+        lane.under_way += 1;
+        self.set_turn(partition);
+        Some(group)
+    }
+
+    /// The same with urgent items only, and nothing that was tried before.
+    pub(crate) fn take_urgent(&mut self, now: Instant) -> Option<Group<P>> {
+        let partition = *self.urgent.first()?;
+        let lane = self.lanes.get_mut(&partition).expect("a lane with urgent items is there");
+        let group = lane.take_urgent(partition, &self.limits, now);
         lane.under_way += 1;
         self.set_turn(partition);
         Some(group)
@@ -274,6 +302,11 @@ impl<P> Waiting<P> {
             }
             self.turns.extend(turn.map(|turn| (turn, partition)));
             lane.turn = turn;
+        }
+        if lane.urgent > 0 {
+            self.urgent.insert(partition);
+        } else {
+            self.urgent.remove(&partition);
         }
         if lane.is_over() {
             self.lanes.remove(&partition);

@@ -145,6 +145,8 @@ struct Shared {
     native: sawyer_input::NativeHub,
     #[cfg(feature = "server")]
     store: sawyer_output::store::StoreHandle,
+    #[cfg(feature = "server")]
+    alerts: Arc<std::sync::OnceLock<sawyer_alert::Alerts>>,
 }
 
 /// The sections at the top of a configuration that are neither the process's nor the topology's.
@@ -269,6 +271,8 @@ fn allow_many_files() {
 fn configured(role: Role, common: &Common, document: Document, shared: &Shared) -> Configured {
     let path = common.config.clone();
     let (common, shared, hubs) = (common.clone(), shared.clone(), shared.clone());
+    #[cfg(feature = "server")]
+    let alerts = Arc::clone(&shared.alerts);
     let exchanging = move |exchanging| {
         hubs.hub.set_reopening(exchanging);
         #[cfg(feature = "server")]
@@ -279,7 +283,18 @@ fn configured(role: Role, common: &Common, document: Document, shared: &Shared) 
         overrule(&mut plan.process.settings, &common);
         Ok(plan.process)
     };
-    Configured { path, document, read: Box::new(read), exchanging: Box::new(exchanging) }
+    #[cfg(feature = "server")]
+    let prepare = move |document: &Document| storing::prepare_alerts(role, alerts.get(), document);
+    #[cfg(not(feature = "server"))]
+    let prepare = |_: &Document| Ok(Box::new(|| {}) as Box<dyn FnOnce() + Send>);
+    Configured {
+        path,
+        document,
+        read: Box::new(read),
+        further: &["alerts"],
+        prepare: Box::new(prepare),
+        exchanging: Box::new(exchanging),
+    }
 }
 
 fn read_with_overrides(
@@ -327,6 +342,11 @@ async fn start(role: Role, plan: RolePlan, shared: Shared, configured: Configure
     let storing = storing::open(role, plan.store, &disk, &clock, &metrics, &shared)?;
     #[cfg(feature = "server")]
     let alerts = storing::open_alerts(plan.alerts, storing.as_ref(), &disk, &clock, &metrics, &url)?;
+    #[cfg(feature = "server")]
+    if let Some(alerts) = &alerts {
+        // It is set once, here.
+        let _ = shared.alerts.set(alerts.clone());
+    }
     #[cfg(feature = "server")]
     let routes =
         storing::routes(role, storing.as_ref().zip(alerts.clone()), &clock, &metrics, &shared, &stop);

@@ -166,6 +166,15 @@ impl Store {
         self.engine.problems.list()
     }
 
+    /// The names of threads that have ended though the store is open: a fault in the program. What they did is not done
+    /// any more.
+    #[must_use]
+    pub fn dead_threads(&self) -> Vec<String> {
+        let threads = self.threads.lock();
+        let ended = threads.iter().filter(|thread| thread.is_finished() && !self.engine.is_stopping());
+        ended.map(|thread| thread.thread().name().unwrap_or("store").to_owned()).collect()
+    }
+
     /// Writes what waits, ends the threads and frees the folder. Appending fails from now on; what was sealed
     /// can still be searched. Does nothing the second time.
     pub fn close(&self) {

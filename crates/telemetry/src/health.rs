@@ -1,4 +1,4 @@
-//! Whether the process is ready, and if not, why.
+//! Whether the process is ready, and if not, why; and whether only a restart can help it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ pub struct Health(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
+    dead: BTreeMap<String, String>,
     reasons: BTreeMap<String, String>,
     notes: BTreeMap<String, String>,
 }
@@ -28,6 +29,17 @@ impl Health {
         self.0.lock().reasons.insert(what.into(), why.into());
     }
 
+    /// `what` has ended though it must not, and nothing but a restart brings it back.
+    pub fn dead(&self, what: impl Into<String>, why: impl Into<String>) {
+        self.0.lock().dead.insert(what.into(), why.into());
+    }
+
+    /// A line for everything that has ended though it must not; empty while the process is alive.
+    #[must_use]
+    pub fn deaths(&self) -> Vec<String> {
+        lines(&self.0.lock().dead)
+    }
+
     /// `what` is ready again.
     pub fn ready(&self, what: &str) {
         self.0.lock().reasons.remove(what);
@@ -41,7 +53,8 @@ impl Health {
     /// A line for each reason; empty when ready.
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {
-        lines(&self.0.lock().reasons)
+        let state = self.0.lock();
+        [lines(&state.dead), lines(&state.reasons)].concat()
     }
 
     /// An operator should know this about `what`. A later note about the same replaces it.

@@ -2,14 +2,15 @@ use super::*;
 
 fn changes(before: &str, after: &str) -> String {
     let document = |text| Document::parse("sawyer.yaml", text).unwrap();
-    fixed_changes(&document(before), &document(after)).to_string()
+    fixed_changes(&document(before), &document(after), &["alerts"]).to_string()
 }
 
 #[test]
 fn what_takes_a_restart_is_told_with_its_place() {
     let before = "data: /a\nlisten: 1.2.3.4:5\nstore: {retention: 14d}\nlog:\n";
     assert_eq!(changes(before, before), "");
-    let free = "inputs: {push: }\npipelines: {a: }\noutputs: {store: }\ndrain: 9s\n";
+    let free =
+        "alerts: {group_wait: 3s}\ninputs: {push: }\npipelines: {a: }\noutputs: {store: }\ndrain: 9s\n";
     assert_eq!(changes(before, &format!("{before}{free}")), "");
     assert_eq!(
         changes(before, "listen: 1.2.3.4:5\nstore: {retention: 15d}\nlog: debug\n"),

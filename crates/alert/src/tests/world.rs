@@ -132,6 +132,18 @@ fn open(text: &str, store: &Arc<Store>, disk: &Arc<dyn Disk>, clock: &Clock, met
     plan(text).unwrap().open(parts).unwrap()
 }
 
+/// Alerts of a world that ask something else than its store.
+pub(super) fn open_over(text: &str, search: Arc<dyn Search>, world: &World) -> Alerts {
+    let parts = Parts {
+        search,
+        disk: world.disk.sub("alerts"),
+        clock: world.clock.clone(),
+        metrics: Metrics::new(),
+        listen_url: "http://127.0.0.1:7280".to_owned(),
+    };
+    plan(text).unwrap().open(parts).unwrap()
+}
+
 /// A receiver that is away for a while.
 pub(super) struct Away {
     pub(super) until: tokio::time::Instant,

@@ -8,7 +8,7 @@ use super::*;
 
 impl<T: Target> Courier<T> {
     pub(super) fn settle(&mut self, returned: Returned<T::Payload>) {
-        let Returned { group, answer, started, saturated } = returned;
+        let Returned { group, answer, started, saturated, .. } = returned;
         let partition = group.partition;
         match answer {
             Answer::Items { verdicts, detail } if verdicts.len() == group.entries.len() => {

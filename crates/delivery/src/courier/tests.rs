@@ -16,7 +16,7 @@ type Script = Box<dyn Fn(usize, &[u32]) -> Answer + Send + Sync>;
 /// A target with a script: the number of the request and its items give the answer.
 struct Scripted {
     script: Script,
-    takes: Duration,
+    takes: Mutex<Duration>,
     seen: Mutex<Vec<(Duration, Vec<u32>)>>,
     start: Instant,
     under_way: AtomicUsize,
@@ -35,7 +35,8 @@ impl Target for Scripted {
         };
         let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.under_way_most.fetch_max(now, Ordering::SeqCst);
-        tokio::time::sleep(self.takes).await;
+        let takes = *self.takes.lock();
+        tokio::time::sleep(takes).await;
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         (self.script)(number, &names)
     }
@@ -88,7 +89,7 @@ fn limits() -> Limits {
 fn bench(limits: Limits, script: impl Fn(usize, &[u32]) -> Answer + Send + Sync + 'static) -> Bench {
     let target = Arc::new(Scripted {
         script: Box::new(script),
-        takes: Duration::from_millis(10),
+        takes: Mutex::new(Duration::from_millis(10)),
         seen: Mutex::default(),
         start: Instant::now(),
         under_way: AtomicUsize::new(0),
@@ -534,6 +535,28 @@ async fn urgent_items_pass_a_full_outbox() {
     let last = |name: u32| tries(name).next_back().map(|(at, _)| at);
     assert!(last(100) < last(0) && last(100) < last(11), "{seen:?}");
     assert_eq!(outcomes.lock().len(), 13);
+}
+
+#[tokio::test(start_paused = true)]
+async fn urgent_items_do_not_wait_for_a_slow_target_to_answer_others() {
+    let mut bench = bench(limits(), all_done);
+    *bench.target.takes.lock() = Duration::from_secs(60);
+    let running = bench.start();
+    bench.send(0..400).await;
+    // Once eight are allowed and all are under way.
+    while bench.target.under_way.load(Ordering::SeqCst) < 8 {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    let sent = bench.target.start.elapsed();
+    bench.outbox.send_urgent(vec![bench.item(1000, 100, 0)], 0).await.unwrap();
+    let Bench { target, outbox, .. } = bench;
+    drop(outbox);
+    running.await.unwrap().unwrap();
+    let seen = target.seen.lock().clone();
+    let (at, names) = seen.iter().find(|(_, names)| names.contains(&1000)).unwrap();
+    assert_eq!(names, &[1000], "alone, so that it is not slow for the sake of others");
+    assert!(*at - sent < Duration::from_secs(1), "it was sent {:?} after it came", *at - sent);
+    assert_eq!(target.under_way_most.load(Ordering::SeqCst), 9, "one beside the eight that are allowed");
 }
 
 /// Whether something waits, after all that could happen has happened.

@@ -46,7 +46,8 @@ pushed meanwhile wait. If anything is wrong with it, or it cannot be opened, it 
 on. The log and `/readyz` then have the reasons, `sawyer_config_reloads_total{result=\"refused\"}` counts, and
 `sawyer_config_refused_problems` is not 0 until the files are right again.
 
-`inputs`, `pipelines`, `outputs` and `drain` can change so. A change of anything else is refused, because it takes a restart.
+`inputs`, `pipelines`, `outputs`, `alerts` and `drain` can change so; where only `alerts` does, records are not held up. A
+change of anything else is refused, because it takes a restart.
 ";
 
 const STEPS: &str = "

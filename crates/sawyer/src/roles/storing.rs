@@ -6,9 +6,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use axum::Router;
 use sawyer_alert::{AlertPlan, Alerts};
-use sawyer_config::{At, Problems, Setting};
+use sawyer_config::{At, Document, Problems, Setting};
 use sawyer_disk::Disk;
-use sawyer_model::Error;
+use sawyer_model::{Error, ErrorKind};
 use sawyer_pipeline::Stop;
 use sawyer_query::search::Search;
 use sawyer_server::{Api, QueryLimits};
@@ -96,6 +96,20 @@ pub(super) fn open_alerts(
         listen_url: url.to_owned(),
     };
     plan.open(parts).map(Some).map_err(|error| anyhow!(error)).context("open alerts")
+}
+
+/// Prepares what a changed configuration says about alerts.
+pub(super) fn prepare_alerts(
+    role: Role,
+    alerts: Option<&Alerts>,
+    document: &Document,
+) -> Result<Box<dyn FnOnce() + Send>, Error> {
+    let Some(alerts) = alerts.cloned() else { return Ok(Box::new(|| {})) };
+    let mut problems = Problems::new();
+    let plan = alert_plan(role, &document.at(), &mut problems);
+    let wrong = |problems: Problems| Error::new(ErrorKind::Invalid, problems.to_string());
+    let prepared = alerts.prepare(problems.into_result(plan).map_err(wrong)?)?;
+    Ok(Box::new(move || alerts.replace(prepared)))
 }
 
 /// Evaluates and tells until the stop.

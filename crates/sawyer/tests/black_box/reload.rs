@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use sawyer_testkit::peer::{Peer, Play, Reply};
+
 use crate::harness::{SOON, Sawyer, pause};
 use crate::pods::{POD, Writer};
 
@@ -222,4 +224,67 @@ fn a_config_map_an_include_and_a_secret_are_noticed() {
     pushed(&sawyer, "fourth");
     wait_for(&mut sawyer, "sawyer_output_taken_records_total{output=\"file\"}", 1.0);
     assert_eq!(sawyer.count("*"), 4);
+}
+
+/// The names of the rules.
+fn rules(sawyer: &Sawyer) -> Vec<String> {
+    let (status, answer) = sawyer.get("/api/v1/alerts/rules", &[]);
+    assert_eq!(status, 200, "{answer}");
+    let rules = answer["rules"].as_array().unwrap().iter();
+    rules.map(|rule| rule["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn rules_of_alerts_change_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = Peer::start(|_, _| Play::Answer(Reply::new(200, "")));
+    let alerts = |rules: &str| {
+        let url = peer.url();
+        let rule = |name: &str| {
+            format!(
+                "    {name}: {{query: 'message: alarm', count: '>= 1', notify: hook, interval: 1s, lateness: 0s}}\n"
+            )
+        };
+        let rules: String = rules.split(' ').map(rule).collect();
+        format!(
+            "inputs: {{push: }}\nalerts:\n  notifiers: {{hook: {{type: webhook, url: '{url}'}}}}\n  rules:\n{rules}"
+        )
+    };
+    let mut sawyer = Sawyer::up_with(folder.path(), &alerts("stays goes"));
+    let config = folder.path().join("sawyer.yaml");
+    assert_eq!(rules(&sawyer), ["goes", "stays"]);
+    push(&sawyer, "alarm");
+    let told = |what: &str| {
+        let bodies = peer.received().into_iter().map(|request| String::from_utf8(request.body).unwrap());
+        bodies.filter(|body| body.contains(what)).count()
+    };
+    let wait = |sawyer: &mut Sawyer, what: &str| {
+        let deadline = Instant::now() + SOON;
+        while told(what) == 0 {
+            assert!(Instant::now() < deadline, "nobody is told of {what}; the log:\n{}", sawyer.log());
+            pause();
+        }
+    };
+    wait(&mut sawyer, "\"stays\"");
+    wait(&mut sawyer, "\"goes\"");
+    fs::write(&config, alerts("stays comes").replace("count: '>= 1'", "count: '>= one'")).unwrap();
+    sawyer.signal("HUP");
+    wait_for(&mut sawyer, REFUSED, 1.0);
+    assert!(sawyer.log().contains("alerts.rules.stays.count"), "{}", sawyer.log());
+    assert_eq!(rules(&sawyer), ["goes", "stays"], "as a whole");
+    fs::write(&config, alerts("stays comes")).unwrap();
+    sawyer.signal("HUP");
+    wait_for(&mut sawyer, ACCEPTED, 1.0);
+    assert_eq!(rules(&sawyer), ["comes", "stays"]);
+    wait(&mut sawyer, "\"comes\"");
+    assert_eq!(told("\"stays\""), 1, "a rule that stays is not told of again");
+    // Inputs and outputs have nothing to do with it, and go on.
+    assert!(!sawyer.log().contains("passing on what was read"), "{}", sawyer.log());
+    // Together with the topology, too.
+    let both = format!("{}drain: 9s\n", alerts("comes"));
+    fs::write(&config, both).unwrap();
+    sawyer.signal("HUP");
+    wait_for(&mut sawyer, ACCEPTED, 2.0);
+    assert_eq!(rules(&sawyer), ["comes"]);
+    sawyer.stop();
 }
