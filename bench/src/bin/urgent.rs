@@ -178,9 +178,9 @@ fn write_backlog(log: &Path, records: u64) -> Result<u64> {
 
 fn write_error(log: &Path, number: u64) -> Result<Instant> {
     let mut file = OpenOptions::new().append(true).open(log)?;
-    let now = jiff::Timestamp::now();
+    let time = jiff::Timestamp::from_second(i64::try_from(START_SECS + 3600 + number)?)?;
     let line =
-        format!("{now} stderr F {{\"level\":\"error\",\"msg\":\"the pump burns, urgency={number}\"}}\n");
+        format!("{time} stderr F {{\"level\":\"error\",\"msg\":\"the pump burns, urgency={number}\"}}\n");
     let at = Instant::now();
     file.write_all(line.as_bytes())?;
     Ok(at)

@@ -204,6 +204,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_has_died_makes_the_process_dead() {
+        let health = Health::new();
+        health.not_ready("output out", "nobody is there");
+        assert_eq!(alive(State(health.clone())).await, (StatusCode::OK, "ok\n".to_owned()));
+        health.dead("store", "these threads have ended: store-write");
+        let told = "store: these threads have ended: store-write\n";
+        assert_eq!(alive(State(health.clone())).await, (StatusCode::SERVICE_UNAVAILABLE, told.to_owned()));
+        let (status, text) = ready(State(health)).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(text, format!("{told}output out: nobody is there\n"));
+    }
+
+    #[tokio::test]
     async fn readiness_names_its_reasons() {
         let health = Health::new();
         health.not_ready("store", "the disk is full");

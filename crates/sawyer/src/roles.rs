@@ -341,6 +341,8 @@ async fn start(role: Role, plan: RolePlan, shared: Shared, configured: Configure
     #[cfg(feature = "server")]
     let storing = storing::open(role, plan.store, &disk, &clock, &metrics, &shared)?;
     #[cfg(feature = "server")]
+    let watching = storing.clone().map(|store| tokio::spawn(storing::watch(store, health.clone())));
+    #[cfg(feature = "server")]
     let alerts = storing::open_alerts(plan.alerts, storing.as_ref(), &disk, &clock, &metrics, &url)?;
     #[cfg(feature = "server")]
     if let Some(alerts) = &alerts {
@@ -362,6 +364,7 @@ async fn start(role: Role, plan: RolePlan, shared: Shared, configured: Configure
     #[cfg(feature = "server")]
     {
         demo.abort();
+        watching.inspect(tokio::task::JoinHandle::abort);
         alerting.await.context("alerts")?.map_err(told)?;
         if let Some(store) = storing {
             tokio::task::spawn_blocking(move || store.close()).await.context("close the store")?;

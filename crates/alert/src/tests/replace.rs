@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use sawyer_model::{Error, Record, RecordId};
 use sawyer_query::search::{
-    Budget, Fields, Follower, Histogram, HistogramRequest, Page, Search, SearchRequest, SearchStats,
-    Selection, TopValues, Totals, ValuesRequest,
+    Budget, Fields, Follower, Histogram, HistogramRequest, Page, Patterns, PatternsRequest, Search,
+    SearchRequest, SearchStats, Selection, Summary, SummaryRequest, TopValues, Totals, ValuesRequest,
 };
 
 use super::world::{World, open_over, plan};
@@ -101,6 +101,14 @@ impl Search for Endless {
 
     fn fields(&self, selection: &Selection, budget: &Budget) -> Result<Fields, Error> {
         self.store.fields(selection, budget)
+    }
+
+    fn summary(&self, request: &SummaryRequest, budget: &Budget) -> Result<Summary, Error> {
+        self.store.summary(request, budget)
+    }
+
+    fn patterns(&self, request: &PatternsRequest, budget: &Budget) -> Result<Patterns, Error> {
+        self.store.patterns(request, budget)
     }
 
     fn follow(&self, follower: Follower) {

@@ -74,6 +74,10 @@ pub(super) struct PipelinePlan {
     pub(super) outputs: BTreeSet<String>,
     /// Whether another pipeline before it leads from one of its inputs to one of its outputs.
     pub(super) shares_a_way: bool,
+    /// The outputs of a route that get records under identities of their own. Each of several gets a part of the records and
+    /// accounts for all of them, so if two lead to one store in the end, it would take what comes by the second for a
+    /// repetition.
+    pub(super) apart: BTreeSet<String>,
 }
 
 impl TopologyPlan {
@@ -94,6 +98,7 @@ impl TopologyPlan {
             pipeline.fill(&inputs.names, &outputs.names);
         }
         tell_ways_apart(&mut pipelines);
+        tell_routes_apart(&mut pipelines, &outputs.plans);
         if problems.len() == before {
             refuse_unused(
                 &inputs,
@@ -224,6 +229,7 @@ fn read_pipelines<I, O>(
             route,
             outputs: gives,
             shares_a_way: false,
+            apart: BTreeSet::new(),
         });
     }
     pipelines
@@ -264,6 +270,7 @@ fn whole_ways(
         route,
         outputs: BTreeSet::new(),
         shares_a_way: false,
+        apart: BTreeSet::new(),
     };
     let processed = inputs.plans.iter().filter(|input| input.plan.is_processed());
     let processed: BTreeSet<String> = processed.map(|input| input.name.clone()).collect();
@@ -289,6 +296,15 @@ fn tell_ways_apart(pipelines: &mut [PipelinePlan]) {
         own.shares_a_way = before
             .iter()
             .any(|other| !other.inputs.is_disjoint(&own.inputs) && !other.outputs.is_disjoint(&own.outputs));
+    }
+}
+
+/// Marks the outputs of routes that account for what they do not get; the first of each pipeline may stay as it is.
+fn tell_routes_apart(pipelines: &mut [PipelinePlan], outputs: &[Named<BufferedOutput>]) {
+    let keepers = outputs.iter().filter(|output| output.plan.output.keeps_ranges());
+    let keepers: BTreeSet<String> = keepers.map(|output| output.name.clone()).collect();
+    for pipeline in pipelines.iter_mut().filter(|pipeline| pipeline.route.is_some()) {
+        pipeline.apart = pipeline.outputs.intersection(&keepers).skip(1).cloned().collect();
     }
 }
 

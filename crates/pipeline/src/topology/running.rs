@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sawyer_buffer::Buffer;
 use sawyer_disk::Disk;
-use sawyer_model::{Count, Error, Fate, SourceId, Transfer};
+use sawyer_model::{Batch, Count, Error, Fate, SourceId, Transfer};
 use sawyer_telemetry::{Clock, Counter, Health, Metrics};
 use tokio::task::JoinSet;
 
@@ -254,19 +254,24 @@ struct Exit {
     records: Counter,
     /// What it means that a transfer is acknowledged there.
     fate: Fate,
+    /// Whether it gets records under identities of its own; see [`PipelinePlan::apart`].
+    apart: bool,
 }
 
 impl Exit {
     fn new(output: &str, queue: QueueSender, fate: Fate, metrics: &Metrics) -> Self {
         let help = "Records handed to the output, by output";
         let records = metrics.counter("sawyer_output_taken_records", help, &[("output", output)]);
-        Self { output: output.to_owned(), queue, records, fate }
+        Self { output: output.to_owned(), queue, records, fate, apart: false }
     }
 
     /// Hands over what a router chose of `whole`.
     async fn send(&self, mut transfer: Transfer, whole: Count) -> Result<(), QueueClosed> {
         let count = transfer.batch.len() as u64;
         let own = if count == whole.records { whole } else { transfer.batch.own() };
+        if self.apart {
+            tell_apart(&mut transfer.batch, &format!("output {}", self.output));
+        }
         transfer.ack = transfer.ack.at_exit(&self.output, whole, self.fate);
         if own != whole {
             transfer.ack.note(Fate::Filtered, &ROUTE, whole.less(own));
@@ -275,6 +280,12 @@ impl Exit {
         self.records.inc_by(count);
         Ok(())
     }
+}
+
+/// Gives the records of a batch the identities that they have on this way.
+fn tell_apart(batch: &mut Arc<Batch>, way: &str) {
+    let of_way = |source: SourceId| SourceId::of(&[&source.0.to_le_bytes(), way.as_bytes()]);
+    Arc::make_mut(batch).map_sources(of_way);
 }
 
 /// All ways out of a pipeline.
@@ -292,7 +303,8 @@ impl Exits {
     fn of(plan: &mut PipelinePlan, outputs: &[(String, QueueSender, Fate)], metrics: &Metrics) -> Self {
         let outputs = outputs.iter().filter(|(name, ..)| plan.outputs.contains(name));
         let exit = |(name, queue, fate): &(String, QueueSender, Fate)| {
-            Exit::new(name, queue.clone(), *fate, metrics)
+            let apart = plan.apart.contains(name);
+            Exit { apart, ..Exit::new(name, queue.clone(), *fate, metrics) }
         };
         let all: Vec<Exit> = outputs.map(exit).collect();
         let names: Vec<&str> = all.iter().map(|exit| exit.output.as_str()).collect();
@@ -313,8 +325,7 @@ impl Exits {
                 continue;
             }
             if let Some(way) = &self.way {
-                let of_way = |source: SourceId| SourceId::of(&[&source.0.to_le_bytes(), way.as_bytes()]);
-                Arc::make_mut(&mut transfer.batch).map_sources(of_way);
+                tell_apart(&mut transfer.batch, way);
             }
             let shares = match &mut self.router {
                 Some(router) => router.divide(&transfer),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use axum::Router;
@@ -13,7 +14,7 @@ use sawyer_pipeline::Stop;
 use sawyer_query::search::Search;
 use sawyer_server::{Api, QueryLimits};
 use sawyer_store::{Store, StorePlan, StoreSettings};
-use sawyer_telemetry::{Clock, Metrics};
+use sawyer_telemetry::{Clock, Health, Metrics};
 use tokio::task::JoinHandle;
 
 use super::{Role, Shared};
@@ -110,6 +111,22 @@ pub(super) fn prepare_alerts(
     let wrong = |problems: Problems| Error::new(ErrorKind::Invalid, problems.to_string());
     let prepared = alerts.prepare(problems.into_result(plan).map_err(wrong)?)?;
     Ok(Box::new(move || alerts.replace(prepared)))
+}
+
+/// How often it is looked whether the store is alive.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Says that the process is dead once a thread of the store is: nothing is written any more, and only a restart helps.
+pub(super) async fn watch(store: Arc<Store>, health: Health) {
+    loop {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        let dead = store.dead_threads();
+        if !dead.is_empty() {
+            let names = dead.join(", ");
+            tracing::error!(threads = names, "threads of the store have ended; only a restart helps");
+            return health.dead("store", format!("these threads have ended: {names}"));
+        }
+    }
 }
 
 /// Evaluates and tells until the stop.

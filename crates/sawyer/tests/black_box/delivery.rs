@@ -101,6 +101,24 @@ fn told_once(sawyer: &mut Sawyer, name: &str, message: &str) {
     assert!(!log.contains("sesame"), "a secret is told");
 }
 
+/// Each target in trouble is told of once, and named as not ready; the others are not.
+fn all_are_told(sawyer: &mut Sawyer) {
+    let told = [
+        ("stranger", "status 401 (are the credentials right?): {\\\"error\\\":\\\"no such key\\\"}"),
+        ("forbidden", "status 403 (are the credentials right?): not for you"),
+        ("nowhere", "http://logs.invalid/: "),
+        ("expired", "certificate expired"),
+        ("silent", "no answer within 300ms"),
+    ];
+    for (name, message) in told {
+        told_once(sawyer, name, message);
+    }
+    let (status, reasons) = sawyer.request("GET", "/readyz", &[], b"");
+    assert_eq!(status, 503);
+    assert!(told.iter().all(|(name, _)| reasons.contains(&format!("output {name}"))), "{reasons}");
+    assert!(!reasons.contains("output good") && !reasons.contains("output loki"), "{reasons}");
+}
+
 #[test]
 fn each_trouble_is_told_once_and_costs_nobody_anything() {
     let folder = tempfile::tempdir().unwrap();
@@ -151,20 +169,7 @@ fn each_trouble_is_told_once_and_costs_nobody_anything() {
     });
     let too_long = "too long: a line of 5011 bytes, and Loki takes 1024";
     assert_eq!(sawyer.log().matches(too_long).count(), 1, "{}", sawyer.log());
-    let told = [
-        ("stranger", "status 401 (are the credentials right?): {\\\"error\\\":\\\"no such key\\\"}"),
-        ("forbidden", "status 403 (are the credentials right?): not for you"),
-        ("nowhere", "http://logs.invalid/: "),
-        ("expired", "certificate expired"),
-        ("silent", "no answer within 300ms"),
-    ];
-    for (name, message) in told {
-        told_once(&mut sawyer, name, message);
-    }
-    let (status, reasons) = sawyer.request("GET", "/readyz", &[], b"");
-    assert_eq!(status, 503);
-    assert!(told.iter().all(|(name, _)| reasons.contains(&format!("output {name}"))), "{reasons}");
-    assert!(!reasons.contains("output good") && !reasons.contains("output loki"), "{reasons}");
+    all_are_told(&mut sawyer);
     // Whoever is mended gets everything, though the agent was killed in between.
     sawyer.kill();
     let before = [&stranger, &forbidden, &silent].map(|peer| peer.received().len());

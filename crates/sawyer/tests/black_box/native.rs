@@ -221,6 +221,38 @@ fn what_was_dropped_once_does_not_come_back() {
     server.running.as_mut().unwrap().wait_for_count("pod: cart", written - before);
 }
 
+#[test]
+fn two_outputs_of_a_route_may_end_in_the_same_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path());
+    let mut written = 0;
+    let pod = host.join("var/log/pods/shop_cart_8e4a5afb-0ab6-44a9-aff5-be71699ac8b8/app");
+    fs::create_dir_all(&pod).unwrap();
+    let mut server = Process::new("server", folder.path(), "", &[]);
+    server.start();
+    let config = format!(
+        "inputs: {{containers: }}\npipelines:\n  main:\n    steps:\n    - parse\n    - route:\n\
+         \x20       routes: [{{when: 'level: error', outputs: [errors]}}]\n        default: [others]\n\
+         outputs:\n  errors: {{type: sawyer, endpoint: '{url}'}}\n  others: {{type: sawyer, endpoint: '{url}'}}\n",
+        url = server.url()
+    );
+    let more = ["--host-root", host.to_str().unwrap()];
+    let mut agent = Process::new("agent", folder.path(), &config, &more);
+    agent.start();
+    for _ in 0..4 {
+        write_some(&pod, &mut written);
+        let server = server.running.as_mut().unwrap();
+        server.wait_for_count("pod: cart", written);
+        assert_eq!(server.count("level: error"), written.div_ceil(20));
+    }
+    // Whatever is read again is a repetition all the same.
+    agent.kill();
+    fs::remove_dir_all(folder.path().join("agent")).unwrap();
+    agent.start();
+    write_some(&pod, &mut written);
+    server.running.as_mut().unwrap().wait_for_count("pod: cart", written);
+}
+
 /// The sum of a metric.
 fn number(process: &Sawyer, name: &str) -> f64 {
     let (_, metrics) = process.request("GET", "/metrics", &[], b"");

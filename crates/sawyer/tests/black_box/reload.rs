@@ -267,10 +267,19 @@ fn rules_of_alerts_change_without_a_restart() {
     };
     wait(&mut sawyer, "\"stays\"");
     wait(&mut sawyer, "\"goes\"");
-    fs::write(&config, alerts("stays comes").replace("count: '>= 1'", "count: '>= one'")).unwrap();
+    // A syntax error in one rule, a template error in the other: both are told, once, and everything goes on.
+    let wrong = alerts("stays comes").replacen("message: alarm", "message: (alarm", 1);
+    let wrong = wrong.replace("lateness: 0s}", "lateness: 0s, summary: '{{ valu }}'}");
+    fs::write(&config, wrong).unwrap();
     sawyer.signal("HUP");
     wait_for(&mut sawyer, REFUSED, 1.0);
-    assert!(sawyer.log().contains("alerts.rules.stays.count"), "{}", sawyer.log());
+    pushed(&sawyer, "meanwhile");
+    let log = sawyer.log();
+    for told in ["alerts.rules.stays.query: expected", "there is no `valu`; did you mean `value`?"] {
+        assert!(log.contains(told), "{told} in {log}");
+    }
+    assert_eq!(log.matches("the configuration is refused").count(), 1, "{log}");
+    assert!(number(&sawyer, "sawyer_config_refused_problems{}") >= 2.0);
     assert_eq!(rules(&sawyer), ["goes", "stays"], "as a whole");
     fs::write(&config, alerts("stays comes")).unwrap();
     sawyer.signal("HUP");

@@ -328,3 +328,20 @@ fn settings_say_what_is_wrong() {
     );
     let _: StorePlan = StorePlan::default();
 }
+
+#[test]
+fn a_thread_that_died_is_known_by_its_name() {
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1, SimSettings::default()));
+    let store = Store::open(disk, plan(), clock(), &Metrics::new()).unwrap();
+    assert_eq!(store.dead_threads(), Vec::<String>::new());
+    store.append_with(Arc::new(batch_of(&some_records(&clock(), 1, 0, 5))), |_| {
+        panic!("a fault in the program")
+    });
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while store.dead_threads() != ["store-write"] {
+        assert!(Instant::now() < deadline, "{:?}", store.dead_threads());
+        std::thread::yield_now();
+    }
+    store.close();
+    assert_eq!(store.dead_threads(), Vec::<String>::new(), "closed, and not dead");
+}

@@ -44,6 +44,32 @@ async fn loki_is_pushed_to_in_every_encoding() {
     bench.stop().await;
 }
 
+/// What `python-logging-loki` 0.3.1 sent for one call.
+const PYTHON: &[u8] = br#"{"streams": [{"stream": {"application": "shop", "severity": "error", "logger": "shop", "service": "cart"}, "values": [["1795867476225381888", "hello \"\uacb0\uc81c\"\nsecond"]]}]}"#;
+
+/// What `pino-loki` 3.0.0 sent for two, with one of their properties as a label.
+const PINO: &[u8] = br#"{"streams":[{"stream":{"level":"error","hostname":"vm","application":"shop","service":"cart"},"values":[["1795867478046000000","{\"level\":50,\"time\":1795867478046,\"pid\":21995,\"service\":\"cart\",\"n\":7,\"msg\":\"hello\"}"]]},{"stream":{"level":"info","hostname":"vm","application":"shop"},"values":[["1795867478046000001","{\"level\":30,\"time\":1795867478046,\"pid\":21995,\"msg\":\"fine\"}"]]}]}"#;
+
+#[tokio::test]
+async fn loki_takes_what_real_libraries_send() {
+    let bench = Bench::start(loki::read_plan, "");
+    for body in [PYTHON, PINO] {
+        assert_eq!(bench.post("/loki/api/v1/push", &[JSON], body).await.status, 204);
+    }
+    let taken = bench.taken();
+    let of = |at: usize, names: &[&str]| names.iter().map(|name| field(&taken[at], name)).collect::<Vec<_>>();
+    assert_eq!(of(0, &["message", "severity", "service"]), ["hello \"결제\"\nsecond", "error", "cart"]);
+    assert_eq!(of(1, &["level", "service", "hostname"]), ["error", "cart", "vm"]);
+    assert!(
+        of(1, &["message"])[0].contains("\"msg\":\"hello\""),
+        "the steps of a pipeline read what is in it"
+    );
+    assert_eq!(of(2, &["level", "application", "service"]), ["info", "shop", ""]);
+    let times: Vec<i64> = taken.iter().map(|record| record.timestamp.nanos()).collect();
+    assert_eq!(times, [1_795_867_476_225_381_888, 1_795_867_478_046_000_000, 1_795_867_478_046_000_001]);
+    bench.stop().await;
+}
+
 #[tokio::test]
 async fn loki_refuses_a_wrong_request_as_a_whole() {
     let bench = Bench::start(loki::read_plan, "");
