@@ -157,16 +157,20 @@ fn read_action(line: usize, bytes: &[u8]) -> Result<Meta<'_>, BulkError> {
     let json = walk::check(text).map_err(|error| wrong(&error.to_string()))?;
     let mut members = json.members();
     let object = "an object with one of `create`, `index`, `update`, `delete`";
-    let (name, meta) = members.next().ok_or_else(|| wrong(object))?;
-    let action = Action::of(&name).ok_or_else(|| wrong(&format!("{object}, found `{name}`")))?;
+    let none = "FIELD_NAME but found [END_OBJECT]";
+    let (name, meta) = members.next().ok_or_else(|| wrong(if json.is_object() { none } else { object }))?;
+    let mut action = Action::of(&name).ok_or_else(|| wrong(&format!("{object}, found `{name}`")))?;
     if members.next().is_some() || !meta.is_object() {
         return Err(wrong(object));
     }
     // Ids may be numbers; clients write both.
     let text =
         |json: Json<'_>| json.string().map(Cow::into_owned).or_else(|| json.digits().map(str::to_owned));
-    let get = |name: &str| meta.get(name).and_then(text).filter(|text| !text.is_empty()).map(Cow::Owned);
-    Ok(Meta { action, index: get("_index"), id: get("_id") })
+    let get = |name: &str| meta.get(name).and_then(text).map(Cow::Owned);
+    if action == Action::Index && get("op_type").as_deref() == Some("create") {
+        action = Action::Create;
+    }
+    Ok(Meta { action, index: get("_index").filter(|index| !index.is_empty()), id: get("_id") })
 }
 
 impl Bulk {
@@ -183,6 +187,10 @@ impl Bulk {
         }
         let index_shown = index.unwrap_or("");
         let taken = match (meta.action, index, document) {
+            _ if meta.id.as_deref() == Some("") => {
+                let reason = "if _id is specified it must not be empty";
+                Err(ItemError::of("illegal_argument_exception", reason))
+            }
             (_, None, _) => Err(ItemError::of("action_request_validation_exception", "index is missing")),
             (Action::Create | Action::Index, Some(index), Some(document)) => {
                 store(document, index, meta.id.as_deref(), sender, intake)?

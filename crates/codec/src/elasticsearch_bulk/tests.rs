@@ -103,6 +103,36 @@ fn a_request_that_is_none_is_told_with_its_line() {
     assert_eq!(items[0]["index"]["error"]["reason"], "index is missing");
 }
 
+/// As Elasticsearch's own tests have it (`bulk/10_basic.yml`).
+#[test]
+fn empty_ids_empty_actions_and_op_types_are_as_in_elasticsearch() {
+    let body = concat!(
+        r#"{"index":{"_id":""}}"#,
+        "\n{\"f\":1}\n",
+        r#"{"index":{"_id":"id"}}"#,
+        "\n{\"f\":2}\n",
+        r#"{"index":{}}"#,
+        "\n{\"f\":3}\n",
+        r#"{"create":{}}"#,
+        "\n{\"f\":4}\n",
+        r#"{"index":{"op_type":"create"}}"#,
+        "\n{\"f\":5}\n",
+    );
+    let (bulk, items, _) = take(body.as_bytes(), Some("test")).unwrap();
+    assert_eq!((bulk.accepted, bulk.rejected), (4, 1));
+    assert_eq!(items[0]["index"]["status"], 400);
+    assert_eq!(items[0]["index"]["error"]["type"], "illegal_argument_exception");
+    assert_eq!(items[0]["index"]["error"]["reason"], "if _id is specified it must not be empty");
+    for (at, action) in [(1, "index"), (2, "index"), (3, "create"), (4, "create")] {
+        assert_eq!(items[at][action]["result"], "created", "{at}");
+    }
+    let error = take(b"{\"index\":{}}\n{\"f\":1}\n{}\n{\"f\":1}\n", Some("test")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Malformed action/metadata line [3], expected FIELD_NAME but found [END_OBJECT]"
+    );
+}
+
 #[test]
 fn single_documents_are_taken_too() {
     let mut intake = intake(Trust::Claimed, &[]);

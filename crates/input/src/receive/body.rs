@@ -61,9 +61,14 @@ pub(crate) async fn read(desk: &Desk, body: Incoming) -> Result<Held, Trouble> {
         }
         Ok(bytes.freeze())
     };
-    let bytes = tokio::time::timeout(BODY_TIME_MAX, reading)
-        .await
-        .map_err(|_| Trouble::new(Reason::Slow, "the body did not come in time"))??;
+    let bytes = tokio::select! {
+        bytes = reading => bytes?,
+        () = tokio::time::sleep(BODY_TIME_MAX) => {
+            return Err(Trouble::new(Reason::Slow, "the body did not come in time"));
+        }
+        // Somebody who is slow would hold up a reload for everybody.
+        () = desk.stopped() => return Err(Trouble::new(Reason::Closed, "no more is taken here at present")),
+    };
     desk.meters.bytes.inc_by(bytes.len() as u64);
     Ok(Held { length: bytes.len(), bytes, room })
 }

@@ -6,13 +6,14 @@
 //! in yet are bounded in memory together.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sawyer_codec::pushed::{Bounds, Intake, Origin, Taken};
 use sawyer_config::{ByteSize, settings};
 use sawyer_model::{Error, ErrorKind, Outcome, SourceId};
+use sawyer_pipeline::Stop;
 use sawyer_telemetry::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -69,6 +70,7 @@ pub(crate) struct Desk {
     /// records remembers its sources.
     source: SourceId,
     numbers: Arc<AtomicU64>,
+    stop: OnceLock<Stop>,
 }
 
 /// Room that a body takes; given back when it is dropped.
@@ -90,7 +92,17 @@ impl Desk {
         let source = random::source()
             .map_err(|error| Error::new(ErrorKind::Retry, "read random numbers").because(error))?;
         let room = Arc::new(Semaphore::new(BODIES_BYTES_MAX / PERMIT_BYTES));
-        Ok(Self { clients, clock, intake, meters, hub, room, source, numbers: Arc::default() })
+        Ok(Self {
+            clients,
+            clock,
+            intake,
+            meters,
+            hub,
+            room,
+            source,
+            numbers: Arc::default(),
+            stop: OnceLock::new(),
+        })
     }
 
     /// Lets a client in that has not sent more than its share.
@@ -109,6 +121,19 @@ impl Desk {
                 self.meters.refused(client.name(), trouble.reason);
                 Err(trouble)
             }
+        }
+    }
+
+    /// Says by what it will be told to stop.
+    pub(crate) fn stop_by(&self, stop: &Stop) {
+        let _ = self.stop.set(stop.clone());
+    }
+
+    /// Waits until it is told to stop.
+    pub(crate) async fn stopped(&self) {
+        match self.stop.get() {
+            Some(stop) => stop.stopped().await,
+            None => std::future::pending().await,
         }
     }
 

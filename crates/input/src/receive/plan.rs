@@ -114,6 +114,7 @@ impl Input for Web {
     fn run(self: Box<Self>, to: Outlet, stop: Stop) -> Running {
         Box::pin(async move {
             let Self { name, listeners, way_in, shared } = *self;
+            shared.desk.stop_by(&stop);
             let mut serving = tokio::task::JoinSet::new();
             for listener in listeners {
                 let listener = tokio::net::TcpListener::from_std(listener)

@@ -127,3 +127,19 @@ async fn what_is_no_json_is_kept_and_counted() {
     assert_eq!(bench.messages(), ["a", "not json"]);
     assert_eq!(bench.post("/", &[], b"").await.status, 400);
 }
+
+#[tokio::test]
+async fn who_is_slow_does_not_hold_up_a_stop() {
+    let bench = Bench::start(posted::read_plan, "");
+    let mut slow = std::net::TcpStream::connect(bench.address).unwrap();
+    slow.write_all(b"POST / HTTP/1.1\r\nhost: here\r\ncontent-length: 100\r\n\r\nhalf").unwrap();
+    let idle = std::net::TcpStream::connect(bench.address).unwrap();
+    assert_eq!(bench.post("/", &[], b"whole").await.status, 200, "both are there by now");
+    let start = Instant::now();
+    bench.stop().await;
+    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut slow, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 1"), "{answer}");
+    drop(idle);
+}
