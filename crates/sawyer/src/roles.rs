@@ -442,7 +442,7 @@ fn reachable(mut address: std::net::SocketAddr) -> std::net::SocketAddr {
 
 #[cfg(not(feature = "server"))]
 fn greet(role: Role, address: std::net::SocketAddr, url: &str, data: &Path) {
-    tracing::info!(%address, data = %data.display(), role = role.name(), "ready");
+    tracing::info!(%address, url, data = %data.display(), role = role.name(), "ready");
 }
 
 /// Writes the demo's workload until it is told to stop.
