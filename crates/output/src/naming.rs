@@ -1,7 +1,8 @@
 //! Names that follow from a record: a log group, a stream, a topic, a key.
 //!
-//! Owns: templates such as `/sawyer/{namespace}` and `{pod|source|"none"}`. Does not own: what a name may look like at a
-//! target ([`Rule`] says it), indices of Elasticsearch (`elasticsearch::index`).
+//! Owns: templates such as `/sawyer/{namespace}` and `{pod|source|"none"}`, and how any template is taken apart.
+//! Does not own: what a name may look like at a target ([`Rule`] says it), indices of Elasticsearch
+//! (`elasticsearch::index`), tenants of Loki (`loki::template`).
 //! Invariant: a name follows from the record alone, and is always one that the target accepts. What a line says in a
 //! field cannot lead into another part of the name: `/` in a value is replaced.
 
@@ -22,6 +23,43 @@ pub(crate) struct Rule {
     pub(crate) allows: fn(char) -> bool,
 }
 
+/// What a template is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Piece<'a> {
+    /// Text, never empty.
+    Text(&'a str),
+    /// What stands between `{` and `}`, never empty.
+    Place(&'a str),
+}
+
+/// Takes a template apart.
+pub(crate) fn pieces(template: &str) -> Result<Vec<Piece<'_>>, String> {
+    let mut pieces = Vec::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (place, after) =
+            after.split_once('}').ok_or_else(|| format!("expected `}}` after `{{`, found {template:?}"))?;
+        if place.is_empty() {
+            return Err("expected the name of a field between `{` and `}`".to_owned());
+        }
+        pieces.extend([Piece::Text(before), Piece::Place(place)]);
+        rest = after;
+    }
+    pieces.push(Piece::Text(rest));
+    pieces.retain(|piece| !matches!(piece, Piece::Text("")));
+    Ok(pieces)
+}
+
+/// How many characters of `2026.11.20` stand at a place for a date.
+pub(crate) fn date_len(place: &str) -> Option<usize> {
+    match place {
+        "date" => Some("2026.11.20".len()),
+        "month" => Some("2026.11".len()),
+        "year" => Some("2026".len()),
+        _ => None,
+    }
+}
+
 /// A name with places to fill in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name(Vec<Part>);
@@ -39,21 +77,15 @@ impl Name {
     /// Reads a template.
     pub(crate) fn parse(text: &str, rule: &Rule) -> Result<Self, String> {
         let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            let (place, after) =
-                after.split_once('}').ok_or_else(|| format!("expected `}}` after `{{`, found {text:?}"))?;
-            parts.push(Part::Text(before.to_owned()));
-            parts.push(match place {
-                "date" => Part::Date("2026.11.20".len()),
-                "month" => Part::Date("2026.11".len()),
-                "year" => Part::Date("2026".len()),
-                place => field(place)?,
+        for piece in pieces(text)? {
+            parts.push(match piece {
+                Piece::Text(text) => Part::Text(text.to_owned()),
+                Piece::Place(place) => match date_len(place) {
+                    Some(len) => Part::Date(len),
+                    None => field(place)?,
+                },
             });
-            rest = after;
         }
-        parts.push(Part::Text(rest.to_owned()));
-        parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
         for part in &parts {
             if let Part::Text(text) | Part::Field(_, text) = part
                 && let Some(wrong) = text.chars().find(|c| !c.is_ascii() || !(rule.allows)(*c))

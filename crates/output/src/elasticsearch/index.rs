@@ -6,6 +6,8 @@
 use sawyer_codec::time::write_rfc3339;
 use sawyer_model::{RecordRef, Timestamp, ValueRef};
 
+use crate::naming::{Piece, date_len, pieces};
+
 /// Bytes of the longest name that Elasticsearch accepts.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -27,23 +29,11 @@ enum Part {
 impl IndexName {
     /// Reads a name such as `logs-{namespace}-{date}`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            let (field, after) =
-                after.split_once('}').ok_or_else(|| format!("expected `}}` after `{{`, found {text:?}"))?;
-            parts.push(Part::Text(before.to_owned()));
-            parts.push(match field {
-                "date" => Part::Date("2026.11.20".len()),
-                "month" => Part::Date("2026.11".len()),
-                "year" => Part::Date("2026".len()),
-                "" => return Err("expected the name of a field between `{` and `}`".to_owned()),
-                field => Part::Field(field.to_owned()),
-            });
-            rest = after;
-        }
-        parts.push(Part::Text(rest.to_owned()));
-        parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
+        let part = |piece| match piece {
+            Piece::Text(text) => Part::Text(text.to_owned()),
+            Piece::Place(place) => date_len(place).map_or_else(|| Part::Field(place.to_owned()), Part::Date),
+        };
+        let parts: Vec<Part> = pieces(text)?.into_iter().map(part).collect();
         for part in &parts {
             if let Part::Text(text) = part
                 && let Some(wrong) = text.chars().find(|c| !is_allowed(*c))

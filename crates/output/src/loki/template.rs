@@ -4,6 +4,8 @@
 
 use sawyer_model::{RecordRef, ValueRef};
 
+use crate::naming::{Piece, pieces};
+
 /// Bytes of the longest name that Loki accepts.
 const TENANT_BYTES_MAX: usize = 150;
 
@@ -23,19 +25,11 @@ enum Part {
 impl Tenant {
     /// Reads a name such as `shop` or `team-{namespace}`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            let (field, after) =
-                after.split_once('}').ok_or_else(|| format!("expected `}}` after `{{`, found {text:?}"))?;
-            if field.is_empty() {
-                return Err("expected the name of a field between `{` and `}`".to_owned());
-            }
-            parts.extend([Part::Text(before.to_owned()), Part::Field(field.to_owned())]);
-            rest = after;
-        }
-        parts.push(Part::Text(rest.to_owned()));
-        parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
+        let part = |piece| match piece {
+            Piece::Text(text) => Part::Text(text.to_owned()),
+            Piece::Place(field) => Part::Field(field.to_owned()),
+        };
+        let parts: Vec<Part> = pieces(text)?.into_iter().map(part).collect();
         let wrong = parts.iter().find_map(|part| match part {
             Part::Text(text) => text.chars().find(|c| !is_allowed(*c)),
             Part::Field(_) => None,
