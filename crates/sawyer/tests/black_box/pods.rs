@@ -145,13 +145,15 @@ impl Writer {
 
 /// Kills the process several times while a container writes; gives it back at rest, and how many lines there are.
 fn killed_while_writing(folder: &Path, line: fn(u64) -> String, records_of: fn(u64) -> u64) -> (Sawyer, u64) {
+    // A loaded machine may be silent for a second in the middle of a trace.
+    let patient = "pipelines: {main: {multiline: {wait: 10s}}}\n";
     let container = folder.join("host/var/log/pods").join(POD).join("app");
     fs::create_dir_all(&container).unwrap();
     let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let writer = Writer { container, stop: Arc::clone(&stop), count: Arc::clone(&count), line };
     let writing = thread::spawn(move || writer.run());
     for round in 1..=4 {
-        let sawyer = Sawyer::up(folder);
+        let sawyer = Sawyer::up_with(folder, patient);
         let deadline = Instant::now() + SOON;
         while sawyer.count("pod: *") < records_of(round * 6000) {
             assert!(Instant::now() < deadline, "too slow");
@@ -162,7 +164,7 @@ fn killed_while_writing(folder: &Path, line: fn(u64) -> String, records_of: fn(u
     stop.store(true, Ordering::Relaxed);
     writing.join().unwrap();
     let total = count.load(Ordering::Relaxed);
-    let mut sawyer = Sawyer::up(folder);
+    let mut sawyer = Sawyer::up_with(folder, patient);
     sawyer.wait_for_count("pod: *", records_of(total));
     (sawyer, total)
 }

@@ -58,7 +58,7 @@ async fn loki_takes_what_real_libraries_send() {
     }
     let taken = bench.taken();
     let of = |at: usize, names: &[&str]| names.iter().map(|name| field(&taken[at], name)).collect::<Vec<_>>();
-    assert_eq!(of(0, &["message", "severity", "service"]), ["hello \"결제\"\nsecond", "error", "cart"]);
+    assert_eq!(of(0, &["message", "level", "service"]), ["hello \"결제\"\nsecond", "error", "cart"]);
     assert_eq!(of(1, &["level", "service", "hostname"]), ["error", "cart", "vm"]);
     assert!(
         of(1, &["message"])[0].contains("\"msg\":\"hello\""),
