@@ -356,11 +356,14 @@ async fn start(role: Role, plan: RolePlan, shared: Shared, configured: Configure
     let alerting = storing::start_alerts(alerts, &stop);
     #[cfg(not(feature = "server"))]
     let routes = axum::Router::new();
-    let signals = tokio::spawn(stop_on_signal(stopper));
+    let stopper = Arc::new(stopper);
+    let signals = tokio::spawn(stop_on_signal(Arc::clone(&stopper)));
     #[cfg(feature = "server")]
     let demo = start_demo(role, &settings.data, &clock, &stop);
     let parts = Parts { clock, metrics, disk, listener, tls, routes, health, configured };
     let ran = process::run(plan.process, parts, stop, || greet(role, address, &url, &settings.data)).await;
+    // It may not have come as far as to wait for the signal, which the rest does.
+    stopper.stop();
     #[cfg(feature = "server")]
     {
         demo.abort();
@@ -386,7 +389,7 @@ fn told(error: sawyer_model::Error) -> anyhow::Error {
 }
 
 /// Gives the signal at Ctrl-C or SIGTERM; a second one ends the process at once.
-async fn stop_on_signal(stopper: Stopper) -> Result<()> {
+async fn stop_on_signal(stopper: Arc<Stopper>) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;

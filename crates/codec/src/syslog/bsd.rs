@@ -44,9 +44,9 @@ pub(super) fn parse<'a>(text: &'a str, observed: Timestamp, zone: &TimeZone, hos
     if let Some((host, after)) = rest.strip_prefix(FORWARDED).and_then(|rest| rest.split_once(": ")) {
         message.host = Some(host);
         rest = after;
-    } else if hosted
-        && message.host.is_none()
+    } else if message.host.is_none()
         && let Some((host, after)) = host(rest)
+        && (hosted || names_host_all_the_same(rest, after))
     {
         message.host = Some(host);
         rest = after;
@@ -142,6 +142,12 @@ fn host(text: &str) -> Option<(&str, &str)> {
     }
     // `asa1 : %ASA-6-302013: …`
     Some((word, rest.strip_prefix(": ").unwrap_or(rest).trim_start_matches(' ')))
+}
+
+/// Whether a program on the same machine names the host nevertheless, as docker does: `host tag[pid]: text`.
+fn names_host_all_the_same(text: &str, after_word: &str) -> bool {
+    let numbered = tagged(after_word).pid.is_some_and(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()));
+    numbered && tagged(text).app.is_none()
 }
 
 fn is_host(word: &str) -> bool {

@@ -215,6 +215,10 @@ fn a_program_on_the_same_machine_names_no_host() {
     let shown = read(b"<13>Nov 20 10:00:00 my own text", &TimeZone::UTC, &here);
     assert!(shown.contains("message = \"my own text\""), "{shown}");
     assert!(!shown.contains("node") && !shown.contains("claimed"), "{shown}");
+    // docker does.
+    let shown = read(b"<30>Nov 20 10:00:00 node-1 shop[17]: my own text", &TimeZone::UTC, &here);
+    assert!(shown.contains("message = \"my own text\"") && shown.contains("service = \"shop\""), "{shown}");
+    assert!(!shown.contains("node") && !shown.contains("claimed"), "{shown}");
 }
 
 #[test]

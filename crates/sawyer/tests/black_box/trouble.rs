@@ -263,3 +263,17 @@ fn what_would_be_silently_useless_is_refused() {
         assert!(!output.status.success() && text(&output.stderr).contains(said), "{}", text(&output.stderr));
     }
 }
+
+#[test]
+fn an_input_that_cannot_be_opened_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("sawyer.yaml");
+    let inputs = "inputs: {devices: {type: syslog, udp: null, tcp: null, unix: /nowhere/log}}\n";
+    fs::write(&config, inputs).unwrap();
+    let [host, data] = ["host", "data"].map(|name| folder.path().join(name));
+    fs::create_dir_all(&host).unwrap();
+    let [config, host, data] = [&config, &host, &data].map(|path| path.to_str().unwrap());
+    let log = Sawyer::try_start("up", &["--config", config, "--host-root", host, "--data", data]).err();
+    let log = log.unwrap();
+    assert!(log.contains("open input `devices`") && log.contains("/nowhere/log"), "{log}");
+}

@@ -25,7 +25,7 @@ use std::time::Instant;
 use harness::{SOON, Sawyer, pause};
 use serde_json::Value;
 
-/// A process with everything in it, its inputs those of `inputs`.
+/// A process with everything in it, its inputs those of `inputs`; their paths are below `folder/host`.
 fn sawyer(folder: &Path, inputs: &str) -> Sawyer {
     Sawyer::up_with(folder, &format!("inputs: {inputs}\noutputs: {{store: }}\n"))
 }

@@ -15,10 +15,9 @@ fn logger_is_understood_in_every_way_it_can_send() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let local = folder.path().join("log");
-    let config =
-        format!("{{syslog: {{udp: '127.0.0.1:0', tcp: '127.0.0.1:0', unix: '{}'}}}}", local.display());
-    let mut sawyer = sawyer(folder.path(), &config);
+    let local = folder.path().join("host/log");
+    let config = "{syslog: {udp: '127.0.0.1:0', tcp: '127.0.0.1:0', unix: /log}}";
+    let mut sawyer = sawyer(folder.path(), config);
     let udp = port(&mut sawyer, "syslog", "receiving datagrams");
     let tcp = port(&mut sawyer, "syslog", "receiving");
     let common = ["--priority", "local3.warning", "--tag", "prog", "--id=77"];
@@ -101,9 +100,8 @@ fn what_docker_sends_as_syslog_arrives() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let local = folder.path().join("syslog.sock");
-    let config = format!("{{syslog: {{udp: null, tcp: null, unix: '{}'}}}}", local.display());
-    let mut sawyer = sawyer(folder.path(), &config);
+    let local = folder.path().join("host/log");
+    let mut sawyer = sawyer(folder.path(), "{syslog: {udp: null, tcp: null, unix: /log}}");
     sawyer.wait_for_log("receiving datagrams");
     let engine = Engine::start(folder.path());
     let address = format!("syslog-address=unixgram://{}", local.display());
@@ -139,7 +137,8 @@ fn what_the_kernel_says_is_read_once_over_restarts() {
     let word = format!("sawyer{}", std::process::id());
     let say = |number: u32| {
         let mut kernel = fs::OpenOptions::new().write(true).open("/dev/kmsg").unwrap();
-        kernel.write_all(format!("<12>test: {word} says {number}").as_bytes()).unwrap();
+        // The kernel holds a line back that does not end: more of it may follow.
+        kernel.write_all(format!("<12>test: {word} says {number}\n").as_bytes()).unwrap();
     };
     say(1);
     let mut first = sawyer(folder.path(), "{kmsg: }");
