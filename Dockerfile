@@ -34,6 +34,8 @@ FROM scratch
 COPY --from=build /image /
 USER 10001:10001
 WORKDIR /var/lib/sawyer
+# An arena of memory for each thread holds twice as much as is in use, and saves next to no time.
+ENV MALLOC_ARENA_MAX=2
 EXPOSE 7280
 ENTRYPOINT ["/usr/bin/sawyer"]
 CMD ["up", "--listen", "0.0.0.0:7280", "--data", "/var/lib/sawyer"]

@@ -5,7 +5,7 @@
 //! Invariant: the process is stopped when its [`Server`] goes.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -75,6 +75,14 @@ impl Server {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// If the connection to it is gone.
+    pub fn address(&self) -> Result<SocketAddr> {
+        self.connection.get_ref().peer_addr().context("ask for an address")
     }
 
     /// What it has cost so far.

@@ -80,7 +80,7 @@ fn serve(stream: TcpStream, counts: &Counts) -> io::Result<()> {
             return Ok(());
         }
         let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-        let (mut length, mut gzip) = (0, false);
+        let (mut length, mut gzip, mut aws) = (0, false, false);
         loop {
             line.clear();
             from.read_line(&mut line)?;
@@ -88,6 +88,7 @@ fn serve(stream: TcpStream, counts: &Counts) -> io::Result<()> {
             match header.split_once(':') {
                 None => break,
                 Some(("content-length", value)) => length = value.trim().parse().unwrap_or(0),
+                Some(("x-amz-target", _)) => aws = true,
                 Some(("content-encoding", value)) => gzip = value.trim() == "gzip",
                 Some(_) => {}
             }
@@ -101,8 +102,11 @@ fn serve(stream: TcpStream, counts: &Counts) -> io::Result<()> {
         }
         counts.requests.fetch_add(1, Ordering::AcqRel);
         counts.bytes.fetch_add(length as u64, Ordering::AcqRel);
-        let answer =
-            if path.contains("_bulk") { bulk(if gzip { &plain } else { &body }) } else { String::new() };
+        let answer = match aws {
+            true => "{}".to_owned(),
+            false if path.contains("_bulk") => bulk(if gzip { &plain } else { &body }),
+            false => String::new(),
+        };
         let status = if answer.is_empty() { "204 No Content" } else { "200 OK" };
         write!(to, "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{answer}", answer.len())?;
     }

@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -55,7 +56,7 @@ const fn case(name: &'static str, pipeline: &'static str, settings: &'static str
     Case { name, pipeline, settings }
 }
 
-/// `URL` is the sink's address, `OUT` a file.
+/// `URL` is the sink's address, `GATEWAY` that of a gateway that lets go of everything, `OUT` a file.
 const CASES: &[Case] = &[
     case("elasticsearch", "", "type: elasticsearch, endpoint: URL"),
     case("elasticsearch, parse only", PARSE, "type: elasticsearch, endpoint: URL"),
@@ -67,11 +68,21 @@ const CASES: &[Case] = &[
         LINES,
         "type: elasticsearch, endpoint: URL, buffer: {kind: memory}",
     ),
+    case("opensearch", "", "type: opensearch, endpoint: URL"),
     case("loki", "", "type: loki, endpoint: URL"),
     case("http", "", "type: http, url: URL"),
+    case("http, zstd", "", "type: http, url: URL, compression: zstd"),
+    case("http, parse only", PARSE, "type: http, url: URL"),
+    case("http, parse only, zstd", PARSE, "type: http, url: URL, compression: zstd"),
+    case("cloudwatch_logs", "", CLOUDWATCH),
+    case("sawyer", "", "type: sawyer, endpoint: GATEWAY"),
+    case("exec", "", "type: exec, command: [sh, -c, 'cat > /dev/null']"),
     case("file", "", "type: file, path: OUT, size_max: 10GiB"),
     case("stdout", "", "type: stdout, format: json"),
 ];
+
+const CLOUDWATCH: &str = "type: cloudwatch_logs, endpoint: URL, region: us-east-1, \
+                          auth: {type: aws, access_key_id: AKIDEXAMPLE, secret_access_key: none}";
 
 const PARSE: &str = "multiline: off, mask: off";
 const LINES: &str = "multiline: off, mask: off, parse: off";
@@ -126,15 +137,32 @@ fn yardsticks(root: &Path) -> Result<()> {
         let written = std::io::Write::write_all(&mut encoder, file);
         written.and_then(|()| encoder.finish()).map_or(0, |packed| packed.len())
     })?;
-    told("looking at every byte", &|file| file.iter().filter(|byte| **byte == b'\n').count())
+    told("looking at every byte", &|file| file.iter().filter(|byte| **byte == b'\n').count())?;
+    const RUNS: u64 = 8;
+    let before = Cost::of(std::process::id())?;
+    for _ in 0..RUNS {
+        let mut grep = Command::new("grep");
+        grep.env("LC_ALL", "C").args(["-rc", ""]).arg(root.join("var/log/pods")).stdout(Stdio::null());
+        grep.status().context("run grep")?;
+    }
+    // What it waited for counts.
+    let cost = Cost::of(std::process::id())?.since(before);
+    println!("yardstick: {:<25} {:>10.0}", "grep -c ''", cost.megabytes_per_cpu_second(bytes * RUNS));
+    Ok(())
 }
 
 fn measure(case: &Case, binary: &Path, root: &Path, written: Written) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let sink = Sink::start()?;
     let out = folder.path().join("out");
+    let gateway = match case.settings.contains("GATEWAY") {
+        true => Some(gateway(binary, folder.path())?),
+        false => None,
+    };
+    let settings = case.settings.replace("URL", &sink.url());
     let settings =
-        case.settings.replace("URL", &sink.url()).replace("OUT", out.to_str().context("a path in UTF-8")?);
+        settings.replace("GATEWAY", &gateway.as_ref().map(|(_, url)| url.clone()).unwrap_or_default());
+    let settings = settings.replace("OUT", out.to_str().context("a path in UTF-8")?);
     let pipeline = case.pipeline;
     let config = format!(
         "inputs: {{containers: }}\npipelines: {{main: {{{pipeline}}}}}\noutputs: {{out: {{{settings}}}}}\n"
@@ -164,6 +192,16 @@ fn measure(case: &Case, binary: &Path, root: &Path, written: Written) -> Result<
         taken.plain_bytes as f64 / written.bytes as f64,
     );
     Ok(())
+}
+
+/// A gateway that takes records and lets go of them, and its address.
+fn gateway(binary: &Path, folder: &Path) -> Result<(Server, String)> {
+    let config = folder.join("gateway.yaml");
+    fs::write(&config, "inputs: {sawyer: }\noutputs: {out: {type: \"null\"}}\n")?;
+    let args = ["--config".to_owned(), config.to_str().context("a path in UTF-8")?.to_owned()];
+    let gateway = Server::start_as("gateway", binary, &folder.join("gateway"), &args)?;
+    let url = format!("http://{}", gateway.address()?);
+    Ok((gateway, url))
 }
 
 /// Waits until everything was read and delivered.

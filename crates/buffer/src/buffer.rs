@@ -61,10 +61,38 @@ impl Buffer {
     /// # Panics
     /// For [`Lane::Dead`]; see [`push_dead_letter`](Buffer::push_dead_letter).
     pub async fn push(&self, lane: Lane, payload: Bytes, records: u32) -> Result<(), Error> {
+        self.put(lane, payload, records, None).await
+    }
+
+    /// The same with what the payload was made of. It is kept in the place of the payload as long as there is memory for
+    /// that, so that it need not be made again when the entry is taken soon ([`Taken::take_live`]).
+    ///
+    /// # Errors
+    /// As for [`push`](Buffer::push).
+    ///
+    /// # Panics
+    /// As of [`push`](Buffer::push).
+    pub async fn push_live<T: Send + Sync + 'static>(
+        &self,
+        lane: Lane,
+        payload: Bytes,
+        records: u32,
+        live: Arc<T>,
+    ) -> Result<(), Error> {
+        self.put(lane, payload, records, Some(lane::Live(live))).await
+    }
+
+    async fn put(
+        &self,
+        lane: Lane,
+        payload: Bytes,
+        records: u32,
+        live: Option<lane::Live>,
+    ) -> Result<(), Error> {
         assert!(lane != Lane::Dead, "dead letters are made of taken entries");
         self.0.start()?;
         let content = lane::Content { note: Note::default(), payload };
-        let told = self.0.engine.push(lane, lane, content, records)?;
+        let told = self.0.engine.push_live(lane, lane, content, records, live)?;
         told.await.unwrap_or_else(|_| Err(BufferError::Closed.into()))
     }
 

@@ -20,7 +20,7 @@ use crate::acks::{ACKS_DIR, AckLog, DoneSets, number_of};
 use crate::damage::DamageLog;
 use crate::entry::{ENTRY_FORMAT, Head, Lane, PAYLOAD_BYTES_MAX};
 use crate::error::{BufferError, Result};
-use crate::lane::{Content, Entry, LaneIndex};
+use crate::lane::{Content, Entry, LaneIndex, Live};
 use crate::meters::Meters;
 use crate::settings::{BufferKind, BufferPlan, OnFull, SyncPolicy};
 use crate::signal::Signal;
@@ -184,6 +184,18 @@ impl Engine {
         content: Content,
         records: u32,
     ) -> Result<oneshot::Receiver<Result<(), Error>>> {
+        self.push_live(lane, origin, content, records, None)
+    }
+
+    /// The same with what the payload was made of.
+    pub(crate) fn push_live(
+        &self,
+        lane: Lane,
+        origin: Lane,
+        content: Content,
+        records: u32,
+        live: Option<Live>,
+    ) -> Result<oneshot::Receiver<Result<(), Error>>> {
         let bytes = content.payload.len();
         if bytes > PAYLOAD_BYTES_MAX {
             return Err(BufferError::TooLarge { bytes, max: PAYLOAD_BYTES_MAX });
@@ -193,7 +205,7 @@ impl Engine {
         if state.closed || state.ended && lane != Lane::Dead {
             return Err(BufferError::Closed);
         }
-        state.enqueue(lane, Pending { records, origin, content, done });
+        state.enqueue(lane, Pending { records, origin, content, live, done });
         drop(state);
         self.work.raise();
         Ok(told)
@@ -311,7 +323,8 @@ impl Engine {
                 self.meters.pushed_records.inc_by(head.records.into());
                 self.meters.pushed_bytes.inc_by(bytes);
             }
-            let entry = Entry { head, place, bytes, content, read_failures: 0, deliveries: 0 };
+            let live = pending.live;
+            let entry = Entry { head, place, bytes, content, live, read_failures: 0, deliveries: 0 };
             state.publish(&self.plan, lane, entry);
             told.push(pending.done);
         }

@@ -5,7 +5,9 @@
 //! Invariant: a file holds the sequence numbers from its own number up to that of the next file, exclusive; what
 //! else stands in it was written again elsewhere and is ignored.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +15,16 @@ use sawyer_disk::File;
 use sawyer_model::{RangeSet, SeqRange, Timestamp};
 
 use crate::entry::{Head, Note, OVERHEAD_BYTES, Place};
+
+/// What a payload was made of, for whoever takes it out and would have to make it again.
+#[derive(Clone)]
+pub(crate) struct Live(pub(crate) Arc<dyn Any + Send + Sync>);
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Live")
+    }
+}
 
 /// Note and payload of an entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +50,8 @@ pub(crate) struct Entry {
     pub(crate) bytes: u64,
     /// What is in it, if that is in memory.
     pub(crate) content: Option<Content>,
+    /// What its payload was made of, instead of that.
+    pub(crate) live: Option<Live>,
     /// How often it could not be read.
     pub(crate) read_failures: u8,
     /// How often it was taken since the buffer was opened.

@@ -154,7 +154,7 @@ impl Engine {
             if let Some((_, first)) = run.first() {
                 let last = run[run.len() - 1].1;
                 let follows = place.file == last.file && place.frame.start == last.frame.end();
-                let waits = entry.content.is_none() && index.waiting.contains(at);
+                let waits = entry.content.is_none() && entry.live.is_none() && index.waiting.contains(at);
                 if !(follows && waits && place.frame.end() - first.frame.start <= READ_AHEAD_BYTES) {
                     break;
                 }
@@ -222,7 +222,7 @@ fn read_head(file: &dyn File, frame: &Frame) -> sawyer_disk::Result<Option<Head>
 fn entry_of(head: Head, file: u64, frame: Frame) -> Entry {
     let place = Some(Place { file, frame });
     let bytes = frame.end() - frame.start;
-    Entry { head, place, bytes, content: None, read_failures: 0, deliveries: 0 }
+    Entry { head, place, bytes, content: None, live: None, read_failures: 0, deliveries: 0 }
 }
 
 /// The bytes from the first payload of a run to its end, or as many as there are.

@@ -80,7 +80,7 @@ settings! {
         pub sync_interval: Duration = Duration::from_secs(1),
         /// Memory for entries that were put in just now and so need not be read back. Less means more reading.
         #[range(ByteSize::ZERO..=ByteSize::gib(16))]
-        pub memory_max: ByteSize = ByteSize::mib(8),
+        pub memory_max: ByteSize = ByteSize::mib(4),
         /// Most bytes of dead letters (what the target refused for good). The oldest make room, and are counted.
         #[range(ByteSize::kib(64)..=ByteSize::MAX)]
         pub dead_letters_max: ByteSize = ByteSize::mib(128),

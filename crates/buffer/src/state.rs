@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::ends::Ends;
 use crate::entry::{Lane, Place};
-use crate::lane::{Content, Entry, LaneIndex};
+use crate::lane::{Content, Entry, LaneIndex, Live};
 use crate::settings::{BufferKind, BufferPlan, OnFull};
 
 /// Bytes that are written and synced together. More would make everybody in the group wait longer.
@@ -27,6 +27,7 @@ pub(crate) struct Pending {
     pub(crate) records: u32,
     pub(crate) origin: Lane,
     pub(crate) content: Content,
+    pub(crate) live: Option<Live>,
     pub(crate) done: Done,
 }
 
@@ -235,13 +236,15 @@ impl State {
             if lane != Lane::Dead {
                 self.ends.add(Fate::Shed, why.name(), entry.head.records.into());
             }
-            self.shed.push((lane, why, Entry { content: None, ..entry }));
+            self.shed.push((lane, why, Entry { content: None, live: None, ..entry }));
         }
     }
 
     /// Puts in what was written.
     pub(crate) fn publish(&mut self, plan: &BufferPlan, lane: Lane, mut entry: Entry) {
-        if !self.may_cache(plan, &entry) {
+        let kept = self.may_cache(plan, &entry);
+        entry.live = entry.live.filter(|_| kept && plan.kind == BufferKind::Disk);
+        if !kept || entry.live.is_some() {
             entry.content = None;
         }
         self.cached_bytes += cached(&entry);
@@ -265,19 +268,19 @@ impl State {
         Some(entry)
     }
 
-    /// Marks an entry as taken; gives its content if that is in memory.
-    pub(crate) fn take(&mut self, lane: Lane, seq: u64) -> Option<Content> {
+    /// Marks an entry as taken; gives its content, or what that was made of, if that is in memory.
+    pub(crate) fn take(&mut self, lane: Lane, seq: u64) -> (Option<Content>, Option<Live>) {
         let index = self.lane_mut(lane);
         index.stop_waiting(seq);
-        let entry = index.entries.get_mut(&seq)?;
+        let Some(entry) = index.entries.get_mut(&seq) else { return (None, None) };
         entry.deliveries += 1;
         if entry.place.is_none() {
-            return entry.content.clone();
+            return (entry.content.clone(), None);
         }
         let bytes = cached(entry);
-        let content = entry.content.take();
+        let taken = (entry.content.take(), entry.live.take());
         self.cached_bytes -= bytes;
-        content
+        taken
     }
 
     /// An entry that was taken waits again, in its old place.
@@ -297,7 +300,9 @@ impl State {
     pub(crate) fn keep_read(&mut self, lane: Lane, seq: u64, content: Content) {
         let index = self.lane_mut(lane);
         let waits = index.waiting.contains(&seq);
-        let Some(entry) = index.entries.get_mut(&seq).filter(|e| waits && e.content.is_none()) else {
+        let Some(entry) =
+            index.entries.get_mut(&seq).filter(|e| waits && e.content.is_none() && e.live.is_none())
+        else {
             return;
         };
         entry.content = Some(content);
@@ -337,5 +342,6 @@ enum Room {
 
 /// Bytes that an entry counts against the memory for contents that are also on disk.
 fn cached(entry: &Entry) -> u64 {
-    if entry.content.is_some() && entry.place.is_some() { entry.bytes } else { 0 }
+    let in_memory = entry.content.is_some() || entry.live.is_some();
+    if in_memory && entry.place.is_some() { entry.bytes } else { 0 }
 }

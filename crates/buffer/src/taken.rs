@@ -12,7 +12,7 @@ use sawyer_model::{Count, Error, Fate, Fates, Timestamp};
 use crate::engine::Engine;
 use crate::entry::{Head, Lane, Note};
 use crate::error::{BufferError, Result};
-use crate::lane::Content;
+use crate::lane::{Content, Live};
 
 /// An entry that was taken, and the duty to say what became of it. Dropped, it waits again.
 #[derive(Debug)]
@@ -21,8 +21,9 @@ pub struct Taken {
     lane: Lane,
     head: Head,
     deliveries: u32,
-    /// None only while it is read.
+    /// None while it is read, and where the caller was given it.
     content: Option<Content>,
+    live: Option<Live>,
     settled: bool,
 }
 
@@ -60,14 +61,14 @@ impl Engine {
             }
             let Some(entry) = state.lane(lane).oldest_waiting() else { continue };
             let (head, deliveries) = (entry.head, entry.deliveries + 1);
-            let content = state.take(lane, head.seq);
+            let (content, live) = state.take(lane, head.seq);
             drop(state);
             if deliveries > 1 {
                 self.meters.redelivered.inc();
             }
             let engine = Arc::clone(self);
-            let ready = content.is_some();
-            let taken = Taken { engine, lane, head, deliveries, content, settled: false };
+            let ready = content.is_some() || live.is_some();
+            let taken = Taken { engine, lane, head, deliveries, content, live, settled: false };
             return if ready { Next::Entry(taken) } else { Next::Read(Reading::Load(taken)) };
         }
         let in_flight = state.lane(Lane::Urgent).in_flight() + state.lane(Lane::Normal).in_flight();
@@ -122,13 +123,27 @@ impl Reading {
 
 impl Taken {
     fn content(&self) -> &Content {
-        self.content.as_ref().expect("an entry is handed out with its content")
+        self.content.as_ref().expect("an entry is handed out with its content, or with what that was made of")
     }
 
     /// What was put in.
+    ///
+    /// # Panics
+    /// If it has [what it was made of](Taken::take_live) instead, or had.
     #[must_use]
     pub fn payload(&self) -> &Bytes {
         &self.content().payload
+    }
+
+    /// What the payload was made of ([`Buffer::push_live`](crate::Buffer::push_live)), if it was put in just now: then
+    /// it has no payload. Given back, it is read from the disk next time.
+    pub fn take_live<T: Send + Sync + 'static>(&mut self) -> Option<Arc<T>> {
+        self.live.take()?.0.downcast().ok()
+    }
+
+    /// Lets go of the payload: the caller has made something of it. Given back, it is read again.
+    pub fn forget_payload(&mut self) {
+        self.content = None;
     }
 
     /// How many records that is, as told when it was put in.

@@ -125,3 +125,32 @@ async fn a_buffer_that_is_open_cannot_be_inspected() {
     drop(buffer);
     assert_eq!(inspect().unwrap().entries(Lane::Normal).unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn what_a_payload_was_made_of_comes_in_its_place_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let buffer = open(folder.path(), BufferSettings { memory_max: ByteSize::kib(1), ..defaults() });
+    let large = Bytes::from(vec![b'x'; 2048]);
+    buffer.push_live(Lane::Normal, text("one"), 1, Arc::new(1_u32)).await.unwrap();
+    buffer.push_live(Lane::Normal, large.clone(), 1, Arc::new(2_u32)).await.unwrap();
+    buffer.push(Lane::Normal, text("three"), 1).await.unwrap();
+    let mut one = buffer.take().await.unwrap().unwrap();
+    assert_eq!(one.take_live::<u32>().as_deref(), Some(&1));
+    one.release();
+    let mut again = buffer.take().await.unwrap().unwrap();
+    assert_eq!((again.take_live::<u32>(), &again.payload()[..]), (None, &b"one"[..]), "read from the disk");
+    again.forget_payload();
+    again.release();
+    let again = buffer.take().await.unwrap().unwrap();
+    assert_eq!((again.deliveries(), &again.payload()[..]), (3, &b"one"[..]));
+    again.ack();
+    let mut large_one = buffer.take().await.unwrap().unwrap();
+    assert_eq!(
+        (large_one.take_live::<u32>(), large_one.payload()),
+        (None, &large),
+        "there was no memory for it"
+    );
+    large_one.ack();
+    buffer.take().await.unwrap().unwrap().ack();
+    buffer.close().await;
+}

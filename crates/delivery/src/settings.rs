@@ -12,7 +12,7 @@ settings! {
         /// Most bytes of records in one request, before compression. Larger requests cost the target less, and hold
         /// more memory here.
         #[range(ByteSize::kib(1)..=ByteSize::mib(100))]
-        pub batch_max: ByteSize = ByteSize::mib(10),
+        pub batch_max: ByteSize = ByteSize::mib(4),
         /// Most records in one request.
         #[range(1..=1_000_000)]
         pub batch_records_max: u32 = 50_000,
@@ -26,7 +26,7 @@ settings! {
         /// there. Beyond it whatever comes before this
         /// output waits.
         #[range(ByteSize::mib(1)..=ByteSize::gib(4))]
-        pub memory_max: ByteSize = ByteSize::mib(64),
+        pub memory_max: ByteSize = ByteSize::mib(16),
         /// How long a record is tried before it is rejected as undeliverable. Without it, as long as it takes.
         pub retry_for: Option<Duration>,
         /// Longest pause before something is tried again.

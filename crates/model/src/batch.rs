@@ -1,5 +1,6 @@
 //! Records in bulk, and how they are read, written and changed.
 
+mod order;
 mod placed;
 mod sources;
 
@@ -347,14 +348,6 @@ impl Batch {
         assert!(at < self.entries.len(), "the record exists");
         self.encoded = None;
         RecordEditor { at, batch: self }
-    }
-
-    /// Takes out the records for which `keep` says no. What they covered stays covered.
-    pub fn retain(&mut self, mut keep: impl FnMut(RecordRef<'_>) -> bool) {
-        self.encoded = None;
-        let mut entries = std::mem::take(&mut self.entries);
-        entries.retain(|entry| keep(RecordRef { entry, batch: self }));
-        self.entries = entries;
     }
 
     fn next_writer(&mut self) {

@@ -23,6 +23,9 @@ use crate::report::Report;
 /// Bytes of the largest item that is tried at all. No target takes more; most take far less, and say so.
 pub(crate) const ITEM_BYTES_MAX: usize = 100 << 20;
 
+/// A guess at what a record takes in a request beside its own text: names, who speaks, times.
+const RECORD_BYTES: usize = 600;
+
 /// How records look at a target.
 pub(crate) trait Form: Send + Sync + 'static {
     /// Appends the records of a batch as they stand in a request, and where each ends.
@@ -184,7 +187,8 @@ async fn feed_lane<F: Form>(
 fn items<F: Form>(queued: Queued, form: &F, report: Arc<Report>) -> (Vec<Item<Bytes>>, usize) {
     let (transfer, room) = queued.into_parts();
     let batch: Arc<Batch> = transfer.batch;
-    let mut out = Vec::with_capacity(batch.bytes());
+    // Documents are mostly shorter than this; what is not used of it takes no memory.
+    let mut out = Vec::with_capacity(batch.text_bytes() * 2 + batch.len() * RECORD_BYTES);
     let mut ends = Vec::with_capacity(batch.len());
     form.write_all(&batch, &mut out, &mut ends);
     let (count, bytes, ack) = (batch.len(), out.len(), transfer.ack);

@@ -95,10 +95,22 @@ const OTHERS: [(&str, Place, Kind); 15] = [
     ("EARER ", Place::Bearer, Kind::BearerToken),
 ];
 
-/// Searches a text for all literals at once.
+/// Searches a text for all literals: once for the long ones, by their first four bytes, and once for the short ones.
+/// By three bytes so many are found nearly everywhere and have to be looked at one by one.
 #[derive(Debug)]
 pub(super) struct Literals {
-    search: Search,
+    long: Part,
+    short: Part,
+}
+
+/// Bytes of a short literal.
+const SHORT: usize = 3;
+
+/// Some of the literals.
+#[derive(Debug)]
+struct Part {
+    /// None without literals.
+    search: Option<Search>,
     places: Vec<Place>,
 }
 
@@ -116,19 +128,37 @@ impl Literals {
         let tokens = TOKENS.iter().map(|token| (token.literal(), Place::Token(token), token.kind));
         let keys = KEYS.iter().map(|key| (*key, Place::Key, Kind::Password));
         let all = OTHERS.into_iter().chain(tokens).chain(keys);
-        let (literals, places): (Vec<&str>, Vec<Place>) =
-            all.filter(|(_, _, kind)| wanted(*kind)).map(|(literal, place, _)| (literal, place)).unzip();
-        let mut config = Config::new();
-        let packed = config.heuristic_pattern_limits(false).builder().extend(&literals).build();
-        let search = packed.map_or_else(|| Search::Plain(plain(&literals)), Search::Packed);
-        Self { search, places }
+        let wanted = all.filter(|(_, _, kind)| wanted(*kind)).map(|(literal, place, _)| (literal, place));
+        let (short, long): (Vec<_>, Vec<_>) = wanted.partition(|(literal, _)| literal.len() <= SHORT);
+        Self { long: Part::of(long), short: Part::of(short) }
     }
 
     /// The first literal at or after `from`.
     pub(super) fn find(&self, text: &str, from: usize) -> Option<(Place, Range<usize>)> {
-        let found = match &self.search {
-            Search::Packed(searcher) => searcher.find_in(text, (from..text.len()).into()),
-            Search::Plain(search) => search.find(Input::new(text).range(from..)),
+        let long = self.long.find(text, from..text.len());
+        let end = long.as_ref().map_or(text.len(), |(_, range)| range.end);
+        let short = self.short.find(text, from..end);
+        match (long, short) {
+            (Some(long), Some(short)) if long.1.start <= short.1.start => Some(long),
+            (long, short) => short.or(long),
+        }
+    }
+}
+
+impl Part {
+    fn of(literals: Vec<(&str, Place)>) -> Self {
+        let (literals, places): (Vec<&str>, Vec<Place>) = literals.into_iter().unzip();
+        let mut config = Config::new();
+        let mut packed = || config.heuristic_pattern_limits(false).builder().extend(&literals).build();
+        let search = (!literals.is_empty())
+            .then(|| packed().map_or_else(|| Search::Plain(plain(&literals)), Search::Packed));
+        Self { search, places }
+    }
+
+    fn find(&self, text: &str, range: Range<usize>) -> Option<(Place, Range<usize>)> {
+        let found = match self.search.as_ref()? {
+            Search::Packed(searcher) => searcher.find_in(text, range.into()),
+            Search::Plain(search) => search.find(Input::new(text).range(range)),
         }?;
         Some((self.places[found.pattern().as_usize()], found.start()..found.end()))
     }

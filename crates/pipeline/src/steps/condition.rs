@@ -4,7 +4,7 @@
 //! Does not own: the language and its meaning (`query`).
 
 use sawyer_config::{At, JsonType, Problems, Setting, TypeInfo, read_scalar, yaml_text};
-use sawyer_model::RecordRef;
+use sawyer_model::{Batch, RecordRef, ValueRef};
 use sawyer_query::{Context, Predicate, QueryError, kql};
 
 /// A condition in KQL, such as `level: debug and not namespace: shop`. It means what it means in a search. A time
@@ -42,6 +42,43 @@ impl Condition {
     pub fn matches(&self, record: RecordRef<'_>) -> bool {
         self.predicate.matches(record)
     }
+
+    /// Whether it holds for each of the records of a batch. One that asks for a single field is asked once for each
+    /// of its texts.
+    #[must_use]
+    pub fn matches_each(&self, batch: &Batch) -> Vec<bool> {
+        /// Texts that are remembered; a field with more of them, such as the message, is asked about again.
+        const TEXTS_MAX: usize = 8;
+        let Some(name) = only_name(&self.predicate).and_then(|name| batch.find_name(name)) else {
+            return batch.iter().map(|record| self.matches(record)).collect();
+        };
+        let mut known: Vec<(&str, bool)> = Vec::new();
+        let mut marks = Vec::with_capacity(batch.len());
+        for record in batch.iter() {
+            let text = record.get_by_id(name).and_then(ValueRef::as_str);
+            let found = known.iter().find(|(known, _)| Some(*known) == text).map(|(_, found)| *found);
+            let found = found.unwrap_or_else(|| self.matches(record));
+            known.extend(text.filter(|_| known.len() < TEXTS_MAX).map(|text| (text, found)));
+            marks.push(found);
+        }
+        marks
+    }
+}
+
+/// The name of the one field that decides a predicate, if there is one.
+fn only_name(predicate: &Predicate) -> Option<&str> {
+    match predicate {
+        Predicate::Field { field, .. } => match field.names()? {
+            [name] => Some(name),
+            _ => None,
+        },
+        Predicate::Not(part) => only_name(part),
+        Predicate::And(parts) | Predicate::Or(parts) => {
+            let name = only_name(parts.first()?)?;
+            parts.iter().all(|part| only_name(part) == Some(name)).then_some(name)
+        }
+        _ => None,
+    }
 }
 
 impl Setting for Condition {
@@ -70,7 +107,10 @@ impl Setting for Condition {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use sawyer_config::Document;
+    use sawyer_model::{RecordHead, SeqRange, SourceId, Stream, Timestamp, Value};
 
     use super::*;
 
@@ -90,6 +130,32 @@ mod tests {
         ");
         insta::assert_snapshot!(check("when: '  '").unwrap_err(), @r#"sawyer.yaml:1:1: when: expected a condition such as "level: debug", found "  ""#);
         insta::assert_snapshot!(check("when: [a]").unwrap_err(), @r#"sawyer.yaml:1:1: when: expected a condition such as "level: debug", found a list"#);
+    }
+
+    #[test]
+    fn holds_for_each_record_as_for_it_alone() {
+        let levels = ["info", "error", "fatal", "info", "a", "b", "c", "d", "e", "f", "g", "error", "g"];
+        let mut batch = Batch::new();
+        let stream = batch.add_stream(&Arc::new(Stream::new([("level", Value::from("fatal"))])));
+        for at in 0..levels.len() as u64 + 2 {
+            let range = SeqRange::new(at, at + 1);
+            let (timestamp, observed) = (Timestamp::EPOCH, Timestamp::EPOCH);
+            let mut record =
+                batch.begin(RecordHead { timestamp, observed, source: SourceId(1), range }, stream);
+            match levels.get(at as usize) {
+                Some(level) => record.field("level", ValueRef::Str(level)),
+                None if at % 2 == 0 => record.field("level", ValueRef::Int(3)),
+                None => {}
+            }
+            record.field("message", ValueRef::Str("error"));
+        }
+        for text in
+            ["level: (error or fatal)", "not level: info", "level: info or message: error", "level: *"]
+        {
+            let condition = check(&format!("when: '{text}'")).unwrap();
+            let alone: Vec<bool> = batch.iter().map(|record| condition.matches(record)).collect();
+            assert_eq!(condition.matches_each(&batch), alone, "{text}");
+        }
     }
 
     #[test]

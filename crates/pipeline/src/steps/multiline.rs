@@ -149,20 +149,25 @@ impl Multiline {
         }
         let Transfer { batch, ack } = transfer;
         let Sorted { taken, closed, open } = sorted;
+        let lines = batch.len();
         let mut covered = Cover::of(&batch, open.iter().map(|(key, group)| (key.0, group.fresh())));
-        let mut next = Batch::new();
-        let mut acks = Vec::new();
         let mut own = batch.own();
+        // Mostly nobody else has it, and the lines that stay are not copied.
+        let mut next = Arc::unwrap_or_clone(batch);
+        let mut acks = Vec::new();
         open.iter().for_each(|(_, group)| own = own.less(group.fresh_count()));
         let mut closed = closed.into_iter().peekable();
-        for at in 0..=batch.len() {
+        let mut order = Vec::with_capacity(next.len());
+        for at in 0..=lines {
             while let Some((_, group)) = closed.next_if(|(before, _)| *before == at) {
+                order.push(next.len());
                 self.write(group, &mut next, &mut covered, &mut acks);
             }
-            if at < batch.len() && !taken.contains(at) {
-                next.push_ref(batch.get(at));
+            if at < lines && !taken.contains(at) {
+                order.push(at);
             }
         }
+        next.arrange(&order);
         for (key, mut group) in open {
             group.share(&ack);
             self.held.insert(key, group);

@@ -79,10 +79,13 @@ async fn fill(
     let first = async move {
         let seldom = Seldom::new(TELL_INTERVAL);
         while let Some(queued) = from.next().await {
-            let (Transfer { batch, ack }, room) = queued.into_parts();
-            let batch = match divide(&batch, urgent.as_ref()) {
-                Divided::Normal => batch,
-                Divided::Urgent => {
+            let (Transfer { mut batch, ack }, room) = queued.into_parts();
+            if let Some(batch) = Arc::get_mut(&mut batch) {
+                batch.shrink();
+            }
+            let batch = match divide(batch, urgent.as_ref()) {
+                Divided::Normal(batch) => batch,
+                Divided::Urgent(batch) => {
                     if way.put(Lane::Urgent, &batch, &seldom).await? {
                         ack.durable();
                     }
@@ -155,12 +158,17 @@ impl WayIn<'_> {
     }
 
     /// Puts a batch in, however often that has to be tried.
-    async fn put_part(self, lane: Lane, batch: &Batch, seldom: &Seldom) -> Result<(), Error> {
+    async fn put_part(self, lane: Lane, batch: &Arc<Batch>, seldom: &Seldom) -> Result<(), Error> {
         let payload = self.encode(batch);
         let records = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
         loop {
-            let Err(error) = self.buffer.push(lane, payload.clone(), records).await else { return Ok(()) };
+            let pushed = match self.keeps_ranges {
+                // The bytes are what is sent.
+                true => self.buffer.push(lane, payload.clone(), records).await,
+                false => self.buffer.push_live(lane, payload.clone(), records, Arc::clone(batch)).await,
+            };
+            let Err(error) = pushed else { return Ok(()) };
             if error.kind() != ErrorKind::Retry {
                 return Err(error);
             }
@@ -233,9 +241,14 @@ async fn empty_lane(lane: Lane, buffer: &Buffer, out: &WayOut, stop: &Stop, cloc
 }
 
 /// The batch of an entry. One that cannot be read becomes a dead letter and harms nothing else.
-async fn transfer(taken: Taken, way: &Arc<Way>) -> Option<Transfer> {
-    match decode_batch_shared(taken.payload()) {
+async fn transfer(mut taken: Taken, way: &Arc<Way>) -> Option<Transfer> {
+    let batch = match taken.take_live() {
+        Some(batch) => Ok(batch),
+        None => decode_batch_shared(taken.payload()).map(Arc::new),
+    };
+    match batch {
         Ok(batch) => {
+            taken.forget_payload();
             let own = batch.own();
             let ack = Ack::tallied(move |outcome, tally| match (outcome, tally.ways.first()) {
                 (Outcome::Durable, Some(way)) => taken.ack_as(&way.exits[0]),
@@ -243,7 +256,7 @@ async fn transfer(taken: Taken, way: &Arc<Way>) -> Option<Transfer> {
                 (Outcome::Undelivered, _) => taken.release(),
             });
             let ack = ack.on(way, own.bytes, own).at_exit(&way.outputs[0], own, Fate::Delivered);
-            Some(Transfer { batch: Arc::new(batch), ack })
+            Some(Transfer { batch, ack })
         }
         Err(error) => {
             tracing::error!("read an entry of the buffer: {}; it becomes a dead letter", error.chain());

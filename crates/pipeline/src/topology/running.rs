@@ -22,10 +22,10 @@ use crate::steps::route::Router;
 use crate::stop::{Stop, Stopper};
 
 /// Bytes of records that wait in front of a pipeline, at most. Larger queues smooth more and hold more memory.
-const PIPELINE_QUEUE_BYTES_MAX: u64 = 8 << 20;
+const PIPELINE_QUEUE_BYTES_MAX: u64 = 4 << 20;
 
 /// Bytes of records that wait in front of an output, at most.
-const OUTPUT_QUEUE_BYTES_MAX: u64 = 16 << 20;
+const OUTPUT_QUEUE_BYTES_MAX: u64 = 4 << 20;
 
 /// What the components of a topology are given.
 #[derive(Clone, Debug)]
@@ -332,7 +332,10 @@ impl Exits {
                 None => vec![transfer.clone(); self.all.len()],
             };
             let whole = transfer.batch.own();
-            transfer.ack.durable();
+            // Whoever takes it next may be the only one who has it then, and need not copy it to change it.
+            let Transfer { batch, ack } = transfer;
+            drop(batch);
+            ack.durable();
             let mut taken = false;
             for (exit, share) in self.all.iter().zip(shares) {
                 taken |= exit.send(share, whole).await.is_ok();

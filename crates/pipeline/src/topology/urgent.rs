@@ -30,20 +30,20 @@ settings! {
 #[derive(Debug)]
 pub(super) enum Divided {
     /// All of it leaves first.
-    Urgent,
+    Urgent(Arc<Batch>),
     /// Nothing of it does.
-    Normal,
+    Normal(Arc<Batch>),
     /// Some of it does.
     Both { urgent: Arc<Batch>, normal: Arc<Batch> },
 }
 
 /// Divides a batch.
-pub(super) fn divide(batch: &Arc<Batch>, urgent: Option<&Condition>) -> Divided {
-    let Some(urgent) = urgent else { return Divided::Normal };
-    let marks: Vec<bool> = batch.iter().map(|record| urgent.matches(record)).collect();
+pub(super) fn divide(batch: Arc<Batch>, urgent: Option<&Condition>) -> Divided {
+    let Some(urgent) = urgent else { return Divided::Normal(batch) };
+    let marks = urgent.matches_each(&batch);
     match marks.iter().filter(|mark| **mark).count() {
-        0 => Divided::Normal,
-        count if count == marks.len() => Divided::Urgent,
+        0 => Divided::Normal(batch),
+        count if count == marks.len() => Divided::Urgent(batch),
         _ => {
             let (urgent, normal) = apart(batch, &marks);
             Divided::Both { urgent, normal }
@@ -52,23 +52,25 @@ pub(super) fn divide(batch: &Arc<Batch>, urgent: Option<&Condition>) -> Divided 
 }
 
 /// The first and the second half of a batch of several records; they account for what the whole does.
-pub(super) fn in_halves(batch: &Batch) -> (Arc<Batch>, Arc<Batch>) {
+pub(super) fn in_halves(batch: &Arc<Batch>) -> (Arc<Batch>, Arc<Batch>) {
     let half = batch.len() / 2;
     let marks: Vec<bool> = (0..batch.len()).map(|at| at < half).collect();
-    apart(batch, &marks)
+    apart(Arc::clone(batch), &marks)
 }
 
 /// The records with a mark, and the others.
-fn apart(batch: &Batch, marks: &[bool]) -> (Arc<Batch>, Arc<Batch>) {
+fn apart(batch: Arc<Batch>, marks: &[bool]) -> (Arc<Batch>, Arc<Batch>) {
     let mut urgent = Batch::new();
     for (record, _) in batch.iter().zip(marks).filter(|(_, mark)| **mark) {
         urgent.push_ref(record);
     }
-    let mut normal = batch.clone();
+    // Mostly nobody else has it, and nothing is copied.
+    let mut normal = Arc::unwrap_or_clone(batch);
+    let parts = normal.covered().to_vec();
     let mut marks = marks.iter();
     normal.retain(|_| !marks.next().copied().unwrap_or(false));
     let own = normal.iter().map(|record| Covered { source: record.source(), range: record.range() });
-    let covered = without(batch.covered(), urgent.covered(), own);
+    let covered = without(&parts, urgent.covered(), own);
     normal.set_covered(covered);
     (Arc::new(urgent), Arc::new(normal))
 }
@@ -141,13 +143,13 @@ mod tests {
     fn errors_and_worse_are_urgent_by_default() {
         let levels = |levels: &[&str]| {
             let records: Vec<_> = levels.iter().map(|level| (1, 0, 0, *level)).collect();
-            divide(&batch(&records, &[]), default().as_ref())
+            divide(batch(&records, &[]), default().as_ref())
         };
-        assert!(matches!(levels(&["warn", "info", "debug", "trace"]), Divided::Normal));
-        assert!(matches!(levels(&["error", "fatal"]), Divided::Urgent));
+        assert!(matches!(levels(&["warn", "info", "debug", "trace"]), Divided::Normal(_)));
+        assert!(matches!(levels(&["error", "fatal"]), Divided::Urgent(_)));
         assert!(matches!(levels(&["error", "info"]), Divided::Both { .. }));
-        assert!(matches!(divide(&batch(&[(1, 0, 1, "error")], &[]), None), Divided::Normal));
-        assert!(matches!(divide(&batch(&[], &[(1, 0, 9)]), default().as_ref()), Divided::Normal));
+        assert!(matches!(divide(batch(&[(1, 0, 1, "error")], &[]), None), Divided::Normal(_)));
+        assert!(matches!(divide(batch(&[], &[(1, 0, 9)]), default().as_ref()), Divided::Normal(_)));
     }
 
     #[test]
@@ -156,7 +158,7 @@ mod tests {
             &[(1, 0, 10, "info"), (1, 20, 30, "error"), (1, 30, 40, "info"), (2, 5, 6, "fatal")],
             &[(1, 10, 20), (2, 0, 5), (2, 6, 9)],
         );
-        let Divided::Both { urgent, normal } = divide(&whole, default().as_ref()) else { panic!() };
+        let Divided::Both { urgent, normal } = divide(whole, default().as_ref()) else { panic!() };
         let ranges =
             |batch, source| covered(batch, source).iter().map(|r| (r.start, r.end)).collect::<Vec<_>>();
         assert_eq!((ranges(&urgent, 1), ranges(&urgent, 2)), (vec![(20, 30)], vec![(5, 6)]));
@@ -177,7 +179,7 @@ mod tests {
                 *place += length + gap;
             }
             let whole = batch(&records, &beside);
-            let Divided::Both { urgent, normal } = divide(&whole, default().as_ref()) else { return Ok(()) };
+            let Divided::Both { urgent, normal } = divide(Arc::clone(&whole), default().as_ref()) else { return Ok(()) };
             let say = |batch: &Batch| batch.iter().map(|r| format!("{:?}", r.to_record())).collect::<Vec<_>>();
             let mut parts = [say(&urgent), say(&normal)].concat();
             let mut all = say(&whole);

@@ -1,0 +1,58 @@
+//! Which records a batch has, in which order, and in how much memory.
+//!
+//! Invariant: what the records that are taken out covered stays covered; no text is copied.
+
+use super::{Batch, RecordRef};
+
+impl Batch {
+    /// Gives back memory that it was given to grow: for one that is to be held for a while.
+    pub fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.fields.shrink_to_fit();
+        self.elements.shrink_to_fit();
+        self.entries.shrink_to_fit();
+        self.covered.shrink_to_fit();
+    }
+
+    /// Takes out the records for which `keep` says no.
+    pub fn retain(&mut self, mut keep: impl FnMut(RecordRef<'_>) -> bool) {
+        self.encoded = None;
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.retain(|entry| keep(RecordRef { entry, batch: self }));
+        self.entries = entries;
+    }
+
+    /// Keeps the records at these places, in this order.
+    ///
+    /// # Panics
+    /// If there is none at one of the places.
+    pub fn arrange(&mut self, order: &[usize]) {
+        self.encoded = None;
+        self.entries = order.iter().map(|at| self.entries[*at]).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::{Batch, RecordHead, SeqRange, SourceId, Stream, Timestamp, ValueRef};
+
+    #[test]
+    fn records_are_kept_as_they_are_told() {
+        let mut batch = Batch::new();
+        let stream = batch.add_stream(&Arc::new(Stream::default()));
+        for at in 0..4 {
+            let range = SeqRange::new(at, at + 1);
+            let (timestamp, observed) = (Timestamp::EPOCH, Timestamp::EPOCH);
+            let head = RecordHead { timestamp, observed, source: SourceId(1), range };
+            batch.begin(head, stream).field("message", ValueRef::Str(&format!("line {at}")));
+        }
+        let covered = batch.covered().to_vec();
+        batch.arrange(&[3, 0, 2]);
+        batch.edit(1).set("more", ValueRef::Int(1));
+        let messages: Vec<&str> = batch.iter().map(|record| record.message()).collect();
+        assert_eq!(messages, ["line 3", "line 0", "line 2"]);
+        assert_eq!((batch.get(1).own_fields().len(), batch.covered()), (2, &covered[..]));
+    }
+}
