@@ -82,7 +82,7 @@ impl Server {
     /// # Errors
     /// If the connection to it is gone.
     pub fn address(&self) -> Result<SocketAddr> {
-        self.connection.get_ref().peer_addr().context("ask for an address")
+        self.connection.0.get_ref().peer_addr().context("ask for an address")
     }
 
     /// What it has cost so far.

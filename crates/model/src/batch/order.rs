@@ -51,7 +51,7 @@ mod tests {
         let covered = batch.covered().to_vec();
         batch.arrange(&[3, 0, 2]);
         batch.edit(1).set("more", ValueRef::Int(1));
-        let messages: Vec<&str> = batch.iter().map(|record| record.message()).collect();
+        let messages: Vec<&str> = batch.iter().map(crate::RecordRef::message).collect();
         assert_eq!(messages, ["line 3", "line 0", "line 2"]);
         assert_eq!((batch.get(1).own_fields().len(), batch.covered()), (2, &covered[..]));
     }
