@@ -64,8 +64,9 @@ impl Buffer {
         self.put(lane, payload, records, None).await
     }
 
-    /// The same with what the payload was made of. It is kept in the place of the payload as long as there is memory for
-    /// that, so that it need not be made again when the entry is taken soon ([`Taken::take_live`]).
+    /// The same with what the payload was made of, and how many bytes of memory that takes. It is kept in the place of
+    /// the payload where there is memory for it, so that it need not be made again when the entry is taken soon
+    /// ([`Taken::take_live`]).
     ///
     /// # Errors
     /// As for [`push`](Buffer::push).
@@ -78,8 +79,9 @@ impl Buffer {
         payload: Bytes,
         records: u32,
         live: Arc<T>,
+        live_bytes: u64,
     ) -> Result<(), Error> {
-        self.put(lane, payload, records, Some(lane::Live(live))).await
+        self.put(lane, payload, records, Some(lane::Live { what: live, bytes: live_bytes })).await
     }
 
     async fn put(

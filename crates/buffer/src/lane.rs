@@ -18,7 +18,11 @@ use crate::entry::{Head, Note, OVERHEAD_BYTES, Place};
 
 /// What a payload was made of, for whoever takes it out and would have to make it again.
 #[derive(Clone)]
-pub(crate) struct Live(pub(crate) Arc<dyn Any + Send + Sync>);
+pub(crate) struct Live {
+    pub(crate) what: Arc<dyn Any + Send + Sync>,
+    /// Memory that it takes; an entry says nothing of that.
+    pub(crate) bytes: u64,
+}
 
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -242,17 +242,18 @@ impl State {
 
     /// Puts in what was written.
     pub(crate) fn publish(&mut self, plan: &BufferPlan, lane: Lane, mut entry: Entry) {
-        let kept = self.may_cache(plan, &entry);
-        entry.live = entry.live.filter(|_| kept && plan.kind == BufferKind::Disk);
-        if !kept || entry.live.is_some() {
+        let on_disk = plan.kind == BufferKind::Disk;
+        entry.live = entry.live.filter(|live| on_disk && self.has_memory(plan, live.bytes));
+        if entry.live.is_some() || on_disk && !self.has_memory(plan, entry.bytes) {
             entry.content = None;
         }
         self.cached_bytes += cached(&entry);
         self.lane_mut(lane).publish(entry);
     }
 
-    fn may_cache(&self, plan: &BufferPlan, entry: &Entry) -> bool {
-        plan.kind == BufferKind::Memory || self.cached_bytes + entry.bytes <= plan.memory_max
+    /// Whether there is memory for so many bytes of what is also on disk.
+    fn has_memory(&self, plan: &BufferPlan, bytes: u64) -> bool {
+        self.cached_bytes + bytes <= plan.memory_max
     }
 
     /// The book of the way from here to the output. What still waits is not on it.
@@ -342,6 +343,9 @@ enum Room {
 
 /// Bytes that an entry counts against the memory for contents that are also on disk.
 fn cached(entry: &Entry) -> u64 {
-    let in_memory = entry.content.is_some() || entry.live.is_some();
-    if in_memory && entry.place.is_some() { entry.bytes } else { 0 }
+    match (&entry.live, &entry.content, entry.place) {
+        (_, _, None) | (None, None, _) => 0,
+        (Some(live), _, _) => live.bytes,
+        (None, Some(_), _) => entry.bytes,
+    }
 }

@@ -138,7 +138,7 @@ impl Taken {
     /// What the payload was made of ([`Buffer::push_live`](crate::Buffer::push_live)), if it was put in just now: then
     /// it has no payload. Given back, it is read from the disk next time.
     pub fn take_live<T: Send + Sync + 'static>(&mut self) -> Option<Arc<T>> {
-        self.live.take()?.0.downcast().ok()
+        self.live.take()?.what.downcast().ok()
     }
 
     /// Lets go of the payload: the caller has made something of it. Given back, it is read again.

@@ -131,9 +131,9 @@ async fn what_a_payload_was_made_of_comes_in_its_place_once() {
     let folder = tempfile::tempdir().unwrap();
     let buffer = open(folder.path(), BufferSettings { memory_max: ByteSize::kib(1), ..defaults() });
     let large = Bytes::from(vec![b'x'; 2048]);
-    buffer.push_live(Lane::Normal, text("one"), 1, Arc::new(1_u32)).await.unwrap();
-    buffer.push_live(Lane::Normal, large.clone(), 1, Arc::new(2_u32)).await.unwrap();
-    buffer.push(Lane::Normal, text("three"), 1).await.unwrap();
+    buffer.push_live(Lane::Normal, text("one"), 1, Arc::new(1_u32), 4).await.unwrap();
+    buffer.push_live(Lane::Normal, large.clone(), 1, Arc::new(2_u32), 2048).await.unwrap();
+    buffer.push_live(Lane::Normal, text("three"), 1, Arc::new(3_u32), 1 << 20).await.unwrap();
     let mut one = buffer.take().await.unwrap().unwrap();
     assert_eq!(one.take_live::<u32>().as_deref(), Some(&1));
     one.release();
@@ -151,6 +151,8 @@ async fn what_a_payload_was_made_of_comes_in_its_place_once() {
         "there was no memory for it"
     );
     large_one.ack();
-    buffer.take().await.unwrap().unwrap().ack();
+    let mut three = buffer.take().await.unwrap().unwrap();
+    assert_eq!((three.take_live::<u32>(), &three.payload()[..]), (None, &b"three"[..]), "small only on disk");
+    three.ack();
     buffer.close().await;
 }

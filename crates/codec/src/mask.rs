@@ -226,7 +226,8 @@ impl Masker {
 
     fn find_credentials(&self, literals: &Literals, text: &str, hits: &mut Vec<Hit>) {
         let mut from = 0;
-        while let Some((place, found)) = literals.find(text, from) {
+        let mut search = literals.search(text);
+        while let Some((place, found)) = search.next(from) {
             let floor = hits.last().map_or(0, |hit| hit.range.end);
             let before = hits.len();
             match place {

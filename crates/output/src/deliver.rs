@@ -187,10 +187,11 @@ async fn feed_lane<F: Form>(
 fn items<F: Form>(queued: Queued, form: &F, report: Arc<Report>) -> (Vec<Item<Bytes>>, usize) {
     let (transfer, room) = queued.into_parts();
     let batch: Arc<Batch> = transfer.batch;
-    // Documents are mostly shorter than this; what is not used of it takes no memory.
+    // Documents are mostly shorter than this, and what is not used of it is given back.
     let mut out = Vec::with_capacity(batch.text_bytes() * 2 + batch.len() * RECORD_BYTES);
     let mut ends = Vec::with_capacity(batch.len());
     form.write_all(&batch, &mut out, &mut ends);
+    out.shrink_to_fit();
     let (count, bytes, ack) = (batch.len(), out.len(), transfer.ack);
     let whole = Ack::tallied(move |outcome, tally| {
         if outcome == Outcome::Durable {

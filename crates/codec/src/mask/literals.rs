@@ -133,14 +133,37 @@ impl Literals {
         Self { long: Part::of(long), short: Part::of(short) }
     }
 
-    /// The first literal at or after `from`.
-    pub(super) fn find(&self, text: &str, from: usize) -> Option<(Place, Range<usize>)> {
-        let long = self.long.find(text, from..text.len());
-        let end = long.as_ref().map_or(text.len(), |(_, range)| range.end);
-        let short = self.short.find(text, from..end);
-        match (long, short) {
-            (Some(long), Some(short)) if long.1.start <= short.1.start => Some(long),
-            (long, short) => short.or(long),
+    /// A search through a text.
+    pub(super) fn search<'a>(&'a self, text: &'a str) -> Literally<'a> {
+        Literally { literals: self, text, long: None, looked: false }
+    }
+}
+
+type Found = (Place, Range<usize>);
+
+/// A search through a text, from its beginning to its end.
+#[derive(Debug)]
+pub(super) struct Literally<'a> {
+    literals: &'a Literals,
+    text: &'a str,
+    /// The next long literal, as long as it is not passed; found once, however many short ones are in front of it.
+    long: Option<Found>,
+    /// Whether that was looked for.
+    looked: bool,
+}
+
+impl Literally<'_> {
+    /// The first literal at or after `from`, which never goes back.
+    pub(super) fn next(&mut self, from: usize) -> Option<Found> {
+        if !self.looked || self.long.as_ref().is_some_and(|(_, range)| range.start < from) {
+            self.long = self.literals.long.find(self.text, from..self.text.len());
+            self.looked = true;
+        }
+        let end = self.long.as_ref().map_or(self.text.len(), |(_, range)| range.end);
+        let short = self.literals.short.find(self.text, from..end);
+        match (&self.long, short) {
+            (Some(long), Some(short)) if long.1.start <= short.1.start => Some(long.clone()),
+            (long, short) => short.or_else(|| long.clone()),
         }
     }
 }
@@ -167,4 +190,39 @@ impl Part {
 fn plain(literals: &[&str]) -> AhoCorasick {
     let search = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(literals);
     search.expect("a hundred short literals make a small automaton")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// All literals in their order, and where the first of them is, the slow way.
+    fn first(literals: &[&str], text: &str, from: usize) -> Option<Range<usize>> {
+        let at = |start: usize| {
+            literals.iter().find(|literal| text.as_bytes()[start..].starts_with(literal.as_bytes()))
+        };
+        (from..text.len()).find_map(|start| at(start).map(|literal| start..start + literal.len()))
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_one_search_for_all_would(
+            text in "(eyJ|8Q~|://|:\\\\/|pwd|Pwd|SG\\.|sk-|sk_live_|assw|pass=|PASS|uthorization|@tcp\\(|-----END |비밀번호|[a-zA-Z:/ ]){0,24}",
+            steps in prop::collection::vec(1_usize..6, 1..30),
+        ) {
+            let all: Vec<&str> = OTHERS.iter().map(|(literal, ..)| *literal)
+                .chain(TOKENS.iter().map(Token::literal)).chain(KEYS).collect();
+            let literals = Literals::of(|_| true);
+            let mut search = literals.search(&text);
+            let mut from = 0;
+            for step in steps {
+                let found = search.next(from).map(|(_, range)| range);
+                prop_assert_eq!(&found, &first(&all, &text, from), "from {}", from);
+                let Some(found) = found else { break };
+                from = (found.start + step).min(text.len());
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! Does not own: the language and its meaning (`query`).
 
 use sawyer_config::{At, JsonType, Problems, Setting, TypeInfo, read_scalar, yaml_text};
-use sawyer_model::{Batch, RecordRef, ValueRef};
+use sawyer_model::{Batch, RecordRef, ValueRef, names};
 use sawyer_query::{Context, Predicate, QueryError, kql};
 
 /// A condition in KQL, such as `level: debug and not namespace: shop`. It means what it means in a search. A time
@@ -49,7 +49,9 @@ impl Condition {
     pub fn matches_each(&self, batch: &Batch) -> Vec<bool> {
         /// Texts that are remembered; a field with more of them, such as the message, is asked about again.
         const TEXTS_MAX: usize = 8;
-        let Some(name) = only_name(&self.predicate).and_then(|name| batch.find_name(name)) else {
+        let name =
+            only_name(&self.predicate).filter(|name| ![names::TIMESTAMP, names::OBSERVED].contains(name));
+        let Some(name) = name.and_then(|name| batch.find_name(name)) else {
             return batch.iter().map(|record| self.matches(record)).collect();
         };
         let mut known: Vec<(&str, bool)> = Vec::new();
@@ -139,7 +141,8 @@ mod tests {
         let stream = batch.add_stream(&Arc::new(Stream::new([("level", Value::from("fatal"))])));
         for at in 0..levels.len() as u64 + 2 {
             let range = SeqRange::new(at, at + 1);
-            let (timestamp, observed) = (Timestamp::EPOCH, Timestamp::EPOCH);
+            let (timestamp, observed) =
+                (Timestamp::EPOCH, Timestamp::from_nanos(at as i64 * 86_400_000_000_000));
             let mut record =
                 batch.begin(RecordHead { timestamp, observed, source: SourceId(1), range }, stream);
             match levels.get(at as usize) {
@@ -148,10 +151,16 @@ mod tests {
                 None => {}
             }
             record.field("message", ValueRef::Str("error"));
+            record.field("observed", ValueRef::Str("not the time that is asked for"));
         }
-        for text in
-            ["level: (error or fatal)", "not level: info", "level: info or message: error", "level: *"]
-        {
+        let texts = [
+            "level: (error or fatal)",
+            "not level: info",
+            "level: info or message: error",
+            "level: *",
+            "observed >= \"1970-01-05\"",
+        ];
+        for text in texts {
             let condition = check(&format!("when: '{text}'")).unwrap();
             let alone: Vec<bool> = batch.iter().map(|record| condition.matches(record)).collect();
             assert_eq!(condition.matches_each(&batch), alone, "{text}");

@@ -166,7 +166,10 @@ impl WayIn<'_> {
             let pushed = match self.keeps_ranges {
                 // The bytes are what is sent.
                 true => self.buffer.push(lane, payload.clone(), records).await,
-                false => self.buffer.push_live(lane, payload.clone(), records, Arc::clone(batch)).await,
+                false => {
+                    let (live, bytes) = (Arc::clone(batch), memory_of(batch));
+                    self.buffer.push_live(lane, payload.clone(), records, live, bytes).await
+                }
             };
             let Err(error) = pushed else { return Ok(()) };
             if error.kind() != ErrorKind::Retry {
@@ -187,6 +190,16 @@ impl WayIn<'_> {
             (None, false) => encode_batch(batch).into(),
         }
     }
+}
+
+/// About how much memory a batch takes while it waits. One whose records were mostly left out still has their text,
+/// and one of a few bytes has its tables.
+fn memory_of(batch: &Batch) -> u64 {
+    const TABLES_BYTES: usize = 1024;
+    const NAME_BYTES: usize = 64;
+    const STREAM_BYTES: usize = 256;
+    let tables = TABLES_BYTES + batch.name_count() * NAME_BYTES + batch.streams().len() * STREAM_BYTES;
+    (batch.bytes() + tables) as u64
 }
 
 /// Where entries go, and how that is booked.
