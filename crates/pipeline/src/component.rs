@@ -14,8 +14,9 @@ use sawyer_config::{At, Problems, Reference};
 use sawyer_disk::Disk;
 use sawyer_model::{Ack, Batch, Error, Outcome, Transfer, Way};
 use sawyer_telemetry::{Clock, Counter, DerivedSpec, Health, Ledger, Metrics};
+use tokio::sync::Mutex;
 
-use crate::queue::{QueueClosed, QueueReceiver, QueueSender};
+use crate::queue::{Place, QueueClosed, QueueReceiver, QueueSender};
 use crate::stop::Stop;
 
 /// Something that runs until it is done.
@@ -172,6 +173,9 @@ pub struct Kinds {
 #[derive(Clone, Debug)]
 pub struct Outlet {
     pipelines: Vec<(QueueSender, Arc<Way>)>,
+    /// Whoever has room in some pipelines and waits for it in others. One at a time, so that what an input cannot pass on
+    /// takes no more than a batch's room from others.
+    turn: Arc<Mutex<()>>,
     records: Counter,
     bytes: Counter,
     ledger: Ledger,
@@ -187,12 +191,14 @@ impl Outlet {
         Self::along(input, ways, metrics)
     }
 
-    /// An outlet into these queues, from which these ways lead on.
+    /// An outlet into these queues, from which these ways lead on. Where several outlets lead into several of the same
+    /// queues, they name them in the same order: each waits for room in one while it has some in those before.
     #[must_use]
     pub fn along(input: &str, pipelines: Vec<(QueueSender, Arc<Way>)>, metrics: &Metrics) -> Self {
         let labels = [("input", input)];
         Self {
             pipelines,
+            turn: Arc::default(),
             records: metrics.counter("sawyer_input_records", "Records read, by input", &labels),
             bytes: metrics.counter(
                 "sawyer_input_text_bytes",
@@ -204,6 +210,8 @@ impl Outlet {
     }
 
     /// Waits for room and passes a batch on. What becomes of it is booked when all of it is durable.
+    ///
+    /// It goes into all pipelines or none: whoever stops to wait for this knows that nothing was passed on.
     ///
     /// # Errors
     /// [`QueueClosed`] if a pipeline has ended; the batch will not be acknowledged.
@@ -224,20 +232,36 @@ impl Outlet {
     /// # Errors
     /// As of [`Outlet::send`].
     pub async fn send_tallied(&self, batch: Batch, ack: Ack) -> Result<(), QueueClosed> {
+        let mut places = self.reserve(batch.bytes()).await?;
         self.records.inc_by(batch.len() as u64);
         self.bytes.inc_by(batch.text_bytes() as u64);
         let (covered, own) = (batch.covered_bytes(), batch.own());
         let batch = Arc::new(batch);
-        let Some((last, others)) = self.pipelines.split_last() else {
+        let Some((last, way)) = places.pop() else {
             ack.durable();
             return Ok(());
         };
-        for (queue, way) in others {
-            let ack = ack.clone().on(way, covered, own);
-            queue.send(Transfer { batch: Arc::clone(&batch), ack }).await?;
+        for (place, way) in places {
+            place.put(Transfer { batch: Arc::clone(&batch), ack: ack.clone().on(way, covered, own) });
         }
-        let (queue, way) = last;
-        queue.send(Transfer { batch, ack: ack.on(way, covered, own) }).await
+        last.put(Transfer { batch, ack: ack.on(way, covered, own) });
+        Ok(())
+    }
+
+    /// Waits until there is room for so many bytes in every pipeline.
+    async fn reserve(&self, bytes: usize) -> Result<Vec<(Place<'_>, &Arc<Way>)>, QueueClosed> {
+        let _turn = match self.pipelines.len() {
+            0 | 1 => None,
+            _ => Some(self.turn.lock().await),
+        };
+        let mut places = Vec::with_capacity(self.pipelines.len());
+        for (queue, way) in &self.pipelines {
+            places.push((queue.reserve(bytes).await?, way));
+        }
+        if places.iter().any(|(place, _)| place.is_closed()) {
+            return Err(QueueClosed);
+        }
+        Ok(places)
     }
 
     /// Acknowledges a batch without records: parts of sources that need not be passed on.
@@ -248,3 +272,6 @@ impl Outlet {
         ack.durable();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,6 @@ pub use backoff::Backoff;
 pub use component::{
     Context, Input, InputPlan, Kind, Kinds, Outlet, Output, OutputPlan, Running, Step, StepPlan,
 };
-pub use queue::{LaneReceiver, QueueReceiver, QueueSender, Queued};
+pub use queue::{LaneReceiver, Place, QueueReceiver, QueueSender, Queued};
 pub use stop::{Stop, Stopper};
 pub use topology::{Resources, Topology, TopologyPlan};

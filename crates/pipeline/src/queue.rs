@@ -51,6 +51,15 @@ pub struct Queued {
     room: OwnedSemaphorePermit,
 }
 
+/// Room for one transfer in a queue, for whoever has to know that there is some before it puts anything in anywhere. It is
+/// given back when it is dropped.
+#[derive(Debug)]
+pub struct Place<'a> {
+    sender: &'a mpsc::Sender<Queued>,
+    slot: mpsc::Permit<'a, Queued>,
+    room: OwnedSemaphorePermit,
+}
+
 /// The other end is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the queue is closed")]
@@ -81,6 +90,14 @@ impl QueueSender {
         self.normal.send(transfer).await
     }
 
+    /// Waits for room for a transfer that is not urgent and holds so many bytes.
+    ///
+    /// # Errors
+    /// [`QueueClosed`] if nobody takes from it any more.
+    pub async fn reserve(&self, bytes: usize) -> Result<Place<'_>, QueueClosed> {
+        self.normal.reserve(bytes).await
+    }
+
     /// Puts a transfer in that overtakes all that are not urgent.
     ///
     /// # Errors
@@ -98,18 +115,37 @@ impl QueueSender {
 
 impl LaneSender {
     async fn send(&self, transfer: Transfer) -> Result<(), QueueClosed> {
-        let wanted = transfer.batch.bytes().div_ceil(PERMIT_BYTES).max(1);
+        self.reserve(transfer.batch.bytes()).await?.put(transfer);
+        Ok(())
+    }
+
+    async fn reserve(&self, bytes: usize) -> Result<Place<'_>, QueueClosed> {
+        let wanted = bytes.div_ceil(PERMIT_BYTES).max(1);
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.permits);
         let room = tokio::select! {
             room = Arc::clone(&self.room).acquire_many_owned(wanted) => room.map_err(|_| QueueClosed)?,
             () = self.sender.closed() => return Err(QueueClosed),
         };
-        self.sender.send(Queued { transfer, room }).await.map_err(|_| QueueClosed)
+        let slot = self.sender.reserve().await.map_err(|_| QueueClosed)?;
+        Ok(Place { sender: &self.sender, slot, room })
     }
 
     fn bytes(&self) -> u64 {
         (self.permits as usize - self.room.available_permits().min(self.permits as usize)) as u64
             * PERMIT_BYTES as u64
+    }
+}
+
+impl Place<'_> {
+    /// Puts the transfer in.
+    pub fn put(self, transfer: Transfer) {
+        self.slot.send(Queued { transfer, room: self.room });
+    }
+
+    /// Whether nobody takes from the queue any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
     }
 }
 

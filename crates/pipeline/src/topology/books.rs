@@ -33,6 +33,7 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 const TELL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The ways of an input into the pipelines that take from it. By the second that leads to an output come copies.
+/// They are in the order of `pipelines`, which has to be the same for all inputs; see [`along`](crate::Outlet::along).
 pub(super) fn ways<'a>(
     input: &str,
     pipelines: impl Iterator<Item = &'a (PipelinePlan, QueueSender)>,
