@@ -88,6 +88,30 @@ impl RangeSet {
         }
     }
 
+    /// The parts of a range that are not in the set, ascending.
+    pub fn missing(&self, range: SeqRange) -> impl Iterator<Item = SeqRange> + '_ {
+        let mut at = self.first_missing(range.start);
+        std::iter::from_fn(move || {
+            if at >= range.end {
+                return None;
+            }
+            let next = self.ranges.range(at..range.end).next();
+            let (end, behind) = next.map_or((range.end, range.end), |(start, end)| (*start, *end));
+            let part = SeqRange::new(at, end);
+            at = behind;
+            Some(part)
+        })
+    }
+
+    /// Takes out the lowest ranges until at most so many are left; says how many it took out.
+    pub fn keep_highest(&mut self, most: usize) -> usize {
+        let excess = self.ranges.len().saturating_sub(most);
+        for _ in 0..excess {
+            self.ranges.pop_first();
+        }
+        excess
+    }
+
     /// The ranges in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = SeqRange> + '_ {
         self.ranges.iter().map(|(start, end)| SeqRange { start: *start, end: *end })
@@ -147,6 +171,12 @@ mod tests {
             let wanted = SeqRange::new(probe.0, probe.0 + probe.1);
             prop_assert_eq!(set.contains(wanted), (wanted.start..wanted.end).all(|n| naive.contains(&n)));
             prop_assert_eq!(set.intersects(wanted), (wanted.start..wanted.end).any(|n| naive.contains(&n)));
+            let missing: Vec<u64> = set.missing(wanted).flat_map(|r| r.start..r.end).collect();
+            prop_assert_eq!(missing, (wanted.start..wanted.end).filter(|n| !naive.contains(n)).collect::<Vec<_>>());
+            prop_assert!(set.missing(wanted).all(|part| !part.is_empty()));
+            let mut highest = set.clone();
+            prop_assert_eq!(highest.keep_highest(2), set.range_count().saturating_sub(2));
+            prop_assert!(highest.iter().eq(set.iter().skip(set.range_count().saturating_sub(2))));
             prop_assert_eq!(set.first_missing(probe.0), (probe.0..).find(|n| !naive.contains(n)).unwrap());
         }
     }

@@ -19,6 +19,7 @@ use crate::error::{Result, StoreError};
 use crate::keeper::{SEGMENT_DIR, segment_path};
 use crate::memory::{Generation, Held};
 use crate::sealed::Sealed;
+use crate::sources::{Bounds, Forgotten};
 
 impl Engine {
     /// Freezes the active generation if it is old enough, or if told to whatever its age.
@@ -52,12 +53,12 @@ impl Engine {
         self.sync_segments(&segments)?;
         let mut keeper = self.keeper.lock();
         let now = self.clock.now();
-        let mut forgotten = 0;
+        let (bounds, mut forgotten) = (Bounds::of(&self.plan), Forgotten::default());
         let changed = keeper.change(&*self.disk, |catalogue| {
             catalogue.segments.extend(segments.iter().map(|segment| segment.entry));
             catalogue.wal_first = generation.wal_end();
             catalogue.sources.merge(generation.covered());
-            forgotten = catalogue.sources.forget(now, self.plan.source_idle_max, self.plan.sources_max);
+            forgotten = catalogue.sources.forget(now, &bounds);
         });
         changed.inspect_err(|_| segments.iter().for_each(|segment| keeper.discard_later(segment)))?;
         self.counters.sources.set(keeper.catalogue().sources.len() as i64);
@@ -71,8 +72,8 @@ impl Engine {
         drop(live);
         keeper.clean_up(&*self.disk, now);
         drop(keeper);
-        if forgotten > 0 {
-            self.forget_sources(now);
+        if forgotten != Forgotten::default() {
+            self.forget_sources(now, &bounds);
         }
         self.sealed.wake();
         self.work.wake();
@@ -80,10 +81,15 @@ impl Engine {
     }
 
     /// Forgets what the catalogue has forgotten also for batches to come.
-    fn forget_sources(&self, now: Timestamp) {
-        let mut writer = self.writer.lock();
-        let forgotten = writer.committed.forget(now, self.plan.source_idle_max, self.plan.sources_max);
-        tracing::info!(forgotten, "sources that sent nothing for long are forgotten");
+    fn forget_sources(&self, now: Timestamp, bounds: &Bounds) {
+        let Forgotten { sources, ranges } = self.writer.lock().committed.forget(now, bounds);
+        if sources > 0 {
+            tracing::info!(
+                sources,
+                ranges,
+                "sources that sent nothing for long, or names without order, are forgotten"
+            );
+        }
     }
 
     /// Writes what `encode` makes as a segment, synced, and opens it again. Its name is not durable yet.

@@ -9,9 +9,15 @@ use std::time::Duration;
 
 use sawyer_model::{Batch, RangeSet, RecordRef, SeqRange, SourceId, Timestamp};
 
+use crate::settings::StorePlan;
+
 /// Most ranges kept for one source. Ranges coalesce, so a source has more only if it leaves thousands of holes;
 /// then the lowest are forgotten, and what is sent again of them is stored again.
 const RANGES_PER_SOURCE_MAX: usize = 10_000;
+
+/// Most ranges kept of all sources, beyond one of each. In memory they take about 25 bytes each, three times over while
+/// the catalogue is changed, and 32 in its file. Where records have names and no order, each has a range of its own.
+const RANGES_MAX: usize = 500_000;
 
 /// The committed ranges of all sources.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,10 +32,38 @@ pub(crate) struct Source {
     pub(crate) last: Timestamp,
 }
 
-/// What would be committed if a group of batches were: changed ranges beside the real ones.
+/// What would be committed if a group of batches were: what is new of each source that they touch, beside what is
+/// committed of it.
 pub(crate) struct Trial<'a> {
     sources: &'a Sources,
     changed: BTreeMap<SourceId, RangeSet>,
+}
+
+/// How much is remembered at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Longest that a source may have been idle.
+    pub(crate) idle_max: Duration,
+    /// Most sources.
+    pub(crate) count_max: usize,
+    /// Most ranges beyond one of each source.
+    pub(crate) ranges_max: usize,
+}
+
+impl Bounds {
+    /// What the settings say.
+    pub(crate) fn of(plan: &StorePlan) -> Self {
+        Self { idle_max: plan.source_idle_max, count_max: plan.sources_max, ranges_max: RANGES_MAX }
+    }
+}
+
+/// What was forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Forgotten {
+    /// Whole sources.
+    pub(crate) sources: usize,
+    /// Ranges of sources that are still remembered.
+    pub(crate) ranges: usize,
 }
 
 /// What is known of a batch that was tried.
@@ -64,8 +98,12 @@ impl Sources {
 
     /// Keeps what was tried.
     pub(crate) fn keep(&mut self, changed: BTreeMap<SourceId, RangeSet>, now: Timestamp) {
-        for (id, ranges) in changed {
-            self.0.insert(id, Source { ranges, last: now });
+        for (id, news) in changed {
+            let source = self.0.entry(id).or_default();
+            for range in news.iter() {
+                source.ranges.insert(range);
+            }
+            source.last = now;
         }
     }
 
@@ -89,24 +127,47 @@ impl Sources {
         }
     }
 
-    /// Forgets sources idle for longer than `idle_max`, then those idle longest until `count_max` are left, and
-    /// the lowest ranges of those that have too many. Says how many sources it forgot.
-    pub(crate) fn forget(&mut self, now: Timestamp, idle_max: Duration, count_max: usize) -> usize {
+    /// Forgets sources idle for longer than they may be, then those idle longest until few enough are left, the lowest
+    /// ranges of those that have too many, and at last sources of many ranges.
+    pub(crate) fn forget(&mut self, now: Timestamp, bounds: &Bounds) -> Forgotten {
         let before = self.0.len();
-        self.0.retain(|_, source| now.since(source.last) <= idle_max);
-        if let Some(excess) = self.0.len().checked_sub(count_max).filter(|excess| *excess > 0) {
+        self.0.retain(|_, source| now.since(source.last) <= bounds.idle_max);
+        if let Some(excess) = self.0.len().checked_sub(bounds.count_max).filter(|excess| *excess > 0) {
             let mut idle: Vec<(Timestamp, SourceId)> = self.0.iter().map(|(id, s)| (s.last, *id)).collect();
             idle.sort_unstable();
             for (_, id) in &idle[..excess] {
                 self.0.remove(id);
             }
         }
-        for source in self.0.values_mut() {
-            if let Some(excess) = source.ranges.range_count().checked_sub(RANGES_PER_SOURCE_MAX) {
-                source.ranges = source.ranges.iter().skip(excess).collect();
+        let cut = |source: &mut Source| source.ranges.keep_highest(RANGES_PER_SOURCE_MAX);
+        let ranges = self.0.values_mut().map(cut).sum();
+        self.forget_scattered(bounds.ranges_max);
+        Forgotten { sources: before - self.0.len(), ranges }
+    }
+
+    /// Forgets sources of several ranges until those of all are few enough: first those in which each place is alone, as
+    /// where records have names and no order, then others; of both those idle longest first.
+    fn forget_scattered(&mut self, ranges_max: usize) {
+        let beyond_one = |source: &Source| source.ranges.range_count().saturating_sub(1);
+        let mut excess = self.0.values().map(beyond_one).sum::<usize>().saturating_sub(ranges_max);
+        if excess == 0 {
+            return;
+        }
+        let mut scattered: Vec<(bool, Timestamp, SourceId)> = self
+            .0
+            .iter()
+            .filter(|(_, source)| beyond_one(source) > 0)
+            .map(|(id, source)| (source.ranges.iter().any(|range| range.len() > 1), source.last, *id))
+            .collect();
+        scattered.sort_unstable();
+        for (_, _, id) in scattered {
+            if excess == 0 {
+                break;
+            }
+            if let Some(source) = self.0.remove(&id) {
+                excess = excess.saturating_sub(beyond_one(&source));
             }
         }
-        before - self.0.len()
     }
 }
 
@@ -118,7 +179,7 @@ impl Trial<'_> {
         let mut at = 0;
         while at < batch.len() {
             let run = Run::at(batch, at);
-            if self.ranges(run.source).intersects(run.hull) {
+            if self.intersects(run.source, run.hull) {
                 let again = |at: &usize| !self.insert(run.source, batch.get(*at).range());
                 duplicates.extend((at..run.end).filter(again));
             } else {
@@ -135,20 +196,27 @@ impl Trial<'_> {
         Taken { duplicates, news }
     }
 
-    /// What changed.
+    /// What is new of each source that was touched.
     pub(crate) fn into_changed(self) -> BTreeMap<SourceId, RangeSet> {
         self.changed
     }
 
     /// Adds a range; says whether any of it was new, or it is empty.
     fn insert(&mut self, id: SourceId, range: SeqRange) -> bool {
-        range.is_empty() || self.ranges(id).insert(range) > 0
+        if range.is_empty() {
+            return true;
+        }
+        let news = self.changed.entry(id).or_default();
+        match self.sources.0.get(&id) {
+            Some(source) => source.ranges.missing(range).map(|part| news.insert(part)).sum::<u64>() > 0,
+            None => news.insert(range) > 0,
+        }
     }
 
-    fn ranges(&mut self, id: SourceId) -> &mut RangeSet {
-        self.changed.entry(id).or_insert_with(|| {
-            self.sources.0.get(&id).map(|source| source.ranges.clone()).unwrap_or_default()
-        })
+    /// Whether any of a range is committed, or would be.
+    fn intersects(&self, id: SourceId, range: SeqRange) -> bool {
+        let committed = self.sources.0.get(&id).is_some_and(|source| source.ranges.intersects(range));
+        committed || self.changed.get(&id).is_some_and(|news| news.intersects(range))
     }
 }
 
@@ -258,6 +326,16 @@ mod tests {
         assert_eq!(sources.try_out().take(&batch_of(&[(0, 10)], &[])).duplicates, [0usize; 0]);
     }
 
+    fn bounds(idle_secs: u64, count_max: usize, ranges_max: usize) -> Bounds {
+        Bounds { idle_max: Duration::from_secs(idle_secs), count_max, ranges_max }
+    }
+
+    /// A source of so many ranges of this length, with a hole behind each.
+    fn scattered(count: u64, len: u64, last_secs: i64) -> Source {
+        let ranges = (0..count).map(|n| SeqRange::new(n * (len + 1), n * (len + 1) + len)).collect();
+        Source { ranges, last: Timestamp::from_secs(last_secs) }
+    }
+
     #[test]
     fn idle_and_superfluous_sources_are_forgotten() {
         let mut sources = Sources::default();
@@ -265,17 +343,55 @@ mod tests {
             let source = Source { last: Timestamp::from_secs(n), ..Source::default() };
             sources.put(SourceId(n as u128), source);
         }
-        assert_eq!(sources.forget(Timestamp::from_secs(10), Duration::from_secs(7), 4), 6);
+        let forgotten = sources.forget(Timestamp::from_secs(10), &bounds(7, 4, 10));
+        assert_eq!(forgotten, Forgotten { sources: 6, ranges: 0 });
         assert_eq!(sources.iter().map(|(id, _)| id.0).collect::<Vec<_>>(), [6, 7, 8, 9]);
     }
 
     #[test]
     fn a_source_full_of_holes_is_bounded() {
         let mut sources = Sources::default();
-        let ranges = (0..RANGES_PER_SOURCE_MAX as u64 + 5).map(|n| SeqRange::new(n * 2, n * 2 + 1)).collect();
-        sources.put(SourceId(1), Source { ranges, last: Timestamp::EPOCH });
-        sources.forget(Timestamp::EPOCH, Duration::ZERO, 10);
+        sources.put(SourceId(1), scattered(RANGES_PER_SOURCE_MAX as u64 + 5, 1, 0));
+        let forgotten = sources.forget(Timestamp::EPOCH, &bounds(0, 10, RANGES_MAX));
+        assert_eq!(forgotten, Forgotten { sources: 0, ranges: 5 });
         let first = sources.iter().next().unwrap().1.ranges.iter().next();
         assert_eq!(first, Some(SeqRange::new(10, 11)));
+        assert_eq!(sources.forget(Timestamp::EPOCH, &bounds(0, 10, RANGES_MAX)), Forgotten::default());
+    }
+
+    #[test]
+    fn sources_full_of_names_are_bounded_together() {
+        let mut sources = Sources::default();
+        // A file with holes and one without, idle for long; names of several hours.
+        sources.put(SourceId(1), scattered(50, 8, 0));
+        sources.put(SourceId(2), scattered(1, 1, 0));
+        for hour in 1..=5 {
+            sources.put(SourceId(10 + hour as u128), scattered(101, 1, hour));
+        }
+        let left = |sources: &Sources| sources.iter().map(|(id, _)| id.0).collect::<Vec<_>>();
+        let now = Timestamp::from_secs(9);
+        assert_eq!(sources.forget(now, &bounds(100, 100, 549)), Forgotten::default());
+        assert_eq!(sources.forget(now, &bounds(100, 100, 300)), Forgotten { sources: 3, ranges: 0 });
+        assert_eq!(left(&sources), [1, 2, 14, 15], "those idle longest are gone");
+        assert_eq!(sources.forget(now, &bounds(100, 100, 48)), Forgotten { sources: 3, ranges: 0 });
+        assert_eq!(left(&sources), [2], "then files with holes; one range each is never too many");
+    }
+
+    #[test]
+    fn a_trial_holds_what_is_new_alone() {
+        let mut sources = Sources::default();
+        sources.put(SourceId(1), scattered(1000, 1, 0));
+        let mut trial = sources.try_out();
+        assert!(trial.insert(SourceId(1), SeqRange::new(0, 6)));
+        assert!(!trial.insert(SourceId(1), SeqRange::new(1, 6)));
+        let changed = trial.into_changed();
+        let news: Vec<SeqRange> = changed[&SourceId(1)].iter().collect();
+        assert_eq!(news, [SeqRange::new(1, 2), SeqRange::new(3, 4), SeqRange::new(5, 6)]);
+        sources.keep(changed, Timestamp::from_secs(3));
+        let source = sources.iter().next().unwrap().1;
+        assert_eq!(
+            (source.ranges.iter().next(), source.last),
+            (Some(SeqRange::new(0, 7)), Timestamp::from_secs(3))
+        );
     }
 }

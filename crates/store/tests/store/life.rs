@@ -345,3 +345,18 @@ fn a_thread_that_died_is_known_by_its_name() {
     store.close();
     assert_eq!(store.dead_threads(), Vec::<String>::new(), "closed, and not dead");
 }
+
+/// Records with names and no order leave a hole beside each: those that come and those on disk are bounded alike.
+#[test]
+fn places_that_are_forgotten_on_disk_are_forgotten_in_memory() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let store = open(&disk, &plan(), &clock).unwrap();
+    let place = |n: u64| batch_of(&[record(&clock, &mut Dice::new(n), 1, n * 2, n * 2 + 1)]);
+    let mut batch = place(10_005);
+    (0..10_005).for_each(|n| batch.cover(SourceId(1), SeqRange::new(n * 2, n * 2 + 1)));
+    store.append(Arc::new(batch)).unwrap();
+    assert_eq!(store.append(Arc::new(place(0))).unwrap().stored, 0);
+    store.seal_now().unwrap();
+    let stored = |n| store.append(Arc::new(place(n))).unwrap().stored;
+    assert_eq!([stored(10_005), stored(6), stored(5), stored(0)], [0, 0, 1, 1]);
+}
