@@ -24,6 +24,12 @@ use crate::pushed::{Intake, Name, Refused, Said};
 #[cfg(test)]
 mod tests;
 
+/// Longest name of an index, as Elasticsearch has it.
+const INDEX_BYTES_MAX: usize = 255;
+
+/// Longest answer to a request.
+const ITEMS_BYTES_MAX: usize = 128 << 20;
+
 /// What came of the actions of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bulk {
@@ -182,11 +188,17 @@ impl Bulk {
         sender: &str,
         intake: &mut Intake,
     ) -> Result<(), Refused> {
-        if self.accepted + self.rejected >= intake.records_max() as u64 {
+        let answered = self.accepted + self.rejected;
+        if answered >= intake.records_max() as u64 || self.items.len() > ITEMS_BYTES_MAX {
             return Err(Refused::Full);
         }
-        let index_shown = index.unwrap_or("");
+        let fits = |index: &&str| index.len() <= INDEX_BYTES_MAX;
+        let index_shown = index.filter(fits).unwrap_or("");
         let taken = match (meta.action, index, document) {
+            (_, Some(index), _) if !fits(&index) => {
+                let reason = format!("the name of the index is longer than {INDEX_BYTES_MAX} bytes");
+                Err(ItemError::of("invalid_index_name_exception", reason))
+            }
             _ if meta.id.as_deref() == Some("") => {
                 let reason = "if _id is specified it must not be empty";
                 Err(ItemError::of("illegal_argument_exception", reason))

@@ -2,11 +2,12 @@
 //!
 //! Owns: the order of fields, names that are said twice, the bounds of what one line may bring.
 //! Does not own: where the fields come from (`json`, `body`), and what they mean.
-//! Invariant: bounded by [`RECORD_FIELDS_MAX`] values and [`NAMES_BYTES_MAX`] bytes of names, in time linear in
-//! what it is given.
+//! Invariant: bounded by [`RECORD_FIELDS_MAX`] values, [`NAMES_BYTES_MAX`] bytes of names, and a value beyond
+//! [`VALUE_BYTES_MAX`] bytes of copied text (arrays within arrays are given whole at each level), in time linear in what
+//! it is given.
 
 use sawyer_model::batch::{FoundField, FoundValue};
-use sawyer_model::limits::RECORD_FIELDS_MAX;
+use sawyer_model::limits::{RECORD_FIELDS_MAX, VALUE_BYTES_MAX};
 use sawyer_model::{Timestamp, ValueRef};
 
 use crate::body::Class;
@@ -363,7 +364,8 @@ impl Fields {
     /// Adds a value, or says that the field is a list.
     #[inline]
     fn add(&mut self, name: &str, value: Option<ValueRef<'_>>, derived: bool) {
-        if self.entries.len() >= RECORD_FIELDS_MAX || self.names_bytes > NAMES_BYTES_MAX {
+        let full = self.entries.len() >= RECORD_FIELDS_MAX || self.names_bytes > NAMES_BYTES_MAX;
+        if full || self.text.len() > VALUE_BYTES_MAX {
             return;
         }
         let number = self.names.number(name);

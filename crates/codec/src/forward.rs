@@ -32,6 +32,16 @@ const UNREADABLE_BYTES_MAX: usize = 64 << 10;
 /// How much is unpacked at a time.
 const WINDOW_BYTES: usize = 64 << 10;
 
+/// A chunk becomes no larger than this, and no larger than so many times what it was; what lies beyond is not read.
+const UNPACKED_BYTES_MAX: usize = 256 << 20;
+const UNPACKED_TIMES_MAX: usize = 64;
+
+/// After so many entries in a row that are none, what is left of a chunk is none either.
+const UNREADABLE_ENTRIES_MAX: u32 = 1000;
+
+/// Longest word on a group of entries, which is put into each of them.
+const GROUP_BYTES_MAX: usize = 256 << 10;
+
 /// Seconds by which Fluent Bit tells that a group of entries begins, and ends.
 const GROUP_START: i64 = -1;
 const GROUP_END: i64 = -2;
@@ -93,6 +103,8 @@ pub struct Events<'a> {
     group: Vec<u8>,
     json: Vec<u8>,
     index: u64,
+    /// How many of the last entries in a row were none.
+    unreadable: u32,
 }
 
 /// What is left of them.
@@ -115,6 +127,8 @@ struct Unpacking<'a> {
     window: Vec<u8>,
     start: usize,
     ended: bool,
+    /// How many bytes it may still become.
+    allowed: usize,
     packed: &'a [u8],
 }
 
@@ -154,7 +168,7 @@ pub fn frame(bytes: &[u8]) -> Result<Frame<'_>, ForwardError> {
         Left::Packed(packed) if options.compressed => unpack(packed.rest()),
         left => left,
     };
-    let events = Events { left, group: Vec::new(), json: Vec::new(), index: 0 };
+    let events = Events { left, group: Vec::new(), json: Vec::new(), index: 0, unreadable: 0 };
     Ok(Frame::Chunk(Chunk { tag, id: options.chunk, signal: options.signal, bytes: body, events }))
 }
 
@@ -191,7 +205,15 @@ fn unpack(packed: &[u8]) -> Left<'_> {
         // A client that says so and does not do so.
         _ => return Left::Packed(Reader::new(packed)),
     };
-    Left::Compressed(Box::new(Unpacking { from, window: Vec::new(), start: 0, ended: false, packed }))
+    let allowed = packed.len().saturating_mul(UNPACKED_TIMES_MAX).max(UNPACKED_BYTES_MAX);
+    Left::Compressed(Box::new(Unpacking {
+        from,
+        window: Vec::new(),
+        start: 0,
+        ended: false,
+        allowed,
+        packed,
+    }))
 }
 
 impl std::fmt::Debug for Events<'_> {
@@ -231,6 +253,10 @@ impl Events<'_> {
             taken += 1;
             let mut left = std::mem::replace(&mut self.left, Left::Nothing);
             let end = match left.take() {
+                Taken::Entry(bytes) if self.unreadable >= UNREADABLE_ENTRIES_MAX => {
+                    self.keep(bytes, objects, first);
+                    true
+                }
                 Taken::Entry(bytes) => {
                     self.entry(bytes, objects, first);
                     false
@@ -256,7 +282,9 @@ impl Events<'_> {
 
     fn entry(&mut self, bytes: &[u8], objects: &mut Objects, first: u64) {
         let mut amiss = Amiss::default();
-        match self.read_entry(bytes, &mut amiss) {
+        let read = self.read_entry(bytes, &mut amiss);
+        self.unreadable = if read.is_err() { self.unreadable + 1 } else { 0 };
+        match read {
             Err(_) => self.keep(bytes, objects, first),
             // It says something of others and is none itself.
             Ok(None) => objects.skip(self.place(first)),
@@ -291,6 +319,10 @@ impl Events<'_> {
                 write_json(&mut reader, &mut self.group, amiss)?;
                 self.group.pop();
                 self.group.remove(0);
+                if self.group.len() > GROUP_BYTES_MAX {
+                    self.group = Vec::new();
+                    return Err(expected("a shorter word on a group"));
+                }
             }
             return Ok(None);
         }
@@ -388,6 +420,9 @@ impl Unpacking<'_> {
 
     /// Unpacks some more behind what was not taken yet.
     fn more(&mut self) -> std::io::Result<()> {
+        if self.allowed == 0 {
+            return Err(std::io::Error::other("it becomes too much"));
+        }
         self.window.drain(..self.start);
         self.start = 0;
         let length = self.window.len();
@@ -409,6 +444,7 @@ impl Unpacking<'_> {
             }
         };
         self.window.truncate(filled);
+        self.allowed = self.allowed.saturating_sub(filled - length);
         done
     }
 }

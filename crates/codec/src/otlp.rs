@@ -22,6 +22,7 @@ mod value;
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use sawyer_model::{Timestamp, ValueRef, names};
@@ -127,20 +128,29 @@ struct Scope<'a> {
     attributes: Vec<Pair<'a>>,
 }
 
+/// Up to this many names are compared one by one.
+const LISTED_NAMES_MAX: usize = 16;
+
 /// What is needed to write records.
 struct Writer<'i> {
     intake: &'i mut Intake,
     rejected: Rejected,
+    /// Bytes that were copied for records that were rejected.
+    wasted: usize,
     name: String,
     json: Vec<u8>,
 }
 
 impl<'i> Writer<'i> {
     fn new(intake: &'i mut Intake) -> Self {
-        Self { intake, rejected: Rejected::default(), name: String::new(), json: Vec::new() }
+        Self { intake, rejected: Rejected::default(), wasted: 0, name: String::new(), json: Vec::new() }
     }
 
     fn write(&mut self, record: &LogRecord<'_>, scope: &Scope<'_>) -> Result<(), OtlpError> {
+        // Records that are rejected count as well: what a resource says is copied for each of them.
+        if self.intake.len() as u64 + self.rejected.count >= self.intake.records_max() as u64 {
+            return Err(OtlpError::Full(Refused::Full));
+        }
         self.intake.begin();
         let mut original = None;
         if let Some(map @ Any::Map(_)) = &record.body {
@@ -156,12 +166,7 @@ impl<'i> Writer<'i> {
         for Pair { name, value } in &record.attributes {
             self.attribute("", name, value);
         }
-        for Pair { name, value } in &scope.resource {
-            // What the record says itself is nearer to the truth than what its resource says.
-            if record.attributes.iter().all(|own| own.name != *name) {
-                self.attribute("", name, value);
-            }
-        }
+        self.resource(record, scope);
         for (name, value) in [("scope.name", &scope.name), ("scope.version", &scope.version)] {
             if !value.is_empty() {
                 self.intake.fields().field(name, ValueRef::Str(value));
@@ -185,12 +190,31 @@ impl<'i> Writer<'i> {
             Ok(_) => Ok(()),
             Err(full @ Refused::Full) => Err(OtlpError::Full(full)),
             Err(refused @ Refused::TooLong) => {
+                self.wasted = self.wasted.saturating_add(self.intake.fields().text_bytes());
+                if self.wasted > self.intake.batch_bytes_max() {
+                    return Err(OtlpError::Full(Refused::Full));
+                }
                 if self.rejected.count == 0 {
                     let at = self.intake.len() as u64 + self.rejected.count;
                     let _ = write!(self.rejected.reason, "record {at} of the request: {refused}");
                 }
                 self.rejected.count += 1;
                 Ok(())
+            }
+        }
+    }
+
+    /// What the resource says and the record does not: its own word is nearer to the truth.
+    fn resource(&mut self, record: &LogRecord<'_>, scope: &Scope<'_>) {
+        let own: Option<HashSet<&str>> = (record.attributes.len() > LISTED_NAMES_MAX)
+            .then(|| record.attributes.iter().map(|pair| &*pair.name).collect());
+        for Pair { name, value } in &scope.resource {
+            let said = match &own {
+                Some(own) => own.contains(&**name),
+                None => record.attributes.iter().any(|own| own.name == *name),
+            };
+            if !said {
+                self.attribute("", name, value);
             }
         }
     }

@@ -100,6 +100,8 @@ pub struct Intake {
     scratch: Scratch,
     text: String,
     base64: String,
+    /// Whether a part of the record that was begun is longer than any value can be, and was not read.
+    too_long: bool,
     /// Numbers of the streams in the batch, by what was added to the origin's.
     streams: HashMap<Box<str>, u32>,
 }
@@ -146,6 +148,7 @@ impl Intake {
             scratch: Scratch::default(),
             text: String::new(),
             base64: String::new(),
+            too_long: false,
             streams: HashMap::new(),
         }
     }
@@ -160,6 +163,11 @@ impl Intake {
     #[must_use]
     pub fn records_max(&self) -> usize {
         self.origin.bounds.records_max
+    }
+
+    /// Bytes of memory that the batch of the request may take.
+    pub(crate) fn batch_bytes_max(&self) -> usize {
+        self.origin.bounds.batch_bytes_max
     }
 
     /// Records so far.
@@ -177,6 +185,7 @@ impl Intake {
     /// Begins a record; gives what takes its fields.
     pub fn begin(&mut self) -> &mut Fields {
         self.fields.clear();
+        self.too_long = false;
         &mut self.fields
     }
 
@@ -185,11 +194,16 @@ impl Intake {
         &mut self.fields
     }
 
-    /// Adds the members of a JSON object to the record that was begun.
+    /// Adds the members of a JSON object to the record that was begun. A text that is too long for any record is not read;
+    /// the record is refused when it is written.
     ///
     /// # Errors
     /// Where it is no JSON object. What stood before that place has been added.
     pub fn flatten(&mut self, text: &str) -> Result<(), JsonError> {
+        if text.len() > VALUE_BYTES_MAX {
+            self.too_long = true;
+            return Ok(());
+        }
         flatten(text, &mut self.scratch, &mut self.fields)
     }
 
@@ -253,7 +267,7 @@ impl Intake {
         let whole = said.original.or(said.whole).map_or(0, str::len);
         let parts = [said.message.map_or(0, <[u8]>::len), whole];
         let own = self.fields.text_bytes();
-        if parts.into_iter().chain([own]).any(|bytes| bytes > VALUE_BYTES_MAX) {
+        if self.too_long || parts.into_iter().chain([own]).any(|bytes| bytes > VALUE_BYTES_MAX) {
             return Err(Refused::TooLong);
         }
         let Bounds { records_max, batch_bytes_max } = self.origin.bounds;

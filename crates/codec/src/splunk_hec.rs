@@ -172,7 +172,8 @@ fn read_time(json: Json<'_>, observed: Timestamp) -> Option<Timestamp> {
     if !whole.is_empty() && whole.len() <= 10 && digits(whole) && digits(fraction) && !fraction.is_empty() {
         // Read as digits: a float would move the time by some hundred nanoseconds.
         let nanos: i64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
-        return Some(Timestamp::from_nanos(whole.parse::<i64>().ok()?.checked_mul(1_000_000_000)? + nanos));
+        let secs = whole.parse::<i64>().ok()?;
+        return Some(Timestamp::from_nanos(secs.checked_mul(1_000_000_000)?.checked_add(nanos)?));
     }
     time::parse(&text, observed)
 }

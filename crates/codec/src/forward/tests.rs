@@ -76,6 +76,16 @@ fn all_modes_give_the_same_records() {
 }
 
 #[test]
+fn a_chunk_of_nothing_but_rubbish_ends_early() {
+    let zeros = zstd::encode_all(&vec![0; 1 << 20][..], 1).unwrap();
+    let bytes = packed(&zeros, b"\x81\xaacompressed\xa4zstd");
+    let Frame::Chunk(mut chunk) = frame(&bytes).unwrap() else { panic!("no chunk") };
+    let mut objects = Objects::new(origin());
+    assert!(!chunk.events.fill(&mut objects, 0, usize::MAX, usize::MAX));
+    assert_eq!(chunk.events.taken(), u64::from(UNREADABLE_ENTRIES_MAX) + 1);
+}
+
+#[test]
 fn options_are_read_and_others_passed_over() {
     let options = b"\x85\xa5chunk\xa3abc\xa4size\x02\xadfluent_signal\x01\xa1x\x92\x01\x81\x01\x02\xaacompressed\xa4text";
     let bytes = packed(&entry("one"), options);

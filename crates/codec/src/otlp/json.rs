@@ -63,7 +63,7 @@ fn read_record(json: Json<'_>) -> Result<LogRecord<'_>, OtlpError> {
             "severityNumber" => record.severity_number = number(value, "severityNumber")?,
             "severityText" => record.severity_text = string(value, "severityText")?,
             "body" => record.body = Some(any(value, 1, &mut budget)?),
-            "attributes" => record.attributes = pairs(json, "attributes", 1, &mut budget)?,
+            "attributes" => record.attributes = pairs_of(Some(value), "attributes", 1, &mut budget)?,
             "traceId" => record.trace_id = id(value, "traceId")?,
             "spanId" => record.span_id = id(value, "spanId")?,
             "eventName" => record.event_name = string(value, "eventName")?,
@@ -78,7 +78,17 @@ fn list<'a>(
     json: Json<'a>,
     name: &'static str,
 ) -> Result<impl Iterator<Item = Json<'a>> + use<'a>, OtlpError> {
-    let value = json.get(name).filter(|value| !value.is_null());
+    items(member(json, name), name)
+}
+
+fn member<'a>(json: Json<'a>, name: &str) -> Option<Json<'a>> {
+    json.get(name).filter(|value| !value.is_null())
+}
+
+fn items<'a>(
+    value: Option<Json<'a>>,
+    name: &'static str,
+) -> Result<impl Iterator<Item = Json<'a>> + use<'a>, OtlpError> {
     if value.is_some_and(|value| !value.is_array()) {
         return Err(OtlpError::Form(name));
     }
@@ -105,8 +115,18 @@ fn pairs<'a>(
     depth: usize,
     budget: &mut Budget,
 ) -> Result<Vec<Pair<'a>>, OtlpError> {
+    pairs_of(member(json, name), name, depth, budget)
+}
+
+/// The pairs of a list that is called `name`.
+fn pairs_of<'a>(
+    value: Option<Json<'a>>,
+    name: &'static str,
+    depth: usize,
+    budget: &mut Budget,
+) -> Result<Vec<Pair<'a>>, OtlpError> {
     let mut pairs = Vec::new();
-    for pair in list(json, name)? {
+    for pair in items(value, name)? {
         if !budget.take(depth) {
             break;
         }

@@ -60,8 +60,9 @@ const SAID: [&str; 9] = [
 const ABOVE: [&str; 2] = [names::CLUSTER, names::NODE];
 
 /// What other programs call them. They are found under these names as well: queries know them as aliases.
-const OTHERS: [(&str, &str); 29] = [
+const OTHERS: [(&str, &str); 31] = [
     ("k8s.cluster.name", names::CLUSTER),
+    ("kubernetes.cluster", names::CLUSTER),
     ("orchestrator.cluster.name", names::CLUSTER),
     ("k8s.node.name", names::NODE),
     ("kubernetes.host", names::NODE),
@@ -84,6 +85,7 @@ const OTHERS: [(&str, &str); 29] = [
     ("k8s.container.name", names::CONTAINER),
     ("kubernetes.container.name", names::CONTAINER),
     ("kubernetes.container_name", names::CONTAINER),
+    ("container.name", names::CONTAINER),
     ("container_name", names::CONTAINER),
     ("container.image.name", names::IMAGE),
     ("kubernetes.container_image", names::IMAGE),
@@ -92,13 +94,15 @@ const OTHERS: [(&str, &str); 29] = [
     ("kubernetes.deployment.name", names::WORKLOAD),
 ];
 
-/// Gives the names of identity that others use their common names, unless the common one is there as well.
+/// Gives the names of identity that others use their common names. Where the common one is there as well, what is said
+/// again goes below `body.`: under its own name a query would find it for the common one, and nobody vouches for it.
 pub(super) fn rename(fields: &mut Fields) {
     for at in 0..fields.slots() {
         let Some(name) = fields.name(at) else { continue };
         let Some((_, common)) = OTHERS.iter().find(|(other, _)| *other == name) else { continue };
         let taken = (0..fields.slots()).any(|other| fields.name(other) == Some(*common));
         if taken {
+            fields.prefix(at, BODY_PREFIX);
             continue;
         }
         let deployment = name.ends_with("deployment.name");

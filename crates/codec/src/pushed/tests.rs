@@ -62,6 +62,46 @@ fn what_nobody_vouches_for_is_marked() {
 }
 
 #[test]
+fn what_is_said_under_a_second_name_is_not_found_as_identity() {
+    let line = r#"{"namespace":"shop","kubernetes.namespace_name":"payments","kubernetes":{"cluster":"c"}}"#;
+    let wanted = r#"body.kubernetes.namespace_name = "payments"; "#;
+    assert_eq!(said(shop(), &[], line), format!(r#"body.cluster = "c"; {wanted}namespace = "shop""#));
+    let claimed = format!(r#"{wanted}cluster = "c"; identity = "claimed"; namespace = "shop""#);
+    assert_eq!(said(Trust::Claimed, &[], line), claimed);
+}
+
+#[test]
+fn every_alias_of_identity_in_queries_is_known() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../query/src/field.rs");
+    let text = std::fs::read_to_string(path).unwrap();
+    let named =
+        ["CLUSTER", "NODE", "NAMESPACE", "POD", "POD_UID", "CONTAINER", "IMAGE", "WORKLOAD", "WORKLOAD_KIND"];
+    let aliases: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("(\"")?.split_once("\", names::"))
+        .filter(|(_, common)| named.contains(&common.trim_end_matches("),")))
+        .map(|(alias, _)| alias)
+        .collect();
+    assert!(aliases.len() >= 30, "{aliases:?}");
+    for alias in aliases {
+        let shown = said(Trust::Claimed, &[], &format!(r#"{{"{alias}":"x"}}"#));
+        assert!(!shown.contains(alias) && shown.contains("claimed"), "{alias}: {shown}");
+    }
+}
+
+#[test]
+fn what_is_too_long_is_refused_before_it_is_read() {
+    let mut intake = intake(Trust::Claimed, &[]);
+    intake.begin();
+    let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(VALUE_BYTES_MAX));
+    assert_eq!(intake.flatten(&long), Ok(()));
+    assert_eq!(intake.fields().text_bytes(), 0, "nothing is copied");
+    assert_eq!(intake.write(&Said::default()), Err(Refused::TooLong));
+    intake.begin();
+    intake.write(&Said { message: Some(b"next"), ..Said::default() }).unwrap();
+}
+
+#[test]
 fn a_client_speaks_for_its_namespaces_only() {
     let inside = r#"{"namespace":"shop","pod":"cart","node":"n1"}"#;
     assert_eq!(said(shop(), &[], inside), r#"body.node = "n1"; namespace = "shop"; pod = "cart""#);
