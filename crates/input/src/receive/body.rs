@@ -7,7 +7,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt as _;
 use hyper::HeaderMap;
 use hyper::body::{Body as _, Incoming};
@@ -19,7 +19,7 @@ use super::trouble::{Reason, Trouble};
 /// Longest time that a body may take to come.
 const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Room that is taken at once for a body whose length is not told.
+/// Room that is taken at once: what a header tells has to come first, and what a body becomes is not known before.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// A body, and the room that it takes.
@@ -33,14 +33,19 @@ pub(crate) struct Held {
 
 /// Reads a body as it comes.
 pub(crate) async fn read(desk: &Desk, body: Incoming) -> Result<Held, Trouble> {
-    let most = desk.intake.request_bytes_max.bytes() as usize;
+    read_up_to(desk, body, usize::MAX).await
+}
+
+/// Reads a body of at most so many bytes, and no more than any body may have.
+pub(crate) async fn read_up_to(desk: &Desk, body: Incoming, most: usize) -> Result<Held, Trouble> {
+    let most = most.min(desk.intake.request_bytes_max.bytes() as usize);
     let too_large = || Trouble::new(Reason::TooLarge, format!("the body is longer than {most} bytes"));
     let told = body.size_hint().exact();
     if told.is_some_and(|told| told > most as u64) {
         return Err(too_large());
     }
     let mut room = Room::default();
-    let mut reserved = told.map_or(CHUNK_BYTES, |told| told as usize);
+    let mut reserved = told.map_or(CHUNK_BYTES, |told| CHUNK_BYTES.min(told as usize));
     desk.reserve(&mut room, reserved).await?;
     let reading = async {
         let mut bytes = BytesMut::new();
@@ -73,12 +78,17 @@ pub(crate) async fn read(desk: &Desk, body: Incoming) -> Result<Held, Trouble> {
     Ok(Held { length: bytes.len(), bytes, room })
 }
 
-/// Reads a body and undoes what `Content-Encoding` says.
-pub(crate) async fn read_decoded(desk: &Desk, headers: &HeaderMap, body: Incoming) -> Result<Held, Trouble> {
-    let encoding = match headers.get(CONTENT_ENCODING) {
+/// What `Content-Encoding` says, in small letters; empty if nothing.
+pub(crate) fn encoding(headers: &HeaderMap) -> String {
+    match headers.get(CONTENT_ENCODING) {
         None => String::new(),
         Some(value) => value.to_str().unwrap_or("?").trim().to_ascii_lowercase(),
-    };
+    }
+}
+
+/// Reads a body and undoes what `Content-Encoding` says.
+pub(crate) async fn read_decoded(desk: &Desk, headers: &HeaderMap, body: Incoming) -> Result<Held, Trouble> {
+    let encoding = encoding(headers);
     let held = read(desk, body).await?;
     decompress(desk, held, &encoding).await
 }
@@ -90,22 +100,30 @@ pub(crate) async fn decompress(desk: &Desk, held: Held, encoding: &str) -> Resul
     }
     let most = desk.intake.body_bytes_max.bytes() as usize;
     let Held { bytes, length, mut room } = held;
-    // What it becomes is not known before; what it takes is given back soon.
-    desk.reserve(&mut room, most.min(bytes.len().saturating_mul(32))).await?;
     let encoding = encoding.to_owned();
-    let plain = tokio::task::spawn_blocking(move || unpack(&bytes, &encoding, most))
+    let (rooms, runtime) = (desk.rooms().clone(), tokio::runtime::Handle::current());
+    let unpacked = tokio::task::spawn_blocking(move || {
+        let mut reserve = |bytes| runtime.block_on(rooms.reserve(&mut room, bytes));
+        unpack(&bytes, &encoding, most, &mut reserve).map(|plain| (plain, room))
+    });
+    let (plain, room) = unpacked
         .await
         .map_err(|panic| Trouble::new(Reason::Bug, format!("decompress the body: {panic}")))??;
     Ok(Held { bytes: plain.into(), length, room })
 }
 
+/// Makes room for so many bytes, or says that there is none.
+type Reserve<'r> = &'r mut dyn FnMut(usize) -> Result<(), Trouble>;
+
 /// Undoes a compression of a known name.
-pub(crate) fn unpack(bytes: &[u8], encoding: &str, most: usize) -> Result<Vec<u8>, Trouble> {
+fn unpack(bytes: &[u8], encoding: &str, most: usize, reserve: Reserve<'_>) -> Result<Vec<u8>, Trouble> {
     match encoding {
-        "gzip" | "x-gzip" => limited(MultiGzDecoder::new(bytes), encoding, most),
-        "deflate" => limited(ZlibDecoder::new(bytes), encoding, most),
+        "gzip" | "x-gzip" => limited(MultiGzDecoder::new(bytes), encoding, most, reserve),
+        // By the standard with the head of zlib, and from some without it.
+        "deflate" if is_zlib(bytes) => limited(ZlibDecoder::new(bytes), encoding, most, reserve),
+        "deflate" => limited(DeflateDecoder::new(bytes), encoding, most, reserve),
         "zstd" => match zstd::Decoder::with_buffer(bytes) {
-            Ok(decoder) => limited(decoder, encoding, most),
+            Ok(decoder) => limited(decoder, encoding, most, reserve),
             Err(error) => Err(broken(encoding, &error)),
         },
         "snappy" => {
@@ -113,6 +131,7 @@ pub(crate) fn unpack(bytes: &[u8], encoding: &str, most: usize) -> Result<Vec<u8
             if length > most {
                 return Err(too_long(most));
             }
+            reserve(length)?;
             snap::raw::Decoder::new().decompress_vec(bytes).map_err(|error| broken(encoding, &error))
         }
         other => {
@@ -123,10 +142,29 @@ pub(crate) fn unpack(bytes: &[u8], encoding: &str, most: usize) -> Result<Vec<u8
     }
 }
 
-fn limited(decoder: impl Read, encoding: &str, most: usize) -> Result<Vec<u8>, Trouble> {
+fn is_zlib(bytes: &[u8]) -> bool {
+    matches!(bytes, [first, second, ..] if first & 15 == 8 && u16::from_be_bytes([*first, *second]) % 31 == 0)
+}
+
+fn limited(
+    mut decoder: impl Read,
+    encoding: &str,
+    most: usize,
+    reserve: Reserve<'_>,
+) -> Result<Vec<u8>, Trouble> {
     let mut plain = Vec::new();
-    decoder.take(most as u64 + 1).read_to_end(&mut plain).map_err(|error| broken(encoding, &error))?;
-    if plain.len() > most { Err(too_long(most)) } else { Ok(plain) }
+    loop {
+        let step = CHUNK_BYTES.min(most - plain.len() + 1);
+        reserve(step)?;
+        let mut part = (&mut decoder).take(step as u64);
+        let length = part.read_to_end(&mut plain).map_err(|error| broken(encoding, &error))?;
+        if plain.len() > most {
+            return Err(too_long(most));
+        }
+        if length < step {
+            return Ok(plain);
+        }
+    }
 }
 
 fn broken(encoding: &str, error: &dyn std::fmt::Display) -> Trouble {
@@ -150,16 +188,32 @@ mod tests {
         gzip.write_all(&zeros).unwrap();
         let mut deflate = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
         deflate.write_all(&zeros).unwrap();
+        let mut raw = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+        raw.write_all(&zeros).unwrap();
         let packed = [
             ("gzip", gzip.finish().unwrap()),
             ("deflate", deflate.finish().unwrap()),
+            ("deflate", raw.finish().unwrap()),
             ("zstd", zstd::encode_all(&zeros[..], 3).unwrap()),
             ("snappy", snap::raw::Encoder::new().compress_vec(&zeros).unwrap()),
         ];
         for (encoding, bytes) in packed {
-            let error = unpack(&bytes, encoding, 1 << 20).unwrap_err();
+            let mut reserved = 0;
+            let mut reserve = |bytes| {
+                reserved += bytes;
+                Ok(())
+            };
+            let error = unpack(&bytes, encoding, 1 << 20, &mut reserve).unwrap_err();
             assert_eq!(error.status(), 413, "{encoding}");
-            assert_eq!(unpack(&bytes, encoding, 4 << 20).unwrap().len(), zeros.len(), "{encoding}");
+            assert_eq!(
+                unpack(&bytes, encoding, 4 << 20, &mut reserve).unwrap().len(),
+                zeros.len(),
+                "{encoding}"
+            );
+            assert!(reserved >= zeros.len(), "{encoding}");
+            let full = || Trouble::new(Reason::Full, "");
+            let error = unpack(&bytes, encoding, 4 << 20, &mut |_| Err(full())).unwrap_err();
+            assert_eq!(error.status(), 503, "{encoding}");
         }
     }
 
@@ -167,11 +221,11 @@ mod tests {
     fn broken_and_unknown_encodings_are_told() {
         for encoding in ["gzip", "deflate", "zstd", "snappy"] {
             assert_eq!(
-                unpack(b"\xff\xff\xff\xff\xffno", encoding, 100).unwrap_err().status(),
+                unpack(b"\xff\xff\xff\xff\xffno", encoding, 100, &mut |_| Ok(())).unwrap_err().status(),
                 400,
                 "{encoding}"
             );
         }
-        assert_eq!(unpack(b"x", "br", 100).unwrap_err().status(), 415);
+        assert_eq!(unpack(b"x", "br", 100, &mut |_| Ok(())).unwrap_err().status(), 415);
     }
 }

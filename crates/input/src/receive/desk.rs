@@ -15,7 +15,7 @@ use sawyer_config::{ByteSize, settings};
 use sawyer_model::{Error, ErrorKind, Outcome, SourceId};
 use sawyer_pipeline::Stop;
 use sawyer_telemetry::Clock;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::clients::{Client, Clients};
 use super::meters::Meters;
@@ -54,6 +54,9 @@ const BATCH_BYTES_MAX: usize = 512 << 20;
 /// Bytes that one permit stands for.
 const PERMIT_BYTES: usize = 1024;
 
+/// Longer bodies that are decoded at the same time: what they become is not known before.
+const DECODED_MAX: usize = 4;
+
 /// Bodies up to this many bytes are decoded where they are read; longer ones would hold up others.
 const SMALL_BODY_BYTES: usize = 32 << 10;
 
@@ -65,12 +68,43 @@ pub(crate) struct Desk {
     pub(crate) intake: IntakeSettings,
     pub(crate) meters: Meters,
     hub: PushHub,
-    room: Arc<Semaphore>,
+    rooms: Rooms,
+    decoding: Arc<Semaphore>,
     /// Of the records that have no identity of their own: one for as long as the receiver runs, because whoever stores
     /// records remembers its sources.
     source: SourceId,
     numbers: Arc<AtomicU64>,
     stop: OnceLock<Stop>,
+}
+
+/// Where there is room for bodies and batches.
+#[derive(Clone, Debug)]
+pub(crate) struct Rooms {
+    free: Arc<Semaphore>,
+    wait_max: Duration,
+}
+
+impl Rooms {
+    /// Waits for room for this many bytes.
+    ///
+    /// # Errors
+    /// `Full` if there is none for too long.
+    pub(crate) async fn reserve(&self, room: &mut Room, bytes: usize) -> Result<(), Trouble> {
+        let permits = bytes.div_ceil(PERMIT_BYTES).clamp(1, BODIES_BYTES_MAX / PERMIT_BYTES) as u32;
+        let acquired = Arc::clone(&self.free).acquire_many_owned(permits);
+        room.0.push(self.within(acquired).await?);
+        Ok(())
+    }
+
+    async fn within(
+        &self,
+        acquired: impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>>,
+    ) -> Result<OwnedSemaphorePermit, Trouble> {
+        match tokio::time::timeout(self.wait_max, acquired).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Trouble::new(Reason::Full, "no room for more requests at present")),
+        }
+    }
 }
 
 /// Room that a body takes; given back when it is dropped.
@@ -91,14 +125,16 @@ impl Desk {
     ) -> Result<Self, Error> {
         let source = random::source()
             .map_err(|error| Error::new(ErrorKind::Retry, "read random numbers").because(error))?;
-        let room = Arc::new(Semaphore::new(BODIES_BYTES_MAX / PERMIT_BYTES));
+        let free = Arc::new(Semaphore::new(BODIES_BYTES_MAX / PERMIT_BYTES));
+        let rooms = Rooms { free, wait_max: intake.wait_max };
         Ok(Self {
             clients,
             clock,
             intake,
             meters,
             hub,
-            room,
+            rooms,
+            decoding: Arc::new(Semaphore::new(DECODED_MAX)),
             source,
             numbers: Arc::default(),
             stop: OnceLock::new(),
@@ -142,15 +178,12 @@ impl Desk {
     /// # Errors
     /// `Full` if there is none for too long.
     pub(crate) async fn reserve(&self, room: &mut Room, bytes: usize) -> Result<(), Trouble> {
-        let permits = bytes.div_ceil(PERMIT_BYTES).clamp(1, BODIES_BYTES_MAX / PERMIT_BYTES) as u32;
-        let acquired = Arc::clone(&self.room).acquire_many_owned(permits);
-        match tokio::time::timeout(self.intake.wait_max, acquired).await {
-            Ok(Ok(permit)) => {
-                room.0.push(permit);
-                Ok(())
-            }
-            _ => Err(Trouble::new(Reason::Full, "no room for more requests at present")),
-        }
+        self.rooms.reserve(room, bytes).await
+    }
+
+    /// Where there is room.
+    pub(crate) fn rooms(&self) -> &Rooms {
+        &self.rooms
     }
 
     /// Takes the records of a request: `decode` reads them, in order, and they are taken once they are durable.
@@ -186,9 +219,11 @@ impl Desk {
             let mut intake = Intake::new(origin);
             decode(&mut intake).map(|result| (result, intake.finish()))
         };
+        let mut turn = None;
         let decoded = if bytes <= SMALL_BODY_BYTES {
             work()
         } else {
+            turn = Some(self.rooms.within(Arc::clone(&self.decoding).acquire_owned()).await?);
             tokio::task::spawn_blocking(work)
                 .await
                 .map_err(|panic| Trouble::new(Reason::Bug, format!("read the body: {panic}")))?
@@ -196,6 +231,11 @@ impl Desk {
         let (result, Taken { batch, foreign }) = decoded?;
         client.rate().charge(batch.len(), bytes);
         self.meters.foreign.inc_by(foreign);
+        // The body is gone, and the batch may be much larger: its room counts instead.
+        drop(room);
+        let mut room = Room::default();
+        self.reserve(&mut room, batch.bytes()).await?;
+        drop(turn);
         self.hand_in(batch, room).await?;
         Ok(result)
     }

@@ -23,6 +23,7 @@ use sawyer_model::{Error, Outcome, SourceId, Stream, Value};
 use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
 
 use super::clients::{Client, Clients, ClientsPlan, ClientsSettings};
 use super::socket::{
@@ -66,6 +67,12 @@ settings! {
 
 /// Frames up to this many bytes need no turn.
 const SMALL_FRAME_BYTES: usize = 64 << 10;
+
+/// Longest answer to a greeting, which comes from somebody who is not known yet.
+const PING_BYTES_MAX: usize = 4 << 10;
+
+/// Longest time that a client may take to show who it is.
+const GREET_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Longest time that the rest of a frame may take.
 const FRAME_TIME_MAX: Duration = Duration::from_secs(60);
@@ -293,9 +300,14 @@ impl Connection {
                 )
             });
         }
+        tokio::time::timeout(GREET_TIME_MAX, self.shake_hands(&shared)).await.unwrap_or(Err(Ended::Slow))
+    }
+
+    /// Has the client prove that it knows a key.
+    async fn shake_hands(&mut self, shared: &Shared) -> Result<Arc<Client>, Ended> {
         let hello = handshake::Hello::new(shared.settings.shared_key.is_some()).map_err(|_| Ended::Closed)?;
         self.answer(&hello.message()).await?;
-        let (length, _turn) = self.frame().await?;
+        let (length, _turn) = self.frame(PING_BYTES_MAX).await?;
         let ping = sawyer_codec::forward::read_ping(&self.buffer[..length])?;
         let judged = hello.judge(&ping, &shared.clients, shared.settings.shared_key.as_ref()).await;
         let pong = hello.pong(&ping, judged.as_ref(), &shared.hostname);
@@ -312,15 +324,16 @@ impl Connection {
         writer.flush().await.map_err(|_| Ended::Gone)
     }
 
-    /// Waits until a frame is whole at the beginning of the buffer; gives its length.
-    async fn frame(&mut self) -> Result<(usize, Option<OwnedSemaphorePermit>), Ended> {
+    /// Waits until a frame of at most so many bytes is whole at the beginning of the buffer; gives its length.
+    async fn frame(&mut self, most: usize) -> Result<(usize, Option<OwnedSemaphorePermit>), Ended> {
         let (mut sizer, mut turn) = (Sizer::default(), None);
+        let mut due = None;
         loop {
             let end = sizer.end(&self.buffer).map_err(sawyer_codec::forward::ForwardError::from)?;
             if let Some(end) = end {
                 return Ok((end, turn));
             }
-            if self.buffer.len() as u64 >= self.shared.settings.frame_bytes_max.bytes() {
+            if self.buffer.len() >= most {
                 return Err(Ended::Long);
             }
             if self.buffer.len() >= SMALL_FRAME_BYTES && turn.is_none() {
@@ -329,13 +342,23 @@ impl Connection {
                     taken = waiting => taken.ok(),
                     () = self.stop.stopped() => return Err(Ended::Stopped),
                 };
+                // Its client could not help that it had to wait.
+                due = None;
             }
-            let within = !self.buffer.is_empty();
+            if due.is_none() && !self.buffer.is_empty() {
+                due = Some(Instant::now() + FRAME_TIME_MAX);
+            }
+            let late = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
             let length = tokio::select! {
                 biased;
+                () = late => return Err(Ended::Slow),
                 read = self.reader.read_buf(&mut self.buffer) => read.map_err(|_| Ended::Gone)?,
                 () = self.stop.stopped() => return Err(Ended::Stopped),
-                () = tokio::time::sleep(FRAME_TIME_MAX), if within => return Err(Ended::Slow),
             };
             if length == 0 {
                 return Err(Ended::Gone);
@@ -358,9 +381,10 @@ impl Connection {
             shared: Arc::clone(&self.shared),
             writer: Arc::clone(&self.writer),
         };
+        let most = self.shared.settings.frame_bytes_max.bytes() as usize;
         loop {
             let (length, turn) = tokio::select! {
-                framed = self.frame() => framed?,
+                framed = self.frame(most) => framed?,
                 _ = failure.wait_for(|failed| *failed) => return Err(Ended::Undelivered),
             };
             if let Err(wait) = client.rate().check() {
@@ -396,7 +420,7 @@ struct Chunks {
 }
 
 impl Chunks {
-    async fn take(&mut self, mut chunk: Chunk<'_>, bytes: usize) -> Result<(), Ended> {
+    async fn take(&mut self, mut chunk: Chunk<'_>, mut bytes: usize) -> Result<(), Ended> {
         if let Some(signal) = other_signal(chunk.signal) {
             if chunk.id.is_some() {
                 return Err(Ended::Signal(signal));
@@ -424,13 +448,14 @@ impl Chunks {
             None => None,
             Some(_) => Arc::clone(&self.in_flight).acquire_owned().await.ok(),
         };
-        let (mut waits, mut records) = (Vec::new(), 0);
+        let mut waits = Vec::new();
         loop {
             let mut objects = Objects::new(origin.clone());
             let more = chunk.events.fill(&mut objects, first, BATCH_RECORDS, BATCH_TEXT_BYTES);
             let TakenObjects { batch, foreign: _, malformed } = objects.finish();
             self.shared.sockets.malformed(malformed);
-            records += batch.len();
+            // A small chunk may become many records, and is charged for them as they come.
+            self.client.rate().charge(batch.len(), std::mem::take(&mut bytes));
             let sent = match chunk.id {
                 Some(_) => self.way_in.send(batch).await.map(|wait| waits.push(wait)),
                 None => self.way_in.send_once(batch).await,
@@ -440,7 +465,6 @@ impl Chunks {
                 break;
             }
         }
-        self.client.rate().charge(records, bytes);
         match chunk.id {
             None => {
                 self.sequence.take(chunk.events.taken());

@@ -8,7 +8,6 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hyper::body::Incoming;
-use hyper::header::CONTENT_ENCODING;
 use hyper::{HeaderMap, Method, Request};
 use sawyer_codec::loki_push::{LokiError, Pushed, read_json, read_protobuf};
 use sawyer_config::{At, Problems, Settings as _, settings};
@@ -104,11 +103,12 @@ async fn take(request: Request<Incoming>, from: IpAddr, desk: &Desk) -> Result<P
     Ok(pushed)
 }
 
-/// Protobuf is always a block of snappy, unless a header says that it is compressed in another way.
+/// Protobuf is always a block of snappy, also within what a header tells; JSON never is, whatever it tells. So Loki has it.
 async fn read_body(desk: &Desk, headers: &HeaderMap, body: Incoming, json: bool) -> Result<Held, Trouble> {
-    if json || headers.contains_key(CONTENT_ENCODING) {
-        return body::read_decoded(desk, headers, body).await;
+    let encoding = body::encoding(headers);
+    let mut held = body::read(desk, body).await?;
+    if encoding != "snappy" {
+        held = body::decompress(desk, held, &encoding).await?;
     }
-    let held = body::read(desk, body).await?;
-    body::decompress(desk, held, "snappy").await
+    if json { Ok(held) } else { body::decompress(desk, held, "snappy").await }
 }

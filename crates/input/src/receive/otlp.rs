@@ -167,8 +167,7 @@ fn grpc_code(reason: Reason) -> u64 {
         Reason::Elsewhere => 7,
         Reason::Invalid | Reason::TooLarge | Reason::Unsupported => 3,
         Reason::NotFound | Reason::Method => 12,
-        Reason::Slow => 4,
-        Reason::Rate | Reason::Full | Reason::Undelivered | Reason::Closed => 14,
+        Reason::Slow | Reason::Rate | Reason::Full | Reason::Undelivered | Reason::Closed => 14,
         Reason::Bug => 13,
     }
 }

@@ -4,7 +4,8 @@
 //! Owns: paths, tokens, channels and acknowledgements, the answers. Does not own: what is in a request
 //! (`codec::splunk_hec`).
 //! Invariant: an answer of success, and an acknowledgement, is given only to what is durable. So an id that was given out
-//! is acknowledged from the beginning; one that was not, never.
+//! is acknowledged from the beginning, and ids from before a restart as well: they are all below the ones of today. An id
+//! that is still to be given out is not.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use sawyer_codec::splunk_hec::{Common, HecError, read_events, read_raw};
 use sawyer_config::{At, Problems, Settings as _, settings};
 use sawyer_delivery::tls::ListenTlsSettings;
+use sawyer_model::Timestamp;
 use sawyer_pipeline::{InputPlan, Kind};
 use serde_json::{Value, json};
 
@@ -44,6 +46,9 @@ const CHANNEL: &str = "x-splunk-request-channel";
 /// Channels that are remembered; the one that was used the longest ago makes room for a new one.
 const CHANNELS_MAX: usize = 10_000;
 
+/// Longest question about acknowledgements.
+const ACK_BYTES_MAX: usize = 1 << 20;
+
 /// Longest name of a channel, which is a UUID.
 const CHANNEL_BYTES_MAX: usize = 128;
 
@@ -69,9 +74,11 @@ struct Hec {
     channels: Mutex<Channels>,
 }
 
-/// How many ids each channel was given.
+/// The next id of each channel.
 #[derive(Debug, Default)]
 struct Channels {
+    /// Where ids start: the microsecond of the first use. So they are above all those that were given out before.
+    base: Option<u64>,
     given: HashMap<String, (u64, u64)>,
     uses: u64,
 }
@@ -136,7 +143,11 @@ impl Hec {
         let client = desk.admit(Some(from), &shown).await?;
         let channel = channel(head);
         if what == "/ack" {
-            return self.acknowledged(channel, &body::read(desk, body).await?.bytes);
+            return self.acknowledged(
+                channel,
+                &body::read_up_to(desk, body, ACK_BYTES_MAX).await?.bytes,
+                desk,
+            );
         }
         let raw = match what {
             "" | "/event" => false,
@@ -170,14 +181,15 @@ impl Hec {
         })?;
         Ok(match channel.filter(|_| self.acknowledge) {
             Some(channel) => {
-                json!({"text": "Success", "code": 0, "ackId": self.channels.lock().give(channel)})
+                let id = self.channels.lock().give(channel, desk.clock.now());
+                json!({"text": "Success", "code": 0, "ackId": id})
             }
             None => json!({"text": "Success", "code": 0}),
         })
     }
 
     /// `{"acks":[0,1]}` → `{"acks":{"0":true,"1":false}}`
-    fn acknowledged(&self, channel: Option<String>, body: &[u8]) -> Result<Value, Fault> {
+    fn acknowledged(&self, channel: Option<String>, body: &[u8], desk: &Desk) -> Result<Value, Fault> {
         if !self.acknowledge {
             let trouble = Trouble::new(Reason::Invalid, "ACK is disabled");
             return Err(Fault { trouble, code: 14, event: None });
@@ -190,24 +202,35 @@ impl Hec {
         let asked = asked.as_ref().and_then(|asked| asked["acks"].as_array());
         let asked =
             asked.ok_or_else(|| Trouble::new(Reason::Invalid, "expected `acks`, a list of numbers"))?;
-        let given = self.channels.lock().given.get(&channel).map_or(0, |(given, _)| *given);
-        let acks = asked.iter().filter_map(Value::as_u64).map(|id| (id.to_string(), Value::Bool(id < given)));
+        let next = self.channels.lock().next(&channel, desk.clock.now());
+        let acks = asked.iter().filter_map(Value::as_u64).map(|id| (id.to_string(), Value::Bool(id < next)));
         Ok(json!({"acks": acks.collect::<serde_json::Map<_, _>>()}))
     }
 }
 
 impl Channels {
-    /// The next id of a channel.
-    fn give(&mut self, channel: String) -> u64 {
+    fn base(&mut self, now: Timestamp) -> u64 {
+        *self.base.get_or_insert_with(|| u64::try_from(now.nanos() / 1000).unwrap_or(0))
+    }
+
+    /// The id that a channel gets next.
+    fn next(&mut self, channel: &str, now: Timestamp) -> u64 {
+        let base = self.base(now);
+        self.given.get(channel).map_or(base, |(next, _)| *next)
+    }
+
+    /// Gives a channel its next id.
+    fn give(&mut self, channel: String, now: Timestamp) -> u64 {
+        let base = self.base(now);
         self.uses += 1;
         if self.given.len() >= CHANNELS_MAX && !self.given.contains_key(&channel) {
             let oldest = self.given.iter().min_by_key(|(_, (_, used))| *used).map(|(name, _)| name.clone());
             oldest.map(|oldest| self.given.remove(&oldest));
         }
-        let (given, used) = self.given.entry(channel).or_insert((0, 0));
+        let (next, used) = self.given.entry(channel).or_insert((base, 0));
         *used = self.uses;
-        *given += 1;
-        *given - 1
+        *next += 1;
+        *next - 1
     }
 }
 

@@ -90,6 +90,17 @@ async fn tokens_tell_who_speaks() {
 }
 
 #[tokio::test]
+async fn what_comes_through_a_proxy_or_a_browser_is_not_from_this_machine() {
+    let bench = Bench::start(posted::read_plan, "");
+    assert_eq!(bench.post("/", &[], b"x").await.status, 200);
+    for header in [("x-forwarded-for", "10.0.0.7"), ("origin", "https://example.com"), ("via", "1.1 proxy")] {
+        assert_eq!(bench.post("/", &[header], b"x").await.status, 403, "{header:?}");
+    }
+    let open = Bench::start(posted::read_plan, "allow_unauthenticated: true");
+    assert_eq!(open.post("/", &[("x-forwarded-for", "10.0.0.7")], b"x").await.status, 200);
+}
+
+#[tokio::test]
 async fn who_sends_too_much_waits_and_others_do_not() {
     let bench = Bench::start(posted::read_plan, CLIENTS);
     let (shop, other) = (("authorization", "Bearer s3cret"), ("authorization", "Bearer t2"));
@@ -132,7 +143,7 @@ async fn what_is_no_json_is_kept_and_counted() {
 async fn who_is_slow_does_not_hold_up_a_stop() {
     let bench = Bench::start(posted::read_plan, "");
     let mut slow = std::net::TcpStream::connect(bench.address).unwrap();
-    slow.write_all(b"POST / HTTP/1.1\r\nhost: here\r\ncontent-length: 100\r\n\r\nhalf").unwrap();
+    slow.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nhalf").unwrap();
     let idle = std::net::TcpStream::connect(bench.address).unwrap();
     assert_eq!(bench.post("/", &[], b"whole").await.status, 200, "both are there by now");
     let start = Instant::now();

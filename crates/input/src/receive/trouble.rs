@@ -82,9 +82,9 @@ impl Reason {
             Self::Method => 405,
             Self::Unsupported => 415,
             Self::TooLarge => 413,
-            Self::Slow => 408,
             Self::Rate => 429,
-            Self::Full | Self::Undelivered | Self::Closed => 503,
+            // Not 408, which senders of OTLP do not repeat.
+            Self::Slow | Self::Full | Self::Undelivered | Self::Closed => 503,
             Self::Bug => 500,
         }
     }
@@ -95,7 +95,10 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Trouble {
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        let again = matches!(reason, Reason::Full | Reason::Undelivered | Reason::Closed | Reason::Rate);
+        let again = matches!(
+            reason,
+            Reason::Slow | Reason::Full | Reason::Undelivered | Reason::Closed | Reason::Rate
+        );
         Self { reason, message: message.into(), retry_after: again.then_some(RETRY_AFTER) }
     }
 
@@ -126,7 +129,8 @@ impl From<Refusal> for Trouble {
             Refusal::Unknown => (Reason::TokenUnknown, "the token is not known here"),
             Refusal::Elsewhere => (
                 Reason::Elsewhere,
-                "only programs on this machine may send: the input has no `clients`, and does not `allow_unauthenticated`",
+                "only programs on this machine may send, straight to `localhost` and not from a web page: the input has no \
+                 `clients`, and does not `allow_unauthenticated`",
             ),
             Refusal::Unreadable => (Reason::Closed, "a file with tokens cannot be read at present"),
         };

@@ -5,7 +5,7 @@
 //! Invariant: connections are bounded in number, and ones that say nothing end; a stop lets requests under way finish.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+mod direct;
+mod timely;
+
+use self::direct::is_direct;
+use self::timely::Timely;
 use super::desk::Desk;
 use super::trouble::Trouble;
 
@@ -51,7 +56,7 @@ pub(crate) type Answer<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send 
 
 /// Answers the requests of a protocol.
 pub(crate) trait Protocol: std::fmt::Debug + Send + Sync + 'static {
-    /// Answers a request that came from this address.
+    /// Answers a request that came from this address; from none if it came through a proxy or a browser.
     fn answer<'a>(&'a self, request: Request<Incoming>, from: IpAddr, desk: &'a Desk) -> Answer<'a>;
 }
 
@@ -116,11 +121,16 @@ async fn talk(
     let service = service_fn(|request: Request<Incoming>| {
         let shared = Arc::clone(shared);
         async move {
-            let answer = shared.protocol.answer(request, from.ip(), &shared.desk).await;
+            // What did not come straight from a program comes from nowhere, whatever its connection says.
+            let direct = is_direct(request.headers(), request.uri());
+            let from = if direct { from.ip() } else { Ipv4Addr::UNSPECIFIED.into() };
+            let answer = shared.protocol.answer(request, from, &shared.desk).await;
             Ok::<_, Infallible>(answer)
         }
     });
-    let mut talking = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    // Hyper's own times begin only when it knows which version of HTTP is spoken.
+    let stream = TokioIo::new(Timely::new(stream, HEAD_TIME_MAX));
+    let mut talking = std::pin::pin!(builder.serve_connection(stream, service));
     let ended = tokio::select! {
         ended = talking.as_mut() => ended,
         () = stop.stopped() => {

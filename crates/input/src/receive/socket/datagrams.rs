@@ -22,6 +22,10 @@ const DATAGRAM_BYTES_MAX: usize = 64 << 10;
 /// How often the system is asked what it threw away.
 const DROPS_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Datagrams that are taken before others have their turn, and at the end.
+const TAKEN_MAX: usize = 1024;
+const TAKEN_LAST_MAX: usize = 1 << 16;
+
 /// Tables of the system in which the sockets of a network stand, with what they threw away in the last column.
 const TABLES: [&str; 2] = ["/proc/self/net/udp", "/proc/self/net/udp6"];
 
@@ -101,9 +105,12 @@ impl Socket {
         }
     }
 
-    /// Answers a datagram, if that can be done at once.
+    /// Answers a datagram, if that can be done at once. One that comes from the port that this socket has itself may be
+    /// an answer of another Sawyer, and answers to answers would never end.
     fn answer(&self, to: Option<SocketAddr>, bytes: &[u8]) {
-        if let (Self::Udp(socket), Some(to)) = (self, to) {
+        if let (Self::Udp(socket), Some(to)) = (self, to)
+            && socket.local_addr().is_ok_and(|own| own.port() != to.port())
+        {
             // A datagram may get lost; this is one of the ways.
             let _ = socket.try_send_to(bytes, to);
         }
@@ -168,7 +175,8 @@ pub(crate) async fn receive(
                 if !waits {
                     since = Instant::now();
                 }
-                take_all(&socket, &sockets, &mut takes, &mut buffer);
+                take_all(&socket, &sockets, &mut takes, &mut buffer, TAKEN_MAX);
+                tokio::task::consume_budget().await;
             }
             _ = look.tick() => {
                 if let Some(drops) = &mut drops {
@@ -177,7 +185,7 @@ pub(crate) async fn receive(
             }
         }
     }
-    take_all(&socket, &sockets, &mut takes, &mut buffer);
+    take_all(&socket, &sockets, &mut takes, &mut buffer, TAKEN_LAST_MAX);
     if let Some(drops) = &mut drops {
         sockets.lost("receive_buffer", drops.take_new());
     }
@@ -187,9 +195,12 @@ pub(crate) async fn receive(
     Ok(())
 }
 
-/// Takes what is there, until it should be passed on.
-fn take_all(socket: &Socket, sockets: &Sockets, takes: &mut impl Takes, buffer: &mut [u8]) {
-    while !takes.waiting().1 {
+/// Takes what is there, until it should be passed on, or so many.
+fn take_all(socket: &Socket, sockets: &Sockets, takes: &mut impl Takes, buffer: &mut [u8], most: usize) {
+    for _ in 0..most {
+        if takes.waiting().1 {
+            return;
+        }
         match socket.try_receive(buffer) {
             Ok((length, from)) => {
                 sockets.bytes.inc_by(length as u64);
