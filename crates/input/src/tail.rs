@@ -87,7 +87,7 @@ impl Tail {
     /// Reads the offsets of earlier runs.
     pub(crate) fn open(
         layout: Box<dyn Layout>,
-        settings: TailSettings,
+        mut settings: TailSettings,
         context: &Context,
     ) -> Result<Self, Error> {
         let now = context.clock.now();
@@ -97,7 +97,7 @@ impl Tail {
         offsets.keep_books(context.metrics.ledger(), &context.name);
         warn_damaged(&found, context);
         let first_start = found == Found::Nothing;
-        let positions = if first_start { import(&settings.import, context)? } else { Vec::new() };
+        let positions = if first_start { import(&mut settings, context) } else { Vec::new() };
         Ok(Self { layout, settings, context: context.clone(), offsets, first_start, positions })
     }
 
@@ -114,21 +114,37 @@ impl Tail {
 }
 
 /// The positions of others. Where there are none, as on a node where the other collector never ran, nothing is to go
-/// on from.
-fn import(settings: &[ImportSettings], context: &Context) -> Result<Vec<Position>, Error> {
+/// on from. Where they cannot be read, all is read from its beginning: rather twice than not at all.
+fn import(settings: &mut TailSettings, context: &Context) -> Vec<Position> {
     let mut positions = Vec::new();
-    for ImportSettings { from, path } in settings {
+    for ImportSettings { from, path } in &settings.import {
         let path = context.on_host(path);
         if !path.exists() {
             tracing::info!(input = context.name, path = %path.display(), "there are no positions of {from} to go on from");
             continue;
         }
-        let read = positions::read(*from, &path);
-        positions.extend(read.map_err(|error| {
-            Error::new(ErrorKind::Invalid, "read the positions of another collector").because(error)
-        })?);
+        match positions::read(*from, &path) {
+            Ok(read) => positions.extend(read),
+            Err(error) => {
+                settings.read_from = ReadFrom::Beginning;
+                let labels = [("input", context.name.as_str()), ("reason", "positions")];
+                let help = "Things that went wrong while reading";
+                context.metrics.counter("sawyer_input_errors", help, &labels).inc();
+                let error =
+                    Error::new(ErrorKind::Invalid, "read the positions of another collector").because(error);
+                let note =
+                    format!("the positions of {from} cannot be read; lines that it passed on come again");
+                context.health.note(format!("import of input {}", context.name), note);
+                tracing::error!(
+                    input = context.name,
+                    "how far {from} had read is not known, so all files without a position are read from \
+                     their beginning: {}",
+                    error.chain()
+                );
+            }
+        }
     }
-    Ok(positions)
+    positions
 }
 
 impl Input for Tail {

@@ -83,7 +83,8 @@ struct Reading {
     trouble: Trouble,
     /// Whether the position is of no use, so that everything is to be listed.
     list: bool,
-    /// Where the next page of the watch begins to cover.
+    /// Where the next page of the watch begins to cover: behind the last page, so that what was passed over since then,
+    /// and is in no page, leaves no gap between two of them.
     cover_from: u64,
 }
 
@@ -160,7 +161,7 @@ impl Reading {
     /// Ends only when nobody takes pages any more.
     async fn run(&mut self, progress: &Progress, sink: &mut impl EventSink) {
         let mut failures = 0_u32;
-        self.list = false;
+        (self.list, self.cover_from) = (false, u64::MAX);
         loop {
             match self.read(progress, sink).await {
                 Err(End::Closed) => return,
@@ -206,7 +207,8 @@ impl Reading {
             self.list = false;
         }
         let Some(position) = progress.go_on() else { return Ok(Duration::ZERO) };
-        self.cover_from = from.unwrap_or(0).min(position) + 1;
+        // What lies on its way is read again, and the page then has all of it.
+        self.cover_from = self.cover_from.min(from.unwrap_or(0).min(position) + 1);
         let began = Instant::now();
         let path = format!(
             "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={position}",
@@ -270,10 +272,10 @@ impl Reading {
         let events = self.records(client, changes.events).await?;
         if changes.version >= self.cover_from {
             let covered = SeqRange::new(self.cover_from, changes.version + 1);
-            self.cover_from = covered.end;
             if events.is_empty() {
                 progress.pass(covered);
             } else {
+                self.cover_from = covered.end;
                 put(progress, events, vec![covered], sink).await?;
             }
         }

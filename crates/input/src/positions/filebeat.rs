@@ -24,18 +24,19 @@ pub(super) fn read(path: &Path) -> Result<Vec<Position>, PositionsError> {
         return Ok(states.iter().filter_map(|state| position("", state)).collect());
     }
     let mut states = BTreeMap::new();
-    if let Some(checkpoint) = checkpoint(path) {
+    let (checkpoint, log) = (checkpoint(path), path.join(LOG));
+    // A Filebeat that had read nothing has an empty log.
+    if checkpoint.is_none() && !log.exists() {
+        return Err(wrong(path));
+    }
+    if let Some(checkpoint) = checkpoint {
         let entries: Value = serde_json::from_str(&text(&checkpoint)?).map_err(|_| wrong(&checkpoint))?;
         for entry in entries.as_array().ok_or_else(|| wrong(&checkpoint))? {
             let key = entry["_key"].as_str().unwrap_or_default();
             states.insert(key.to_owned(), entry.clone());
         }
     }
-    let log = path.join(LOG);
     let changes = if log.exists() { text(&log)? } else { String::new() };
-    if changes.is_empty() && states.is_empty() {
-        return Err(wrong(path));
-    }
     apply(&changes, &mut states);
     Ok(states.iter().filter_map(|(key, state)| position(key, state)).collect())
 }

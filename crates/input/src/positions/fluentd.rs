@@ -1,5 +1,6 @@
 //! Fluentd's `pos_file`: a path, an offset and an inode in hexadecimal, with tabs between. The last line about a path
-//! counts; the largest offset means that the file is not watched any more.
+//! counts; the largest offset means that the file is not watched any more. Lines that are not like this, such as one that was
+//! not written to its end, are left out.
 
 use super::Position;
 
@@ -8,15 +9,28 @@ const UNWATCHED: u64 = u64::MAX;
 
 pub(super) fn parse(text: &str) -> Option<Vec<Position>> {
     let mut positions: Vec<Position> = Vec::new();
+    let (mut understood, mut left_out) = (0, 0);
     for line in text.lines().filter(|line| !line.is_empty()) {
-        let mut parts = line.rsplitn(3, '\t');
-        let (inode, offset, path) = (parts.next()?, parts.next()?, parts.next()?);
-        let number = |text: &str| u64::from_str_radix(text.trim(), 16).ok();
-        let (inode, offset) = (number(inode)?, number(offset)?);
+        let Some((path, offset, inode)) = entry(line) else {
+            left_out += 1;
+            continue;
+        };
+        understood += 1;
         positions.retain(|known| known.path.as_os_str() != path || known.inode != Some(inode));
         if offset != UNWATCHED {
             positions.push(Position { path: path.into(), inode: Some(inode), offset });
         }
     }
-    Some(positions)
+    if left_out > 0 {
+        tracing::warn!(left_out, understood, "lines of a `pos_file` are no positions");
+    }
+    (understood > 0 || left_out == 0).then_some(positions)
+}
+
+/// The path, the offset and the inode of a line.
+fn entry(line: &str) -> Option<(&str, u64, u64)> {
+    let mut parts = line.rsplitn(3, '\t');
+    let (inode, offset, path) = (parts.next()?, parts.next()?, parts.next()?);
+    let number = |text: &str| u64::from_str_radix(text.trim(), 16).ok();
+    Some((path, number(offset)?, number(inode)?))
 }

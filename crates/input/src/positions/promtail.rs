@@ -1,11 +1,12 @@
 //! promtail's `positions.yaml`: below `positions:` the path of each file with its offset as a string. Positions of the
-//! journal (`cursor-…`) are none in files, and are left out.
+//! journal (`cursor-…`) are none in files, and are left out. So is a line that is none. A file without any is that of a promtail that had
+//! read nothing.
 
 use super::Position;
 
 pub(super) fn parse(text: &str) -> Option<Vec<Position>> {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    let first = lines.find(|line| *line != "---")?;
+    let Some(first) = lines.find(|line| *line != "---") else { return Some(Vec::new()) };
     if first.trim_end() == "positions: {}" {
         return Some(Vec::new());
     }
@@ -18,7 +19,7 @@ pub(super) fn parse(text: &str) -> Option<Vec<Position>> {
             break;
         }
         // Paths may have colons; offsets have none.
-        let (path, offset) = line.trim().rsplit_once(": ")?;
+        let Some((path, offset)) = line.trim().rsplit_once(": ") else { continue };
         let (path, offset) = (unquoted(path), unquoted(offset));
         if let (true, Ok(offset)) = (path.starts_with('/'), offset.parse()) {
             positions.push(Position { path: path.into(), inode: None, offset });

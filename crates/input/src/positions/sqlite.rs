@@ -3,7 +3,7 @@
 //!
 //! Owns: pages out of the file and out of its write-ahead log, B-trees of tables, records.
 //! Does not own: indexes, writing, anything else of SQL.
-//! Invariant: no bytes make it panic, loop for ever, or hold more than a few times what they are long.
+//! Invariant: no bytes make it panic, loop for ever, or hold more than some times what they are long.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,6 +16,9 @@ const TABLE: &str = "in_tail_files";
 
 /// Rows of one table at most. More files than these nobody has on a node.
 const ROWS_MAX: usize = 1_000_000;
+
+/// How many times the bytes of a database its rows may take. Their cells overlap in none that SQLite wrote.
+const HELD_TIMES_MAX: usize = 16;
 
 /// Longest path that is kept.
 const TEXT_BYTES_MAX: usize = 64 << 10;
@@ -63,6 +66,12 @@ pub(super) fn positions(main: &[u8], log: &[u8]) -> Option<Vec<Position>> {
     Some(rows.iter().filter_map(position).collect())
 }
 
+/// How many rows the first table has, if it can be read.
+#[cfg(test)]
+pub(super) fn rows_of_schema(main: &[u8]) -> Option<usize> {
+    Some(Database::open(main, &[])?.rows(1)?.len())
+}
+
 /// The names of the columns of a statement that makes a table.
 fn columns(sql: &str) -> Option<Vec<String>> {
     let (_, inside) = sql.split_once('(')?;
@@ -101,7 +110,8 @@ impl<'a> Database<'a> {
 
     /// The rows of a table, each with its number, from the page at the root of its tree on.
     fn rows(&self, root: u32) -> Option<Vec<(i64, Vec<Value>)>> {
-        let mut rows = Vec::new();
+        let held_max = HELD_TIMES_MAX * (self.main.len() + self.newer.len() * self.page_bytes);
+        let (mut rows, mut held) = (Vec::new(), 0);
         let (mut todo, mut seen) = (vec![root], HashSet::new());
         while let Some(number) = todo.pop() {
             if !seen.insert(number) {
@@ -119,8 +129,10 @@ impl<'a> Database<'a> {
             for at in 0..count {
                 let cell = usize::from(u16::from_be_bytes(array(page, cells + 2 * at)?));
                 if leaf {
-                    rows.push(self.row(page, cell)?);
-                    if rows.len() > ROWS_MAX {
+                    let row = self.row(page, cell)?;
+                    held += size_of_row(&row.1);
+                    rows.push(row);
+                    if rows.len() > ROWS_MAX || held > held_max {
                         return None;
                     }
                 } else {
@@ -170,6 +182,12 @@ impl<'a> Database<'a> {
         }
         Some(())
     }
+}
+
+/// Bytes of memory that a row takes.
+fn size_of_row(row: &[Value]) -> usize {
+    let of_text = |value: &Value| if let Value::Text(text) = value { text.len() } else { 0 };
+    size_of::<(i64, Vec<Value>)>() + size_of_val(row) + row.iter().map(of_text).sum::<usize>()
 }
 
 /// The pages of a write-ahead log up to its last commit, the newest of each.

@@ -17,7 +17,9 @@ fn promtail_is_read() {
     assert_eq!(promtail::parse(text).unwrap(), expected);
     assert_eq!(promtail::parse("positions: {}\n").unwrap(), []);
     assert_eq!(promtail::parse("clients:\n"), None);
-    assert_eq!(promtail::parse(""), None);
+    // What one leaves that was stopped before it wrote anything, or while it did.
+    assert_eq!(promtail::parse("").unwrap(), []);
+    assert_eq!(promtail::parse("positions:\n  /a: \"3\"\n  /b").unwrap(), [position("/a", None, 3)]);
 }
 
 #[test]
@@ -26,6 +28,8 @@ fn fluentd_is_read() {
                 /var/log/a.log\t0000000000000020\t00000000000000ff\n/var/log/a.log\t0000000000000001\t0000000000000100\n";
     let expected = [position("/var/log/a.log", Some(255), 32), position("/var/log/a.log", Some(256), 1)];
     assert_eq!(fluentd::parse(text).unwrap(), expected);
+    assert_eq!(fluentd::parse(&format!("{text}/var/log/torn.log\t0000")).unwrap(), expected);
+    assert_eq!(fluentd::parse("").unwrap(), []);
     assert_eq!(fluentd::parse("no tabs\n"), None);
 }
 
@@ -34,6 +38,9 @@ fn filebeat_is_read_with_what_came_after_the_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let write = |name: &str, text: &str| fs::write(path.join(name), text).unwrap();
+    assert!(read(Collector::Filebeat, path).is_err());
+    write("log.json", "");
+    assert_eq!(read(Collector::Filebeat, path).unwrap(), []);
     write("active.dat", "/usr/share/filebeat/data/registry/filebeat/7.json");
     write("3.json", r#"[{"_key":"old","source":"/old","offset":1}]"#);
     let checkpoint = r#"[{"_key":"filebeat::logs::native::11-64768","source":"/var/log/a.log","offset":10,"FileStateOS":{"inode":11,"device":64768},"timestamp":[1,2],"ttl":-1},
@@ -77,6 +84,28 @@ fn fluent_bit_is_read_with_its_write_ahead_log() {
     let torn = sqlite::positions(&main, &log[..log.len() - 1]).unwrap();
     assert_eq!(torn.iter().filter(|position| position.inode == Some(9)).count(), 0);
     assert_eq!(sqlite::positions(&log, &main), None);
+}
+
+/// One page of 64 KiB whose cells are all the same long row.
+#[test]
+fn a_database_whose_cells_overlap_is_none() {
+    let mut main = vec![0; 65_536];
+    main[..16].copy_from_slice(b"SQLite format 3\0");
+    main[16..18].copy_from_slice(&1_u16.to_be_bytes());
+    let cells: u16 = 2000;
+    main[100] = 0x0d;
+    main[103..105].copy_from_slice(&cells.to_be_bytes());
+    let cell: u16 = 10_000;
+    for at in 0..usize::from(cells) {
+        main[108 + 2 * at..110 + 2 * at].copy_from_slice(&cell.to_be_bytes());
+    }
+    // A payload of 16,000 bytes, the number of the row, and a record of one text.
+    let text: [u8; 4] = [4, 0x81, 0xfa, 0x05];
+    main[10_000..10_003].copy_from_slice(&[0xfd, 0x00, 1]);
+    main[10_003..10_007].copy_from_slice(&text);
+    assert_eq!(sqlite::rows_of_schema(&main), None);
+    main[103..105].copy_from_slice(&2_u16.to_be_bytes());
+    assert_eq!(sqlite::rows_of_schema(&main), Some(2));
 }
 
 proptest! {

@@ -32,9 +32,30 @@ impl Charset {
         (encoding != UTF_8).then_some(Self(encoding))
     }
 
+    /// Bytes of a unit, of which characters are made; line feeds are one.
+    fn unit_bytes(self) -> u64 {
+        if self.0 == UTF_16LE || self.0 == UTF_16BE { 2 } else { 1 }
+    }
+
+    /// Where the unit begins that has the byte at `offset`.
+    pub(crate) fn unit_start(self, offset: u64) -> u64 {
+        offset - offset % self.unit_bytes()
+    }
+
+    /// Where the last whole line ends in `bytes`, which lie at `offset`.
+    pub(crate) fn last_line_end(self, bytes: &[u8], offset: u64) -> Option<usize> {
+        if self.unit_bytes() == 1 {
+            return memchr::memrchr(b'\n', bytes).map(|at| at + 1);
+        }
+        let feed = if self.0 == UTF_16LE { [b'\n', 0] } else { [0, b'\n'] };
+        let first = (offset % 2) as usize;
+        let last = bytes.get(first..)?.chunks_exact(2).rposition(|unit| unit == feed)?;
+        Some(first + 2 * last + 2)
+    }
+
     /// Where the first line of `bytes`, which lie at `offset`, ends, and where the next begins.
     pub(crate) fn line_end(self, bytes: &[u8], offset: u64) -> Option<(usize, usize)> {
-        if self.0 != UTF_16LE && self.0 != UTF_16BE {
+        if self.unit_bytes() == 1 {
             return memchr::memchr(b'\n', bytes).map(|at| (at, at + 1));
         }
         let low_first = self.0 == UTF_16LE;
@@ -124,6 +145,19 @@ mod tests {
         }
         assert_eq!(Charset::by_mark(b"\xef\xbb\xbfx"), None);
         assert_eq!(Charset::by_mark(b"plain"), None);
+    }
+
+    #[test]
+    fn the_last_line_of_utf_16_ends_behind_a_whole_line_feed() {
+        for (name, low_first) in [("utf-16le", true), ("utf-16be", false)] {
+            let bytes = utf16("ab\ncĊ\u{a00}ਊ", low_first);
+            let charset = charset(name);
+            assert_eq!(charset.last_line_end(&bytes, 0), Some(6), "{name}");
+            assert_eq!(charset.last_line_end(&bytes[1..], 1), Some(5), "{name}");
+            assert_eq!(charset.last_line_end(&bytes[6..], 6), None, "{name}");
+            assert_eq!(charset.unit_start(7), 6);
+        }
+        assert_eq!(charset("euc-kr").last_line_end(b"ab\nc", 7), Some(3));
     }
 
     #[test]

@@ -42,6 +42,22 @@ impl Form {
             _ => expected,
         }
     }
+
+    /// Where the last whole line ends in `bytes`, which lie at `offset`.
+    pub(crate) fn last_line_end(self, bytes: &[u8], offset: u64) -> Option<usize> {
+        match self {
+            Self::Encoded(charset) => charset.last_line_end(bytes, offset),
+            _ => memchr::memrchr(b'\n', bytes).map(|at| at + 1),
+        }
+    }
+
+    /// The nearest place that lies at `offset` or before it and in no character's midst, as far as its unit tells.
+    pub(crate) fn unit_start(self, offset: u64) -> u64 {
+        match self {
+            Self::Encoded(charset) => charset.unit_start(offset),
+            _ => offset,
+        }
+    }
 }
 
 /// Which output of a container said something.
@@ -179,9 +195,14 @@ impl Assembler {
                     at += next;
                 }
                 None if self.long.is_some() || (full && at == 0) => {
-                    let range = SeqRange::new(start, start + rest.len() as u64);
-                    self.long_part(rest, range, speaker, sink);
-                    at = bytes.len();
+                    // Half a unit may be the beginning of the line's end.
+                    let end = self.form.unit_start(start + rest.len() as u64);
+                    if end <= start {
+                        break;
+                    }
+                    let part = &rest[..(end - start) as usize];
+                    self.long_part(part, SeqRange::new(start, end), speaker, sink);
+                    at += part.len();
                 }
                 None => break,
             }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 use crate::common::{Node, Run, Taker, WEB, cri_lines, messages, numbers};
+use crate::files::utf16;
 
 const POSITIONS: &str = "var/lib/other/positions";
 
@@ -114,6 +115,86 @@ async fn what_a_position_does_not_cover_is_read() {
     let node = Node::new();
     node.write(&log("0.log"), cri_lines(0..5));
     check(&node, "promtail", 0..5).await;
+}
+
+/// A line of Fluentd's about a file of the container.
+fn fluentd(node: &Node, name: &str, inode: u64, offset: usize) {
+    node.write(POSITIONS, format!("/{}\t{offset:016x}\t{inode:016x}\n", log(name)));
+}
+
+fn inode(node: &Node, name: &str) -> u64 {
+    fs::metadata(node.path(&log(name))).unwrap().ino()
+}
+
+#[tokio::test]
+async fn an_inode_that_another_log_has_now_means_nothing() {
+    let node = Node::new();
+    node.write(&log("0.log"), cri_lines(0..30));
+    let line =
+        format!("/var/log/pods/shop_gone_1/app/0.log\t{:016x}\t{:016x}\n", bytes(12), inode(&node, "0.log"));
+    node.write(POSITIONS, line);
+    check(&node, "fluentd", 0..30).await;
+}
+
+#[tokio::test]
+async fn where_lines_end_tells_nothing_about_files_that_cannot_be_meant() {
+    // The file is gone, and these were never compressed.
+    let node = Node::new();
+    node.write(&log("0.log.20261120-080000"), cri_lines(0..30));
+    node.write(&log("0.log"), cri_lines(30..60));
+    fluentd(&node, "0.log", 1, bytes(12));
+    check(&node, "fluentd", 0..60).await;
+    // Nothing was passed on, of whichever file that was.
+    let node = Node::new();
+    node.write(&log("0.log.20261120-080000"), cri_lines(0..10));
+    node.write(&log("0.log"), cri_lines(10..20));
+    promtail(&node, 0);
+    check(&node, "promtail", 0..20).await;
+    // The container was started again since.
+    let node = Node::new();
+    node.write(&log("0.log"), cri_lines(0..5));
+    node.write(&log("1.log"), cri_lines(5..20));
+    promtail(&node, 3);
+    check(&node, "promtail", 3..20).await;
+}
+
+#[tokio::test]
+async fn what_came_after_a_position_is_read_where_others_are_read_from_their_end() {
+    let node = Node::new();
+    node.write(&log("0.log.20261120-080000"), cri_lines(0..10));
+    node.write(&log("0.log"), cri_lines(10..20));
+    fluentd(&node, "0.log", inode(&node, "0.log.20261120-080000"), bytes(4));
+    let settings = format!("read_from: end\nnode: n1\nimport: [{{from: fluentd, path: /{POSITIONS}}}]\n");
+    let run = node.start("containers", &settings, Taker::Keeps);
+    assert_eq!(messages(&run.records(16).await), numbers(4..20));
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn positions_that_cannot_be_read_keep_nobody_from_reading() {
+    let node = Node::new();
+    node.write(&log("0.log"), cri_lines(0..5));
+    node.write(POSITIONS, "clients:\n");
+    let settings = format!("read_from: end\nnode: n1\nimport: [{{from: promtail, path: /{POSITIONS}}}]\n");
+    let run = node.start("containers", &settings, Taker::Keeps);
+    assert_eq!(messages(&run.records(5).await), numbers(0..5));
+    assert_eq!(node.metric("sawyer_input_errors_total"), 1);
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_position_in_a_line_of_utf_16_means_its_beginning() {
+    for (low_first, into) in [(true, 0), (true, 4), (false, 0), (false, 5)] {
+        let node = Node::new();
+        let passed = utf16("\u{feff}first\n", low_first);
+        node.write("var/log/app.log", &passed);
+        node.write("var/log/app.log", utf16("second\nthird\n", low_first));
+        node.write(POSITIONS, format!("positions:\n  /var/log/app.log: \"{}\"\n", passed.len() + into));
+        let settings = format!("import: [{{from: promtail, path: /{POSITIONS}}}]\n");
+        let run = node.start("files", &settings, Taker::Keeps);
+        assert_eq!(messages(&run.records(2).await), ["second", "third"]);
+        run.stop().await;
+    }
 }
 
 #[tokio::test]

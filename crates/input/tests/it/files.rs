@@ -85,7 +85,7 @@ async fn a_file_with_nul_bytes_is_read() {
     run.stop().await;
 }
 
-fn utf16(text: &str, low_first: bool) -> Vec<u8> {
+pub(crate) fn utf16(text: &str, low_first: bool) -> Vec<u8> {
     let units = text.encode_utf16();
     units.flat_map(|unit| if low_first { unit.to_le_bytes() } else { unit.to_be_bytes() }).collect()
 }

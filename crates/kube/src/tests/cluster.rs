@@ -86,6 +86,11 @@ impl Cluster {
         self.shared.changed.notify_all();
     }
 
+    /// The version of now.
+    pub(super) fn newest(&self) -> u64 {
+        self.shared.state.lock().version
+    }
+
     pub(super) fn put(&self, path: &str, object: Value) {
         self.shared.state.lock().store(path, object, "");
     }

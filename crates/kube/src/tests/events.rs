@@ -166,6 +166,32 @@ async fn one_that_stops_hands_over_at_once_and_nothing_comes_twice() {
 }
 
 #[tokio::test]
+async fn what_is_passed_over_leaves_no_gap_between_pages() {
+    let (cluster, taken) = (Cluster::start(), Taken::default());
+    let reading = start(&cluster, "one", &taken);
+    until("somebody holds the Lease", || holder(&cluster) == "one").await;
+    cluster.event("a", &none());
+    until("the first event", || taken.has("a 1")).await;
+    // That one ran out comes in the watch alone.
+    cluster.expire("a");
+    let expired = cluster.newest();
+    let noted = || {
+        let lease = cluster.lease();
+        let note = lease["metadata"]["annotations"]["sawyer.dev/position"].as_str()?;
+        note.strip_prefix("0:")?.parse::<u64>().ok()
+    };
+    until("the note", || noted().is_some_and(|position| position >= expired)).await;
+    let last = cluster.event("b", &none());
+    until("the second event", || taken.has("b 1")).await;
+    let taken = taken.0.lock();
+    let covered = taken.covered.values().next().unwrap();
+    let first = taken.messages.keys().next().unwrap().1;
+    let whole = covered.iter().find(|range| range.start <= first).unwrap();
+    assert_eq!(whole.end, last + 1, "{covered:?}");
+    reading.task.abort();
+}
+
+#[tokio::test]
 async fn what_is_too_old_for_a_watch_is_found_in_a_list() {
     let (cluster, taken) = (Cluster::start(), Taken::default());
     cluster.event("a", &none());

@@ -75,6 +75,25 @@ fn cri(stream: &str, tag: &str, content: &str) -> String {
     format!("2026-11-20T09:00:00.123456789Z {stream} {tag} {content}\n")
 }
 
+/// The end of a long line may lie in two chunks.
+#[test]
+fn a_long_line_of_utf_16_ends_where_its_line_feed_is_whole() {
+    let text = "a line longer than a chunk\nnext\nanother line that is long\nlast";
+    for name in ["utf-16le", "utf-16be"] {
+        let Some(Some(charset)) = Charset::named(name) else { panic!("{name}") };
+        let units = text.encode_utf16();
+        let low_first = name == "utf-16le";
+        let bytes: Vec<u8> =
+            units.flat_map(|unit| if low_first { unit.to_le_bytes() } else { unit.to_be_bytes() }).collect();
+        for chunk_bytes in 3..20 {
+            let mut bench = bench(Form::Encoded(charset), 1000);
+            bench.feed(&bytes, chunk_bytes);
+            let expected: Vec<&str> = text.lines().collect();
+            assert_eq!(bench.messages(), expected, "{name} {chunk_bytes}");
+        }
+    }
+}
+
 #[test]
 fn the_form_is_seen_at_the_first_line() {
     for (line, expected) in [

@@ -4,14 +4,17 @@
 //! Does not own: reading positions (`positions`).
 //! Invariant: what a position does not surely cover is read: rather twice than not at all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::super::content::Content;
 use super::super::file::TailFile;
+use super::super::lines::Form;
 use super::super::resolve::resolve;
 use super::super::watch::FileId;
 use super::Reader;
+use crate::offsets::HEAD_BYTES_MAX;
 use crate::positions::Position;
 
 /// Bytes before a position in which the end of a line is looked for, if it does not lie behind one.
@@ -26,6 +29,15 @@ pub(super) enum Adopted {
     To(u64),
 }
 
+/// The place that a position means.
+struct Anchor {
+    file: FileId,
+    /// The beginning of the first line that was not passed on.
+    offset: u64,
+    /// Whether it is this file for sure.
+    sure: bool,
+}
+
 impl Reader {
     /// Finds the files that positions of others mean, once the first sweep has found all files.
     pub(super) fn adopt(&mut self) {
@@ -33,18 +45,34 @@ impl Reader {
         if positions.is_empty() {
             return;
         }
-        let mut anchors: HashMap<FileId, u64> = HashMap::new();
-        let mut gone = 0;
+        let (mut anchors, mut guesses) = (HashMap::new(), HashMap::new());
+        let (mut named, mut gone) = (HashSet::new(), 0);
         for position in &positions {
-            match self.anchor(position) {
-                Some((id, offset)) => drop(anchors.insert(id, offset)),
+            let log = self.log_of(position);
+            match self.anchor(position, &log) {
+                Some(Anchor { file, offset, sure }) => {
+                    let known = if sure { &mut anchors } else { &mut guesses };
+                    let least = known.entry(file).or_insert(offset);
+                    *least = offset.min(*least);
+                }
                 None => gone += 1,
             }
+            named.extend(log);
+        }
+        for (file, offset) in guesses {
+            anchors.entry(file).or_insert(offset);
         }
         for members in self.groups.values() {
             let newest = members.iter().rposition(|id| anchors.contains_key(id));
-            for id in members.iter().take(newest.map_or(0, |at| at + 1)) {
-                let adopted = anchors.get(id).map_or(Adopted::All, |offset| Adopted::To(*offset));
+            let older = newest.unwrap_or(0);
+            for (at, id) in members.iter().enumerate() {
+                let adopted = match anchors.get(id) {
+                    Some(offset) => Adopted::To(*offset),
+                    None if at < older => Adopted::All,
+                    // What came after all positions of its log is read, also where other logs are read from their end.
+                    None if newest.is_some() || named.contains(id) => Adopted::To(0),
+                    None => continue,
+                };
                 self.adopted.insert(*id, adopted);
             }
         }
@@ -57,31 +85,56 @@ impl Reader {
         );
     }
 
-    /// The file that a position means, and the beginning of the first line that was not passed on.
-    fn anchor(&self, position: &Position) -> Option<(FileId, u64)> {
-        let same_inode =
-            |file: &TailFile| position.inode.is_some_and(|inode| file.found.stat.inode.1 == inode);
-        let by_inode = self.files.iter().find(|(_, file)| same_inode(file) && !file.found.gzip);
-        if let Some((id, file)) = by_inode
-            && position.offset <= file.found.stat.bytes
+    /// The files of the log that a position names, from the oldest to the newest: of a container, and not of those
+    /// that it was before a restart.
+    fn log_of(&self, position: &Position) -> Vec<FileId> {
+        let named = position.path.to_str().filter(|path| !path.is_empty());
+        let path = named.and_then(|_| self.on_host(&position.path));
+        // What lies in a volume has the name that the container gives it, which is none of the node.
+        let is_named = |file: &TailFile| {
+            path.as_deref() == Some(file.path())
+                || (named == Some(&*file.found.source) && self.layout.confines(file.path()).is_none())
+        };
+        let find = |members: &Vec<FileId>| members.iter().copied().find(|id| is_named(&self.files[id]));
+        let Some(id) = self.groups.values().find_map(find) else { return Vec::new() };
+        let found = &self.files[&id].found;
+        let of_part = |id: &FileId| self.files[id].found.part == found.part;
+        self.groups[&found.group].iter().copied().filter(of_part).collect()
+    }
+
+    /// What a position means among the files of its log.
+    fn anchor(&self, position: &Position, log: &[FileId]) -> Option<Anchor> {
+        let same_inode = |id: &FileId| {
+            let found = &self.files[id].found;
+            position.inode == Some(found.stat.inode.1) && !found.gzip
+        };
+        // Inodes are used again, so one in another log means nothing.
+        let by_inode = if position.path.as_os_str().is_empty() {
+            self.files.keys().copied().find(same_inode)
+        } else {
+            log.iter().copied().find(same_inode)
+        };
+        if let Some(id) = by_inode
+            && position.offset <= self.files[&id].found.stat.bytes
         {
-            return Some((*id, line_start(file, position.offset)));
+            let offset = self.line_start(&self.files[&id], position.offset);
+            return Some(Anchor { file: id, offset, sure: true });
         }
-        // Renamed and compressed it has another inode; so what is behind the place tells.
-        let path = self.on_host(&position.path)?;
-        let group = self.groups.values().find(|members| {
-            let of_log =
-                |id: &FileId| self.files[id].found.path == path || is_of(&self.files[id], &position.path);
-            members.iter().any(of_log)
-        })?;
-        let newest_first = || group.iter().rev().map(|id| (*id, &self.files[id]));
-        let fitting = newest_first().find(|(_, file)| ends_line(file, position.offset));
-        if let Some((id, _)) = fitting {
-            return Some((id, position.offset));
+        // Nothing of it was passed on, and nothing tells which it is.
+        if position.offset == 0 {
+            return None;
+        }
+        // Compressed, or copied before it was cut, it has another inode; so what is before the place tells.
+        let may_be = |file: &TailFile| position.inode.is_none() || file.found.gzip || by_inode.is_some();
+        let newest_first =
+            || log.iter().rev().map(|id| (*id, &self.files[id])).filter(|(_, file)| may_be(file));
+        if let Some((id, _)) = newest_first().find(|(_, file)| self.ends_line(file, position.offset)) {
+            return Some(Anchor { file: id, offset: position.offset, sure: false });
         }
         let (id, newest) = newest_first().next()?;
         let long_enough = position.inode.is_none() && position.offset <= newest.found.stat.bytes;
-        (long_enough && !newest.found.gzip).then(|| (id, line_start(newest, position.offset)))
+        let offset = (long_enough && !newest.found.gzip).then(|| self.line_start(newest, position.offset))?;
+        Some(Anchor { file: id, offset, sure: false })
     }
 
     /// Where a path of the node is, with all links followed.
@@ -93,34 +146,40 @@ impl Reader {
             None => target,
         })
     }
-}
 
-/// Whether a file is a part of the log with this path.
-fn is_of(file: &TailFile, log: &Path) -> bool {
-    Path::new(&*file.found.source) == log
-}
+    /// What a file holds, and the form of its lines.
+    fn look_into(&self, file: &TailFile) -> io::Result<(Content, Form)> {
+        let mut content = self.content(file)?;
+        let mut head = [0; HEAD_BYTES_MAX];
+        let length = content.read_at(&mut head, 0)?;
+        Ok((content, self.layout.form(&file.found, &head[..length])))
+    }
 
-/// Whether a line ends in front of this place.
-fn ends_line(file: &TailFile, offset: u64) -> bool {
-    let Some(before) = offset.checked_sub(1) else { return true };
-    let mut byte = [0];
-    let read = Content::open(file.path(), file.found.gzip)
-        .and_then(|mut content| content.read_at(&mut byte, before));
-    matches!(read, Ok(1)) && byte[0] == b'\n'
-}
+    /// Whether a line ends in front of this place.
+    fn ends_line(&self, file: &TailFile, offset: u64) -> bool {
+        let start = offset.saturating_sub(2);
+        let mut bytes = vec![0; (offset - start) as usize];
+        let ends = self.look_into(file).and_then(|(mut content, form)| {
+            let read = content.read_at(&mut bytes, start)?;
+            Ok(read == bytes.len() && form.last_line_end(&bytes, start) == Some(read))
+        });
+        ends.unwrap_or(false)
+    }
 
-/// The beginning of the line that has this place, if it begins near it.
-fn line_start(file: &TailFile, offset: u64) -> u64 {
-    let start = offset.saturating_sub(LOOK_BACK_BYTES);
-    let mut bytes = vec![0; (offset - start) as usize];
-    let Ok(read) =
-        Content::open(file.path(), false).and_then(|mut content| content.read_at(&mut bytes, start))
-    else {
-        return offset;
-    };
-    match memchr::memrchr(b'\n', &bytes[..read]) {
-        Some(at) => start + at as u64 + 1,
-        None if start == 0 => 0,
-        None => offset,
+    /// The beginning of the line that has this place, if it begins near it.
+    fn line_start(&self, file: &TailFile, offset: u64) -> u64 {
+        let start = offset.saturating_sub(LOOK_BACK_BYTES);
+        let mut bytes = vec![0; (offset - start) as usize];
+        let found = self.look_into(file).and_then(|(mut content, form)| {
+            let read = content.read_at(&mut bytes, start)?;
+            let end = form.last_line_end(&bytes[..read], start);
+            Ok((end.map(|at| start + at as u64), form.unit_start(offset)))
+        });
+        match found {
+            Ok((Some(line_start), _)) => line_start,
+            Ok((None, _)) if start == 0 => 0,
+            Ok((None, unit_start)) => unit_start,
+            Err(_) => offset,
+        }
     }
 }

@@ -13,7 +13,7 @@ use sawyer_model::{SeqRange, SourceId};
 use super::super::content::{Content, FileStat};
 use super::super::file::{Known, Phase, TailFile};
 use super::super::layout::{FoundFile, IdentifyBy, Rotation};
-use super::super::lines::Assembler;
+use super::super::lines::{Assembler, Form};
 use super::super::speaker::Speaker;
 use super::super::watch::FileId;
 use super::Reader;
@@ -81,7 +81,7 @@ impl Reader {
         let form = self.layout.form(&file.found, first_line);
         let identity = self.layout.identity(&file.found)?;
         let speaker = Speaker::new(Arc::clone(&identity));
-        self.note(id, source, file, stat, head)?;
+        self.note(id, source, file, stat, head, form)?;
         let offset = self.offsets.get(source).map_or(0, Progress::watermark);
         self.by_source.insert(source, id);
         let line_max = self.settings.line_max.bytes() as usize;
@@ -113,6 +113,7 @@ impl Reader {
         file: &mut TailFile,
         stat: FileStat,
         head: &[u8],
+        form: Form,
     ) -> io::Result<()> {
         let new = self.offsets.get(source).is_none();
         let adopted = self.adopted.remove(&id).filter(|_| new);
@@ -123,7 +124,11 @@ impl Reader {
             })
         } else if self.from_end && file.initial && new {
             let content = file.content.as_mut().expect("it was opened");
-            Some(if file.found.gzip { ALL } else { SeqRange::new(0, last_line_end(content, stat.bytes)?) })
+            Some(if file.found.gzip {
+                ALL
+            } else {
+                SeqRange::new(0, last_line_end(content, stat.bytes, form)?)
+            })
         } else {
             None
         };
@@ -338,11 +343,12 @@ fn may_begin_with(file: &TailFile, head: Head) -> bool {
 }
 
 /// Where the last whole line ends, if one ends near the end of the file.
-fn last_line_end(content: &mut Content, bytes: u64) -> io::Result<u64> {
+fn last_line_end(content: &mut Content, bytes: u64, form: Form) -> io::Result<u64> {
     let start = bytes.saturating_sub(LAST_LINE_BYTES);
     let mut tail = vec![0; (bytes - start) as usize];
     let length = content.read_at(&mut tail, start)?;
-    Ok(memchr::memrchr(b'\n', &tail[..length]).map_or(bytes, |at| start + at as u64 + 1))
+    let end = form.last_line_end(&tail[..length], start);
+    Ok(end.map_or(form.unit_start(bytes), |at| start + at as u64))
 }
 
 impl Known {

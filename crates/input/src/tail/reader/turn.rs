@@ -393,13 +393,18 @@ impl Reader {
         if self.open_files >= self.open_files_max {
             self.close_one();
         }
-        let gzip = file.found.gzip;
-        file.content = Some(match self.layout.confines(file.path()) {
-            Some(folder) => Content::open_beneath(&folder, file.path(), gzip)?,
-            None => Content::open(file.path(), gzip)?,
-        });
+        file.content = Some(self.content(file)?);
         self.open_files += 1;
         Ok(())
+    }
+
+    /// Opens a file, and nothing else in its place.
+    pub(super) fn content(&self, file: &TailFile) -> io::Result<Content> {
+        let gzip = file.found.gzip;
+        match self.layout.confines(file.path()) {
+            Some(folder) => Content::open_beneath(&folder, file.path(), gzip),
+            None => Content::open(file.path(), gzip),
+        }
     }
 
     /// Closes the file that was quiet for longest; its watch and the sweeps go on looking at it.
