@@ -261,18 +261,17 @@ impl<T: Target> Courier<T> {
         if self.gate.until.is_some_and(|until| until > now) {
             return;
         }
-        while self.has_room() {
-            let Some(group) = self.waiting.take_urgent(now).or_else(|| self.waiting.take(now)) else {
-                return;
-            };
-            let saturated = self.requests.len() - self.beside + 1 >= self.allowed();
-            self.spawn(group, saturated, false);
-        }
         // Where nothing succeeds, one request at a time tells as much as several do.
         while self.beside < URGENT_REQUESTS_MAX && self.limits.requests_max > 1 && self.gate.failures == 0 {
-            let Some(group) = self.waiting.take_urgent(now) else { return };
+            let Some(group) = self.waiting.take_urgent(now) else { break };
             self.beside += 1;
             self.spawn(group, false, true);
+        }
+        // The requests that are allowed are for all, urgent items first: however many of those come, others go too.
+        while self.has_room() {
+            let Some(group) = self.waiting.take(now) else { return };
+            let saturated = self.requests.len() - self.beside + 1 >= self.allowed();
+            self.spawn(group, saturated, false);
         }
     }
 

@@ -9,6 +9,7 @@
 //! costs little however many there are.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -64,6 +65,8 @@ pub(crate) struct Waiting<P> {
     turns: BTreeSet<(Instant, u64)>,
     /// The lanes that have urgent items.
     urgent: BTreeSet<u64>,
+    /// The lane that urgent items were taken from last; the next one has its turn.
+    urgent_last: u64,
     /// Counts down, so that what is given back later comes first.
     number: i64,
     /// Where all keys of an ordered lane begin, so that only their numbers count; earlier than all others.
@@ -77,6 +80,8 @@ struct Lane<P> {
     fresh: VecDeque<Entry<P>>,
     /// How many of the first of them are urgent: they are sent at once, and before what is tried again.
     urgent: usize,
+    /// Whether they began the last request: then what is tried again begins the next one.
+    urgent_began: bool,
     fresh_bytes: usize,
     /// What is tried again: by when, or in an ordered lane by place.
     again: BTreeMap<(Instant, i64), Group<P>>,
@@ -89,6 +94,7 @@ impl<P> Lane<P> {
         Self {
             fresh: VecDeque::new(),
             urgent: 0,
+            urgent_began: false,
             fresh_bytes: 0,
             again: BTreeMap::new(),
             under_way: 0,
@@ -114,15 +120,14 @@ impl<P> Lane<P> {
         again.into_iter().chain(fresh).min()
     }
 
-    /// What is sent next at this time.
+    /// What is sent next at this time: urgent items with others behind them. By turns with these begins what is tried
+    /// again.
     fn take(&mut self, partition: u64, limits: &Limits, now: Instant) -> Group<P> {
-        if self.urgent > 0 {
-            return self.take_urgent(partition, limits, now);
-        }
         let due = self.again.first_entry().filter(|entry| entry.get().due <= now);
+        self.urgent_began = self.urgent > 0 && !(self.urgent_began && due.is_some());
         let mut group = match due {
-            Some(entry) => entry.remove(),
-            None => Group { entries: Vec::new(), partition, fixed: false, due: now },
+            Some(entry) if !self.urgent_began => entry.remove(),
+            _ => self.take_urgent(partition, limits, now),
         };
         if group.fixed {
             return group;
@@ -179,6 +184,7 @@ impl<P> Waiting<P> {
             lanes: HashMap::new(),
             turns: BTreeSet::new(),
             urgent: BTreeSet::new(),
+            urgent_last: u64::MAX,
             number: 0,
             start,
             closing: false,
@@ -228,7 +234,9 @@ impl<P> Waiting<P> {
 
     /// The same with urgent items only, and nothing that was tried before.
     pub(crate) fn take_urgent(&mut self, now: Instant) -> Option<Group<P>> {
-        let partition = *self.urgent.first()?;
+        let behind = (Bound::Excluded(self.urgent_last), Bound::Unbounded);
+        let partition = self.urgent.range(behind).next().or_else(|| self.urgent.first()).copied()?;
+        self.urgent_last = partition;
         let lane = self.lanes.get_mut(&partition).expect("a lane with urgent items is there");
         let group = lane.take_urgent(partition, &self.limits, now);
         lane.under_way += 1;

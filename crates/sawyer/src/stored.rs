@@ -155,18 +155,19 @@ fn delete(disk: Arc<dyn Disk>, query: &str, really: bool) -> Result<()> {
         let (records, _) = store.count(&selection, &Budget::unlimited()).map_err(told)?;
         return say(&format!("records={records} deleted=0; `--yes` deletes them"));
     }
-    let deleted = store.delete(&selection, &Budget::unlimited()).map_err(told)?;
+    let deleted = store.delete(&selection, &Budget::unlimited());
     // The files go when nothing reads them any more.
-    store.run_once().map_err(told)?;
-    say(&format!("deleted={deleted}"))
+    store.remove_superfluous();
+    say(&format!("deleted={}", deleted.map_err(told)?))
 }
 
-/// Opens a store as a server does, to ask for the records that a query holds for at any time.
+/// Opens a store as a server does, to ask for the records that a query holds for at any time. What the server's
+/// settings keep how long is not known here, so all of it is kept.
 fn open(disk: Arc<dyn Disk>, query: &str) -> Result<(Store, Selection)> {
     let clock = Clock::system();
     let options = kql::CompileOptions { now: clock.now(), ..kql::CompileOptions::default() };
     let predicate = kql::compile(query, &options).map_err(|error| anyhow!("query: {error}"))?;
-    let store = Store::open_manual(disk, StorePlan::default(), clock, &Metrics::new()).map_err(told)?;
+    let store = Store::open_manual(disk, StorePlan::keeping_all(), clock, &Metrics::new()).map_err(told)?;
     Ok((store, Selection { predicate, start: Timestamp::MIN, end: Timestamp::MAX }))
 }
 

@@ -23,7 +23,8 @@ const MERGE_WAIT: Duration = Duration::from_millis(50);
 
 impl Store {
     /// Deletes the records of a selection; says how many. Each segment that has some is written again without them,
-    /// one after the other. Called again after an error it goes on.
+    /// one after the other. One that cannot be read or written holds up no other; the first such error is told in the
+    /// end. Called again after an error it goes on.
     ///
     /// # Errors
     /// `Closed` after cancellation or [`Store::close`], `Corrupt` or `Retry` if a segment cannot be read, `Retry` if
@@ -31,26 +32,31 @@ impl Store {
     pub fn delete(&self, selection: &Selection, budget: &Budget) -> Result<u64, Error> {
         self.seal_now()?;
         let engine = &self.engine;
-        let (mut done, mut deleted) = (HashSet::new(), 0);
+        let (mut done, mut deleted, mut failed) = (HashSet::new(), 0, None);
         loop {
             let seen = engine.work.count();
             let segments = engine.live.read().segments.clone();
             let mut open: Vec<Arc<Sealed>> =
                 segments.into_iter().filter(|segment| !done.contains(&segment.entry.id)).collect();
             if open.is_empty() {
-                return Ok(deleted);
+                return failed.map_or(Ok(deleted), Err);
             }
             open.retain(|segment| engine.claim(segment.entry.id));
             if open.is_empty() {
                 if !budget.take(0)? || engine.is_stopping() {
-                    return Err(Error::new(ErrorKind::Closed, "deleting was ended before it was done"));
+                    return Err(ended());
                 }
                 engine.work.wait_since(seen, MERGE_WAIT);
             }
             let worked = open.iter().try_for_each(|segment| {
-                deleted += engine.delete_from(segment, selection, budget)?;
+                match engine.delete_from(segment, selection, budget) {
+                    Ok(count) => deleted += count,
+                    Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
+                    Err(_) if engine.is_stopping() => return Err(ended()),
+                    Err(error) => failed = failed.take().or(Some(error)),
+                }
                 done.insert(segment.entry.id);
-                Ok::<(), Error>(())
+                Ok(())
             });
             engine.give_back(&open);
             worked?;
@@ -79,9 +85,14 @@ impl Engine {
         let mut removed = Vec::new();
         for block in 0..segment.segment.blocks().len() {
             let mut stats = SearchStats::default();
-            removed.push(segment.segment.scan(block, selection, budget, &mut stats)?);
+            let rows = segment.segment.scan(block, selection, budget, &mut stats);
+            removed.push(rows.inspect_err(|error| {
+                if error.kind() != ErrorKind::Closed {
+                    self.note_unreadable(segment, error);
+                }
+            })?);
             if stats.partial {
-                return Err(Error::new(ErrorKind::Closed, "deleting was ended before it was done"));
+                return Err(ended());
             }
         }
         let count: u64 = removed.iter().map(|rows| Rows::count(rows) as u64).sum();
@@ -90,4 +101,8 @@ impl Engine {
         }
         Ok(count)
     }
+}
+
+fn ended() -> Error {
+    Error::new(ErrorKind::Closed, "deleting was ended before it was done")
 }

@@ -61,6 +61,8 @@ pub(crate) struct Held<'a> {
 struct Candidate<'a> {
     entry: &'a SegmentEntry,
     profile: Option<Arc<[u64]>>,
+    /// Whether the profile is not what it has, but what follows from its age: it says nothing of sizes.
+    guessed: bool,
     gone: BTreeMap<usize, Reason>,
 }
 
@@ -136,12 +138,13 @@ fn candidate<'a>(plan: &StorePlan, held: &Held<'_>, entry: &'a SegmentEntry) -> 
     let mut profile =
         held.profiles.get(&entry.id).filter(|rows| rows.len() == plan.classes()).map(Arc::clone);
     let longest = (0..plan.classes()).map(|class| plan.keep(class)).max().unwrap_or(plan.retention);
-    if profile.is_none() && (plan.policies.is_empty() || is_old(entry, longest, held.now)) {
+    let guessed = profile.is_none() && (plan.policies.is_empty() || is_old(entry, longest, held.now));
+    if guessed {
         // All of it counts as of the class that is kept longest.
         let class = (0..plan.classes()).max_by_key(|class| plan.keep(*class)).unwrap_or(0);
         profile = Some((0..plan.classes()).map(|c| if c == class { entry.rows } else { 0 }).collect());
     }
-    Candidate { entry, profile, gone: BTreeMap::new() }
+    Candidate { entry, profile, guessed, gone: BTreeMap::new() }
 }
 
 fn is_old(entry: &SegmentEntry, keep: Duration, now: Timestamp) -> bool {
@@ -171,7 +174,8 @@ fn mark_old(
 
 /// Marks a class in the oldest segments until no more than so many bytes of it are left.
 fn mark_class_beyond(candidates: &mut [Candidate<'_>], class: usize, bytes_max: u64) {
-    let has = |candidate: &Candidate<'_>| candidate.staying().any(|staying| staying == class);
+    let has =
+        |candidate: &Candidate<'_>| !candidate.guessed && candidate.staying().any(|staying| staying == class);
     let mut bytes: u64 = candidates.iter().filter(|c| has(c)).map(|c| c.bytes(class)).sum();
     for candidate in candidates.iter_mut().filter(|candidate| has(candidate)) {
         if bytes <= bytes_max {

@@ -173,6 +173,19 @@ impl Default for StorePlan {
 }
 
 impl StorePlan {
+    /// For a store that is opened beside the settings of whoever writes it: nothing in it is too old or too much, and
+    /// no source is forgotten.
+    #[must_use]
+    pub fn keeping_all() -> Self {
+        Self {
+            retention: Duration::MAX,
+            size_max: Some(u64::MAX),
+            source_idle_max: Duration::MAX,
+            sources_max: usize::MAX,
+            ..Self::default()
+        }
+    }
+
     /// Bytes of records in memory at which they are sealed.
     pub(crate) fn seal_bytes(&self) -> usize {
         self.memory_bytes_max / SEAL_PART_OF_MEMORY

@@ -160,6 +160,11 @@ impl Store {
         Ok(())
     }
 
+    /// Removes the files of segments that nothing names any more and nobody reads.
+    pub fn remove_superfluous(&self) {
+        self.engine.clean_up();
+    }
+
     /// What was found to be amiss with stored data since the store was opened, oldest first.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {

@@ -108,6 +108,13 @@ impl Ledger {
         (std::mem::take(&mut kept.changed) && !kept.elsewhere).then(|| kept.books.clone())
     }
 
+    /// Says that books that were taken to be saved were not: they are to be taken again.
+    pub fn not_saved(&self, input: &str) {
+        if let Some(kept) = self.0.books.lock().get_mut(input) {
+            kept.changed = true;
+        }
+    }
+
     /// All books by input; those of buffers have the input ``.
     #[must_use]
     pub fn all(&self) -> Vec<(String, Books)> {

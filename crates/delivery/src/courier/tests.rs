@@ -559,6 +559,22 @@ async fn urgent_items_do_not_wait_for_a_slow_target_to_answer_others() {
     assert_eq!(target.under_way_most.load(Ordering::SeqCst), 9, "one beside the eight that are allowed");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_trickle_of_urgent_items_does_not_hold_up_others() {
+    let mut bench = bench(Limits { request_items_max: 100, requests_max: 2, ..limits() }, all_done);
+    *bench.target.takes.lock() = Duration::from_secs(1);
+    let running = bench.start();
+    bench.send(0..400).await;
+    for name in 1000..1600 {
+        bench.outbox.send_urgent(vec![bench.item(name, 100, 0)], 0).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let ended = bench.outcomes.lock().keys().filter(|name| **name < 1000).count();
+    assert_eq!(ended, 400, "while the trickle lasts");
+    drop(bench.outbox);
+    running.await.unwrap().unwrap();
+}
+
 /// Whether something waits, after all that could happen has happened.
 async fn futures_are_blocked(future: &mut (impl Future<Output = ()> + Unpin)) -> bool {
     tokio::time::timeout(Duration::from_millis(1), future).await.is_err()

@@ -132,11 +132,16 @@ fn urgent_items_go_first_and_at_once() {
     waiting.returned(0);
     [10, 11].into_iter().for_each(|name| waiting.push_urgent(entry(name, 10, 0, now)));
     assert_eq!(waiting.next_turn(), Some(now), "not only when a request is full");
-    assert_eq!(names(waiting.take(now)), [10, 11], "before what is tried again, in their order, alone");
+    assert_eq!(names(waiting.take(now)), [10, 11, 4, 5], "before what is tried again, in their order");
     assert_eq!(names(waiting.take_urgent(now)), [0_u32; 0]);
-    assert_eq!(names(waiting.take(now)), [0, 1, 2, 3]);
-    waiting.push_urgent(entry(12, 10, 1, now));
-    assert_eq!(names(waiting.take_urgent(now)), [12], "whatever lane it is in");
+    waiting.push_urgent(entry(12, 10, 0, now));
+    assert_eq!(names(waiting.take(now)), [0, 1, 2, 3], "what is tried again has its turn");
+    assert_eq!(names(waiting.take(now)), [12]);
+    [(13, 1), (14, 2), (15, 1)]
+        .into_iter()
+        .for_each(|(name, lane)| waiting.push_urgent(entry(name, 60, lane, now)));
+    let alone: Vec<_> = (0..3).map(|_| names(waiting.take_urgent(now))).collect();
+    assert_eq!(alone, [[13], [14], [15]], "lanes take turns");
     let mut ordered = Waiting::new(limits(true));
     ordered.push(entry(0, 10, 0, now));
     ordered.push_urgent(entry(1, 10, 0, now));

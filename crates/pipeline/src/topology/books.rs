@@ -98,9 +98,9 @@ impl Keeper {
             let saved = folder
                 .create_dir_all(Path::new(""))
                 .and_then(|()| write_atomic(&**folder, Path::new(FILE), &encode(&books)));
-            if let Err(error) = saved
-                && let Some(held_back) = self.seldom.pass(self.clock.now())
-            {
+            let Err(error) = saved else { continue };
+            self.ledger.not_saved(input);
+            if let Some(held_back) = self.seldom.pass(self.clock.now()) {
                 tracing::warn!(input, held_back, %error, "save the ledger");
             }
         }

@@ -142,6 +142,13 @@ fn what_is_not_known_of_a_segment_is_asked_only_where_it_matters() {
 }
 
 #[test]
+fn nothing_goes_for_its_size_because_the_clock_makes_it_old() {
+    let segments = [segment(1, 500, 61), segment(2, 500, 62)];
+    let held = Held { segments: &segments, profiles: &Profiles::new(), wal_bytes: 0, space: None, now: NOW };
+    assert_eq!(choose(&plan_with_policies(), &held, &mut |_, _| false), Choice::default());
+}
+
+#[test]
 fn what_stays_free_grows_with_the_disk_up_to_a_bound() {
     let of = |total_bytes| free_min(&plan(1, None), Space { total_bytes, available_bytes: 0 });
     assert_eq!((of(10_000), of(1 << 40)), (200, FREE_DEFAULT_BYTES_MAX));

@@ -253,6 +253,31 @@ fn what_is_deleted_is_gone_and_is_not_stored_again() {
 }
 
 #[test]
+fn a_damaged_segment_does_not_hold_up_deleting_from_others() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let (mut dice, mut all) = (Dice::new(1), Vec::new());
+    let store = open(&disk, &plan_of(SETTINGS), &clock).expect("it opens");
+    write(&store, &clock, &mut dice, &mut all, 200);
+    store.seal_now().expect("it is sealed");
+    let folder = std::path::Path::new("segments");
+    let files = disk.read_dir(folder).expect("it can be listed");
+    let largest = files.iter().max_by_key(|file| file.len).expect("there is one");
+    write(&store, &clock, &mut dice, &mut all, 200);
+    store.seal_now().expect("it is sealed");
+    for at in 64..largest.len {
+        disk.flip_bit(&folder.join(&largest.name), at, 3).expect("it is there");
+    }
+    let predicate = kql::compile("level: error", &Context::default()).expect("it is KQL");
+    let selection = Selection { predicate, ..everything() };
+    let error = store.delete(&selection, &Budget::unlimited()).expect_err("one cannot be read");
+    assert_eq!(error.kind(), sawyer_model::ErrorKind::Corrupt);
+    store.run_once().expect("it is put aside");
+    assert_eq!(store.problems().len(), 1);
+    assert!(records(&store).len() > 100, "what was not chosen is there");
+    assert_eq!(store.delete(&selection, &Budget::unlimited()).expect("nothing is in the way"), 0);
+}
+
+#[test]
 fn policies_say_what_is_wrong_with_them() {
     let wrong = "policies:
 - {name: a, query: 'level: debug'}

@@ -93,3 +93,15 @@ fn books_are_read_back_and_gone_on_with() {
     assert_eq!((book.read, book.unaccounted()), (Count::new(20, 220), (0, 0)));
     assert_eq!(again.ledger().records("files", "out")[&Fate::Sampled], 5);
 }
+
+#[test]
+fn books_that_were_not_saved_are_taken_again() {
+    let metrics = Metrics::new();
+    send(&metrics, &way(&["out"]), take_all);
+    let ledger = metrics.ledger();
+    let books = ledger.take_changed("files");
+    assert!(books.is_some());
+    assert_eq!(ledger.take_changed("files"), None, "nothing was booked since");
+    ledger.not_saved("files");
+    assert_eq!(ledger.take_changed("files"), books);
+}
