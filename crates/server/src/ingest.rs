@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -33,8 +34,32 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// What the route needs.
 #[derive(Clone)]
 pub(crate) struct Receiver {
-    pub(crate) hub: PushHub,
-    pub(crate) clock: Clock,
+    hub: PushHub,
+    clock: Clock,
+    shared: Arc<Shared>,
+}
+
+/// The sequence of all records that come without a key: one for as long as the process runs, because whoever stores
+/// records remembers its sources.
+#[derive(Debug, Default)]
+struct Shared {
+    source: OnceLock<SourceId>,
+    numbers: AtomicU64,
+}
+
+/// Where the records of a request lie.
+#[derive(Debug)]
+enum Sequence<'a> {
+    /// By line in a source of the request's own: the same request again has the same records.
+    Own(SourceId),
+    /// Behind one another in a source that all share.
+    Shared(SourceId, &'a AtomicU64),
+}
+
+impl Receiver {
+    pub(crate) fn new(hub: PushHub, clock: Clock) -> Self {
+        Self { hub, clock, shared: Arc::default() }
+    }
 }
 
 pub(crate) async fn ingest(
@@ -48,7 +73,7 @@ pub(crate) async fn ingest(
         return Err(ApiError::invalid(message).with_status(StatusCode::PAYLOAD_TOO_LARGE));
     }
     let Taken { batch, items, accepted, rejected } =
-        take(&body, source(&headers, &body)?, receiver.clock.now());
+        take(&body, &sequence(&headers, &body, &receiver.shared)?, receiver.clock.now());
     if accepted > 0 && receiver.hub.push(batch).await? == Outcome::Undelivered {
         let error = Error::new(ErrorKind::Retry, "the records could not be made durable; send them again");
         return Err(error.into());
@@ -66,16 +91,24 @@ struct Taken {
     rejected: usize,
 }
 
-fn take(body: &[u8], source: SourceId, observed: Timestamp) -> Taken {
+fn take(body: &[u8], sequence: &Sequence<'_>, observed: Timestamp) -> Taken {
     let mut taken = Taken { batch: Batch::new(), items: String::new(), accepted: 0, rejected: 0 };
     let stream = taken.batch.add_stream(&Arc::new(Stream::new([(names::SOURCE, ModelValue::from("api"))])));
     let mut reader = NdjsonReader::default();
+    // A number that a rejected line has not used. Numbers without holes are one range to whoever remembers them.
+    let mut unused = None;
     for (at, line) in body.split(|byte| *byte == b'\n').enumerate() {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
         let at = at as u64;
-        let range = SeqRange::new(at, at + 1);
+        let (source, number) = match sequence {
+            Sequence::Own(source) => (*source, at),
+            Sequence::Shared(source, numbers) => {
+                (*source, *unused.get_or_insert_with(|| numbers.fetch_add(1, Ordering::Relaxed)))
+            }
+        };
+        let range = SeqRange::new(number, number + 1);
         let head = NdjsonHead { source, range, observed, stream, sender: Sender::Client };
         if !taken.items.is_empty() {
             taken.items.push(',');
@@ -84,6 +117,7 @@ fn take(body: &[u8], source: SourceId, observed: Timestamp) -> Taken {
         let _ = match reader.read(line, &head, &mut taken.batch) {
             Ok(()) => {
                 taken.accepted += 1;
+                unused = None;
                 write!(taken.items, r#"{{"line":{},"status":"stored"}}"#, at + 1)
             }
             Err(error) => {
@@ -105,15 +139,23 @@ fn unread(error: &BytesRejection) -> ApiError {
     ApiError::invalid(format!("body: {error}"))
 }
 
-/// Lines are numbered within a request, or within what a client says is the same request. What is in it counts
-/// as well: another body under a key that was used before is another request, and must not be taken for stored.
-fn source(headers: &HeaderMap, body: &[u8]) -> Result<SourceId, ApiError> {
+/// Lines are numbered within what a client says is the same request; without a key, among all that come. What is in the
+/// request counts as well: another body under a key that was used before is another request, and must not be taken for
+/// stored.
+fn sequence<'a>(headers: &HeaderMap, body: &[u8], shared: &'a Shared) -> Result<Sequence<'a>, ApiError> {
     if let Some(key) = headers.get(IDEMPOTENCY_KEY) {
-        return Ok(SourceId::of(&[b"ingest", key.as_bytes(), body]));
+        return Ok(Sequence::Own(SourceId::of(&[b"ingest", key.as_bytes(), body])));
     }
-    let random = random::bytes()
-        .map_err(|error| ApiError::from(Error::new(ErrorKind::Bug, "read random numbers").because(error)))?;
-    Ok(SourceId(u128::from_le_bytes(random)))
+    let source = match shared.source.get() {
+        Some(source) => *source,
+        None => {
+            let random = random::bytes().map_err(|error| {
+                ApiError::from(Error::new(ErrorKind::Bug, "read random numbers").because(error))
+            })?;
+            *shared.source.get_or_init(|| SourceId(u128::from_le_bytes(random)))
+        }
+    };
+    Ok(Sequence::Shared(source, &shared.numbers))
 }
 
 fn decompress(headers: &HeaderMap, body: Bytes) -> Result<Bytes, ApiError> {
@@ -141,6 +183,8 @@ fn decompress(headers: &HeaderMap, body: Bytes) -> Result<Bytes, ApiError> {
 mod tests {
     use std::io::Write;
 
+    use sawyer_model::RangeSet;
+
     use super::*;
 
     #[test]
@@ -165,10 +209,34 @@ mod tests {
                 .into_iter()
                 .collect::<HeaderMap>()
         };
-        let source = |key, body: &[u8]| source(&headers(key), body).unwrap();
+        let shared = Shared::default();
+        let source = |key, body: &[u8]| match sequence(&headers(key), body, &shared).unwrap() {
+            Sequence::Own(source) => source,
+            Sequence::Shared(..) => panic!("it has a key"),
+        };
         assert_eq!(source("a", b"{}"), source("a", b"{}"));
         assert_ne!(source("a", b"{}"), source("a", b"{ }"));
         assert_ne!(source("a", b"{}"), source("b", b"{}"));
+    }
+
+    #[test]
+    fn requests_without_a_key_are_one_sequence_without_holes() {
+        let shared = Shared::default();
+        let mut covered = std::collections::BTreeMap::<SourceId, RangeSet>::new();
+        for _ in 0..3 {
+            let body = b"{\"message\":\"a\"}\nno json\n{\"message\":\"a\"}\n";
+            let taken = take(body, &sequence(&HeaderMap::new(), body, &shared).unwrap(), Timestamp::EPOCH);
+            assert_eq!((taken.accepted, taken.rejected), (2, 1));
+            for record in taken.batch.iter() {
+                assert_eq!(covered.entry(record.source()).or_default().insert(record.range()), 1);
+            }
+        }
+        let ranges: Vec<Vec<SeqRange>> = covered.values().map(|ranges| ranges.iter().collect()).collect();
+        assert_eq!(ranges, [[SeqRange::new(0, 6)]]);
+        let key = [(header::HeaderName::from_static(IDEMPOTENCY_KEY), "a".parse().unwrap())];
+        let headers: HeaderMap = key.into_iter().collect();
+        let taken = take(b"no\n{}", &sequence(&headers, b"no\n{}", &shared).unwrap(), Timestamp::EPOCH);
+        assert_eq!(taken.batch.get(0).range(), SeqRange::new(1, 2), "by line");
     }
 
     #[test]

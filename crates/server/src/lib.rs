@@ -125,7 +125,7 @@ impl Api {
 /// The route that takes pushed records, relative to `/api/v1`.
 pub fn ingest_routes(hub: PushHub, clock: Clock) -> Router {
     let limit = DefaultBodyLimit::max(ingest::BODY_BYTES_MAX);
-    let receiver = ingest::Receiver { hub, clock };
+    let receiver = ingest::Receiver::new(hub, clock);
     Router::new().route("/ingest", post(ingest::ingest).layer(limit)).with_state(receiver)
 }
 
