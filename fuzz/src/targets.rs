@@ -4,6 +4,7 @@
 
 mod lines;
 mod requests;
+mod sockets;
 mod stored;
 
 use crate::Target;
@@ -34,6 +35,9 @@ pub const TARGETS: &[Target] = &[
     requests::LOKI,
     requests::FIREHOSE,
     requests::SPLUNK,
+    sockets::FORWARD,
+    sockets::SYSLOG,
+    sockets::GELF,
 ];
 
 fn bytes(texts: &[&str]) -> Vec<Vec<u8>> {

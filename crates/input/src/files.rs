@@ -4,7 +4,7 @@
 //! Does not own: reading the files (`tail`).
 //! Invariant: a file is found once, however many patterns and links lead to it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,6 +37,8 @@ settings! {
         pub node: Option<String>,
         /// The cluster's name, for the field `cluster`. None by default.
         pub cluster: Option<String>,
+        /// Fields that every record gets, such as `env` or, beside an application in its pod, `namespace` and `pod`.
+        pub fields: BTreeMap<String, String> = BTreeMap::new(),
         /// Whether these are paths of the node, to be looked for below `--host-root`.
         pub on_host: bool = true,
     }
@@ -187,8 +189,9 @@ impl Layout for Files {
             (names::NODE, self.node.clone()),
             (names::SOURCE, Some(found.source.to_string())),
         ];
-        let fields = texts.into_iter().filter_map(|(name, text)| Some((name, Value::from(text?))));
-        Ok(Arc::new(Stream::new(fields)))
+        let fields = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::from(text?))));
+        let own = self.settings.fields.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str())));
+        Ok(Arc::new(Stream::new(fields.chain(own))))
     }
 
     fn form(&self, _: &FoundFile, first_line: &[u8]) -> Form {

@@ -17,6 +17,8 @@ choice! {
         Json = "json",
         /// For people: time, level, namespace/pod/container, message. Further lines of a message are indented.
         Text = "text",
+        /// As they were written, less what masks hide; nothing else.
+        Lines = "lines",
     }
 }
 
@@ -26,6 +28,10 @@ impl LineFormat {
         match self {
             Self::Json => json_out::write(record, &json_out::Options::default(), out),
             Self::Text => write_text(record, out),
+            Self::Lines => {
+                let line = text_of(record, names::ORIGINAL).unwrap_or_else(|| record.message());
+                out.extend_from_slice(line.as_bytes());
+            }
         }
         out.push(b'\n');
     }
@@ -34,7 +40,7 @@ impl LineFormat {
     pub(crate) fn write_all(self, batch: &Batch, out: &mut Vec<u8>, ends: &mut Vec<usize>) {
         match self {
             Self::Json => json_out::write_all(batch, false, b"\n", out, ends),
-            Self::Text => one_by_one(batch, out, ends, |record, out| self.write(record, out)),
+            Self::Text | Self::Lines => one_by_one(batch, out, ends, |record, out| self.write(record, out)),
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Collect the files of one application, in its pod, and print them or pass them on.
+    Sidecar(crate::sidecar::SidecarArgs),
     /// Receive from agents and applications and pass on.
     #[cfg(feature = "server")]
     Gateway {

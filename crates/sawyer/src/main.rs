@@ -9,6 +9,7 @@ mod client;
 #[cfg(feature = "server")]
 mod demo;
 mod roles;
+mod sidecar;
 #[cfg(feature = "server")]
 mod stored;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "server")]
         Command::Gateway { common } => roles::run(roles::Role::Gateway, &common),
         Command::Agent { common } => roles::run(roles::Role::Agent, &common),
+        Command::Sidecar(args) => sidecar::sidecar(args),
         Command::Check { role, config } => roles::check(role, &config),
         #[cfg(feature = "server")]
         Command::Store(args) => stored::run(&args),

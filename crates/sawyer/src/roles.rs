@@ -41,6 +41,11 @@ pub(crate) enum Role {
     },
     /// Collects and passes on.
     Agent,
+    /// Collects the files of one application.
+    Sidecar {
+        /// Its inputs, and outputs if it prints.
+        defaults: &'static str,
+    },
     /// Receives and passes on.
     #[cfg(feature = "server")]
     Gateway,
@@ -55,6 +60,7 @@ impl Role {
             #[cfg(feature = "server")]
             Self::Up { .. } => "up",
             Self::Agent => "agent",
+            Self::Sidecar { .. } => "sidecar",
             #[cfg(feature = "server")]
             Self::Gateway => "gateway",
             #[cfg(feature = "server")]
@@ -67,7 +73,7 @@ impl Role {
     fn stores(self) -> bool {
         match self {
             Self::Up { .. } | Self::Server => true,
-            Self::Gateway | Self::Agent => false,
+            Self::Gateway | Self::Agent | Self::Sidecar { .. } => false,
         }
     }
 
@@ -88,6 +94,7 @@ impl Role {
                 let _ = data;
                 COLLECT.to_owned()
             }
+            Self::Sidecar { defaults } => defaults.to_owned(),
             #[cfg(feature = "server")]
             Self::Gateway => format!("inputs:\n{RECEIVE}"),
             #[cfg(feature = "server")]

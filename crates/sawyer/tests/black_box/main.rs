@@ -16,6 +16,7 @@ mod receivers;
 mod reload;
 mod rotation;
 mod schema;
+mod sidecar;
 mod stored;
 mod tls;
 mod trouble;
