@@ -3,8 +3,13 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sawyer_disk::RealDisk;
+use sawyer_model::{Batch, Record, SeqRange, SourceId, Stream};
+use sawyer_store::{Store, StorePlan};
+use sawyer_telemetry::{Clock, Metrics};
 use serde_json::Value;
 
 use crate::harness::{Sawyer, pause, run, text};
@@ -98,6 +103,32 @@ fn what_policies_free_is_told_before_and_deleted_records_are_gone() {
     assert_eq!(store(&["delete", "level: debug"]), "records=0 deleted=0; `--yes` deletes them\n");
     assert_eq!(store(&["dump"]).lines().count(), 40);
     assert!(store(&["verify"]).contains("problems=0"));
+}
+
+#[test]
+fn deleting_takes_nothing_else_however_old_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let old = Clock::system().now().saturating_sub(Duration::from_secs(40 * 86_400));
+    let record = |start: u64| Record {
+        timestamp: old,
+        observed: old,
+        source: SourceId(7),
+        range: SeqRange::new(start, start + 1),
+        stream: Arc::new(Stream::new([("namespace", "shop".into())])),
+        fields: vec![("level".into(), ["info", "debug"][start as usize % 2].into())],
+    };
+    let batch: Arc<Batch> = Arc::new((0..10).map(record).collect::<Vec<_>>().iter().collect());
+    let open = || {
+        let disk = Arc::new(RealDisk::new(&data.join("store")).unwrap());
+        Store::open_manual(disk, StorePlan::keeping_all(), Clock::manual(old), &Metrics::new()).unwrap()
+    };
+    assert_eq!(open().append(Arc::clone(&batch)).unwrap().stored, 10);
+    let store =
+        |args: &[&str]| text(&run(&[&["store"], args, &["--data", data.to_str().unwrap()]].concat()).stdout);
+    assert_eq!(store(&["delete", "level: debug", "--yes"]), "deleted=5\n");
+    assert_eq!(store(&["dump"]).lines().count(), 5);
+    assert_eq!(open().append(batch).unwrap().stored, 0, "its source is remembered");
 }
 
 #[test]
