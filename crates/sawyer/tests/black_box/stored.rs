@@ -120,7 +120,7 @@ fn deleting_takes_nothing_else_however_old_it_is() {
     };
     let batch: Arc<Batch> = Arc::new((0..10).map(record).collect::<Vec<_>>().iter().collect());
     let open = || {
-        let disk = Arc::new(RealDisk::new(&data.join("store")).unwrap());
+        let disk = Arc::new(RealDisk::new(data.join("store")).unwrap());
         Store::open_manual(disk, StorePlan::keeping_all(), Clock::manual(old), &Metrics::new()).unwrap()
     };
     assert_eq!(open().append(Arc::clone(&batch)).unwrap().stored, 10);
