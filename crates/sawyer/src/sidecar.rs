@@ -108,8 +108,8 @@ mod tests {
         let text = defaults(&["/logs/*.log".to_owned()], Some(Form::Lines), variable);
         assert_eq!(
             text,
-            "inputs:\n  files: {include: [/logs/*.log], exclude: [], on_host: false, \
-             fields: {namespace: 'shop: \"x\"', pod: cart-1}}\noutputs:\n  stdout: {format: lines}\n"
+            "inputs:\n  files: {include: [\"/logs/*.log\"], exclude: [], on_host: false, \
+             fields: {namespace: \"shop: \\\"x\\\"\", pod: cart-1}}\noutputs:\n  stdout: {format: lines}\n"
         );
     }
 
