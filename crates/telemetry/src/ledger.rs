@@ -26,6 +26,17 @@ use crate::clock::Clock;
 use crate::derived::escaped;
 use crate::logs::Seldom;
 
+/// A unit, and the metrics in it, by the whole names that rules of alerts have.
+const NAMES: [(&str, &str, &str, &str); 2] = [
+    (
+        "records",
+        "sawyer_ledger_read_records",
+        "sawyer_ledger_ended_records",
+        "sawyer_ledger_unaccounted_records",
+    ),
+    ("bytes", "sawyer_ledger_read_bytes", "sawyer_ledger_ended_bytes", "sawyer_ledger_unaccounted_bytes"),
+];
+
 /// How often it is told that books do not close.
 const TELL_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -149,17 +160,17 @@ impl Ledger {
                 books.outputs.iter().map(move |(output, book)| (pairs(input, output), book))
             })
         };
-        for unit in ["records", "bytes"] {
+        for (unit, read, ended, unaccounted) in NAMES {
             let pick =
                 |count: sawyer_model::Count| if unit == "records" { count.records } else { count.bytes };
             // Writing into a string cannot fail.
-            let name = format!("sawyer_ledger_read_{unit}");
+            let name = read;
             let help = "Read and durable at the next hop, or left out by a rule";
             let _ = writeln!(text, "# HELP {name} {help}, {unit}\n# TYPE {name} counter");
             for (pairs, book) in books() {
                 let _ = writeln!(text, "{name}_total{{{pairs}}} {}", pick(book.given()));
             }
-            let name = format!("sawyer_ledger_ended_{unit}");
+            let name = ended;
             let help = "What became of what was read, by fate and rule";
             let _ = writeln!(text, "# HELP {name} {help}, {unit}\n# TYPE {name} counter");
             for (pairs, book) in books() {
@@ -172,7 +183,7 @@ impl Ledger {
                     );
                 }
             }
-            let name = format!("sawyer_ledger_unaccounted_{unit}");
+            let name = unaccounted;
             let help = "Of which it is not known what became; anything but 0 is a fault";
             let _ = writeln!(text, "# HELP {name} {help}, {unit}\n# TYPE {name} gauge");
             for (pairs, book) in books() {
