@@ -67,7 +67,7 @@ fn a_torn_line_is_ended_before_lines_are_written_again() {
 #[test]
 fn tells_what_is_wrong_with_the_settings() {
     insta::assert_snapshot!(plan(&super::kind(), "format: jason\nfile: x").err().unwrap(), @r#"
-    sawyer.yaml:1:1: format: expected one of `json`, `text`, found "jason"; did you mean `json`?
+    sawyer.yaml:1:1: format: expected one of `json`, `text`, `lines`, found "jason"; did you mean `json`?
     sawyer.yaml:2:1: file: unknown key; known: `format`
     "#);
 }
