@@ -1,14 +1,15 @@
 //! The listener, with or without TLS, and the routes that every role has.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::{Listener, ListenerExt as _};
+use sawyer_delivery::direct::is_direct;
 use sawyer_delivery::tls::{ListenTls, ListenTlsSettings};
 use sawyer_model::{Error, ErrorKind};
 use sawyer_pipeline::Stop;
@@ -149,50 +150,9 @@ async fn tell_origin(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Headers that proxies add, or what they begin with.
-const OF_PROXIES: [&str; 6] = ["forwarded", "x-forwarded-", "x-real-ip", "via", "x-envoy-", "l5d-"];
-
-fn is_direct(headers: &HeaderMap, uri: &Uri) -> bool {
-    let of_proxy = |name: &str| {
-        OF_PROXIES.iter().any(|of| if of.ends_with('-') { name.starts_with(of) } else { name == *of })
-    };
-    if headers.keys().any(|name| of_proxy(name.as_str())) {
-        return false;
-    }
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let Some(host) = host.or_else(|| uri.authority().map(axum::http::uri::Authority::as_str)) else {
-        return false;
-    };
-    let Ok(authority) = host.parse::<axum::http::uri::Authority>() else { return false };
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_requests_to_this_machine_by_its_own_name_are_direct() {
-        let is = |headers: &[(&'static str, &'static str)], uri: &'static str| {
-            let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-            is_direct(&headers.collect(), &Uri::from_static(uri))
-        };
-        for host in ["localhost", "LOCALHOST:7280", "127.0.0.1:7280", "[::1]:7280", "127.9.9.9"] {
-            assert!(is(&[("host", host)], "/"), "{host}");
-        }
-        assert!(is(&[], "http://127.0.0.1:7280/"), "HTTP/2 names the authority");
-        for host in ["sawyer.example", "127.0.0.1.example:7280", "10.0.0.1", "", "::::"] {
-            assert!(!is(&[("host", host)], "/"), "{host}");
-        }
-        assert!(!is(&[], "/"));
-        for name in
-            ["forwarded", "x-forwarded-for", "via", "x-real-ip", "x-envoy-decorator-operation", "l5d-dst"]
-        {
-            assert!(!is(&[("host", "localhost"), (name, "x")], "/"), "{name}");
-        }
-    }
 
     #[tokio::test]
     async fn a_taken_address_is_told_with_advice() {

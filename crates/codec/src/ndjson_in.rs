@@ -12,23 +12,11 @@ use crate::body::{BODY_PREFIX, Chosen, assign_names, deviates};
 use crate::fields::Fields;
 use crate::json::{JsonError, Scratch, flatten};
 use crate::json_out::{ID, TRUNCATED};
+use crate::pushed::SAID;
 use crate::time;
 
 #[cfg(test)]
 mod tests;
-
-/// Names of identity that a sender may claim. `stream` and `source` say nothing about who speaks.
-const CLAIMS: [&str; 9] = [
-    names::CLUSTER,
-    names::NODE,
-    names::NAMESPACE,
-    names::POD,
-    names::POD_UID,
-    names::CONTAINER,
-    names::IMAGE,
-    names::WORKLOAD,
-    names::WORKLOAD_KIND,
-];
 
 /// What the line is not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -117,7 +105,7 @@ impl NdjsonReader {
         let mut claims = false;
         for at in 0..fields.slots() {
             let Some(name) = fields.name(at) else { continue };
-            claims |= CLAIMS.contains(&name) && stream.get(name).is_none();
+            claims |= SAID.contains(&name) && stream.get(name).is_none();
         }
         let trusted = head.sender == Sender::Program;
         assign_names(fields, &chosen, |name, _, reserved| {

@@ -21,6 +21,7 @@ use crate::fields::Fields;
 use crate::json::{JsonError, Scratch, flatten};
 use crate::text::{Decoded, base64, decode};
 
+pub(crate) use identity::SAID;
 pub use identity::{Trust, namespace_matches};
 
 /// What one request may become at most.

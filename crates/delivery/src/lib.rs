@@ -2,7 +2,8 @@
 //!
 //! Owns: filling requests, how many at once, trying again, what follows from each item's verdict
 //! ([`courier()`]); connections, TLS, compression and credentials of HTTP ([`http`], [`auth`]).
-//! Also here, beside the certificates that Sawyer shows as a client: those that it shows as a server ([`tls`]).
+//! Also here, beside the certificates that Sawyer shows as a client: those that it shows as a server
+//! ([`tls`]), and whether a request to one is from its own machine ([`direct`]).
 //! Does not own: what a request looks like and what its answer means (each output and notifier, as a [`Target`]),
 //! queues and stopping (`pipeline`).
 //! Invariant: an item is acknowledged after a verdict of its own, and not before. Everything that waits has a bound.
@@ -16,6 +17,7 @@
 
 pub mod auth;
 pub mod courier;
+pub mod direct;
 pub mod http;
 pub mod letters;
 pub mod settings;

@@ -43,8 +43,8 @@ pub fn namespace_matches(patterns: &[String], namespace: &str) -> bool {
     })
 }
 
-/// Names of identity that a sender may say.
-const SAID: [&str; 9] = [
+/// Names of identity that a sender may say. `stream` and `source` say nothing about who speaks.
+pub(crate) const SAID: [&str; 9] = [
     names::CLUSTER,
     names::NODE,
     names::NAMESPACE,

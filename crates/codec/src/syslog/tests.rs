@@ -34,10 +34,6 @@ fn the_form_of_rfc_5424_is_read() {
         &[
             "<34>1 2026-10-11T22:14:15.003Z mymachine.example.com su - ID47 - \u{feff}'su root' failed for lonvick",
             r#"<165>1 2026-08-24T05:14:15.000003-07:00 192.0.2.1 myproc 8710 - [a@32473 iut="3" q="\"x\" \] \\ \n"][b@32473][c ip="1" ip="2"] %% It's time."#,
-            "<14>1 - - - - - -",
-            "<14>1 - host app - - - no time",
-            "<14>1 2026-11-20T10:00:00Z host app 7 -",
-            "<14>1 2026-11-20T10:00:00Z host app 7 - [broken text",
         ],
         r#"
 <34>1 2026-10-11T22:14:15.003Z mymachine.example.com su - ID47 - ﻿'su root' failed for lonvick
@@ -66,6 +62,20 @@ fn the_form_of_rfc_5424_is_read() {
   sd.b@32473 = ""
   sd.c.ip = ["1", "2"]
   sawyer.mark = "clock"
+"#,
+    );
+}
+
+#[test]
+fn rfc_5424_with_parts_left_out_or_broken_is_read() {
+    check(
+        &[
+            "<14>1 - - - - - -",
+            "<14>1 - host app - - - no time",
+            "<14>1 2026-11-20T10:00:00Z host app 7 -",
+            "<14>1 2026-11-20T10:00:00Z host app 7 - [broken text",
+        ],
+        r#"
 <14>1 - - - - - -
   timestamp = 2026-11-20T12:00:00Z
   message = ""

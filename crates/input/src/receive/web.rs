@@ -14,21 +14,20 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, ORIGIN, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use sawyer_delivery::direct::is_direct;
 use sawyer_delivery::tls::ListenTls;
 use sawyer_pipeline::Stop;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-mod direct;
 mod timely;
 
-use self::direct::is_direct;
 use self::timely::Timely;
 use super::desk::Desk;
 use super::trouble::Trouble;
@@ -121,8 +120,10 @@ async fn talk(
     let service = service_fn(|request: Request<Incoming>| {
         let shared = Arc::clone(shared);
         async move {
-            // What did not come straight from a program comes from nowhere, whatever its connection says.
-            let direct = is_direct(request.headers(), request.uri());
+            // What did not come straight from a program comes from nowhere, whatever its connection says; a web page is
+            // no program.
+            let of_page = request.headers().contains_key(ORIGIN);
+            let direct = !of_page && is_direct(request.headers(), request.uri());
             let from = if direct { from.ip() } else { Ipv4Addr::UNSPECIFIED.into() };
             let answer = shared.protocol.answer(request, from, &shared.desk).await;
             Ok::<_, Infallible>(answer)

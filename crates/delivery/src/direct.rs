@@ -1,24 +1,25 @@
 //! Whether a request comes straight from a program on the other end of its connection.
 //!
-//! Owns: the headers that tell. Does not own: who may send (`clients`).
-//! Invariant: a request through a proxy, from a web page, or to a name that is not this machine's own is not direct: a
-//! sidecar connects from the loopback, and so does a browser.
+//! Owns: the headers that tell. Does not own: who may send (each listener).
+//! Invariant: a request through a proxy, or to a name that is not this machine's own, is not direct: a sidecar connects
+//! from the loopback, and so does a browser whose page has a name that leads to it.
 
 use std::net::IpAddr;
 
-use hyper::header::{HOST, ORIGIN};
-use hyper::http::uri::Authority;
-use hyper::{HeaderMap, Uri};
+use ::http::header::HOST;
+use ::http::uri::Authority;
+use ::http::{HeaderMap, Uri};
 
 /// Headers that proxies add, or what they begin with.
 const OF_PROXIES: [&str; 6] = ["forwarded", "x-forwarded-", "x-real-ip", "via", "x-envoy-", "l5d-"];
 
 /// Whether it is.
-pub(super) fn is_direct(headers: &HeaderMap, uri: &Uri) -> bool {
+#[must_use]
+pub fn is_direct(headers: &HeaderMap, uri: &Uri) -> bool {
     let of_proxy = |name: &str| {
         OF_PROXIES.iter().any(|of| if of.ends_with('-') { name.starts_with(of) } else { name == *of })
     };
-    if headers.contains_key(ORIGIN) || headers.keys().any(|name| of_proxy(name.as_str())) {
+    if headers.keys().any(|name| of_proxy(name.as_str())) {
         return false;
     }
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
@@ -47,8 +48,7 @@ mod tests {
             assert!(!is(&[("host", host)], "/"), "{host}");
         }
         assert!(!is(&[], "/"));
-        for name in ["forwarded", "x-forwarded-for", "via", "x-real-ip", "x-envoy-peer", "l5d-dst", "origin"]
-        {
+        for name in ["forwarded", "x-forwarded-for", "via", "x-real-ip", "x-envoy-peer", "l5d-dst"] {
             assert!(!is(&[("host", "localhost"), (name, "x")], "/"), "{name}");
         }
     }
