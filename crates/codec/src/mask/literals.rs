@@ -2,12 +2,13 @@
 //!
 //! Owns: the table of literals, and what is looked at where one is found.
 //! Does not own: looking closely (`token`, `pair`, `pem`, `url`, `header`).
-//! Invariant: no literal is shorter than three bytes, so that the search is fast and seldom wrong.
+//! Invariant: no literal is shorter than three bytes, so that the search is fast and seldom wrong; none begins with
+//! another, so that at most one is found at a place, whichever is looked for first.
 
 use std::ops::Range;
 
 use aho_corasick::packed::{Config, Searcher};
-use aho_corasick::{AhoCorasick, Input, MatchKind};
+use aho_corasick::{AhoCorasick, Input, Match, MatchKind};
 
 use super::Kind;
 use super::token::{TOKENS, Token};
@@ -106,6 +107,33 @@ pub(super) struct Literals {
 /// Bytes of a short literal.
 const SHORT: usize = 3;
 
+/// Sets of literals that the search with vector instructions tells apart at a time.
+const BUCKETS: usize = 16;
+
+/// Most marks that are made at once. A text with more is searched piece by piece.
+const MARKS_MAX: usize = 1 << 16;
+
+/// Where literals stand in a text that holds many others ([`Masker::mark`](super::Masker::mark)): in order, up to a
+/// place.
+#[derive(Debug, Default)]
+pub struct Marks {
+    marks: Vec<Mark>,
+    /// Up to here every literal is marked.
+    end: usize,
+    /// How many of the marks lie before the text that was asked for last: texts are mostly asked for in order.
+    passed: usize,
+}
+
+/// A literal that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    start: u32,
+    len: u16,
+    /// Its number among the literals of its part, and whether that is the one of the long ones.
+    literal: u8,
+    long: bool,
+}
+
 /// Some of the literals.
 #[derive(Debug)]
 struct Part {
@@ -130,7 +158,26 @@ impl Literals {
         let all = OTHERS.into_iter().chain(tokens).chain(keys);
         let wanted = all.filter(|(_, _, kind)| wanted(*kind)).map(|(literal, place, _)| (literal, place));
         let (short, long): (Vec<_>, Vec<_>) = wanted.partition(|(literal, _)| literal.len() <= SHORT);
-        Self { long: Part::of(long), short: Part::of(short) }
+        Self { long: Part::of(alike_together(long)), short: Part::of(short) }
+    }
+
+    /// Marks all literals in a text.
+    pub(super) fn mark(&self, text: &str, marks: &mut Marks) {
+        marks.marks.clear();
+        marks.passed = 0;
+        marks.end = self.long.mark(text, text.len(), true, &mut marks.marks);
+        let long = marks.marks.len();
+        marks.end = self.short.mark(text, marks.end, false, &mut marks.marks);
+        if long < marks.marks.len() {
+            marks.marks.sort_unstable_by_key(|mark| mark.start);
+        }
+        let end = marks.end;
+        marks.marks.truncate(marks.marks.partition_point(|mark| (mark.start as usize) < end));
+    }
+
+    /// A search through the part of a text that has these marks.
+    pub(super) fn marked<'a>(&'a self, marks: &'a Marks, within: Range<usize>) -> Marked<'a> {
+        Marked { literals: self, marks: &marks.marks[marks.passed..], within }
     }
 
     /// A search through a text.
@@ -139,7 +186,7 @@ impl Literals {
     }
 }
 
-type Found = (Place, Range<usize>);
+pub(super) type Found = (Place, Range<usize>);
 
 /// A search through a text, from its beginning to its end.
 #[derive(Debug)]
@@ -168,6 +215,63 @@ impl Literally<'_> {
     }
 }
 
+/// A search through a part of a text that is marked.
+#[derive(Debug)]
+pub(super) struct Marked<'a> {
+    literals: &'a Literals,
+    marks: &'a [Mark],
+    within: Range<usize>,
+}
+
+impl Marked<'_> {
+    /// The first literal at or after `from` in the part, which never goes back.
+    pub(super) fn next(&mut self, from: usize) -> Option<Found> {
+        while let Some((mark, rest)) = self.marks.split_first() {
+            let (start, end) = (mark.start as usize, mark.start as usize + usize::from(mark.len));
+            if start >= self.within.end {
+                return None;
+            }
+            self.marks = rest;
+            // What goes beyond the end is none: it was put together by what lies behind.
+            if start >= self.within.start + from && end <= self.within.end {
+                let part = if mark.long { &self.literals.long } else { &self.literals.short };
+                let place = part.places[usize::from(mark.literal)];
+                return Some((place, start - self.within.start..end - self.within.start));
+            }
+        }
+        None
+    }
+}
+
+impl Marks {
+    /// Of a text of this length without any.
+    pub(super) fn none(end: usize) -> Self {
+        Self { end, ..Self::default() }
+    }
+
+    /// Whether a literal may stand in this part of the text, or it is not known yet. Cheapest when parts are asked
+    /// for in order.
+    #[inline]
+    pub(super) fn may_be_in(&mut self, part: &Range<usize>) -> bool {
+        if part.end > self.end {
+            return true;
+        }
+        let before = |mark: &Mark| (mark.start as usize) < part.start;
+        if self.passed > 0 && !before(&self.marks[self.passed - 1]) {
+            self.passed = self.marks.partition_point(before);
+        }
+        while self.marks.get(self.passed).is_some_and(before) {
+            self.passed += 1;
+        }
+        self.marks.get(self.passed).is_some_and(|mark| (mark.start as usize) < part.end)
+    }
+
+    /// Whether all literals in this part of the text are marked.
+    pub(super) fn are_all_in(&self, part: &Range<usize>) -> bool {
+        part.end <= self.end
+    }
+}
+
 impl Part {
     fn of(literals: Vec<(&str, Place)>) -> Self {
         let (literals, places): (Vec<&str>, Vec<Place>) = literals.into_iter().unzip();
@@ -179,12 +283,54 @@ impl Part {
     }
 
     fn find(&self, text: &str, range: Range<usize>) -> Option<(Place, Range<usize>)> {
-        let found = match self.search.as_ref()? {
-            Search::Packed(searcher) => searcher.find_in(text, range.into()),
-            Search::Plain(search) => search.find(Input::new(text).range(range)),
-        }?;
+        let found = self.search.as_ref()?.find(text, range)?;
         Some((self.places[found.pattern().as_usize()], found.start()..found.end()))
     }
+
+    /// Marks the literals before `end`, and says how far it came.
+    fn mark(&self, text: &str, end: usize, long: bool, marks: &mut Vec<Mark>) -> usize {
+        let Some(search) = &self.search else { return end };
+        let (mut from, most) = (0, marks.len() + MARKS_MAX);
+        while let Some(found) = search.find(text, from..end) {
+            let start = found.start();
+            if marks.len() >= most {
+                return start;
+            }
+            let (len, literal) = (found.len() as u16, found.pattern().as_usize() as u8);
+            marks.push(Mark { start: start as u32, len, literal, long });
+            from = start + 1;
+        }
+        end
+    }
+}
+
+impl Search {
+    #[inline]
+    fn find(&self, text: &str, range: Range<usize>) -> Option<Match> {
+        match self {
+            Self::Packed(searcher) => searcher.find_in(text, range.into()),
+            Self::Plain(search) => search.find(Input::new(text).range(range)),
+        }
+    }
+}
+
+/// Puts literals in an order in which those are looked for together that are alike: the search numbers its sets
+/// around, and takes a closer look wherever each byte fits any literal of a set.
+fn alike_together(mut literals: Vec<(&str, Place)>) -> Vec<(&str, Place)> {
+    literals.sort_by_key(|(literal, _)| {
+        let bytes = literal.as_bytes();
+        [0, 1, 2, 3]
+            .map(|at| bytes[at] >> 4)
+            .into_iter()
+            .chain([0, 1, 2, 3].map(|at| bytes[at] & 15))
+            .collect::<Vec<u8>>()
+    });
+    let mut rest = literals.iter().copied();
+    let sets: Vec<Vec<(&str, Place)>> = (0..BUCKETS)
+        .map(|set| rest.by_ref().take(literals.len().saturating_sub(set).div_ceil(BUCKETS)).collect())
+        .collect();
+    let rows = 0..sets.first().map_or(0, Vec::len);
+    rows.flat_map(|row| sets.iter().filter_map(move |set| set.get(row)).copied()).collect()
 }
 
 fn plain(literals: &[&str]) -> AhoCorasick {
@@ -206,14 +352,40 @@ mod tests {
         (from..text.len()).find_map(|start| at(start).map(|literal| start..start + literal.len()))
     }
 
+    fn all() -> Vec<&'static str> {
+        let others = OTHERS.iter().map(|(literal, ..)| *literal);
+        others.chain(TOKENS.iter().map(Token::literal)).chain(KEYS).collect()
+    }
+
+    #[test]
+    fn none_begins_with_another() {
+        let all = all();
+        for one in &all {
+            let beginning = all.iter().filter(|other| other.starts_with(one)).count();
+            assert_eq!(beginning, 1, "{one}");
+            assert!(one.len() >= SHORT && all.len() <= usize::from(u8::MAX));
+        }
+    }
+
+    #[test]
+    fn more_marks_than_are_made_at_once_are_told() {
+        let (literals, mut marks) = (Literals::of(|_| true), Marks::default());
+        let text = "://eyJ assw ".repeat(MARKS_MAX);
+        literals.mark(&text, &mut marks);
+        assert!(marks.end < text.len());
+        assert!(marks.are_all_in(&(0..100)) && !marks.are_all_in(&(0..text.len())));
+        assert!(marks.may_be_in(&(marks.end - 1..marks.end + 1)));
+        let found = marks.marks.iter().filter(|mark| mark.long).count();
+        assert_eq!(found, marks.marks.len() / 3);
+    }
+
     proptest! {
         #[test]
         fn finds_what_one_search_for_all_would(
             text in "(eyJ|8Q~|://|:\\\\/|pwd|Pwd|SG\\.|sk-|sk_live_|assw|pass=|PASS|uthorization|@tcp\\(|-----END |비밀번호|[a-zA-Z:/ ]){0,24}",
             steps in prop::collection::vec(1_usize..6, 1..30),
         ) {
-            let all: Vec<&str> = OTHERS.iter().map(|(literal, ..)| *literal)
-                .chain(TOKENS.iter().map(Token::literal)).chain(KEYS).collect();
+            let all = all();
             let literals = Literals::of(|_| true);
             let mut search = literals.search(&text);
             let mut from = 0;

@@ -335,3 +335,37 @@ proptest! {
         let _ = (leaves_key_open(&text), continues_key(&text));
     }
 }
+
+proptest! {
+    /// Texts of which a longer one is made of are masked as they are alone, in whatever order they are asked for.
+    #[test]
+    fn a_part_of_a_marked_text_is_masked_as_it_is_alone(
+        parts in prop::collection::vec(
+            "(AKIAIOSFODNN7EXAMPLE|password=|hunter2|eyJ|://|u:p@h|-----BEGIN RSA PRIVATE KEY-----|Bearer |a@b\\.kr|sk-|[a-zA-Z0-9: /\\n]){0,6}",
+            1..12,
+        ),
+        cuts in prop::collection::vec(0_usize..40, 12),
+        personal in any::<bool>(),
+    ) {
+        let kinds = if personal { Kind::ALL.to_vec() } else { Kind::ALL[..9].to_vec() };
+        let masker = Masker::new(&kinds, Vec::new(), "[{kind}]");
+        let all = parts.concat();
+        let mut marks = Marks::default();
+        masker.mark(&all, &mut marks);
+        let mut ranges = Vec::new();
+        let mut at = 0;
+        for cut in cuts {
+            let end = all.ceil_char_boundary((at + cut).min(all.len()));
+            ranges.push(at..end);
+            at = end;
+        }
+        let backwards = ranges.clone().into_iter().rev();
+        for range in ranges.clone().into_iter().chain(backwards) {
+            let text = &all[range.clone()];
+            let (mut counts, mut alone) = (vec![0; masker.kinds()], vec![0; masker.kinds()]);
+            let marked = masker.mask_marked(text, range, &mut marks, &mut counts);
+            prop_assert_eq!(marked, masker.mask(text, &mut alone), "{}", text);
+            prop_assert_eq!(counts, alone);
+        }
+    }
+}

@@ -4,6 +4,8 @@
 //! decoded from.
 //! Invariant: a part of a text is a text. The bytes are given up with the first change.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::{Batch, Field, RecordWriter, Slot};
@@ -50,6 +52,20 @@ impl Batch {
     pub fn with_text(text: String) -> Self {
         assert!(text.len() <= BATCH_TEXT_BYTES_MAX, "whoever decodes has compared it with the bound");
         Self { text, ..Self::default() }
+    }
+
+    /// All text in it, one value behind the other, also of values that no record has any more.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where in [`Batch::text`] the text of a value of its records stands; none of another text.
+    #[must_use]
+    pub fn place_of(&self, value: &str) -> Option<Range<usize>> {
+        let start = value.as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
+        (start <= self.text.len() && value.len() <= self.text.len() - start)
+            .then(|| start..start + value.len())
     }
 
     /// The bytes that it was decoded from, as long as it was not changed: whoever would encode it can pass them on.
@@ -153,6 +169,15 @@ mod tests {
             change(&mut batch);
             assert!(batch.encoded().is_none());
         }
+    }
+
+    #[test]
+    fn values_tell_their_places() {
+        let batch = shared();
+        let places = batch.iter().map(|record| batch.place_of(record.message()));
+        assert_eq!(places.collect::<Vec<_>>(), [Some(4..10), Some(4..10)]);
+        assert_eq!(batch.place_of(&batch.text()[10..]), Some(10..10));
+        assert_eq!(batch.place_of("결제"), None);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! Does not own: what a secret looks like (`sawyer_codec::mask`).
 //! Invariant: no text of a record, of its stream or of its lists leaves unlooked at; the bytes of a line that was
 //! not UTF-8 do not leave if anything in the record was masked; records without secrets leave as they came.
+//!
+//! The text of a batch is searched at once. A record of nothing but a line, in which nothing was found, costs no more.
 
 mod keys;
 
@@ -12,12 +14,13 @@ mod keys;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use sawyer_codec::join::widen_cut;
-use sawyer_codec::mask::{Kind as MaskKind, Masker};
+use sawyer_codec::mask::{Kind as MaskKind, Marks, Masker};
 use sawyer_config::{At, Problems, Setting, Settings, choice, settings};
-use sawyer_model::{Batch, Error, ListRef, Stream, Transfer, Value, ValueRef, names};
+use sawyer_model::{Batch, Error, ListRef, NameId, RecordRef, Stream, Transfer, Value, ValueRef, names};
 use sawyer_telemetry::Counter;
 
 use super::pattern::Pattern;
@@ -167,7 +170,8 @@ impl StepPlan for MaskPlan {
         let counters: Vec<Counter> = counters.collect();
         let keys = self.0.credentials.contains(&Credential::PrivateKey).then(OpenKeys::default);
         let cuts = !(self.0.credentials.is_empty() && self.0.personal.is_empty());
-        let look = Look { counts: vec![0; masker.kinds()], masker, secret_names: HashMap::new() };
+        let (counts, marks) = (vec![0; masker.kinds()], Marks::default());
+        let look = Look { masker, counts, marks, secret_names: HashMap::new() };
         let when = self.0.when;
         Ok(Box::new(Mask { look, when, cuts, keys, streams: HashMap::new(), counters }))
     }
@@ -189,6 +193,8 @@ struct Mask {
 struct Look {
     masker: Masker,
     counts: Vec<u64>,
+    /// Of the text of the batch.
+    marks: Marks,
     /// Names of fields, and whether they are those of secrets.
     secret_names: HashMap<Box<str>, bool>,
 }
@@ -219,34 +225,56 @@ impl Mask {
     fn changes(&mut self, batch: &Batch) -> Vec<Change> {
         let streams: Vec<Option<Arc<Stream>>> =
             batch.streams().iter().map(|stream| self.stream(stream)).collect();
+        self.look.masker.mark(batch.text(), &mut self.look.marks);
         let mut changes = Vec::new();
         for (at, record) in batch.iter().enumerate() {
-            if self.when.as_ref().is_some_and(|when| !when.matches(record)) {
+            let stream = &streams[record.stream_index()];
+            if stream.is_none() && self.is_harmless_line(batch, record)
+                || self.when.as_ref().is_some_and(|when| !when.matches(record))
+            {
                 continue;
             }
-            let mut fields = Vec::new();
-            let cut = self.cuts && record.marks().any(|mark| mark == names::MARK_CUT);
-            let in_key = self.keys.as_mut().is_some_and(|keys| keys.continues(record));
-            for (name, value) in record.own_fields() {
-                if name == names::ORIGINAL_BASE64 {
-                    continue;
-                }
-                let masked = match in_key && matches!(name, names::MESSAGE | names::ORIGINAL) {
-                    true => Some(self.look.whole(MaskKind::PrivateKey)),
-                    false => self.look.value(name, value),
-                };
-                let masked = if cut { widen(masked, value) } else { masked };
-                fields.extend(masked.map(|masked| (name.to_owned(), masked)));
-            }
-            if let Some(keys) = &mut self.keys {
-                keys.note(record);
-            }
-            let stream = streams[record.stream_index()].clone();
+            let fields = self.fields(batch, record);
             if stream.is_some() || !fields.is_empty() {
-                changes.push(Change { at, fields, stream });
+                changes.push(Change { at, fields, stream: stream.clone() });
             }
         }
         changes
+    }
+
+    /// Whether the record is a line and nothing else, and nothing of what secrets come with is in it.
+    fn is_harmless_line(&mut self, batch: &Batch, record: RecordRef<'_>) -> bool {
+        let mut fields = record.own_fields_by_id();
+        fields.len() == 1
+            && fields.next().is_some_and(|(id, value)| match value {
+                ValueRef::Str(text) if id == NameId::MESSAGE => {
+                    batch.place_of(text).is_some_and(|place| !self.look.may_be_in(&place))
+                }
+                _ => false,
+            })
+            && self.keys.as_ref().is_none_or(OpenKeys::are_none)
+    }
+
+    /// The fields that are to be masked, as they are then.
+    fn fields(&mut self, batch: &Batch, record: RecordRef<'_>) -> Vec<(String, Value)> {
+        let mut fields = Vec::new();
+        let cut = self.cuts && record.marks().any(|mark| mark == names::MARK_CUT);
+        let in_key = self.keys.as_mut().is_some_and(|keys| keys.continues(record));
+        for (name, value) in record.own_fields() {
+            if name == names::ORIGINAL_BASE64 {
+                continue;
+            }
+            let masked = match in_key && matches!(name, names::MESSAGE | names::ORIGINAL) {
+                true => Some(self.look.whole(MaskKind::PrivateKey)),
+                false => self.look.value(name, value, Some(batch)),
+            };
+            let masked = if cut { widen(masked, value) } else { masked };
+            fields.extend(masked.map(|masked| (name.to_owned(), masked)));
+        }
+        if let Some(keys) = &mut self.keys {
+            keys.note(record);
+        }
+        fields
     }
 
     /// The stream with its secrets masked, if it has any. Who speaks is not a secret.
@@ -256,7 +284,7 @@ impl Mask {
         }
         let fields = stream.fields().iter().filter(|(name, _)| !names::IDENTITY_NAMES.contains(&&**name));
         let masked: Vec<(Box<str>, Value)> = fields
-            .filter_map(|(name, value)| Some((name.clone(), self.look.value(name, value.as_ref())?)))
+            .filter_map(|(name, value)| Some((name.clone(), self.look.value(name, value.as_ref(), None)?)))
             .collect();
         let masked = (!masked.is_empty()).then(|| Arc::new(stream.with(masked)));
         if self.streams.len() >= STREAMS_MAX {
@@ -268,16 +296,22 @@ impl Mask {
 }
 
 impl Look {
-    /// The value with what is secret in it masked, if anything is.
-    fn value(&mut self, name: &str, value: ValueRef<'_>) -> Option<Value> {
+    /// Whether there may be a secret in this part of the batch's text.
+    fn may_be_in(&mut self, part: &Range<usize>) -> bool {
+        self.masker.may_be_in(part, &mut self.marks)
+    }
+
+    /// The value with what is secret in it masked, if anything is. `batch` is the one whose text is marked, if it is
+    /// from there.
+    fn value(&mut self, name: &str, value: ValueRef<'_>, batch: Option<&Batch>) -> Option<Value> {
         let by_name = name != names::MESSAGE && self.is_secret_name(name);
         if let Some(masked) = by_name.then(|| self.secret(name, value)).flatten() {
             return Some(masked);
         }
         match value {
-            ValueRef::Str(text) => self.text(text).map(Value::from),
-            ValueRef::Json(text) => self.text(text).map(|text| Value::Json(text.into())),
-            ValueRef::List(list) => self.list(list),
+            ValueRef::Str(text) => self.text(text, batch).map(Value::from),
+            ValueRef::Json(text) => self.text(text, batch).map(|text| Value::Json(text.into())),
+            ValueRef::List(list) => self.list(list, batch),
             _ => None,
         }
     }
@@ -303,9 +337,9 @@ impl Look {
         self.masker.by_name(name, &text).map(|kind| self.whole(kind))
     }
 
-    fn list(&mut self, list: ListRef<'_>) -> Option<Value> {
+    fn list(&mut self, list: ListRef<'_>, batch: Option<&Batch>) -> Option<Value> {
         let masked: Vec<Option<String>> =
-            list.iter().map(|value| value.as_str().and_then(|text| self.text(text))).collect();
+            list.iter().map(|value| value.as_str().and_then(|text| self.text(text, batch))).collect();
         if masked.iter().all(Option::is_none) {
             return None;
         }
@@ -315,8 +349,11 @@ impl Look {
         ))
     }
 
-    fn text(&mut self, text: &str) -> Option<String> {
-        self.masker.mask(text, &mut self.counts)
+    fn text(&mut self, text: &str, batch: Option<&Batch>) -> Option<String> {
+        match batch.and_then(|batch| batch.place_of(text)) {
+            Some(place) => self.masker.mask_marked(text, place, &mut self.marks, &mut self.counts),
+            None => self.masker.mask(text, &mut self.counts),
+        }
     }
 
     /// The note in the place of a whole value.

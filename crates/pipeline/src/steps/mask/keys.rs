@@ -16,6 +16,11 @@ const LINES_MAX: u32 = 1000;
 pub(super) struct OpenKeys(HashMap<(SourceId, u128), u32>);
 
 impl OpenKeys {
+    /// Whether nobody's last record ended inside a key.
+    pub(super) fn are_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the record goes on with a key.
     pub(super) fn continues(&mut self, record: RecordRef<'_>) -> bool {
         if self.0.is_empty() {
