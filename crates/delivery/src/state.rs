@@ -11,8 +11,9 @@ use sawyer_telemetry::{Clock, Counter, Gauge, Health, Metrics, Seldom};
 
 use crate::verdict::Trouble;
 
-/// How often the same trouble is told in the log.
+/// How soon the same trouble is told in the log again, at first and at most: each time it waits twice as long.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
+const LOG_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// A delivery that has not succeeded for as long as it failed twice is not ready; a single failure may happen.
 const FAILURES_TOLD_MIN: u32 = 2;
@@ -52,6 +53,8 @@ pub struct Status {
 pub(crate) struct State {
     identity: Identity,
     log: Seldom,
+    /// The reasons of which one was told since the target last took something.
+    told: Mutex<Vec<&'static str>>,
     status: Mutex<Status>,
     in_flight: Gauge,
     in_flight_max: Gauge,
@@ -86,7 +89,8 @@ impl State {
             rejected: counter("sawyer_delivery_rejected_items", "Items rejected for good, by target"),
             requests: counter("sawyer_delivery_requests", "Requests sent, by target"),
             splits: counter("sawyer_delivery_splits", "Requests cut in halves, by target"),
-            log: Seldom::new(LOG_INTERVAL),
+            log: Seldom::rarer(LOG_INTERVAL, LOG_INTERVAL_MAX),
+            told: Mutex::default(),
             status: Mutex::default(),
             started: identity.clock.now(),
             identity,
@@ -149,6 +153,8 @@ impl State {
         };
         if failures >= FAILURES_TOLD_MIN {
             self.identity.health.ready(&self.part());
+            self.log.renew();
+            self.told.lock().clear();
             tracing::info!(target_name = self.name(), "delivers again");
         }
     }
@@ -171,6 +177,12 @@ impl State {
             return;
         }
         self.identity.health.not_ready(self.part(), &trouble.detail);
+        let mut told = self.told.lock();
+        if !told.contains(&trouble.reason) {
+            told.push(trouble.reason);
+            self.log.renew();
+        }
+        drop(told);
         if let Some(held_back) = self.log.pass(now) {
             let Trouble { reason, detail, .. } = trouble;
             let advice = "cannot deliver now; it is tried again, and nothing is lost";

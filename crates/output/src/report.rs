@@ -9,8 +9,9 @@ use sawyer_model::Error;
 use sawyer_pipeline::Context;
 use sawyer_telemetry::{Clock, Counter, Health, Metrics, Seldom};
 
-/// How often the same trouble is told in the log.
+/// How soon the same trouble is told in the log again, at first and at most: each time it waits twice as long.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
+const LOG_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// Speaks for one output.
 pub(crate) struct Report {
@@ -37,8 +38,8 @@ impl Report {
             metrics: context.metrics.clone(),
             clock: context.clock.clone(),
             health: context.health.clone(),
-            log: Seldom::new(LOG_INTERVAL),
-            refusals: Seldom::new(LOG_INTERVAL),
+            log: Seldom::rarer(LOG_INTERVAL, LOG_INTERVAL_MAX),
+            refusals: Seldom::rarer(LOG_INTERVAL, LOG_INTERVAL_MAX),
             troubled: AtomicBool::new(false),
             name: context.name.clone(),
         }
@@ -50,6 +51,7 @@ impl Report {
         self.bytes.inc_by(bytes as u64);
         if self.troubled.swap(false, Ordering::AcqRel) {
             self.health.ready(&self.part());
+            self.log.renew();
             tracing::info!(output = self.name, "delivers again");
         }
     }

@@ -13,6 +13,7 @@ use sawyer_model::Outcome;
 use sawyer_telemetry::Clock;
 use serde_json::Value as Json;
 
+#[allow(dead_code, reason = "the bench has more than is needed here")]
 #[path = "harness/bench.rs"]
 mod bench;
 

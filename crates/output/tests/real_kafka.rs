@@ -10,6 +10,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr as Code};
 use sawyer_model::{Outcome, Timestamp};
 
+#[allow(dead_code, reason = "the bench has more than is needed here")]
 #[path = "harness/bench.rs"]
 mod bench;
 

@@ -5,11 +5,9 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use sawyer_model::{Outcome, Record, SeqRange, SourceId, Stream, Timestamp, Value};
@@ -20,7 +18,11 @@ use serde_json::Value as Json;
 #[path = "harness/bench.rs"]
 mod bench;
 
+#[path = "harness/program.rs"]
+mod program;
+
 use bench::Bench;
+use program::{Program, packages};
 
 const PYTHON: &str = "chdb==4.4.0";
 const NODE: &str = "qryn@3.2.39";
@@ -40,60 +42,10 @@ const TEAM: &str = r#"a\b, "결제"} {x="y"#;
 /// Lines with their times in nanoseconds, by labels.
 type Lines = BTreeMap<BTreeMap<String, String>, Vec<(i64, String)>>;
 
-/// A program of the test's, which ends when the test does, however that ends.
-struct Program {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Program {
-    /// Starts a program, and waits until it has said where it listens.
-    fn start(program: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", program]).args(args).envs(variables.iter().copied());
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut all = String::new();
-            for line in out.lines().map_while(Result::ok) {
-                if let Some((_, at)) = line.split_once("listening on http://") {
-                    let at = at.trim_end_matches(|letter: char| !letter.is_ascii_digit());
-                    drop(sender.send(at.parse::<SocketAddr>().map_err(|error| error.to_string())));
-                }
-                all.push_str(&line);
-                all.push('\n');
-            }
-            drop(sender.send(Err(all)));
-        });
-        let told = receiver.recv_timeout(SOON);
-        let mut program = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        program.address = told.unwrap().unwrap_or_else(|all| panic!("does not listen: {all}"));
-        program
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        drop((self.child.kill(), self.child.wait()));
-    }
-}
-
 struct Qryn {
     program: Program,
     _database: Program,
     _folder: tempfile::TempDir,
-}
-
-/// What a tool prints; nothing, and a word about it, if packages cannot be had.
-fn packages(tool: &str, names: &[&str], reason: &str) -> Option<String> {
-    let script = sawyer_testkit::repository().join("tools").join(tool);
-    let out = Command::new(script).args(names).stderr(Stdio::inherit()).output().unwrap();
-    if !out.status.success() {
-        sawyer_testkit::skip(reason);
-        return None;
-    }
-    Some(String::from_utf8(out.stdout).unwrap().trim().to_owned())
 }
 
 impl Qryn {

@@ -1,7 +1,7 @@
 //! Sawyer's own logs: one line an event on standard error, text on a terminal and JSON elsewhere.
 
 use std::io::IsTerminal;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sawyer_model::{Error, ErrorKind, Timestamp};
@@ -46,7 +46,10 @@ fn filter(level: &str) -> Result<EnvFilter, Error> {
 /// conditions that last.
 #[derive(Debug)]
 pub struct Seldom {
-    interval: Duration,
+    first: Duration,
+    most: Duration,
+    /// Doublings of the first interval.
+    doublings: AtomicU32,
     last: AtomicI64,
     held: AtomicU64,
 }
@@ -55,16 +58,39 @@ impl Seldom {
     /// Once in `interval`.
     #[must_use]
     pub const fn new(interval: Duration) -> Self {
-        Self { interval, last: AtomicI64::new(i64::MIN), held: AtomicU64::new(0) }
+        Self::rarer(interval, interval)
+    }
+
+    /// Once in `first`, then in twice that, and so on up to `most`: what lasts for long is known by then.
+    #[must_use]
+    pub const fn rarer(first: Duration, most: Duration) -> Self {
+        Self {
+            first,
+            most,
+            doublings: AtomicU32::new(0),
+            last: AtomicI64::new(i64::MIN),
+            held: AtomicU64::new(0),
+        }
+    }
+
+    /// The condition ended, or is another one: what comes next waits for the first interval only.
+    pub fn renew(&self) {
+        self.doublings.store(0, Ordering::Release);
     }
 
     /// Whether it is time again: `Some(n)` if so, with how many were held back since the last time.
     pub fn pass(&self, now: Timestamp) -> Option<u64> {
         let last = self.last.load(Ordering::Acquire);
-        let due = last == i64::MIN || now.since(Timestamp::from_nanos(last)) >= self.interval;
+        let doublings = self.doublings.load(Ordering::Acquire);
+        // Capped so that no number of doublings overflows.
+        let interval = self.first.saturating_mul(1 << doublings.min(31)).min(self.most);
+        let due = last == i64::MIN || now.since(Timestamp::from_nanos(last)) >= interval;
         let won =
             due && self.last.compare_exchange(last, now.nanos(), Ordering::AcqRel, Ordering::Acquire).is_ok();
         if won {
+            // After the very first time the first interval begins.
+            let next = if last == i64::MIN { 0 } else { doublings.saturating_add(1).min(31) };
+            self.doublings.store(next, Ordering::Release);
             return Some(self.held.swap(0, Ordering::AcqRel));
         }
         self.held.fetch_add(1, Ordering::AcqRel);
@@ -93,5 +119,18 @@ mod tests {
         let told: Vec<Option<u64>> =
             [0, 1, 9, 10, 11, 25].map(|secs| seldom.pass(Timestamp::from_secs(secs))).into();
         assert_eq!(told, [Some(0), None, None, Some(2), None, Some(1)]);
+    }
+
+    #[test]
+    fn what_lasts_is_told_more_and_more_rarely_until_it_is_over() {
+        let seldom = Seldom::rarer(Duration::from_secs(30), Duration::from_secs(3600));
+        let told = |from: i64, to: i64| -> Vec<i64> {
+            (from..to).filter(|secs| seldom.pass(Timestamp::from_secs(*secs)).is_some()).collect()
+        };
+        let day = told(0, 86_400);
+        assert_eq!(day[..9], [0, 30, 90, 210, 450, 930, 1890, 3810, 7410]);
+        assert!(day.windows(2).skip(7).all(|pair| pair[1] - pair[0] == 3600), "{day:?}");
+        seldom.renew();
+        assert_eq!(told(86_400, 87_000), [86_400, 86_460, 86_580, 86_820]);
     }
 }

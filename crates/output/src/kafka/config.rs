@@ -2,14 +2,14 @@
 //!
 //! Owns: their names over there, and which of them the promise of this output rests on. Does not own: what they do.
 
-use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use sawyer_config::{At, ByteSize, Problems, Secret};
 use sawyer_delivery::DeliverySettings;
 use sawyer_model::{Error, ErrorKind};
+use xxhash_rust::xxh3::Xxh3Default;
 
 use super::settings::{KafkaCompression, KafkaSettings, SaslMechanism, SaslSettings};
 
@@ -166,19 +166,29 @@ fn further(name: &str, value: &Secret, at: &At<'_>, problems: &mut Problems) -> 
 }
 
 impl KafkaConfig {
-    /// The configuration with what only the machine knows.
-    pub(super) fn client(&self) -> Result<ClientConfig, Error> {
+    /// The configuration with what only the machine knows, and a fingerprint of that.
+    pub(super) fn client(&self) -> Result<(ClientConfig, u64), Error> {
         let mut client = self.client.clone();
+        let mut seen = Xxh3Default::new();
         for path in &self.tls_files {
-            let named = format!("read {}", path.display());
-            File::open(path).map_err(|error| Error::new(ErrorKind::Invalid, named).because(error))?;
+            seen.update(&read(path, "")?);
         }
         if let Some(path) = &self.password_file {
-            let named = format!("read the password in {}", path.display());
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Error::new(ErrorKind::Invalid, named).because(error))?;
+            let bytes = read(path, "the password in ")?;
+            seen.update(&bytes);
+            let text = String::from_utf8_lossy(&bytes);
             client.set("sasl.password", text.trim_end_matches(['\r', '\n']));
         }
-        Ok(client)
+        Ok((client, seen.digest()))
     }
+
+    /// Whether another client made now would be another one: a password or a certificate was renewed.
+    pub(super) fn is_renewed(&self, fingerprint: u64) -> bool {
+        self.client().is_ok_and(|(_, now)| now != fingerprint)
+    }
+}
+
+fn read(path: &Path, what: &str) -> Result<Vec<u8>, Error> {
+    let named = || format!("read {what}{}", path.display());
+    std::fs::read(path).map_err(|error| Error::new(ErrorKind::Invalid, named()).because(error))
 }

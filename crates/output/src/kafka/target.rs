@@ -3,6 +3,8 @@
 //! Invariant: a record is done after a report of the cluster, and not before. librdkafka gives a message up only for a
 //! reason that trying again does not end, so what it gives up is either the record's fault, or trouble that an operator
 //! can end; later messages of the same partition then have the same trouble, and do not overtake it.
+//! librdkafka reads passwords and certificates once. When it is refused and their files are others by now, another
+//! producer takes over what the one before has not sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
-use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _, PurgeConfig};
 use sawyer_delivery::{Answer, DeliverySettings, Item, Target, Verdict};
 use sawyer_model::{Error, ErrorKind};
 use sawyer_pipeline::{Context, Output, OutputPlan};
@@ -24,7 +26,17 @@ use crate::deliver::{Delivered, ITEM_BYTES_MAX};
 /// Pause while librdkafka's own queue is full.
 const QUEUE_PAUSE: Duration = Duration::from_millis(10);
 
+/// How often the files of passwords and certificates are looked at, while the cluster refuses those that were read.
+const RENEWED_INTERVAL: Duration = Duration::from_secs(5);
+
 type Producer = FutureProducer<Listener>;
+
+/// A producer, and the fingerprint of the files it was made of.
+#[derive(Clone)]
+struct Made {
+    producer: Producer,
+    fingerprint: u64,
+}
 
 /// The output, checked.
 #[derive(Debug)]
@@ -38,8 +50,8 @@ pub(super) struct KafkaTarget {
     messages: Messages,
     config: KafkaConfig,
     watch: Arc<Watch>,
-    /// Made anew after an error that ends it.
-    producer: Mutex<Option<Producer>>,
+    /// Made anew after an error that ends it, and when what it was made of is renewed.
+    producer: Mutex<Option<Made>>,
 }
 
 impl OutputPlan for KafkaPlan {
@@ -65,16 +77,41 @@ impl OutputPlan for KafkaPlan {
 }
 
 impl KafkaTarget {
-    fn producer(&self) -> Result<Producer, Error> {
+    fn producer(&self) -> Result<Made, Error> {
         let mut slot = self.producer.lock();
-        if let Some(producer) = &*slot {
-            return Ok(producer.clone());
+        if let Some(made) = &*slot {
+            return Ok(made.clone());
         }
-        let made = self.config.client()?.create_with_context(Listener(Arc::clone(&self.watch)));
-        let producer: Producer =
-            made.map_err(|error| Error::new(ErrorKind::Invalid, "prepare for Kafka").because(error))?;
-        *slot = Some(producer.clone());
-        Ok(producer)
+        let (config, fingerprint) = self.config.client()?;
+        let producer: Producer = config
+            .create_with_context(Listener(Arc::clone(&self.watch)))
+            .map_err(|error| Error::new(ErrorKind::Invalid, "prepare for Kafka").because(error))?;
+        let made = Made { producer, fingerprint };
+        *slot = Some(made.clone());
+        Ok(made)
+    }
+
+    /// The next request makes another producer. This one ends on a thread where it may take its time.
+    fn replace(&self, made: Made) {
+        let mut slot = self.producer.lock();
+        let old =
+            slot.take_if(|kept| kept.producer.client().native_ptr() == made.producer.client().native_ptr());
+        drop(slot);
+        tokio::task::spawn_blocking(move || drop((old, made)));
+    }
+
+    /// Waits for the report of a message. A producer that is refused with what it was made of gives back what it has
+    /// not sent, once that was renewed.
+    async fn report(&self, made: &Made, mut report: DeliveryFuture) -> Option<OwnedDeliveryResult> {
+        loop {
+            match tokio::time::timeout(RENEWED_INTERVAL, &mut report).await {
+                Ok(told) => return told.ok(),
+                Err(_) if self.watch.is_troubled() && self.config.is_renewed(made.fingerprint) => {
+                    made.producer.purge(PurgeConfig::default().queue());
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// Hands a message over; waits while librdkafka's queue is full.
@@ -122,6 +159,7 @@ fn reason(code: Option<RDKafkaErrorCode>) -> &'static str {
         ) => "unauthorized",
         Some(Code::MessageSizeTooLarge) => "too_large",
         Some(Code::Fatal) => "fatal",
+        Some(Code::PurgeQueue) => "renewed",
         Some(Code::MessageTimedOut) => "timeout",
         _ => "kafka",
     }
@@ -131,8 +169,8 @@ impl Target for KafkaTarget {
     type Payload = Bytes;
 
     async fn send(&self, items: &[Item<Bytes>]) -> Answer {
-        let producer = match self.producer() {
-            Ok(producer) => producer,
+        let made = match self.producer() {
+            Ok(made) => made,
             Err(error) => return Answer::failed("settings", error.chain()),
         };
         let mut verdicts = vec![Verdict::Retry { reason: "kafka", after: None }; items.len()];
@@ -140,11 +178,11 @@ impl Target for KafkaTarget {
         let mut detail = None;
         let mut failed = |error: &KafkaError| {
             detail.get_or_insert_with(|| error.to_string());
-            error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
+            matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::PurgeQueue))
         };
         let mut is_over = false;
         for (at, item) in items.iter().enumerate() {
-            match self.produce(&producer, item).await {
+            match self.produce(&made.producer, item).await {
                 Ok(report) => reports.push((at, report)),
                 Err(error) => {
                     is_over |= failed(&error);
@@ -157,23 +195,20 @@ impl Target for KafkaTarget {
             }
         }
         for (at, report) in reports {
-            let told: Result<OwnedDeliveryResult, _> = report.await;
-            verdicts[at] = match told {
-                Ok(Ok(_)) => {
+            verdicts[at] = match self.report(&made, report).await {
+                Some(Ok(_)) => {
                     self.watch.delivered();
                     Verdict::Done
                 }
-                Ok(Err((error, _))) => {
+                Some(Err((error, _))) => {
                     is_over |= failed(&error);
                     self.verdict(&error, &items[at])
                 }
-                Err(_) => Verdict::Retry { reason: "kafka", after: None },
+                None => Verdict::Retry { reason: "kafka", after: None },
             };
         }
         if is_over {
-            // The next request makes another producer. This one ends on a thread where it may take its time.
-            let old = self.producer.lock().take();
-            tokio::task::spawn_blocking(move || drop((old, producer)));
+            self.replace(made);
         }
         let too_large = |verdict: &Verdict| matches!(verdict, Verdict::Retry { reason: "too_large", .. });
         if !verdicts.is_empty() && verdicts.iter().all(too_large) {

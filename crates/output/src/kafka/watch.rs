@@ -12,8 +12,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use sawyer_pipeline::Context;
 use sawyer_telemetry::{Clock, Health, Metrics, Seldom};
 
-/// How often the same trouble is told in the log.
+/// How soon the same trouble is told in the log again, at first and at most: each time it waits twice as long.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
+const LOG_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// Listens to one producer.
 pub(super) struct Watch {
@@ -32,23 +33,32 @@ impl Watch {
             clock: context.clock.clone(),
             health: context.health.clone(),
             metrics: context.metrics.clone(),
-            seldom: Seldom::new(LOG_INTERVAL),
+            seldom: Seldom::rarer(LOG_INTERVAL, LOG_INTERVAL_MAX),
             troubled: AtomicBool::new(false),
         }
+    }
+
+    /// Whether something is wrong that does not pass by itself.
+    pub(super) fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Acquire)
     }
 
     /// Something was delivered.
     pub(super) fn delivered(&self) {
         if self.troubled.swap(false, Ordering::AcqRel) {
             self.health.ready(&format!("output {}", self.name));
+            self.seldom.renew();
             tracing::info!(output = self.name, "delivers again");
         }
     }
 }
 
-/// Another connection takes over what one of these ends; only what stays is trouble.
-fn passes(code: RDKafkaErrorCode) -> bool {
-    matches!(code, RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::OperationTimedOut)
+/// Another connection takes over what one of these ends; only what stays is trouble. A broker that refuses a
+/// certificate says so in an alert, which librdkafka takes for the end of a connection like any other.
+fn passes(code: RDKafkaErrorCode, reason: &str) -> bool {
+    let is_cut =
+        matches!(code, RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::OperationTimedOut);
+    is_cut && !reason.contains("SSL alert")
 }
 
 /// A handle that librdkafka's threads keep.
@@ -63,14 +73,21 @@ impl ClientContext for Listener {
     fn error(&self, error: KafkaError, reason: &str) {
         let watch = &*self.0;
         let code = error.rdkafka_error_code();
+        // librdkafka does not tell apart why a certificate is not good, and speaks of one reason only.
+        let is_verdict = reason.contains("certificate verify failed");
+        let hint = if is_verdict { "; it may also have expired, or be for another name" } else { "" };
+        let reason = &format!("{reason}{hint}");
         let labels = [("output", watch.name.as_str())];
         watch
             .metrics
             .counter("sawyer_output_kafka_errors", "What librdkafka complained about, by output", &labels)
             .inc();
-        if code.is_none_or(|code| !passes(code)) {
-            watch.troubled.store(true, Ordering::Release);
-            watch.health.not_ready(format!("output {}", watch.name), reason);
+        if code.is_none_or(|code| !passes(code, reason)) {
+            let was_troubled = watch.troubled.swap(true, Ordering::AcqRel);
+            // That all brokers are down says less than why the last one is.
+            if !(was_troubled && code == Some(RDKafkaErrorCode::AllBrokersDown)) {
+                watch.health.not_ready(format!("output {}", watch.name), reason);
+            }
         }
         if let Some(held_back) = watch.seldom.pass(watch.clock.now()) {
             let (output, advice) =

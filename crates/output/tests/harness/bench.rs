@@ -23,6 +23,7 @@ pub(crate) struct Bench {
     outcomes: Arc<Mutex<Vec<Outcome>>>,
     running: JoinHandle<Result<(), Error>>,
     pub(crate) metrics: Metrics,
+    pub(crate) health: Health,
     _stopper: Stopper,
 }
 
@@ -35,20 +36,21 @@ impl Bench {
         let plan = (kind.read)(&document.at(), &mut problems);
         let plan = problems.into_result(plan).unwrap_or_else(|problems| panic!("{problems}"));
         let metrics = Metrics::new();
+        let health = Health::new();
         let context = Context {
             name: "out".into(),
             clock: Clock::system(),
             metrics: metrics.clone(),
             state: Arc::new(SimDisk::new(1, SimSettings::default())),
             host_root: None,
-            health: Health::new(),
+            health: health.clone(),
             buffer: None,
         };
         let output = plan.open(&context).unwrap();
         let (sender, receiver) = queue(64 << 20);
         let (stopper, stop) = Stopper::new();
         let running = tokio::spawn(output.run(receiver, stop));
-        Self { sender, outcomes: Arc::default(), running, metrics, _stopper: stopper }
+        Self { sender, outcomes: Arc::default(), running, metrics, health, _stopper: stopper }
     }
 
     pub(crate) async fn send(&self, records: &[Record]) {
@@ -56,6 +58,11 @@ impl Bench {
         let ack = Ack::new(move |outcome| outcomes.lock().unwrap().push(outcome));
         let batch: Batch = records.iter().collect();
         assert!(self.sender.send(Transfer { batch: Arc::new(batch), ack }).await.is_ok());
+    }
+
+    /// What became of the transfers so far.
+    pub(crate) fn outcomes(&self) -> Vec<Outcome> {
+        self.outcomes.lock().unwrap().clone()
     }
 
     /// Waits until everything is delivered; gives what became of each transfer.
