@@ -23,7 +23,7 @@ use sawyer_pipeline::{Context, Input, InputPlan, Kind};
 
 use self::cluster::Cluster;
 use crate::node::node_name;
-use crate::tail::layout::{About, Companion, FoundFile, IdentifyBy, Layout, Scan};
+use crate::tail::layout::{About, Companion, FoundFile, IdentifyBy, Layout, Scan, list};
 use crate::tail::lines::Form;
 use crate::tail::watch::Waker;
 use crate::tail::{FileStat, Tail, TailSettings, glob};
@@ -251,18 +251,45 @@ fn on_host(root: Option<&Path>, path: &Path) -> PathBuf {
     }
 }
 
-/// What the system says of a regular file; links are followed by whoever calls.
-fn stat(path: &Path, scan: &mut Scan) -> Option<FileStat> {
-    match path.symlink_metadata() {
-        Ok(metadata) if metadata.is_file() => Some(FileStat::from(&metadata)),
-        Ok(_) => None,
-        Err(error) => {
-            if error.kind() != io::ErrorKind::NotFound {
-                scan.errors.push((path.to_owned(), error));
+/// How often a folder is looked at in which names move meanwhile: files are rotated far more seldom.
+const LOOKS_MAX: u32 = 4;
+
+/// What lies in a folder of logs.
+struct Entry {
+    name: String,
+    path: PathBuf,
+    is_link: bool,
+    /// What the system says of it, if it is a regular file.
+    stat: Option<FileStat>,
+}
+
+/// What lies in a folder, all of it as it was at one time: where a file was rotated or compressed meanwhile, one may be
+/// missing, and another have the name of an older one.
+fn look(folder: &Path, scan: &mut Scan) -> Vec<Entry> {
+    let modified = || folder.metadata().and_then(|metadata| metadata.modified()).ok();
+    let (folders, errors) = (scan.folders.len(), scan.errors.len());
+    let mut entries = Vec::new();
+    for _ in 0..LOOKS_MAX {
+        entries.clear();
+        scan.folders.truncate(folders);
+        scan.errors.truncate(errors);
+        let before = modified();
+        let mut moved = false;
+        for (name, path) in list(folder, scan) {
+            match path.symlink_metadata() {
+                Ok(metadata) => {
+                    let stat = metadata.is_file().then(|| FileStat::from(&metadata));
+                    entries.push(Entry { name, path, is_link: metadata.is_symlink(), stat });
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => moved = true,
+                Err(error) => scan.errors.push((path, error)),
             }
-            None
+        }
+        if !moved && before == modified() {
+            break;
         }
     }
+    entries
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Containers, Owner, on_host, stat};
+use super::{Containers, Entry, Owner, look, on_host};
 use crate::tail::layout::{FoundFile, Rotation, Scan, list};
 
 /// Largest description that is read; those of real containers have some 10 KB.
@@ -51,10 +51,9 @@ pub(super) fn log(
     };
     let group: Arc<str> = host_path.to_string_lossy().into();
     let number = containers.add_owner(owner.clone());
-    for (name, path) in list(&on_host(containers.root.as_deref(), folder), scan) {
+    for Entry { name, path, stat, .. } in look(&on_host(containers.root.as_deref(), folder), scan) {
         let Some(suffix) = name.strip_prefix(stem) else { continue };
-        let Some((rotation, gzip)) = Rotation::parse(suffix) else { continue };
-        let Some(stat) = stat(&path, scan) else { continue };
+        let (Some((rotation, gzip)), Some(stat)) = (Rotation::parse(suffix), stat) else { continue };
         let (group, source) = (Arc::clone(&group), Arc::clone(source));
         containers.add(FoundFile { path, group, part: 0, rotation, gzip, source, owner: number, stat }, scan);
     }

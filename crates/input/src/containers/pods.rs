@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Containers, Owner, docker, stat};
+use super::{Containers, Entry, Owner, docker, look};
 use crate::tail::layout::{FoundFile, Rotation, Scan, list};
 use crate::tail::resolve::resolve;
 
@@ -38,16 +38,16 @@ fn container(containers: &mut Containers, folder: &Path, host_folder: &Path, own
         return;
     }
     let group: Arc<str> = host_folder.to_string_lossy().into();
-    for (name, path) in list(folder, scan) {
+    for Entry { name, path, is_link, stat } in look(folder, scan) {
         let Some((restarts, rotation, gzip)) = parse_name(&name) else { continue };
         let owner = Owner { restart_count: Some(restarts), ..owner.clone() };
         let host_path = host_folder.join(format!("{restarts}.log"));
         let source: Arc<str> = host_path.to_string_lossy().into();
-        if path.is_symlink() {
+        if is_link {
             link(containers, &host_path, &owner, &source, scan);
             continue;
         }
-        let Some(stat) = stat(&path, scan) else { continue };
+        let Some(stat) = stat else { continue };
         let owner = containers.add_owner(owner);
         let group = Arc::clone(&group);
         containers.add(FoundFile { path, group, part: restarts, rotation, gzip, source, owner, stat }, scan);

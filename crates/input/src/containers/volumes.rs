@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use sawyer_kube::{PodInfo, VolumeFiles};
 
-use super::{Containers, Owner, stat};
+use super::{Containers, Entry, Owner, look};
 use crate::tail::glob;
 use crate::tail::layout::{FoundFile, Scan, list};
 
@@ -74,9 +74,9 @@ fn volume(containers: &mut Containers, volumes: &Path, pod: &PodInfo, files: &Vo
         if !is_plain(volumes, &folder) {
             continue;
         }
-        for (found, path) in list(&folder, scan) {
+        for Entry { name: found, path, stat, .. } in look(&folder, scan) {
             let Some((stem, rotation, gzip)) = crate::files::parse_name(name, &found) else { continue };
-            let Some(stat) = stat(&path, scan) else { continue };
+            let Some(stat) = stat else { continue };
             let group: Arc<str> = folder.join(stem).to_string_lossy().into();
             // What the container calls it.
             let source = format!("{}{}", files.mount, inner.join(stem).display());

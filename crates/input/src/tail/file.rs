@@ -10,6 +10,7 @@ use super::content::Content;
 use super::layout::{FoundFile, Rotation};
 use super::lines::{Assembler, Form};
 use super::speaker::Speaker;
+use super::watch::FileId;
 use crate::offsets::Head;
 
 /// What a file is waiting for.
@@ -53,7 +54,11 @@ pub(super) struct TailFile {
     pub(super) failures: u32,
     /// The kind of error that was last told of, so that each is told once.
     pub(super) told: Option<std::io::ErrorKind>,
+    /// Whether it was not where it was found, and the next sweep has not looked yet.
+    pub(super) missing: bool,
     pub(super) known: Option<Known>,
+    /// The file that has the same content and is read instead, if there is one.
+    pub(super) copy_of: Option<FileId>,
     /// Whether its lines are not wanted, for the time being.
     pub(super) unwanted: bool,
 }
@@ -92,7 +97,9 @@ impl TailFile {
             seen: (0, 0),
             failures: 0,
             told: None,
+            missing: false,
             known: None,
+            copy_of: None,
             unwanted: false,
         }
     }
@@ -107,11 +114,21 @@ impl TailFile {
 
     /// Whether newer files of its group have to wait for it.
     pub(super) fn blocks(&self) -> bool {
-        !self.caught_up && !matches!(self.phase, Phase::Alias | Phase::Failed | Phase::Done)
+        match self.phase {
+            Phase::Alias | Phase::Done => false,
+            Phase::Failed => self.missing && !self.caught_up,
+            _ => !self.caught_up,
+        }
     }
 
     pub(super) fn holds(&self) -> bool {
         self.known.as_ref().is_some_and(|known| known.assembler.holds())
+    }
+
+    /// Whether it holds more than was there when it was last read.
+    pub(super) fn has_grown(&self) -> bool {
+        let open = self.content.as_ref().filter(|_| !self.found.gzip);
+        open.and_then(|content| content.stat().ok()).is_some_and(|stat| stat.state() != self.seen)
     }
 
     /// Bytes on disk that were not read yet, as far as that can be said.

@@ -120,19 +120,16 @@ pub(crate) struct Assembler {
     source: SourceId,
     form: Form,
     joiners: [Joiner; Voice::COUNT],
-    carried: [Option<Carried>; Voice::COUNT],
+    /// Where in other files the line that is held began, from the oldest piece to the youngest.
+    carried: [Carried; Voice::COUNT],
     /// Inside a physical line that is longer than what is read at once.
     long: Option<Long>,
     last: Option<Timestamp>,
     recoder: Recoder,
 }
 
-/// The beginning of a line, from the end of the file before.
-#[derive(Debug)]
-pub(crate) struct Carried {
-    source: SourceId,
-    ranges: Vec<SeqRange>,
-}
+/// Where the beginning of a line lies, at the ends of the files before.
+type Carried = Vec<(SourceId, SeqRange)>;
 
 /// What a rotated file holds at its end, to go on in the next file.
 #[derive(Debug)]
@@ -158,7 +155,7 @@ impl Assembler {
             source,
             form,
             joiners: [(); Voice::COUNT].map(|()| Joiner::new(line_bytes_max)),
-            carried: [const { None }; Voice::COUNT],
+            carried: [const { Vec::new() }; Voice::COUNT],
             long: None,
             last: None,
             recoder: Recoder::default(),
@@ -240,10 +237,10 @@ impl Assembler {
         let mut held = Vec::new();
         for voice in Voice::ALL {
             let Some(joined) = self.joiners[voice as usize].flush() else { continue };
-            let mut ranges = joined.covered;
-            ranges.push(joined.range);
-            // What was itself carried into this file is let go of here: a line over three files is not joined whole.
-            let carried = Carried { source: self.source, ranges };
+            // A line may lie in more than two files, where these are small.
+            let mut carried = std::mem::take(&mut self.carried[voice as usize]);
+            let here = joined.covered.iter().chain([&joined.range]).filter(|range| !range.is_empty());
+            carried.extend(here.map(|range| (self.source, *range)));
             held.push(Held {
                 voice,
                 timestamp: joined.timestamp,
@@ -260,7 +257,7 @@ impl Assembler {
             let piece = Piece { timestamp, content: &content, range: SeqRange::new(0, 0), partial: true };
             let whole = self.joiners[voice as usize].push(&piece);
             debug_assert!(whole.is_none(), "a partial piece completes nothing");
-            self.carried[voice as usize] = Some(carried);
+            self.carried[voice as usize] = carried;
         }
     }
 
@@ -369,7 +366,7 @@ impl Assembler {
         // another time is another line, whose rest was rotated away.
         let held_since = self.joiners[voice as usize].held_since();
         let other = held_since.is_some_and(|since| since != piece.timestamp);
-        if self.form == Form::Docker && other && self.carried[voice as usize].is_some() {
+        if self.form == Form::Docker && other && !self.carried[voice as usize].is_empty() {
             self.flush(speaker, sink);
         }
         if let Some(joined) = self.joiners[voice as usize].push(piece) {
@@ -378,27 +375,23 @@ impl Assembler {
     }
 
     fn emit(&mut self, voice: Voice, line: &Joined<'_>, speaker: &mut Speaker, sink: &mut Sink<'_>) {
-        let carried = self.carried[voice as usize].take();
+        let mut carried = std::mem::take(&mut self.carried[voice as usize]);
         let durable = |range: &SeqRange| sink.acked.contains(*range);
-        if carried.is_none() && durable(&line.range) && line.covered.iter().all(durable) {
+        if carried.is_empty() && durable(&line.range) && line.covered.iter().all(durable) {
             return;
         }
         let mut source = self.source;
         let alone;
-        let line = match carried {
-            // Nothing of it lies in this file, so it is a record of the file before.
-            Some(Carried { source: before, mut ranges }) if line.range.is_empty() && !ranges.is_empty() => {
-                source = before;
-                let range = ranges.pop().expect("there is one");
-                alone = Joined { range, covered: ranges, ..line.clone() };
-                &alone
-            }
-            Some(Carried { source: before, ranges }) => {
-                ranges.into_iter().for_each(|range| sink.batch.cover(before, range));
-                line
-            }
-            None => line,
-        };
+        let mut line = line;
+        // Nothing of it lies in this file, so it is a record of a file before.
+        if line.range.is_empty()
+            && let Some((before, range)) = carried.pop()
+        {
+            source = before;
+            alone = Joined { range, covered: Vec::new(), ..line.clone() };
+            line = &alone;
+        }
+        carried.into_iter().for_each(|(before, range)| sink.batch.cover(before, range));
         let malformed = voice == Voice::Unknown && matches!(self.form, Form::Cri | Form::Docker);
         sink.counts.malformed += u64::from(malformed);
         sink.counts.cut += u64::from(line.cut.is_some());

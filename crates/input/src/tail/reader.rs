@@ -10,6 +10,7 @@ mod identify;
 mod sweep;
 mod turn;
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,6 +44,10 @@ const BATCH_STREAMS_MAX: usize = 256;
 
 /// Turns between two looks at acknowledgements and events.
 const TURNS_MAX: usize = 64;
+
+/// Files that wait for their turn and are looked at for the one that is removed next. More would cost more than they
+/// are read in.
+const READY_LOOKED_AT_MAX: usize = 128;
 
 /// How often files are looked at that were written a moment ago.
 const TICK: Duration = Duration::from_millis(50);
@@ -80,6 +85,8 @@ pub(super) struct Reader {
     open_files_max: usize,
 
     ready: VecDeque<FileId>,
+    /// Turns so far.
+    turns: u64,
     warm: Vec<FileId>,
     /// Whether a file waits for something to be reported.
     retry_landed: bool,
@@ -126,6 +133,7 @@ impl Reader {
             open_files: 0,
             open_files_max: open_files_max(),
             ready: VecDeque::new(),
+            turns: 0,
             warm: Vec::new(),
             retry_landed: false,
             closing: Vec::new(),
@@ -178,7 +186,7 @@ impl Reader {
         self.save_if_due();
         let mut turns = 0;
         while turns < TURNS_MAX && self.may_read(flight) {
-            let Some(id) = self.ready.pop_front() else { break };
+            let Some(id) = self.next_ready() else { break };
             self.turn(id);
             turns += 1;
         }
@@ -197,6 +205,23 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// Whose turn it is. All take turns; but every second one goes to the log whose oldest file that waits has most
+    /// files of the log behind it, if there is one, because that is removed next.
+    fn next_ready(&mut self) -> Option<FileId> {
+        self.turns = self.turns.wrapping_add(1);
+        if self.turns.is_multiple_of(2) || self.ready.len() < 2 {
+            return self.ready.pop_front();
+        }
+        let danger = |id: &FileId| {
+            let file = self.files.get(id).filter(|file| !file.is_live())?;
+            let group = self.groups.get(&file.found.group)?;
+            Some(group.iter().rev().take_while(|other| *other != id).count())
+        };
+        let looked_at = self.ready.iter().take(READY_LOOKED_AT_MAX).enumerate();
+        let most = looked_at.filter_map(|(at, id)| Some((danger(id)?, Reverse(at)))).max();
+        self.ready.remove(most.map_or(0, |(_, Reverse(at))| at))
     }
 
     fn may_read(&self, flight: &Flight) -> bool {

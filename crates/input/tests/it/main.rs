@@ -8,6 +8,7 @@ mod containers;
 mod files;
 mod journal;
 mod kubernetes;
+mod order;
 mod others;
 mod rotation;
 mod shared;

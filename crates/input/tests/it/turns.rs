@@ -30,6 +30,30 @@ async fn the_noisiest_file_starves_no_other() {
 }
 
 #[tokio::test]
+async fn what_is_removed_next_is_read_first() {
+    let node = Node::new();
+    // Long live files, which nobody removes, are first in line.
+    for at in 0..4 {
+        node.write(&other(&format!("a-live-{at}")), noise(0..40_000));
+    }
+    for (at, minute) in (0..4).enumerate() {
+        let first = at as u32 * 20_000;
+        node.write(&format!("{WEB}/0.log.20261120-09{minute:02}00"), noise(first..first + 20_000));
+    }
+    node.write(&format!("{WEB}/0.log"), noise(80_000..80_010));
+    let run = node.containers(Taker::Keeps);
+    let records = run.records(240_010).await;
+    let of_web = |record: &sawyer_model::Record| text(record, "pod") == "web-0";
+    let last = records.iter().rposition(of_web).unwrap();
+    // Half of the turns are theirs: 80,000 lines, and as many of all others. If all took turns alike it were a fifth, and
+    // they came to an end last of all.
+    assert!(last < 190_000, "the last line of the rotated files came as number {last}");
+    let web: Vec<String> = messages(&records.into_iter().filter(of_web).collect::<Vec<_>>());
+    assert!(web.is_sorted_by_key(|message| message.split(' ').next().unwrap().parse::<u32>().unwrap()));
+    run.stop().await;
+}
+
+#[tokio::test]
 async fn bytes_that_a_truncation_took_are_counted() {
     let node = Node::new();
     let log = format!("{WEB}/0.log");

@@ -48,7 +48,7 @@ pub(super) enum Identified {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WaitFor {
     /// Another file with it, which is being read or will be.
-    File,
+    File(FileId),
     /// The report about what was sent of it.
     Acknowledgement,
 }
@@ -75,6 +75,9 @@ impl Reader {
             Ok(source) => source,
             Err(wait) => {
                 self.retry_landed |= wait == WaitFor::Acknowledgement;
+                if let WaitFor::File(other) = wait {
+                    file.copy_of = Some(other);
+                }
                 return Ok(Identified::Alias);
             }
         };
@@ -162,21 +165,22 @@ impl Reader {
                 .by_inode_and_head(found, stat, head, gzip_length)
                 .unwrap_or_else(|| self.new_by_inode(found, stat, first_line)),
         };
-        if self.by_source.get(&source).is_some_and(|other| *other != id) {
-            return Err(WaitFor::File);
+        if let Some(other) = self.by_source.get(&source).filter(|other| **other != id) {
+            return Err(WaitFor::File(*other));
         }
         let Some(progress) = self.offsets.get(source).filter(|progress| progress.inode != stat.inode) else {
             return Ok(source);
         };
         // The file itself may be there too; it comes first, even if it was not looked at yet.
-        let itself = self.by_inode.get(&progress.inode).and_then(|other| self.files.get(other));
-        let comes_first = itself.is_some_and(|other| {
+        let itself = self.by_inode.get(&progress.inode);
+        let itself = itself.and_then(|other| Some((*other, self.files.get(other)?)));
+        let comes_first = itself.filter(|(_, other)| {
             other.known.is_none() && other.found.group == found.group && may_begin_with(other, progress.head)
         });
         match (comes_first, progress.in_flight) {
-            (true, _) => Err(WaitFor::File),
-            (false, 0) => Ok(source),
-            (false, _) => Err(WaitFor::Acknowledgement),
+            (Some((other, _)), _) => Err(WaitFor::File(other)),
+            (None, 0) => Ok(source),
+            (None, _) => Err(WaitFor::Acknowledgement),
         }
     }
 

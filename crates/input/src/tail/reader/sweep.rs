@@ -134,11 +134,18 @@ impl Reader {
     /// a line feed. If somebody goes on after all, the rest is a record of its own.
     fn release_held(&mut self) {
         let now = self.context.clock.now();
-        let rests = |file: &TailFile| {
+        let waits_long = |file: &TailFile| {
             let modified = sawyer_model::Timestamp::from_nanos(file.found.stat.modified_nanos);
-            file.is_live() && file.phase == Phase::Idle && now.since(modified) >= self.settings.sweep_interval
+            now.since(modified) >= self.settings.sweep_interval
         };
-        let held = self.files.iter().filter(|(_, file)| file.holds() && rests(file));
+        let rests = |id: FileId, file: &TailFile| match file.phase {
+            Phase::Idle => file.is_live(),
+            // The file that would go on with it is there and has nothing in it.
+            Phase::Done => self.next_newer(id).is_some_and(|next| next.phase == Phase::Idle),
+            _ => false,
+        };
+        let held = self.files.iter().filter(|(_, file)| file.holds());
+        let held = held.filter(|(id, file)| waits_long(file) && rests(**id, file));
         let held: Vec<FileId> = held.map(|(id, _)| *id).collect();
         for id in held {
             self.flush_held(id);
@@ -149,13 +156,20 @@ impl Reader {
         let file = self.files.get_mut(&id).expect("whoever calls found it");
         file.gone = true;
         if file.content.is_some() && file.phase != Phase::Alias {
+            // It may have been written, rotated, compressed and removed since: newer files wait for what it holds.
+            file.caught_up = false;
             return self.make_ready(id);
         }
-        let unread = file.unread();
-        if unread > 0 {
+        let (unread, found) = (file.unread(), file.found.clone());
+        let is_copy = |other: &TailFile| {
+            let other = &other.found;
+            other.gzip
+                && (&other.group, other.part, &other.rotation) == (&found.group, found.part, &found.rotation)
+        };
+        if unread > 0 && (found.gzip || !self.files.values().any(is_copy)) {
             self.meters.error("deleted_unread");
             self.meters.rotated_unread.inc_by(unread);
-            let (input, path) = (&self.context.name, file.found.path.display().to_string());
+            let (input, path) = (&self.context.name, found.path.display().to_string());
             tracing::warn!(input, path, unread, "file was removed before it was read to its end");
         }
         self.end_without_content(id);
@@ -187,7 +201,7 @@ impl Reader {
         self.meters.files.set(self.files.len() as i64);
     }
 
-    fn sort_groups(&mut self) {
+    pub(super) fn sort_groups(&mut self) {
         self.groups.clear();
         for (id, file) in &self.files {
             self.groups.entry(file.found.group.clone()).or_default().push(*id);

@@ -59,7 +59,7 @@ impl Reader {
         let Some(mut file) = self.files.remove(&id) else { return };
         let step = self.read(id, &mut file);
         if step.is_ok() {
-            (file.failures, file.told) = (0, None);
+            (file.failures, file.told, file.missing) = (0, None, false);
         }
         self.files.insert(id, file);
         match step {
@@ -71,6 +71,7 @@ impl Reader {
             Ok(Step::Alias) => {
                 self.set_phase(id, Phase::Alias);
                 self.close(id);
+                self.sort_beside(id);
                 let TailFile { gone, found, .. } = &self.files[&id];
                 let (gone, group) = (*gone, Arc::clone(&found.group));
                 if gone {
@@ -79,6 +80,17 @@ impl Reader {
                 self.wake_group(&group);
             }
             Err(error) => self.fail(id, &error),
+        }
+    }
+
+    /// A file that lost its name takes the place of its copy among the files of their log: others may have been
+    /// rotated meanwhile.
+    fn sort_beside(&mut self, copy: FileId) {
+        let rotation = self.files[&copy].found.rotation.clone();
+        let Some(original) = self.files[&copy].copy_of.and_then(|id| self.files.get_mut(&id)) else { return };
+        if original.gone && original.found.rotation != rotation {
+            original.found.rotation = rotation;
+            self.sort_groups();
         }
     }
 
@@ -177,13 +189,7 @@ impl Reader {
         let Some(before) = self.before(id, file) else { return true };
         let Some(older) = self.files.get_mut(&before) else { return true };
         // There is a line here, so the runtime has left the older file. What it wrote there last must be read first.
-        let grown = older
-            .content
-            .as_ref()
-            .filter(|_| !older.found.gzip)
-            .and_then(|content| content.stat().ok())
-            .is_some_and(|stat| stat.state() != older.seen);
-        if grown {
+        if older.has_grown() {
             self.make_ready(before);
             return false;
         }
@@ -193,13 +199,13 @@ impl Reader {
         true
     }
 
-    /// The next older file of the same part, if it holds the beginning of a line.
+    /// The next older file of the same part.
     fn before(&self, id: FileId, file: &TailFile) -> Option<FileId> {
         let group = self.groups.get(&file.found.group)?;
         let at = group.iter().position(|other| *other == id)?;
         let mut older = group[..at].iter().rev().filter_map(|other| Some((*other, self.files.get(other)?)));
         let (before, older) = older.find(|(_, older)| older.phase != Phase::Alias)?;
-        (older.found.part == file.found.part && older.holds()).then_some(before)
+        (older.found.part == file.found.part).then_some(before)
     }
 
     fn at_end(&mut self, id: FileId) {
@@ -316,9 +322,6 @@ impl Reader {
         if !std::mem::replace(&mut file.caught_up, true) {
             self.wake_group(&group);
         }
-        if self.will_not_go_on(id) {
-            self.flush_held(id);
-        }
         self.closing.push(id);
         self.close_settled();
     }
@@ -326,11 +329,17 @@ impl Reader {
     /// Whether no newer file can hold the rest of what this one holds at its end.
     fn will_not_go_on(&self, id: FileId) -> bool {
         let Some(file) = self.files.get(&id) else { return true };
-        let group = self.groups.get(&file.found.group).map_or(&[][..], Vec::as_slice);
-        let newer =
-            group.iter().skip_while(|other| **other != id).skip(1).filter_map(|other| self.files.get(other));
-        let started = |other: &TailFile| other.known.as_ref().is_some_and(|known| !known.fresh);
-        file.gone || newer.into_iter().any(|other| other.found.part != file.found.part || started(other))
+        let next = self.next_newer(id);
+        let Some(next) = next else { return file.gone };
+        let started = next.known.as_ref().is_some_and(|known| !known.fresh);
+        next.found.part != file.found.part || started || next.phase == Phase::Done
+    }
+
+    /// The next newer file of its group, of which this one is no copy.
+    pub(super) fn next_newer(&self, id: FileId) -> Option<&TailFile> {
+        let group = self.groups.get(&self.files.get(&id)?.found.group)?;
+        let newer = group.iter().skip_while(|other| **other != id).skip(1);
+        newer.filter_map(|other| self.files.get(other)).find(|other| other.phase != Phase::Alias)
     }
 
     /// Gives out what a file holds of a line that will not be completed.
@@ -371,6 +380,10 @@ impl Reader {
             if file.phase != Phase::Done {
                 continue;
             }
+            if file.holds() && self.will_not_go_on(id) {
+                self.flush_held(id);
+            }
+            let file = &self.files[&id];
             let settled = file.known.as_ref().is_none_or(|known| {
                 self.offsets.is_settled(known.source, known.offset) && !known.assembler.holds()
             });
@@ -436,7 +449,9 @@ impl Reader {
         file.failures += 1;
         // A file that is being compressed ends too early for a moment.
         let early = error.kind() == io::ErrorKind::UnexpectedEof && file.failures < FAILURES_EARLY;
-        if error.kind() == io::ErrorKind::NotFound {
+        file.missing = error.kind() == io::ErrorKind::NotFound && !gone;
+        if file.missing {
+            // Renamed or compressed since it was found; newer files wait until it is known what became of it.
             self.sweep_soon();
         } else if !early {
             let first = file.told.replace(error.kind()) != Some(error.kind());
