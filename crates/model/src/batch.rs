@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use crate::ack::Ack;
 use crate::limits::{BATCH_TEXT_BYTES_MAX, RECORD_FIELDS_MAX, VALUE_BYTES_MAX};
 use crate::names::{self, NameGuess, NameId, Names};
+use crate::progress::Progress;
 use crate::ranges::SeqRange;
 use crate::record::Record;
 use crate::source::{Covered, RecordId, SourceId, Stream};
@@ -41,6 +42,8 @@ pub struct Batch {
     writer: u32,
     /// What it was decoded from, until it is changed.
     encoded: Option<Bytes>,
+    /// What its input tells of its reading, and the number of this batch there.
+    progress: Option<(Arc<Progress>, u64)>,
 }
 
 /// Streams that are searched one by one; more are looked up.

@@ -15,6 +15,7 @@ pub mod error;
 pub mod level;
 pub mod limits;
 pub mod names;
+pub mod progress;
 pub mod ranges;
 pub mod record;
 pub mod source;
@@ -27,6 +28,7 @@ pub use batch::{Batch, PlacedValue, RecordEditor, RecordHead, RecordRef, RecordW
 pub use error::{Error, ErrorKind};
 pub use level::Level;
 pub use names::{NameGuess, NameId};
+pub use progress::Progress;
 pub use ranges::{RangeSet, SeqRange};
 pub use record::Record;
 pub use source::{Covered, RecordId, SourceId, Stream};

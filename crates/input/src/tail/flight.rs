@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sawyer_model::{Ack, Batch, Covered, Error, ErrorKind, Outcome, SourceId, Tally};
+use sawyer_model::{Ack, Batch, Covered, Error, ErrorKind, Outcome, Progress, SourceId, Tally};
 use sawyer_pipeline::queue::QueueClosed;
 use sawyer_pipeline::{Outlet, Stop};
 use tokio::runtime::Handle;
@@ -43,12 +43,27 @@ pub(crate) struct Flight {
     landed: Arc<Mutex<Vec<Landed>>>,
     sending: Option<JoinHandle<Result<(), QueueClosed>>>,
     bytes: u64,
+    progress: Arc<Progress>,
+    /// Batches that were sent.
+    sent: u64,
 }
 
 impl Flight {
     /// Sends into `outlet`, and calls the waker when there is something to be looked at.
     pub(crate) fn new(runtime: Handle, outlet: Outlet, waker: Waker) -> Self {
-        Self { runtime, outlet: Some(outlet), waker, landed: Arc::default(), sending: None, bytes: 0 }
+        let progress = Arc::new(Progress::new(Instant::now()));
+        let (landed, outlet) = (Arc::default(), Some(outlet));
+        Self { runtime, outlet, waker, landed, sending: None, bytes: 0, progress, sent: 0 }
+    }
+
+    /// What is told of reading to whoever waits for more.
+    pub(crate) fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// The number of the last batch.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Whether reading has to wait for acknowledgements.
@@ -63,7 +78,7 @@ impl Flight {
             return;
         }
         let (outlet, waker) = (outlet.clone(), self.waker.clone());
-        let batch = std::mem::take(batch);
+        let mut batch = std::mem::take(batch);
         for covered in batch.covered() {
             offsets.sent(covered.source);
         }
@@ -72,6 +87,8 @@ impl Flight {
             // Only lines that make no record: there is nothing to keep.
             return outlet.pass_over(&batch, ack);
         }
+        self.sent += 1;
+        batch.set_progress(&self.progress, self.sent);
         self.sending = Some(self.runtime.spawn(async move {
             let result = outlet.send_tallied(batch, ack).await;
             drop(outlet);

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use sawyer_codec::line::LineWriter;
-use sawyer_model::{Batch, Error, SourceId};
+use sawyer_model::{Batch, Error, Progress, SourceId};
 use sawyer_pipeline::{Context, Stop};
 use sawyer_telemetry::Seldom;
 
@@ -99,6 +99,10 @@ pub(super) struct Reader {
     chunk: Vec<u8>,
     counts: Counts,
 
+    /// What is told of reading to whoever waits for more.
+    progress: Arc<Progress>,
+    /// All files that wait for nothing but to be written to were at their end then.
+    looked_at: Instant,
     sweep_at: Instant,
     tick_at: Instant,
     pause_until: Instant,
@@ -142,6 +146,8 @@ impl Reader {
             buffer: Vec::new(),
             chunk: vec![0; CHUNK_BYTES],
             counts: Counts::default(),
+            progress: Arc::new(Progress::new(now)),
+            looked_at: now,
             sweep_at: now,
             tick_at: now,
             pause_until: now,
@@ -162,6 +168,7 @@ impl Reader {
     /// Reads until told to stop; then waits a little for what is on its way, so that it is not read again.
     pub(super) fn run(mut self, mut flight: Flight) -> Result<(), Error> {
         let mut result = Ok(());
+        self.progress = Arc::clone(flight.progress());
         while !self.stop.is_stopped() && result.is_ok() {
             result = self.round(&mut flight);
         }
@@ -196,15 +203,36 @@ impl Reader {
         }
         let busy = self.may_read(flight) && !self.ready.is_empty();
         let timeout = if busy { Duration::ZERO } else { self.idle_time() };
+        self.wait(timeout, flight);
+        Ok(())
+    }
+
+    /// Waits for events, and says what that tells of files of which none come.
+    fn wait(&mut self, timeout: Duration, flight: &Flight) {
+        let all_sent = self.batch.covered().is_empty();
+        if all_sent {
+            self.progress.set_looked(self.looked_at, flight.sent());
+        }
+        // Of files that were written a moment ago nobody tells; they are looked at with every tick.
+        let watched = self.warm.is_empty();
+        let resting = watched && all_sent && !timeout.is_zero();
+        if resting {
+            self.progress.set_resting(true);
+        }
         let mut signals = Vec::new();
         self.watch.wait(timeout, &mut signals);
+        if watched {
+            self.looked_at = Instant::now();
+        }
         for signal in signals {
             match signal {
                 Signal::File(id) => self.wake_file(id),
                 Signal::Tree => self.sweep_soon(),
             }
         }
-        Ok(())
+        if resting {
+            self.progress.set_resting(false);
+        }
     }
 
     /// Whose turn it is. All take turns; but every second one goes to the log whose oldest file that waits has most
@@ -310,6 +338,9 @@ impl Reader {
         let Some(file) = self.files.get_mut(&id) else { return };
         if file.phase != Phase::Ready {
             file.phase = Phase::Ready;
+            if let Some(known) = &file.known {
+                self.progress.set_behind(known.source, true);
+            }
             self.ready.push_back(id);
         }
     }

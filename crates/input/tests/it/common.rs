@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sawyer_config::{Document, Problems};
 use sawyer_disk::RealDisk;
 use sawyer_input::{PushHub, kinds};
-use sawyer_model::{Error, Record, RecordId, Transfer};
+use sawyer_model::{Error, Progress, Record, RecordId, SourceId, Transfer};
 use sawyer_pipeline::queue::queue;
 use sawyer_pipeline::{Context, Outlet, Stopper};
 use sawyer_telemetry::{Clock, Health, Metrics};
@@ -56,6 +56,8 @@ struct Seen {
     records: Vec<Record>,
     held: Vec<Transfer>,
     batches: usize,
+    /// What the input told with the last batch, and the batch's number.
+    progress: Option<(Arc<Progress>, u64)>,
 }
 
 impl Node {
@@ -152,6 +154,7 @@ impl Node {
 impl Seen {
     fn take(&mut self, transfer: Transfer, taker: Taker) {
         self.batches += 1;
+        self.progress = transfer.batch.progress().map(|(progress, number)| (Arc::clone(progress), number));
         let keeps = match taker {
             Taker::Keeps => true,
             Taker::Holds => false,
@@ -194,8 +197,18 @@ impl Run {
         }
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.seen.lock().unwrap().records.len()
+    }
+
     pub(crate) fn seen(&self) -> Vec<Record> {
         self.seen.lock().unwrap().records.clone()
+    }
+
+    /// Whether the input says that nothing came of a source until this time, beyond what was taken.
+    pub(crate) fn is_silent(&self, source: SourceId, until: Instant) -> bool {
+        let seen = self.seen.lock().unwrap();
+        seen.progress.as_ref().is_some_and(|(progress, got)| progress.is_silent(source, until, *got))
     }
 
     /// Makes durable what was held.

@@ -1,6 +1,7 @@
 //! Whose turn it is when there is much to read, and what is said of bytes that nobody could read.
 
 use std::fs;
+use std::time::Instant;
 
 use crate::common::{Node, Taker, WEB, cri_lines, messages, text};
 
@@ -50,6 +51,28 @@ async fn what_is_removed_next_is_read_first() {
     assert!(last < 190_000, "the last line of the rotated files came as number {last}");
     let web: Vec<String> = messages(&records.into_iter().filter(of_web).collect::<Vec<_>>());
     assert!(web.is_sorted_by_key(|message| message.split(' ').next().unwrap().parse::<u32>().unwrap()));
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_source_is_not_silent_before_it_was_read_to_its_end() {
+    let node = Node::new();
+    node.write(&format!("{WEB}/0.log"), noise(0..200_000));
+    let begin = Instant::now();
+    let run = node.containers(Taker::Holds);
+    // Nothing is acknowledged, so that the input stops in the middle.
+    run.wait(|| run.count() > 100_000, "as much as may be on its way").await;
+    let source = run.seen()[0].source;
+    let read = run.records(0).await.len();
+    assert!(read < 200_000);
+    assert!(!run.is_silent(source, begin), "{read} lines were read");
+    let all = || {
+        run.keep_held();
+        run.count() == 200_000
+    };
+    run.wait(all, "all lines").await;
+    let read = Instant::now();
+    run.wait(|| run.is_silent(source, read), "silence").await;
     run.stop().await;
 }
 

@@ -1,6 +1,9 @@
 //! What a batch says about its sources, in numbers and by name.
 
+use std::sync::Arc;
+
 use super::Batch;
+use crate::progress::Progress;
 use crate::source::SourceId;
 use crate::tally::Count;
 
@@ -16,6 +19,17 @@ impl Batch {
     #[must_use]
     pub fn covered_bytes(&self) -> u64 {
         self.covered.iter().map(|part| part.range.len()).sum()
+    }
+
+    /// What its input tells of its reading, if it does, and the number of this batch there.
+    #[must_use]
+    pub fn progress(&self) -> Option<(&Arc<Progress>, u64)> {
+        self.progress.as_ref().map(|(progress, number)| (progress, *number))
+    }
+
+    /// Says that this is the batch with this number of an input that tells how far it is.
+    pub fn set_progress(&mut self, progress: &Arc<Progress>, number: u64) {
+        self.progress = Some((Arc::clone(progress), number));
     }
 
     /// Gives each source another identity, in its records and in what it accounts for.

@@ -9,7 +9,9 @@
 //! A group's own range is that of its last lines that lie directly behind each other, normally all of them; lines
 //! that other output lies between are covered beside it, as with the pieces of a long line. Whether a line comes
 //! too late for its group is asked of the records' own times, so that reading the same lines again groups them as
-//! before.
+//! before. For the same reason a group is given out for silence only if its input has looked for more after that
+//! silence, and all that was read has arrived ([`Progress`]): not because the process had no time to look, or files are
+//! caught up with.
 
 mod gathered;
 mod rule;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sawyer_config::{ByteSize, Setting, Settings, settings};
-use sawyer_model::{Ack, Batch, Count, Covered, Error, RangeSet, SeqRange, SourceId, Transfer};
+use sawyer_model::{Ack, Batch, Count, Covered, Error, Progress, RangeSet, SeqRange, SourceId, Transfer};
 use sawyer_telemetry::Counter;
 
 use super::pattern::Pattern;
@@ -39,6 +41,17 @@ const AGE_IN_WAITS_MAX: u32 = 5;
 
 /// A line that may stand alone waits for another one this part of the longest silence.
 const ALONE_DIVISOR: u32 = 4;
+
+/// How soon a group that is due is looked at again, if its input has not looked for more yet.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Looked at later than this after it was due, a group is looked at once more: what kept the step from being woken
+/// kept others from reading.
+const LATE_MIN: Duration = Duration::from_millis(50);
+
+/// A group that was due for so long is given out though its input did not say that nothing came: a step before this
+/// one may have kept it from being known.
+const UNTOLD_MAX: Duration = Duration::from_secs(30);
 
 /// Most groups held at once; one more and all are given out. Each is a stream that was cut off in the middle.
 const HELD_GROUPS_MAX: usize = 10_000;
@@ -101,6 +114,10 @@ struct Multiline {
     rule: Rule,
     bounds: Bounds,
     held: HashMap<Key, Gathered>,
+    /// Inputs that tell how far they are, and the last batch that came from each.
+    got: Vec<(Arc<Progress>, u64)>,
+    /// When it was last looked which groups are due.
+    looked: Option<Instant>,
     groups: Counter,
     lines: Counter,
 }
@@ -122,6 +139,8 @@ impl Multiline {
                 bytes_max: usize::try_from(settings.bytes_max.bytes()).unwrap_or(usize::MAX),
             },
             held: HashMap::new(),
+            got: Vec::new(),
+            looked: None,
             groups: count(
                 "sawyer_step_grouped_records",
                 "Records made of several lines, by step and pipeline",
@@ -135,10 +154,33 @@ impl Multiline {
         // Where transfers never cease, nobody wakes the step. What came late is in its group by now.
         let bytes: usize = self.held.values().map(Gathered::bytes).sum();
         let full = bytes > HELD_BYTES_MAX || self.held.len() > HELD_GROUPS_MAX;
-        self.give_out(out, |group| full || group.due() <= now);
+        if full {
+            return self.give_out(out, |_| true);
+        }
+        self.give_out_due(out, now);
+    }
+
+    fn give_out_due(&mut self, out: &mut Vec<Transfer>, now: Instant) {
+        self.looked = Some(now);
+        let got = std::mem::take(&mut self.got);
+        let number = |progress: &Arc<Progress>| {
+            got.iter().find(|(known, _)| Arc::ptr_eq(known, progress)).map_or(0, |(_, number)| *number)
+        };
+        self.give_out(out, |group| group.is_due(now, number));
+        self.got = got;
+    }
+
+    /// Notes which batch of an input has come.
+    fn note(&mut self, batch: &Batch) {
+        let Some((progress, number)) = batch.progress() else { return };
+        match self.got.iter_mut().find(|(known, _)| Arc::ptr_eq(known, progress)) {
+            Some((_, got)) => *got = number,
+            None => self.got.push((Arc::clone(progress), number)),
+        }
     }
 
     fn group(&mut self, transfer: Transfer, out: &mut Vec<Transfer>, now: Instant) {
+        self.note(&transfer.batch);
         if transfer.batch.is_whole() {
             return out.push(transfer);
         }
@@ -168,8 +210,9 @@ impl Multiline {
             }
         }
         next.arrange(&order);
+        let progress = next.progress().map(|(progress, _)| progress);
         for (key, mut group) in open {
-            group.share(&ack);
+            group.share(&ack, progress);
             self.held.insert(key, group);
         }
         next.set_covered(covered.into_parts());
@@ -183,7 +226,7 @@ impl Multiline {
     }
 
     /// Gives out the held groups of which `which` says so, as one transfer.
-    fn give_out(&mut self, out: &mut Vec<Transfer>, which: impl Fn(&Gathered) -> bool) {
+    fn give_out(&mut self, out: &mut Vec<Transfer>, mut which: impl FnMut(&mut Gathered) -> bool) {
         if self.held.is_empty() {
             return;
         }
@@ -226,12 +269,15 @@ impl Step for Multiline {
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        self.held.values().map(Gathered::due).min()
+        let of = |group: &Gathered| match self.looked {
+            Some(looked) if group.due() <= looked => looked + LOOK_AGAIN,
+            _ => group.due(),
+        };
+        self.held.values().map(of).min()
     }
 
     fn wake(&mut self, out: &mut Vec<Transfer>) {
-        let now = Instant::now();
-        self.give_out(out, |group| group.due() <= now);
+        self.give_out_due(out, Instant::now());
     }
 
     fn finish(&mut self, out: &mut Vec<Transfer>) {

@@ -189,6 +189,9 @@ impl Reader {
         if self.by_inode.get(&file.found.stat.inode) == Some(&id) {
             self.by_inode.remove(&file.found.stat.inode);
         }
+        if let Some(known) = &file.known {
+            self.progress.set_behind(known.source, false);
+        }
         if let Some(known) = &file.known
             && self.by_source.get(&known.source) == Some(&id)
         {

@@ -57,9 +57,15 @@ impl Reader {
         }
         // Taken out, so that reading it may look at others.
         let Some(mut file) = self.files.remove(&id) else { return };
+        let source = |file: &TailFile| file.known.as_ref().map(|known| known.source);
+        let before = source(&file);
         let step = self.read(id, &mut file);
         if step.is_ok() {
             (file.failures, file.told, file.missing) = (0, None, false);
+        }
+        let behind = source(&file).filter(|_| matches!(step, Ok(Step::More | Step::Wait)));
+        for source in before.into_iter().chain(source(&file)) {
+            self.progress.set_behind(source, behind == Some(source));
         }
         self.files.insert(id, file);
         match step {
@@ -239,7 +245,8 @@ impl Reader {
 
     /// Looks at the files that were written a moment ago.
     pub(super) fn tick(&mut self) {
-        self.tick_at = Instant::now() + TICK;
+        let now = Instant::now();
+        self.tick_at = now + TICK;
         for id in std::mem::take(&mut self.warm) {
             let Some(file) = self.files.get_mut(&id) else { continue };
             file.listed = false;
@@ -267,6 +274,7 @@ impl Reader {
                 self.finish(id);
             }
         }
+        self.looked_at = now;
     }
 
     /// Leaves a live file until the system tells of the next line.

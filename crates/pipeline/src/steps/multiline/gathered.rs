@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use sawyer_codec::text::{base64, from_base64};
 use sawyer_model::{
-    Ack, Batch, Count, NameId, Record, RecordHead, RecordRef, SeqRange, SourceId, Timestamp, ValueRef, Way,
-    names,
+    Ack, Batch, Count, NameId, Progress, Record, RecordHead, RecordRef, SeqRange, SourceId, Timestamp,
+    ValueRef, Way, names,
 };
 
 use super::rule::{Form, StreamRule, others};
-use super::{AGE_IN_WAITS_MAX, ALONE_DIVISOR, Bounds};
+use super::{AGE_IN_WAITS_MAX, ALONE_DIVISOR, Bounds, LATE_MIN, LOOK_AGAIN, UNTOLD_MAX};
 
 /// A group that is not given out yet.
 #[derive(Debug)]
@@ -30,6 +30,10 @@ pub(super) struct Gathered {
     acks: Vec<(Ack, Count)>,
     since: Instant,
     due: Instant,
+    /// What the input tells that read its last line.
+    progress: Option<Arc<Progress>>,
+    /// When it was first found due, though later than it was to be looked at.
+    late_since: Option<Instant>,
 }
 
 impl Gathered {
@@ -46,6 +50,8 @@ impl Gathered {
             acks: Vec::new(),
             since: now,
             due: now,
+            progress: None,
+            late_since: None,
         };
         group.note(line, bounds, now);
         group
@@ -91,6 +97,7 @@ impl Gathered {
             _ => self.ranges.push(range),
         }
         self.fresh.push(range);
+        self.late_since = None;
         self.due = (now + self.patience(bounds)).min(self.since + bounds.wait * AGE_IN_WAITS_MAX);
     }
 
@@ -108,8 +115,9 @@ impl Gathered {
     }
 
     /// Takes a share in the duty for the lines that came with a transfer.
-    pub(super) fn share(&mut self, ack: &Ack) {
+    pub(super) fn share(&mut self, ack: &Ack, progress: Option<&Arc<Progress>>) {
         if !self.fresh.is_empty() {
+            self.progress = progress.cloned();
             self.acks.push((ack.clone(), self.fresh_count()));
             self.fresh.clear();
         }
@@ -130,6 +138,22 @@ impl Gathered {
 
     pub(super) fn due(&self) -> Instant {
         self.due
+    }
+
+    /// Whether nothing came for long enough, and would have come if there were anything: the input has looked, and
+    /// was not kept from it by what kept the step from being woken in time. `got` is the last batch of the input.
+    pub(super) fn is_due(&mut self, now: Instant, got: impl FnOnce(&Arc<Progress>) -> u64) -> bool {
+        if now < self.due {
+            return false;
+        }
+        if now >= self.due + UNTOLD_MAX {
+            return true;
+        }
+        if now > self.due + LATE_MIN && now < *self.late_since.get_or_insert(now) + LOOK_AGAIN {
+            return false;
+        }
+        let progress = self.progress.as_ref();
+        progress.is_none_or(|progress| progress.is_silent(self.first.source, self.due, got(progress)))
     }
 
     pub(super) fn source(&self) -> SourceId {

@@ -38,7 +38,7 @@ impl Bench {
 
     fn wake(&mut self, after: Duration, out: &mut Vec<Transfer>) {
         let now = self.start + after;
-        self.step.give_out(out, |group| group.due() <= now);
+        self.step.give_out_due(out, now);
     }
 }
 
@@ -171,6 +171,107 @@ fn gives_out_what_is_due_where_others_never_cease() {
     { start: 0, end: 10 } "ERROR x"
     covers 0..10
     "#);
+}
+
+/// A bench whose input tells how far it is.
+struct Told {
+    bench: Bench,
+    progress: Arc<Progress>,
+    sent: u64,
+    out: Vec<Transfer>,
+}
+
+impl Told {
+    fn new() -> Self {
+        let bench = bench("{}");
+        let progress = Arc::new(Progress::new(bench.start));
+        Self { bench, progress, sent: 0, out: Vec::new() }
+    }
+
+    fn batch(&mut self, from: u64, texts: &[&str]) -> Transfer {
+        self.sent += 1;
+        let mut batch: Batch = lines(from, texts).iter().collect();
+        batch.set_progress(&self.progress, self.sent);
+        Transfer { batch: Arc::new(batch), ack: Ack::none() }
+    }
+
+    fn arrives(&mut self, transfer: Transfer, millis: u64) {
+        let now = self.bench.start + Duration::from_millis(millis);
+        self.bench.step.apply_at(transfer, &mut self.out, now);
+    }
+
+    /// The input looks at this time, and has sent all that it has read.
+    fn looks(&mut self, millis: u64) {
+        self.progress.set_looked(self.bench.start + Duration::from_millis(millis), self.sent);
+    }
+
+    fn wakes(&mut self, millis: u64) -> usize {
+        self.bench.wake(Duration::from_millis(millis), &mut self.out);
+        self.messages().len()
+    }
+
+    fn messages(&self) -> Vec<String> {
+        let records = self.out.iter().flat_map(|transfer| transfer.batch.iter());
+        records.map(|record| record.message().to_owned()).collect()
+    }
+}
+
+#[test]
+fn a_group_waits_for_what_its_source_has_already() {
+    let mut told = Told::new();
+    let (first, second) = (told.batch(0, &["ERROR x"]), told.batch(10, &["\tat b", "end"]));
+    told.looks(200);
+    told.progress.set_behind(SourceId(7), true);
+    told.arrives(first, 0);
+    // The rest is not read yet, however often others are looked at.
+    told.looks(9_000);
+    assert_eq!((told.wakes(250), told.wakes(9_000), told.wakes(9_100)), (0, 0, 0));
+    // It is read, and on its way.
+    told.progress.set_behind(SourceId(7), false);
+    told.looks(9_200);
+    assert_eq!(told.wakes(9_300), 0);
+    told.arrives(second, 9_400);
+    told.looks(9_700);
+    assert_eq!(told.wakes(9_700), 2);
+    assert_eq!(told.messages(), ["ERROR x\n\tat b", "end"]);
+}
+
+#[test]
+fn a_source_that_nobody_looked_at_was_not_silent() {
+    let mut told = Told::new();
+    let first = told.batch(0, &["ERROR x"]);
+    told.arrives(first, 0);
+    // The input stands still for three seconds; the step is woken now and then.
+    told.looks(200);
+    assert_eq!((told.wakes(250), told.wakes(1_500), told.wakes(3_000)), (0, 0, 0));
+    assert_eq!(told.bench.step.wake_at(), Some(told.bench.start + Duration::from_millis(3_050)));
+    told.looks(3_010);
+    assert_eq!(told.wakes(3_050), 1);
+}
+
+#[test]
+fn a_process_that_stood_still_reads_before_it_gives_out() {
+    let mut told = Told::new();
+    let first = told.batch(0, &["ERROR x"]);
+    told.arrives(first, 0);
+    told.looks(10);
+    told.progress.set_resting(true);
+    // Nobody ran until now, so that nobody has heard yet of what was written meanwhile.
+    assert_eq!(told.wakes(3_000), 0);
+    let second = told.batch(10, &["\tat b"]);
+    told.arrives(second, 3_020);
+    told.looks(3_030);
+    assert_eq!(told.wakes(3_050), 0);
+    assert_eq!(told.wakes(4_020), 1);
+    assert_eq!(told.messages(), ["ERROR x\n\tat b"]);
+}
+
+#[test]
+fn what_an_input_never_tells_is_given_out_at_last() {
+    let mut told = Told::new();
+    let first = told.batch(0, &["ERROR x"]);
+    told.arrives(first, 0);
+    assert_eq!((told.wakes(250), told.wakes(30_249), told.wakes(30_250)), (0, 0, 1));
 }
 
 #[test]
