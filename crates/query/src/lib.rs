@@ -42,6 +42,6 @@ pub use field::{FieldKind, FieldPattern};
 pub use predicate::{FieldSource, Predicate, TimeBounds, says_something};
 pub use required::index_tokens;
 pub use test::{
-    Around, ContainsTest, Context, ExactTest, FieldTest, Letters, RangeTest, RegexTest, WildcardTest,
-    WordsTest,
+    Around, Automaton, ContainsTest, Context, ExactTest, FieldTest, Letters, RangeTest, RegexTest, State,
+    WildcardTest, WordsTest,
 };

@@ -5,9 +5,12 @@
 //! Invariant: evaluation allocates nothing and depends on nothing but the test, the kind of the field and the value,
 //! so that an engine may evaluate once for each distinct value.
 
+mod automaton;
 mod letters;
 mod operand;
 mod render;
+
+use std::sync::{Arc, OnceLock};
 
 use regex::{Regex, RegexBuilder};
 use sawyer_model::{Level, Timestamp, ValueRef};
@@ -20,6 +23,7 @@ use crate::required::{Required, is_text};
 use crate::tokens::tokens;
 use crate::words::{WordGlobs, Words};
 
+pub use automaton::{Automaton, State};
 use letters::Needed;
 pub use letters::{Around, Letters};
 pub use operand::Context;
@@ -87,6 +91,8 @@ pub struct RegexTest {
     regex: Regex,
     /// Letters that what matches has.
     needed: Needed,
+    /// Made when it is first asked for, once for all copies.
+    automaton: Arc<OnceLock<Option<Automaton>>>,
 }
 
 /// See [`FieldTest::Contains`].
@@ -136,7 +142,7 @@ impl FieldTest {
     pub fn regex(pattern: &str) -> Result<Self, regex::Error> {
         let mut builder = RegexBuilder::new(pattern);
         let regex = builder.size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_CACHE_BYTES_MAX).build()?;
-        Ok(Self::Regex(RegexTest { regex, needed: Needed::of_regex(pattern) }))
+        Ok(Self::Regex(RegexTest { regex, needed: Needed::of_regex(pattern), automaton: Arc::default() }))
     }
 
     /// [`FieldTest::Contains`] of this part.
@@ -356,6 +362,12 @@ impl RangeTest {
 }
 
 impl RegexTest {
+    /// The expression as an automaton, if it has one.
+    #[must_use]
+    pub fn automaton(&self) -> Option<&Automaton> {
+        self.automaton.get_or_init(|| Automaton::of(self.pattern())).as_ref()
+    }
+
     /// The pattern as it was written.
     #[must_use]
     pub fn pattern(&self) -> &str {

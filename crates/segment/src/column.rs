@@ -59,4 +59,9 @@ impl Column {
         reader.end()?;
         Ok(Self { presence, values, head })
     }
+
+    /// About how much memory it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.head.len() + self.presence.memory_bytes() + self.values.memory_bytes()
+    }
 }

@@ -164,6 +164,20 @@ pub(crate) fn may_have(filter: Data<'_>, bytes: u64, token: &str) -> Result<bool
     Ok(words.map(word).zip(bits_of(hash)).all(|(word, bit)| word & bit == bit))
 }
 
+/// Whether a block may have a token, by its whole filter.
+pub(crate) fn may_have_in(filter: &[u8], token: &str) -> bool {
+    let buckets = buckets_in(filter.len() as u64);
+    if buckets == 0 {
+        return true;
+    }
+    let hash = hash_of(token);
+    let bucket = bucket_of(hash, buckets);
+    let start = bucket * BUCKET_BYTES + bucket / PAGE_BUCKETS * CHECKSUM_BYTES;
+    let words = filter.get(start..start + BUCKET_BYTES).unwrap_or_default().chunks_exact(4);
+    let word = |chunk: &[u8]| u32::from_le_bytes(chunk.try_into().expect("four bytes were taken"));
+    words.map(word).zip(bits_of(hash)).all(|(word, bit)| word & bit == bit)
+}
+
 /// How many buckets a filter of so many bytes has.
 fn buckets_in(bytes: u64) -> usize {
     let page = (PAGE_BYTES + CHECKSUM_BYTES) as u64;
@@ -228,7 +242,12 @@ mod tests {
             let len = bytes.len() as u64;
             let bytes = Bytes { source: Arc::new(bytes), verify: true };
             let data = Data { bytes: &bytes, offset: 0, place: Place::of("test"), home: None };
-            let has = |token: &str| may_have(data, len, token).unwrap();
+            let whole = data.bytes.read(0, len, data.place).unwrap();
+            let has = |token: &str| {
+                let has = may_have(data, len, token).unwrap();
+                assert_eq!(may_have_in(&whole, token), has);
+                has
+            };
             prop_assert!(tokens.iter().all(|token| has(token)));
             let false_hits = (0..1000).filter(|n| has(&format!("-{n}"))).count();
             prop_assert!(false_hits < 40, "{false_hits} of 1000");

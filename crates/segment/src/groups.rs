@@ -115,8 +115,8 @@ impl Segment {
         assert_eq!(rows.len(), self.blocks()[block].rows, "a set of rows of this block");
         let mut groups = Groups { values: Vec::new(), rows: Vec::new(), missing: rows.clone() };
         match field {
-            names::TIMESTAMP => groups.add_times(&self.read_timestamps(block)?),
-            names::OBSERVED => groups.add_times(&self.read_observed(block)?),
+            names::TIMESTAMP => groups.add_times(&self.read_timestamps(block, true)?),
+            names::OBSERVED => groups.add_times(&self.read_observed(block, true)?),
             _ => {
                 let mut columns = BlockColumns::new(self, block);
                 if let Some(entry) = columns.own(field)? {

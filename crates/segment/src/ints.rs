@@ -116,6 +116,11 @@ impl Ints {
         Ok(Self { scale, count, frames: frames.collect::<Decoded<_>>()? })
     }
 
+    /// About how much memory it takes besides the bytes it was parsed from.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.frames.len() * size_of::<Frame>()
+    }
+
     /// Reads `count` numbers at once.
     pub(crate) fn parse_and_decode(reader: &mut Reader<'_>, count: usize) -> Decoded<Vec<i64>> {
         let ints = Self::parse(reader, count)?;

@@ -11,6 +11,7 @@
 
 mod bits;
 mod bytes;
+mod cache;
 mod column;
 mod encode;
 mod error;
@@ -31,6 +32,7 @@ mod value;
 mod zip;
 
 pub use bits::Rows;
+pub use cache::{CACHE_BYTES_DEFAULT, Cache, CacheStats};
 pub use encode::{
     BLOCK_BYTES_MAX, EncodeSettings, Encoded, Sink, Unreadable, encode, encode_to, merge, merge_without,
 };

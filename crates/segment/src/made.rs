@@ -109,6 +109,13 @@ impl Templates {
         self.templates.iter().map(holes).collect()
     }
 
+    /// About how much memory they take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let literal = |piece: &Piece| if let Piece::Literal(text) = piece { text.len() } else { 0 };
+        let pieces = self.templates.iter().flatten().map(|piece| size_of::<Piece>() + literal(piece));
+        self.names.iter().map(|name| name.len() + size_of::<Box<str>>()).chain(pieces).sum()
+    }
+
     /// Appends the text that a template makes of a record. `hole` gives one hole after the other.
     pub(crate) fn make<E: From<Damage>>(
         &self,

@@ -118,9 +118,9 @@ impl Scan<'_> {
         }
         let (segment, block) = (self.columns.segment(), self.columns.block());
         let times: Rc<[Timestamp]> = if name == sawyer_model::names::TIMESTAMP {
-            segment.read_timestamps(block)?.into()
+            segment.read_timestamps(block, true)?.into()
         } else {
-            segment.read_observed(block)?.into()
+            segment.read_observed(block, true)?.into()
         };
         self.times.insert(name, Rc::clone(&times));
         Ok(times)

@@ -1,10 +1,11 @@
 //! A segment that is open for reading.
 //!
 //! Owns: [`Segment`]; its footer and the directories of blocks that were asked for stay in memory.
-//! Does not own: caches of anything larger; the pages of files are the system's.
+//! Does not own: what is kept of anything larger, and how much (`cache`); the pages of files are the system's.
 //! Invariant: everything that is read is compared with its checksum before it is used.
 
 mod fetch;
+mod kept;
 pub(crate) mod parts;
 mod verify;
 
@@ -17,13 +18,14 @@ use sawyer_model::{Batch, Error, Record, RecordId, SourceId, Stream, Timestamp};
 use sawyer_query::search::Position;
 
 use crate::bits::Rows;
+use crate::cache::{Cache, Slot};
 use crate::column::kind;
 use crate::error::{Place, Result, SegmentError};
 use crate::layout::{
     BlockInfo, Directory, Footer, HEADER_BYTES, MAGIC, Stats, Summary, TAIL_BYTES, VERSION, parse_tail,
 };
 use crate::scan::StreamTokens;
-use crate::shapes::Cached;
+use crate::shapes::Shapes;
 use crate::source::{Bytes, ReadAt};
 
 /// A segment that is open for reading, by as many threads as like.
@@ -34,9 +36,11 @@ pub struct Segment {
     pub(crate) version: u8,
     summary: Summary,
     directories: Box<[OnceLock<Directory>]>,
+    cache: Cache,
+    slots: Box<[OnceLock<kept::BlockSlots>]>,
     pub(crate) stream_tokens: OnceLock<StreamTokens>,
     /// For each group of blocks.
-    shapes: Box<[Cached]>,
+    shapes: Box<[Slot<Shapes>]>,
 }
 
 /// A field that a block has, apart from those of its streams.
@@ -59,7 +63,15 @@ impl Segment {
     /// `Corrupt` if it is not a segment or damaged, `Invalid` if a newer version made it, `Retry` if it cannot be
     /// read.
     pub fn open(source: Arc<dyn ReadAt>) -> Result<Self, Error> {
-        Ok(Self::open_with(Bytes { source, verify: true })?)
+        Self::open_in(source, &Cache::default())
+    }
+
+    /// Opens a segment that shares a cache with others.
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    pub fn open_in(source: Arc<dyn ReadAt>, cache: &Cache) -> Result<Self, Error> {
+        Ok(Self::open_with(Bytes { source, verify: true }, cache.clone())?)
     }
 
     /// Opens a segment whose checksums are not compared: for tests of what lies behind them.
@@ -68,10 +80,10 @@ impl Segment {
     /// As [`Segment::open`].
     #[doc(hidden)]
     pub fn open_unverified(source: Arc<dyn ReadAt>) -> Result<Self, Error> {
-        Ok(Self::open_with(Bytes { source, verify: false })?)
+        Ok(Self::open_with(Bytes { source, verify: false }, Cache::default())?)
     }
 
-    fn open_with(bytes: Bytes) -> Result<Self> {
+    fn open_with(bytes: Bytes, cache: Cache) -> Result<Self> {
         let len = bytes.source.len();
         let header = bytes.read(0, HEADER_BYTES as u64, Place::of("header"))?;
         let version = check_magic(&header)?;
@@ -83,13 +95,15 @@ impl Segment {
         let footer = Footer::decode(&bytes.read_checked(stored, place)?, stored.offset, version);
         let footer = footer.map_err(place.at(stored.offset).damaged())?;
         let summary = footer.summary(len);
-        Ok(Self::with(bytes, summary, footer, version))
+        Ok(Self::with(bytes, cache, summary, footer, version))
     }
 
-    fn with(bytes: Bytes, summary: Summary, footer: Footer, version: u8) -> Self {
+    fn with(bytes: Bytes, cache: Cache, summary: Summary, footer: Footer, version: u8) -> Self {
         let directories = footer.blocks.iter().map(|_| OnceLock::new()).collect();
-        let shapes = footer.groups.iter().map(|_| Cached::default()).collect();
-        Self { bytes, summary, footer, version, directories, stream_tokens: OnceLock::new(), shapes }
+        let slots = footer.blocks.iter().map(|_| OnceLock::new()).collect();
+        let shapes = footer.groups.iter().map(|_| Slot::default()).collect();
+        let stream_tokens = OnceLock::new();
+        Self { bytes, summary, footer, version, directories, cache, slots, stream_tokens, shapes }
     }
 
     /// What is known of it as a whole.
@@ -150,7 +164,7 @@ impl Segment {
     /// # Errors
     /// As [`Segment::fields`].
     pub fn timestamps(&self, block: usize) -> Result<Vec<Timestamp>, Error> {
-        Ok(self.read_timestamps(block)?)
+        Ok(self.read_timestamps(block, true)?)
     }
 
     /// Which rows of a block lie between which neighbouring edges, without looking at every row; says whether that
@@ -172,7 +186,7 @@ impl Segment {
     /// # Errors
     /// As [`Segment::fields`].
     pub fn observed(&self, block: usize) -> Result<Vec<Timestamp>, Error> {
-        Ok(self.read_observed(block)?)
+        Ok(self.read_observed(block, true)?)
     }
 
     /// Where a record lies: the number of the block, and the row.
@@ -183,11 +197,11 @@ impl Segment {
         let Ok(source) = self.footer.sources.binary_search(&id.source) else { return Ok(None) };
         for block in self.footer.source_blocks[source].clone() {
             let block = block as usize;
-            let sources = self.read_sources(block)?;
+            let sources = self.read_sources(block, true)?;
             if !sources.contains(&(source as u32)) {
                 continue;
             }
-            let ranges = self.read_ranges(block)?;
+            let ranges = self.read_ranges(block, true)?;
             let found = |(at, range): (&u32, &sawyer_model::SeqRange)| {
                 *at as usize == source && range.start == id.start
             };
@@ -232,8 +246,8 @@ impl Segment {
     /// If `rows` is not a set of rows of the block.
     pub fn positions(&self, block: usize, rows: &Rows) -> Result<Vec<Position>, Error> {
         assert_eq!(rows.len(), self.footer.blocks[block].rows, "a set of rows of this block");
-        let timestamps = self.read_timestamps(block)?;
-        let (sources, ranges) = (self.read_sources(block)?, self.read_ranges(block)?);
+        let timestamps = self.read_timestamps(block, true)?;
+        let (sources, ranges) = (self.read_sources(block, true)?, self.read_ranges(block, true)?);
         let position = |row: usize| Position {
             timestamp: timestamps[row],
             source: self.footer.sources[sources[row] as usize],

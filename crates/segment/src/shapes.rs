@@ -6,16 +6,18 @@
 //! Does not own: which texts have which shape (`learn`), the texts of a block (`portion`), asking (`select`).
 //! Invariant: any text reads back exactly; one that no shape makes is kept as it is.
 
-mod cache;
 mod cut;
 mod find;
 mod learn;
 mod portion;
+mod program;
 mod select;
 mod slots;
+mod verdict;
 mod write;
 
 use std::ops::Range;
+use std::sync::Mutex;
 
 use sawyer_model::limits::VALUE_BYTES_MAX;
 
@@ -23,9 +25,8 @@ use crate::bits::unpack_at;
 use crate::bytes::{Put, Reader};
 use crate::error::{Damage, Decoded};
 
-pub(crate) use self::cache::Cached;
 pub(crate) use self::portion::{Home, Portion, PortionCursor};
-pub(crate) use self::select::select;
+pub(crate) use self::select::{select, select_all};
 pub(crate) use self::write::{Pending, Written};
 
 /// Most bytes of what a group keeps once; a reader refuses more before it makes room for them.
@@ -39,6 +40,10 @@ const DIGITS_MAX: usize = 19;
 /// Most digits of an id that is kept as bits: SHA-256.
 const HEX_DIGITS_MAX: usize = 64;
 const UUID_BYTES: usize = 16;
+/// How many digits stand between the hyphens of a UUID.
+const UUID_GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+/// The longest number of 64 bits.
+const DECIMAL_BYTES: usize = 20;
 
 mod kind {
     pub(super) const LITERAL: u8 = 0;
@@ -94,8 +99,6 @@ impl Slot {
 struct Shape {
     /// Of all pieces.
     pieces: Range<u32>,
-    /// What the slots of a text take.
-    bits: u32,
 }
 
 /// What a group of blocks keeps once.
@@ -107,13 +110,22 @@ pub(crate) struct Shapes {
     lists: Vec<u32>,
     pieces: Vec<Piece>,
     shapes: Vec<Shape>,
+    /// What the slots of a text take, by the number of its shape + 1; 0 for one without.
+    id_bits: Vec<u32>,
+    /// What was found out for tests lately.
+    asked: Mutex<Vec<select::Asked>>,
 }
 
 impl Shapes {
+    /// Of texts of which none has a shape.
+    pub(crate) fn none() -> Self {
+        Self { id_bits: vec![0], ..Self::default() }
+    }
+
     /// Reads the bytes that `write` makes.
-    fn parse(plain: &[u8]) -> Decoded<Self> {
+    pub(crate) fn parse(plain: &[u8]) -> Decoded<Self> {
         let mut reader = Reader::new(plain);
-        let mut found = Self::default();
+        let mut found = Self::none();
         let count = reader.count()?;
         let lengths = (0..count)
             .map(|_| reader.at_most(VALUE_BYTES_MAX, "an entry within bounds"))
@@ -131,7 +143,8 @@ impl Shapes {
                 bits += if let Piece::Slot(slot) = &piece { slot.bits() as u32 } else { 0 };
                 found.pieces.push(piece);
             }
-            found.shapes.push(Shape { pieces: start..found.pieces.len() as u32, bits });
+            found.shapes.push(Shape { pieces: start..found.pieces.len() as u32 });
+            found.id_bits.push(bits);
         }
         reader.end()?;
         Ok(found)
@@ -169,12 +182,12 @@ impl Shapes {
     }
 
     /// About how much memory it takes.
-    fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.literals.capacity()
             + self.entries.capacity()
             + (self.entry_ends.capacity() + self.lists.capacity()) * size_of::<u32>()
             + self.pieces.capacity() * size_of::<Piece>()
-            + self.shapes.capacity() * size_of::<Shape>()
+            + self.shapes.capacity() * (size_of::<Shape>() + size_of::<u32>())
     }
 
     #[inline]
@@ -229,16 +242,15 @@ impl Shapes {
 
     fn put_slot(&self, slot: &Slot, packed: &[u8], bit: usize, out: &mut String) -> Decoded<()> {
         match slot {
-            Slot::Decimal { least, width } => {
-                put_decimal(out, least.wrapping_add(unpack_at(packed, *width, bit)), 1);
-            }
-            Slot::Padded { digits, least, width } => {
-                put_decimal(out, least.wrapping_add(unpack_at(packed, *width, bit)), *digits as usize);
+            Slot::Decimal { .. } | Slot::Padded { .. } => {
+                let mut digits = [0; DECIMAL_BYTES];
+                let start = decimal_digits(slot, packed, bit, &mut digits);
+                out.push_str(std::str::from_utf8(&digits[start..]).expect("digits are ASCII"));
             }
             Slot::Hex { digits } => put_hex(out, packed, bit, *digits as usize),
             Slot::Uuid => {
                 let mut bit = bit;
-                for (group, digits) in [8, 4, 4, 4, 12].into_iter().enumerate() {
+                for (group, digits) in UUID_GROUPS.into_iter().enumerate() {
                     if group > 0 {
                         out.push('-');
                     }
@@ -265,23 +277,33 @@ fn entry_width(reader: &mut Reader<'_>) -> Decoded<u32> {
     if width > u32::BITS { Err(Damage::expected("numbers of entries of at most 32 bits")) } else { Ok(width) }
 }
 
-/// Appends a number of at least so many digits.
-fn put_decimal(out: &mut String, mut number: u64, digits_min: usize) {
-    let mut digits = [b'0'; 20];
+/// Writes the digits of a number to the end of a buffer; says where they start.
+fn decimal_digits(slot: &Slot, packed: &[u8], bit: usize, digits: &mut [u8; DECIMAL_BYTES]) -> usize {
+    let (least, width, digits_min) = match slot {
+        Slot::Decimal { least, width } => (*least, *width, 1),
+        Slot::Padded { digits, least, width } => (*least, *width, *digits as usize),
+        _ => return DECIMAL_BYTES,
+    };
+    let mut number = least.wrapping_add(unpack_at(packed, width, bit));
+    *digits = [b'0'; DECIMAL_BYTES];
     let mut start = digits.len();
     while number > 0 {
         start -= 1;
         digits[start] = b'0' + (number % 10) as u8;
         number /= 10;
     }
-    start = start.min(digits.len() - digits_min.min(digits.len()));
-    out.push_str(std::str::from_utf8(&digits[start..]).expect("digits are ASCII"));
+    start.min(digits.len() - digits_min.min(digits.len()))
 }
 
 fn put_hex(out: &mut String, packed: &[u8], bit: usize, digits: usize) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [0; HEX_DIGITS_MAX];
-    let text = &mut text[..digits];
+    hex_digits(packed, bit, &mut text[..digits]);
+    out.push_str(std::str::from_utf8(&text[..digits]).expect("digits are ASCII"));
+}
+
+/// Fills a buffer with as many hexadecimal digits.
+fn hex_digits(packed: &[u8], bit: usize, text: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (chunk, some) in text.chunks_mut(8).enumerate() {
         let mut number = unpack_at(packed, some.len() as u32 * 4, bit + chunk * 32);
         for digit in some {
@@ -289,7 +311,6 @@ fn put_hex(out: &mut String, packed: &[u8], bit: usize, digits: usize) {
             number >>= 4;
         }
     }
-    out.push_str(std::str::from_utf8(text).expect("digits are ASCII"));
 }
 
 /// Bytes of shapes that are being written.

@@ -170,6 +170,18 @@ impl Text {
         }
     }
 
+    /// About how much memory it takes besides its head.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        match &self.kind {
+            Kind::Constant(text) => text.len(),
+            Kind::Dictionary { entries, codes } => entries.memory_bytes() + codes.memory_bytes(),
+            Kind::Frames(frames) => frames.len() * size_of::<Frame>(),
+            Kind::Fixed { checksums, .. } => checksums.len() * size_of::<u32>(),
+            Kind::Made(made) => made.memory_bytes(),
+            Kind::Shaped => 0,
+        }
+    }
+
     /// Whether its texts lie with those of other blocks.
     pub(crate) fn is_shaped(&self) -> bool {
         matches!(self.kind, Kind::Shaped)

@@ -49,7 +49,8 @@ fn test() -> BoxedStrategy<FieldTest> {
         2 => (op, operand()).prop_map(|(op, value)| FieldTest::range(op, &value, &context())),
         1 => prop::sample::select(vec![
             "err", "^c", "[0-9]{2}", "o.*e", "(?i)ERROR", "after [0-9]+, re", "(timeout|refused) (after|7)", "took .*from 1",
-            "[a-f]{2}-", "^GET /", "retry$", "ime+out", "order [0-9a-f]{3}",
+            "[a-f]{2}-", "^GET /", "retry$", "ime+out", "order [0-9a-f]{3}", r"[0-9]{2}\.[0-9]|[a-f]{3}-", r"\bok\b", "7$",
+            r"(?i)TIMEOUT.* [0-9]", "[^a-z0-9 ]", r"\d+ms", "^[a-z]+ [a-z]+ [0-9]",
         ])
             .prop_map(|pattern| FieldTest::regex(pattern).unwrap()),
         2 => (prop::sample::select(vec![
@@ -124,6 +125,9 @@ fn check(segment: &Segment, selection: &Selection) -> Result<usize, TestCaseErro
             selection,
             batch.iter().map(RecordRef::to_record).collect::<Vec<_>>()
         );
+        let again =
+            segment.scan(block, selection, &Budget::unlimited(), &mut SearchStats::default()).unwrap();
+        prop_assert_eq!(&again, &rows, "what was kept says the same: {:?}", selection);
         prop_assert!(rows.is_empty() || segment.may_match(block, selection).unwrap());
         prop_assert_eq!(stats.rows_matched, rows.count() as u64);
         let positions: Vec<Position> = rows.iter().map(|row| Position::of(batch.get(row))).collect();

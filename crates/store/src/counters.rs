@@ -35,6 +35,10 @@ pub(crate) struct Counters {
     pub(crate) segment_records: Gauge,
     pub(crate) memory_bytes: Gauge,
     pub(crate) sources: Gauge,
+    pub(crate) cache_bytes: Gauge,
+    pub(crate) cache_found: Counter,
+    pub(crate) cache_read: Counter,
+    pub(crate) cache_dropped: Counter,
 }
 
 impl Counters {
@@ -86,6 +90,16 @@ impl Counters {
             segment_bytes: gauge("sawyer_store_segments_bytes", "Bytes of all segments"),
             segment_records: gauge("sawyer_store_segments_records", "Records in all segments"),
             memory_bytes: gauge("sawyer_store_memory_bytes", "Bytes of records in memory, not sealed yet"),
+            cache_bytes: gauge("sawyer_store_cache_bytes", "Bytes that queries read of segments and keep"),
+            cache_found: counter(
+                "sawyer_store_cache_found_parts",
+                "Parts of segments that queries found in memory",
+            ),
+            cache_read: counter("sawyer_store_cache_read_parts", "Parts of segments that queries read"),
+            cache_dropped: counter(
+                "sawyer_store_cache_dropped_parts",
+                "Parts of segments that were given up for others",
+            ),
             sources: gauge("sawyer_store_sources", "Sources whose committed ranges are remembered"),
         }
     }

@@ -63,10 +63,10 @@ pub(crate) fn open(
     let opening = Opening {
         disk,
         counters: Counters::new(metrics, &plan),
+        handles: Arc::new(Handles::new(plan.search_cache_bytes_max)),
         plan,
         clock,
         problems: ProblemLog::default(),
-        handles: Arc::default(),
     };
     let (catalogue, mut changed) = opening.load_catalogue()?;
     let (segments, segment_next) = opening.open_segments(&catalogue)?;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sawyer_disk::{Disk, File};
 use sawyer_model::{Error, ErrorKind, Timestamp};
-use sawyer_segment::{ReadAt, Segment};
+use sawyer_segment::{Cache, ReadAt, Segment};
 
 use crate::catalogue::SegmentEntry;
 use crate::keeper::segment_path;
@@ -47,9 +47,14 @@ pub(crate) struct Sealed {
 /// How long a segment that could not be read is left out of merges, so that others are merged meanwhile.
 const REST: Duration = Duration::from_secs(60);
 
-/// The files that are open, longest open first.
+/// What all open segments share.
 #[derive(Debug, Default)]
-pub(crate) struct Handles(Mutex<VecDeque<Weak<FileSource>>>);
+pub(crate) struct Handles {
+    /// The files that are open, longest open first.
+    open: Mutex<VecDeque<Weak<FileSource>>>,
+    /// What was read of segments lately.
+    pub(crate) cache: Cache,
+}
 
 /// The file of a segment, opened when it is read.
 #[derive(Debug)]
@@ -63,10 +68,15 @@ struct FileSource {
 }
 
 impl Handles {
+    /// With so much memory for what was read of segments.
+    pub(crate) fn new(cache_bytes_max: usize) -> Self {
+        Self { open: Mutex::default(), cache: Cache::new(cache_bytes_max) }
+    }
+
     /// Notes that a file was opened, and closes the one that has been open longest if there are too many.
     fn note_open(&self, opened: &Weak<FileSource>) {
         let longest = {
-            let mut open = self.0.lock();
+            let mut open = self.open.lock();
             open.push_back(Weak::clone(opened));
             if open.len() > HANDLES_MAX { open.pop_front() } else { None }
         };
@@ -131,7 +141,7 @@ impl Sealed {
             file: Mutex::new(None),
             itself: Weak::clone(itself),
         });
-        let segment = Segment::open(source)?;
+        let segment = Segment::open_in(source, &handles.cache)?;
         if segment.rows() != entry.rows {
             return corrupt(format!(
                 "the number of its records is {}, expected {}",

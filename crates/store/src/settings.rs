@@ -68,6 +68,11 @@ settings! {
         /// Threads that answer queries, all together. Without it as many as there are processors.
         #[range(1..=1024)]
         pub search_threads: Option<usize>,
+        /// Memory for what queries have read of segments and checked: severities, names, filters, the shapes of
+        /// messages. What is there is not read, checked and decompressed again by the next query. It fills with use;
+        /// 50 MB hold what queries over a million records of a cluster need.
+        #[range(ByteSize::mib(1)..=ByteSize::gib(64))]
+        pub search_cache_max: ByteSize = ByteSize::mib(128),
         /// How long after `retention` the store remembers what it took from a source that sends nothing more. A
         /// source that is sent again after that is stored again.
         pub source_memory: Duration = Duration::from_secs(7 * 24 * 60 * 60),
@@ -105,6 +110,7 @@ pub struct StorePlan {
     pub(crate) merged_bytes_max: u64,
     pub(crate) merge_threads: usize,
     pub(crate) search_threads: usize,
+    pub(crate) search_cache_bytes_max: usize,
     pub(crate) source_idle_max: Duration,
     pub(crate) sources_max: usize,
 }
@@ -159,6 +165,7 @@ impl StoreSettings {
             merged_bytes_max: self.merged_bytes_max.bytes(),
             merge_threads: self.merge_threads,
             search_threads: self.search_threads.unwrap_or_else(processors),
+            search_cache_bytes_max: self.search_cache_max.as_usize(),
             source_idle_max: longest.saturating_add(self.source_memory),
             sources_max: self.sources_max,
         }

@@ -245,5 +245,15 @@ impl Engine {
         self.counters.segment_bytes.set(sum(|entry| entry.bytes));
         self.counters.segment_records.set(sum(|entry| entry.rows));
         self.counters.memory_bytes.set(live.bytes() as i64);
+        drop(live);
+        let cache = self.handles.cache.stats();
+        self.counters.cache_bytes.set(cache.bytes as i64);
+        for (counter, count) in [
+            (&self.counters.cache_found, cache.found),
+            (&self.counters.cache_read, cache.read),
+            (&self.counters.cache_dropped, cache.dropped),
+        ] {
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
     }
 }

@@ -58,6 +58,14 @@ impl Floats {
         }
     }
 
+    /// About how much memory it takes besides the head.
+    pub(super) fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Decimal { ints, .. } => ints.memory_bytes(),
+        }
+    }
+
     /// The float at this place. `head` holds the bytes it was parsed from.
     pub(super) fn get(&self, head: &[u8], at: usize, cursor: &mut IntsCursor) -> f64 {
         match self {

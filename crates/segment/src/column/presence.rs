@@ -82,6 +82,15 @@ impl Presence {
         Self::Bitmap { rows, before, count: count as usize }
     }
 
+    /// About how much memory it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        match self {
+            Self::All { .. } => 0,
+            Self::Bitmap { rows, before, .. } => rows.len() / 8 + before.len() * size_of::<u32>(),
+            Self::Few(rows) => rows.len() * size_of::<u32>(),
+        }
+    }
+
     /// How many rows have it.
     pub(crate) fn count(&self) -> usize {
         match self {

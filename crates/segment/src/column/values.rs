@@ -135,6 +135,26 @@ impl Values {
         self.lists.as_ref().map_or(Ok(()), |lists| lists.elements.check(data))
     }
 
+    /// About how much memory it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let ints = |ints: &Option<Ints>| ints.as_ref().map_or(0, Ints::memory_bytes);
+        let texts = |text: &Option<Text>| text.as_ref().map_or(0, Text::memory_bytes);
+        let lists = self.lists.as_ref().map_or(0, |lists| {
+            lists.ends.len() * size_of::<u32>() + size_of::<Self>() + lists.elements.memory_bytes()
+        });
+        let mixed = self.mixed.as_ref().map_or(0, |(kinds, _)| kinds.len() * (1 + size_of::<u32>()));
+        let bools = self.bools.as_ref().map_or(0, |bools| bools.len() / 8);
+        let floats = self.floats.as_ref().map_or(0, Floats::memory_bytes);
+        ints(&self.ints)
+            + ints(&self.times)
+            + texts(&self.strs)
+            + texts(&self.jsons)
+            + lists
+            + mixed
+            + bools
+            + floats
+    }
+
     /// How its strings are made of other fields, if they are.
     pub(crate) fn made(&self) -> Option<&MadeText> {
         self.strs.as_ref().and_then(Text::made)

@@ -53,12 +53,12 @@ impl Copied {
         let info = &segment.footer.blocks[block];
         segment.check_columns(block)?;
         let streams: Option<Vec<(u32, u32)>> = segment
-            .read_streams(block)?
+            .read_streams(block, false)?
             .iter()
             .map(|(stream, rows)| Some(((numbers.stream)(stream)?, rows.len() as u32)))
             .collect();
         let sources: Option<Vec<u32>> = segment
-            .read_sources(block)?
+            .read_sources(block, false)?
             .into_iter()
             .map(|source| (numbers.source)(source as usize))
             .collect();
@@ -118,7 +118,7 @@ fn texts_elsewhere(
             found.push((entry.name, Elsewhere::AsTheyAre(PortionBytes::read(segment, group, portion)?)));
             continue;
         }
-        let (data, mut cursor) = (segment.data(block, entry), TextCursor::default());
+        let (data, mut cursor) = (segment.data_once(block, entry), TextCursor::default());
         let mut texts = Texts::default();
         for at in 0..entry.count {
             texts.push(column.values.strs().get(&column.head, at, data, &mut cursor)?);

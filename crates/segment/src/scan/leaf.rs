@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use memchr::memmem::Finder;
@@ -14,6 +15,7 @@ use sawyer_query::{FieldKind, FieldPattern, FieldTest, says_something};
 
 use super::{Asked, Scan};
 use crate::bits::Rows;
+use crate::cache::Kept;
 use crate::column::{Column, Cursor, Presence, kind};
 use crate::error::Result;
 use crate::filter::HIDDEN;
@@ -28,7 +30,7 @@ pub(crate) struct BlockColumns<'a> {
     segment: &'a Segment,
     block: usize,
     runs: Option<Rc<StreamRuns>>,
-    columns: HashMap<u32, Rc<Column>>,
+    columns: HashMap<u32, Arc<Kept<Column>>>,
     window: RefCell<Window>,
 }
 
@@ -85,12 +87,12 @@ impl<'a> BlockColumns<'a> {
     }
 
     /// The head of a column.
-    pub(crate) fn column(&mut self, entry: &ColumnEntry) -> Result<Rc<Column>> {
+    pub(crate) fn column(&mut self, entry: &ColumnEntry) -> Result<Arc<Kept<Column>>> {
         if let Some(column) = self.columns.get(&entry.name) {
-            return Ok(Rc::clone(column));
+            return Ok(Arc::clone(column));
         }
-        let column = Rc::new(self.segment.read_column(self.block, entry, &mut self.window.borrow_mut())?);
-        self.columns.insert(entry.name, Rc::clone(&column));
+        let column = self.segment.column(self.block, entry, &mut self.window.borrow_mut(), true)?;
+        self.columns.insert(entry.name, Arc::clone(&column));
         Ok(column)
     }
 
@@ -99,7 +101,7 @@ impl<'a> BlockColumns<'a> {
         if let Some(runs) = &self.runs {
             return Ok(Rc::clone(runs));
         }
-        let runs = Rc::new(self.segment.read_streams(self.block)?);
+        let runs = Rc::new(self.segment.read_streams(self.block, true)?);
         self.runs = Some(Rc::clone(&runs));
         Ok(runs)
     }
@@ -276,15 +278,28 @@ impl Scan<'_> {
             let name = self.columns.segment().name(entry.name);
             return self.select_made(name, alive, |value| asked.matches(value));
         }
-        let every_row = matches!(column.presence, Presence::All { .. }) && entry.mask == 1 << kind::STR;
-        if every_row && alive.count() * ENTRIES_PART >= self.rows() {
-            let matches = |text: &str| asked.matches(ValueRef::Str(text));
-            if let Some(mut found) = column.values.strs().select_all(&column.head, &matches) {
-                found.intersect(alive);
-                return Ok(found);
-            }
-        }
         let data = self.columns.segment().data(self.columns.block(), entry);
+        let matches = |text: &str| asked.matches(ValueRef::Str(text));
+        let needle = asked.needle().map(Finder::new);
+        let whole = asked.whole();
+        let test = TextTest {
+            test: asked.test,
+            kind: asked.kind,
+            matches: &matches,
+            needle: needle.as_ref(),
+            whole: whole.as_deref(),
+        };
+        let every_row = matches!(column.presence, Presence::All { .. }) && entry.mask == 1 << kind::STR;
+        if every_row && let Some(found) = column.values.strs().select_shaped(alive, data, &test)? {
+            return Ok(found);
+        }
+        if every_row
+            && alive.count() * ENTRIES_PART >= self.rows()
+            && let Some(mut found) = column.values.strs().select_all(&column.head, &matches)
+        {
+            found.intersect(alive);
+            return Ok(found);
+        }
         let mut cells: [Vec<Cell>; kind::COUNT as usize] = Default::default();
         column.presence.for_each(alive, |row, rank| {
             let (kind, place) = column.values.kind_of(rank);
@@ -293,16 +308,6 @@ impl Scan<'_> {
         for kind in (0..kind::COUNT).filter(|kind| !cells[usize::from(*kind)].is_empty()) {
             let cells = &cells[usize::from(kind)];
             if kind == kind::STR {
-                let matches = |text: &str| asked.matches(ValueRef::Str(text));
-                let needle = asked.needle().map(Finder::new);
-                let whole = asked.whole();
-                let test = TextTest {
-                    test: asked.test,
-                    kind: asked.kind,
-                    matches: &matches,
-                    needle: needle.as_ref(),
-                    whole: whole.as_deref(),
-                };
                 column.values.select_strs(&column.head, cells, data, &test, &mut found)?;
             } else {
                 let mut cursor = Cursor::default();

@@ -64,6 +64,9 @@ impl Segment {
         if !in_filter {
             return Ok(false);
         }
+        if let Some(filter) = self.filter(block)? {
+            return Ok(filter::may_have_in(&filter, token));
+        }
         let place = crate::error::Place::in_block("filter", block);
         let offset = self.footer.blocks[block].offset + entry.range.start;
         let data = Data { bytes: &self.bytes, offset, place, home: None };

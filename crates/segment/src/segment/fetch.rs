@@ -3,12 +3,15 @@
 //! Owns: [`Segment::fetch`]. Invariant: what is made of a block is no larger than the block said when it was
 //! written, so that damaged counts cannot fill the memory.
 
+use std::sync::Arc;
+
 use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
 use sawyer_model::{Batch, Error, NameId, RecordHead, RecordRef, SeqRange, Timestamp, ValueRef};
 
 use super::Segment;
 use super::parts::Window;
 use crate::bits::Rows;
+use crate::cache::Kept;
 use crate::column::{Column, Cursor};
 use crate::encode::{ROW_BYTES, raw_bytes, text_bytes};
 use crate::error::{Damage, Place, Result, SegmentError};
@@ -19,7 +22,7 @@ use crate::made::{OwnFields, Values, or_of_stream};
 /// A column of which rows are wanted.
 struct Wanted<'a> {
     entry: &'a ColumnEntry,
-    column: Column,
+    column: Arc<Kept<Column>>,
     name: NameId,
     cursor: Cursor,
     /// If its texts are made of other fields, the names of these in the batch.
@@ -79,7 +82,9 @@ impl Segment {
     }
 
     pub(crate) fn fetch_rows(&self, block: usize, rows: &Rows, out: &mut Batch) -> Result<()> {
-        let heads = self.heads(block)?;
+        // Who reads all rows, for merging or to hand them on, hardly comes again soon.
+        let keep = rows.count() < rows.len();
+        let heads = self.heads(block, keep)?;
         let mut columns = Vec::new();
         let cells = self.cells(block, rows, out, &mut columns)?;
         for column in &mut columns {
@@ -90,13 +95,13 @@ impl Segment {
         self.push_rows(block, rows, &heads, &mut columns, &cells, out)
     }
 
-    fn heads(&self, block: usize) -> Result<Heads> {
-        let timestamps = self.read_timestamps(block)?;
+    fn heads(&self, block: usize, keep: bool) -> Result<Heads> {
+        let timestamps = self.read_timestamps(block, keep)?;
         Ok(Heads {
-            streams: self.read_streams(block)?,
-            observed: self.read_observed(block)?,
-            sources: self.read_sources(block)?,
-            ranges: self.read_ranges(block)?,
+            streams: self.read_streams(block, keep)?,
+            observed: self.read_observed(block, keep)?,
+            sources: self.read_sources(block, keep)?,
+            ranges: self.read_ranges(block, keep)?,
             timestamps,
         })
     }
@@ -116,7 +121,7 @@ impl Segment {
         }
         let mut found: Vec<(u32, u32, u32)> = Vec::new();
         for entry in &self.directory(block)?.columns {
-            let column = self.read_column(block, entry, &mut window)?;
+            let column = self.column(block, entry, &mut window, rows.count() < rows.len())?;
             let before = found.len();
             let number = columns.len() as u32;
             column.presence.for_each(rows, |row, rank| found.push((slots[row], number, rank as u32)));

@@ -11,6 +11,7 @@ use sawyer_model::{SeqRange, Timestamp};
 
 use super::Segment;
 use crate::bytes::Reader;
+use crate::cache::Kept;
 use crate::column::Column;
 use crate::error::{Damage, Decoded, Place, Result};
 use crate::heads::{self, StreamRuns};
@@ -44,24 +45,29 @@ impl Segment {
         Ok(self.directories[block].get_or_init(|| directory))
     }
 
-    /// Reads a part of a block.
+    /// Reads a part of a block; its bytes are kept if `keep` says so.
     pub(crate) fn read_part<T>(
         &self,
         block: usize,
         kind: u8,
+        keep: bool,
         parse: impl FnOnce(&[u8]) -> Decoded<T>,
     ) -> Result<T> {
+        let bytes = self.part_bytes(block, kind, keep)?;
+        parse(&bytes).map_err(Place::in_block(part_name(kind), block).damaged())
+    }
+
+    /// Reads the bytes of a part of a block.
+    pub(super) fn read_part_bytes(&self, block: usize, kind: u8) -> Result<Vec<u8>> {
         let place = Place::in_block(part_name(kind), block);
         let missing = || place.damaged()(Damage::expected("the part to be there"));
         let entry = self.directory(block)?.part(kind).ok_or_else(missing)?;
-        let stored = self.stored(block, &entry.range, entry.checksum);
-        let bytes = self.bytes.read_checked(stored, place)?;
-        parse(&bytes).map_err(place.at(stored.offset).damaged())
+        self.bytes.read_checked(self.stored(block, &entry.range, entry.checksum), place)
     }
 
-    pub(crate) fn read_timestamps(&self, block: usize) -> Result<Vec<Timestamp>> {
+    pub(crate) fn read_timestamps(&self, block: usize, keep: bool) -> Result<Vec<Timestamp>> {
         let rows = self.footer.blocks[block].rows;
-        self.read_part(block, part::TIMESTAMPS, |bytes| heads::parse_timestamps(bytes, rows))
+        self.read_part(block, part::TIMESTAMPS, keep, |bytes| heads::parse_timestamps(bytes, rows))
     }
 
     /// Which rows of a block lie between which neighbouring edges, without looking at every row; says whether that
@@ -83,8 +89,8 @@ impl Segment {
             return Ok(false);
         }
         let wanted: Vec<i64> = edges[first..first + within].iter().map(|edge| edge.nanos()).collect();
-        let below =
-            self.read_part(block, part::TIMESTAMPS, |bytes| heads::rows_below(bytes, info.rows, &wanted))?;
+        let below = self
+            .read_part(block, part::TIMESTAMPS, true, |bytes| heads::rows_below(bytes, info.rows, &wanted))?;
         let mut counted = 0;
         for (bucket, end) in below.into_iter().chain([info.rows]).enumerate() {
             let end = end.max(counted).min(info.rows);
@@ -94,29 +100,29 @@ impl Segment {
         Ok(true)
     }
 
-    pub(crate) fn read_observed(&self, block: usize) -> Result<Vec<Timestamp>> {
+    pub(crate) fn read_observed(&self, block: usize, keep: bool) -> Result<Vec<Timestamp>> {
         if self.directory(block)?.part(part::ARRIVALS).is_some() {
             let rows = self.footer.blocks[block].rows;
-            return self.read_part(block, part::ARRIVALS, |bytes| heads::parse_arrivals(bytes, rows));
+            return self.read_part(block, part::ARRIVALS, keep, |bytes| heads::parse_arrivals(bytes, rows));
         }
-        let timestamps = self.read_timestamps(block)?;
-        self.read_part(block, part::OBSERVED, |bytes| heads::parse_observed(bytes, &timestamps))
+        let timestamps = self.read_timestamps(block, keep)?;
+        self.read_part(block, part::OBSERVED, keep, |bytes| heads::parse_observed(bytes, &timestamps))
     }
 
-    pub(crate) fn read_streams(&self, block: usize) -> Result<StreamRuns> {
+    pub(crate) fn read_streams(&self, block: usize, keep: bool) -> Result<StreamRuns> {
         let (rows, streams) = (self.footer.blocks[block].rows, self.footer.streams.len());
-        self.read_part(block, part::STREAMS, |bytes| StreamRuns::parse(bytes, rows, streams))
+        self.read_part(block, part::STREAMS, keep, |bytes| StreamRuns::parse(bytes, rows, streams))
     }
 
     /// The numbers of the sources of the rows.
-    pub(crate) fn read_sources(&self, block: usize) -> Result<Vec<u32>> {
+    pub(crate) fn read_sources(&self, block: usize, keep: bool) -> Result<Vec<u32>> {
         let (rows, sources) = (self.footer.blocks[block].rows, self.footer.sources.len());
-        self.read_part(block, part::SOURCES, |bytes| heads::parse_sources(bytes, rows, sources))
+        self.read_part(block, part::SOURCES, keep, |bytes| heads::parse_sources(bytes, rows, sources))
     }
 
-    pub(crate) fn read_ranges(&self, block: usize) -> Result<Vec<SeqRange>> {
+    pub(crate) fn read_ranges(&self, block: usize, keep: bool) -> Result<Vec<SeqRange>> {
         let rows = self.footer.blocks[block].rows;
-        self.read_part(block, part::RANGES, |bytes| heads::parse_ranges(bytes, rows))
+        self.read_part(block, part::RANGES, keep, |bytes| heads::parse_ranges(bytes, rows))
     }
 
     /// Reads the head of a column. Columns are cheapest in order, with one window.
@@ -149,27 +155,26 @@ impl Segment {
             bytes: &self.bytes,
             offset: self.footer.blocks[block].offset + entry.data.start,
             place: Place::in_block("column", block).column(entry.name),
-            home: Some(Home { segment: self, block, name: entry.name }),
+            home: Some(Home { segment: self, block, name: entry.name, keep: true }),
         }
     }
 
     /// What a group of blocks keeps once for its texts.
-    pub(crate) fn shapes(&self, group: usize) -> Result<Arc<Shapes>> {
-        if let Some(known) = self.shapes[group].get() {
-            return Ok(known);
-        }
+    pub(crate) fn shapes(&self, group: usize) -> Result<Arc<Kept<Shapes>>> {
+        self.cache.get_or_read(&self.shapes[group], Shapes::memory_bytes, || self.read_shapes(group))
+    }
+
+    fn read_shapes(&self, group: usize) -> Result<Shapes> {
         let stored = self.footer.groups[group].shapes;
         let place = Place::of("shapes of texts").at(stored.offset);
         let bytes = self.bytes.read_checked(stored, place)?;
         let read = |bytes: &[u8]| {
             let mut reader = Reader::new(bytes);
             let len = reader.at_most(SHAPES_BYTES_MAX, "shapes within bounds")?;
-            Shapes::read(&zip::unzip(&mut reader, len)?)
+            Shapes::parse(&zip::unzip(&mut reader, len)?)
         };
-        let shapes = if bytes.is_empty() { Ok(Arc::default()) } else { read(&bytes) };
-        let shapes = shapes.map_err(place.damaged())?;
-        self.shapes[group].set(&shapes);
-        Ok(shapes)
+        let shapes = if bytes.is_empty() { Ok(Shapes::none()) } else { read(&bytes) };
+        shapes.map_err(place.damaged())
     }
 
     pub(crate) fn stored(&self, block: usize, range: &Range<u64>, checksum: u32) -> Stored {

@@ -39,7 +39,7 @@ fn segment_bytes() -> Vec<u8> {
 /// Reads all that there is; whether it can be read does not matter, ending does.
 fn read_all(bytes: Bytes, footer: Footer) {
     let summary = footer.summary(bytes.source.len());
-    let segment = Segment::with(bytes, summary, footer, VERSION);
+    let segment = Segment::with(bytes, Cache::default(), summary, footer, VERSION);
     for block in 0..segment.blocks().len() {
         let _ = segment.decode_block(block);
         let _ = segment.fields(block);

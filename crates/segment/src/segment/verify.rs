@@ -30,7 +30,7 @@ impl Segment {
         let mut window = Window::default();
         for entry in &self.directory(block)?.columns {
             let column = self.read_column(block, entry, &mut window)?;
-            column.values.check(self.data(block, entry))?;
+            column.values.check(self.data_once(block, entry))?;
         }
         Ok(())
     }

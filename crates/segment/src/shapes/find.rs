@@ -200,12 +200,12 @@ impl Needle {
 }
 
 /// How many digits a number has.
-fn digits_of(number: u64) -> u32 {
+pub(super) fn digits_of(number: u64) -> u32 {
     number.checked_ilog10().unwrap_or(0) + 1
 }
 
 /// The greatest number of a slot.
-fn most_of(least: u64, width: u32) -> u64 {
+pub(super) fn most_of(least: u64, width: u32) -> u64 {
     let most = if width >= 64 { u64::MAX } else { (1 << width) - 1 };
     least.saturating_add(most)
 }

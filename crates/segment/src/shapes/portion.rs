@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Shapes;
 use crate::bits::{packed_bytes, unpack_at, width_of};
 use crate::bytes::Reader;
+use crate::cache::Kept;
 use crate::error::{Damage, Decoded, Place, Result};
 use crate::segment::Segment;
 use crate::source::Data;
@@ -21,18 +22,29 @@ pub(crate) struct Home<'a> {
     pub(crate) block: usize,
     /// The number of its name.
     pub(crate) name: u32,
+    /// Whether what is read is kept for the next question.
+    pub(crate) keep: bool,
 }
 
 /// See the head of the module.
 #[derive(Debug)]
 pub(crate) struct Portion {
-    pub(super) shapes: Arc<Shapes>,
+    pub(super) shapes: Arc<Kept<Shapes>>,
     /// For each text the number of its shape + 1; 0 without one.
     pub(super) ids: Vec<u16>,
-    /// For each text where its bits start; without a shape, the how-manieth of those it is.
-    pub(super) starts: Vec<u32>,
+    /// The place of each 64th text.
+    pub(super) marks: Vec<Spot>,
     pub(super) packed: Vec<u8>,
     pub(super) raw: Option<Raw>,
+}
+
+/// Where a text is found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spot {
+    /// Where its bits start.
+    pub(super) bit: u32,
+    /// How many before it have no shape.
+    pub(super) raw: u32,
 }
 
 /// Texts without a shape.
@@ -44,40 +56,80 @@ pub(super) struct Raw {
     pub(super) data_offset: u64,
 }
 
-/// A portion that was read, and what was read last of its texts without a shape.
+/// A portion that was read, and what was read last of its texts.
 #[derive(Debug)]
 pub(crate) struct PortionCursor {
-    pub(crate) portion: Portion,
+    pub(crate) portion: Arc<Kept<Portion>>,
+    at: usize,
+    place: Spot,
     raw: TextCursor,
+}
+
+impl Spot {
+    /// The place of the text behind the one here, which has this shape.
+    #[inline]
+    pub(super) fn behind(self, id: u16, shapes: &Shapes) -> Self {
+        let bits = shapes.id_bits[usize::from(id)];
+        Self { bit: self.bit.wrapping_add(bits), raw: self.raw + u32::from(id == 0) }
+    }
 }
 
 impl PortionCursor {
     /// Reads the `count` texts of a column.
     pub(crate) fn read(data: Data<'_>, count: usize) -> Result<Self> {
-        Ok(Self { portion: Portion::read(data, count)?, raw: TextCursor::default() })
+        let portion = Portion::of(data, count)?;
+        Ok(Self { portion, at: 0, place: Spot::default(), raw: TextCursor::default() }.begun())
+    }
+
+    fn begun(mut self) -> Self {
+        self.place = self.portion.marks.first().copied().unwrap_or_default();
+        self
     }
 
     /// The text at this place.
     pub(crate) fn put(&mut self, at: usize, data: Data<'_>, out: &mut String) -> Result<()> {
-        let Self { portion, raw } = self;
-        if portion.ids[at] == 0 {
-            out.push_str(portion.raw_text(at, data, raw)?);
-            return Ok(());
+        let Self { portion, raw, .. } = self;
+        if at < self.at || at / 64 != self.at / 64 {
+            self.at = at / 64 * 64;
+            self.place = portion.marks[at / 64];
         }
-        portion.make(at, out).map_err(data.place.damaged())
+        for id in &portion.ids[self.at..at] {
+            self.place = self.place.behind(*id, &portion.shapes);
+        }
+        self.at = at;
+        let Spot { bit, raw: rank } = self.place;
+        match usize::from(portion.ids[at]).checked_sub(1) {
+            Some(shape) => {
+                let made = portion.shapes.make(shape, &portion.packed, bit as usize, out);
+                made.map_err(data.place.damaged())
+            }
+            None => {
+                let texts = portion.raw.as_ref().expect("a text without a shape is among those without");
+                let data = Portion::raw_data(texts, data);
+                out.push_str(texts.text.get(&texts.head, rank as usize, data, raw)?);
+                Ok(())
+            }
+        }
     }
 }
 
 impl Portion {
-    /// Reads the `count` texts of a column.
-    pub(crate) fn read(data: Data<'_>, count: usize) -> Result<Self> {
+    /// The `count` texts of a column, read now or before.
+    pub(crate) fn of(data: Data<'_>, count: usize) -> Result<Arc<Kept<Self>>> {
         let damaged = || data.place.damaged()(Damage::expected("texts of a group of blocks"));
-        let Home { segment, block, name } = data.home.ok_or_else(damaged)?;
+        let home = data.home.ok_or_else(damaged)?;
+        home.segment.portion(data, home, count)
+    }
+
+    /// Reads the `count` texts of a column.
+    pub(crate) fn read(data: Data<'_>, home: Home<'_>, count: usize) -> Result<Self> {
+        let damaged = || data.place.damaged()(Damage::expected("texts of a group of blocks"));
+        let Home { segment, block, name, .. } = home;
         let (group, stored) = segment.footer.portion(name, block).ok_or_else(damaged)?;
         let shapes = segment.shapes(group)?;
         let place = Place { part: "texts", ..data.place };
         let packed = segment.bytes.read_checked(stored.packed, place)?;
-        let mut portion = Self { shapes, ids: Vec::new(), starts: Vec::new(), packed, raw: None };
+        let mut portion = Self { shapes, ids: Vec::new(), marks: Vec::new(), packed, raw: None };
         let raw_count = portion.index(count).map_err(place.at(stored.packed.offset).damaged())?;
         if raw_count > 0 {
             let head = segment.bytes.read_checked(stored.raw_head, place)?;
@@ -88,10 +140,10 @@ impl Portion {
         Ok(portion)
     }
 
-    /// Finds where the bits of each text start; says how many texts have no shape.
+    /// Finds where the bits of the texts start; says how many texts have no shape.
     fn index(&mut self, count: usize) -> Decoded<usize> {
-        let shapes = &self.shapes.shapes;
-        let width = width_of(shapes.len() as u64);
+        let shapes: &Shapes = &self.shapes;
+        let width = width_of(shapes.shapes.len() as u64);
         let ids_bytes = packed_bytes(count, width);
         if self.packed.len() < ids_bytes {
             return Err(Damage::expected("a shape for each text"));
@@ -99,29 +151,29 @@ impl Portion {
         let end = self.packed.len() as u64 * 8;
         let mut bit = ids_bytes as u64 * 8;
         let mut raw = 0;
-        self.ids.reserve(count);
-        self.starts.reserve(count);
+        self.ids.reserve_exact(count);
+        self.marks.reserve_exact(count.div_ceil(64));
         for at in 0..count {
             let id = unpack_at(&self.packed, width, at * width as usize) as usize;
-            self.ids.push(id as u16);
-            if id == 0 {
-                self.starts.push(raw);
-                raw += 1;
-                continue;
+            let bits = shapes.id_bits.get(id).ok_or(Damage::expected("the number of a shape"))?;
+            if at % 64 == 0 {
+                let start = u32::try_from(bit).map_err(|_| Damage::expected("texts within bounds"))?;
+                self.marks.push(Spot { bit: start, raw });
             }
-            let shape = shapes.get(id - 1).ok_or(Damage::expected("the number of a shape"))?;
-            self.starts.push(u32::try_from(bit).map_err(|_| Damage::expected("texts within bounds"))?);
-            bit += u64::from(shape.bits);
+            self.ids.push(id as u16);
+            raw += u32::from(id == 0);
+            bit += u64::from(*bits);
         }
-        if bit.div_ceil(8) * 8 != end {
+        if bit.div_ceil(8) * 8 != end || bit > u64::from(u32::MAX) {
             return Err(Damage::expected("as many bits as all slots take"));
         }
         Ok(raw as usize)
     }
 
-    pub(super) fn make(&self, at: usize, out: &mut String) -> Decoded<()> {
-        let shape = usize::from(self.ids[at]) - 1;
-        self.shapes.make(shape, &self.packed, self.starts[at] as usize, out)
+    /// About how much memory it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let raw = self.raw.as_ref().map_or(0, |raw| raw.head.len() + raw.text.memory_bytes());
+        self.ids.len() * size_of::<u16>() + self.marks.len() * size_of::<Spot>() + self.packed.len() + raw
     }
 
     /// The data of its texts without a shape.
@@ -129,14 +181,10 @@ impl Portion {
         Data { offset: raw.data_offset, home: None, ..data }
     }
 
-    fn raw_text<'a>(&'a self, at: usize, data: Data<'_>, cursor: &'a mut TextCursor) -> Result<&'a str> {
-        let raw = self.raw.as_ref().expect("a text without a shape is among those without");
-        raw.text.get(&raw.head, self.starts[at] as usize, Self::raw_data(raw, data), cursor)
-    }
-
     /// Compares the checksums of everything.
     pub(crate) fn check(data: Data<'_>, count: usize) -> Result<()> {
-        let portion = Self::read(data, count)?;
+        let damaged = || data.place.damaged()(Damage::expected("texts of a group of blocks"));
+        let portion = Self::read(data, data.home.ok_or_else(damaged)?, count)?;
         portion.raw.as_ref().map_or(Ok(()), |raw| raw.text.check(Self::raw_data(raw, data)))
     }
 }

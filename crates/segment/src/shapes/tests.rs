@@ -59,9 +59,10 @@ fn what_texts_have_together_is_kept_once() {
 #[test]
 fn numbers_are_written_as_they_were() {
     for (number, digits) in [(0, 1), (7, 3), (u64::MAX, 1), (10, 2), (123, 19)] {
-        let mut out = String::new();
-        put_decimal(&mut out, number, digits);
-        assert_eq!(out, format!("{number:0digits$}"));
+        let slot = Slot::Padded { digits: digits as u32, least: number, width: 0 };
+        let mut out = [0; DECIMAL_BYTES];
+        let start = decimal_digits(&slot, &[], 0, &mut out);
+        assert_eq!(std::str::from_utf8(&out[start..]), Ok(&*format!("{number:0digits$}")));
     }
     for text in ["0", "abcdef", "0123456789abcdef0", "00000000ffffffff"] {
         let mut packed = Vec::new();

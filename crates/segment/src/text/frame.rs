@@ -118,6 +118,11 @@ impl TextFrame {
         Some(&self.text[start..end])
     }
 
+    /// About how much memory it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.text.len() + self.ends.len() * size_of::<u32>()
+    }
+
     /// All texts, one behind the other.
     pub(crate) fn all(&self) -> &str {
         &self.text

@@ -58,6 +58,12 @@ impl MadeText {
         Ok(Self { templates, codes, first_holes, holes })
     }
 
+    /// See [`Text::memory_bytes`]. Templates are few.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let holes = self.holes.as_ref().map_or(0, Text::memory_bytes);
+        self.templates.memory_bytes() + (self.codes.len() + self.first_holes.len()) * size_of::<u32>() + holes
+    }
+
     /// See [`Text::check`].
     pub(super) fn check(&self, data: Data<'_>) -> Result<()> {
         self.holes.as_ref().map_or(Ok(()), |holes| holes.check(data))

@@ -106,6 +106,16 @@ impl Text {
         Ok(())
     }
 
+    /// Of these places those whose texts satisfy a test, if its texts lie with those of other blocks.
+    pub(crate) fn select_shaped(
+        &self,
+        wanted: &Rows,
+        data: Data<'_>,
+        test: &TextTest<'_>,
+    ) -> Result<Option<Rows>> {
+        if self.is_shaped() { shapes::select_all(data, wanted, test).map(Some) } else { Ok(None) }
+    }
+
     /// The places whose texts satisfy a test, if the column is made of entries.
     pub(crate) fn select_all(&self, head: &[u8], matches: &dyn Fn(&str) -> bool) -> Option<Rows> {
         match &self.kind {

@@ -1,0 +1,153 @@
+//! A regular expression as a table of states, for engines that hold texts in pieces.
+//!
+//! Owns: [`Automaton`]: going on from a state over some bytes, so that what many texts have together is gone over once.
+//! Does not own: what an expression means; that is `regex`, and an expression that cannot be told so has no automaton.
+//! Invariant: over the bytes of a text, from the start to the end, it says what [`regex::Regex::is_match`] says, or that
+//! it does not know.
+
+use regex_automata::Anchored;
+use regex_automata::dfa::{Automaton as _, StartKind, dense};
+use regex_automata::nfa::thompson;
+use regex_automata::util::primitives::StateID;
+use regex_automata::util::start;
+
+/// Most memory of the table, in bytes; a larger expression has none.
+const TABLE_BYTES_MAX: usize = 1 << 20;
+
+/// A state of an [`Automaton`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct State(u32);
+
+impl State {
+    /// What was gone over has a match.
+    pub const MATCHED: Self = Self(u32::MAX);
+    /// No text that begins so has one.
+    pub const DEAD: Self = Self(u32::MAX - 1);
+    /// It cannot be told so; the text has to be asked.
+    pub const UNKNOWN: Self = Self(u32::MAX - 2);
+
+    /// Whether nothing that follows changes it.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        self >= Self::UNKNOWN
+    }
+}
+
+/// See the head of the module.
+#[derive(Clone, Debug)]
+pub struct Automaton {
+    table: dense::DFA<Vec<u32>>,
+    start: State,
+}
+
+impl Automaton {
+    /// The automaton of a pattern, if it has one of moderate size.
+    pub(super) fn of(pattern: &str) -> Option<Self> {
+        let table = dense::Builder::new()
+            .thompson(thompson::Config::new().nfa_size_limit(Some(TABLE_BYTES_MAX)))
+            .configure(
+                dense::Config::new()
+                    .start_kind(StartKind::Unanchored)
+                    .unicode_word_boundary(true)
+                    .accelerate(false)
+                    .dfa_size_limit(Some(TABLE_BYTES_MAX))
+                    .determinize_size_limit(Some(2 * TABLE_BYTES_MAX)),
+            )
+            .build(pattern)
+            .ok()?;
+        let start = table.start_state(&start::Config::new().anchored(Anchored::No)).ok()?;
+        let start = State(start.as_u32());
+        (start < State::UNKNOWN).then_some(Self { table, start })
+    }
+
+    /// The state at the start of a text.
+    #[must_use]
+    pub fn start(&self) -> State {
+        self.start
+    }
+
+    /// The state behind some bytes.
+    #[must_use]
+    #[inline]
+    pub fn run(&self, state: State, bytes: &[u8]) -> State {
+        if state.is_final() {
+            return state;
+        }
+        let mut at = StateID::new_unchecked(state.0 as usize);
+        for byte in bytes {
+            at = self.table.next_state(at, *byte);
+            if self.table.is_special_state(at) {
+                if self.table.is_match_state(at) {
+                    return State::MATCHED;
+                }
+                if self.table.is_dead_state(at) {
+                    return State::DEAD;
+                }
+                if self.table.is_quit_state(at) {
+                    return State::UNKNOWN;
+                }
+            }
+        }
+        State(at.as_u32())
+    }
+
+    /// The final state of a text that ends here.
+    #[must_use]
+    pub fn end(&self, state: State) -> State {
+        if state.is_final() {
+            return state;
+        }
+        let at = self.table.next_eoi_state(StateID::new_unchecked(state.0 as usize));
+        if self.table.is_match_state(at) { State::MATCHED } else { State::DEAD }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use regex::Regex;
+
+    use super::*;
+
+    const PATTERNS: [&str; 16] = [
+        r"[0-9]{4}\.[0-9]{2}|[a-f]{6}-",
+        "^ab",
+        "b$",
+        "^$",
+        "",
+        r"\bab\b",
+        r"(?i)aB|é",
+        "a.c",
+        "(?s)a.*c",
+        "(?m)^b",
+        "[^a]",
+        r"\w+-\w",
+        r"\d\d",
+        "a|ab|abc$",
+        r"\Bb",
+        "é.",
+    ];
+
+    proptest! {
+        #[test]
+        fn it_says_what_the_expression_says(
+            pattern in prop::sample::select(PATTERNS.to_vec()),
+            parts in prop::collection::vec("([abcAB01.\n -]|é|ß){0,6}", 0..5),
+        ) {
+            let regex = Regex::new(pattern).unwrap();
+            let automaton = Automaton::of(pattern);
+            prop_assert!(automaton.is_some() || pattern.contains(r"\w") || pattern.contains(r"\b"), "{}", pattern);
+            let Some(automaton) = automaton else { return Ok(()) };
+            let state = parts.iter().fold(automaton.start(), |state, part| automaton.run(state, part.as_bytes()));
+            let found = automaton.end(state);
+            if found != State::UNKNOWN {
+                prop_assert_eq!(found == State::MATCHED, regex.is_match(&parts.concat()), "{} {:?}", pattern, parts);
+            }
+        }
+    }
+
+    #[test]
+    fn large_ones_have_none() {
+        assert!(Automaton::of(r"(\pL{1,50}-){50}").is_none());
+    }
+}

@@ -1,0 +1,309 @@
+//! What is known of the shapes of a group for a test.
+//!
+//! Owns: [`Asking`]: of each shape that none of its texts satisfies the test, all do, or they have to be asked, and
+//! which entries decide then. It is found out once for a group, and kept for the other blocks of the group.
+//! Does not own: what is asked (`sawyer_query`), regular expressions over pieces (`program`), rows (`select`).
+//! Invariant: what is said of a text without making it is what the test says of the text.
+
+use std::cell::RefCell;
+
+use sawyer_query::{Around, FieldTest, Letters};
+
+use super::find::{Needle, Possible};
+use super::program::Programs;
+use super::{Piece, Shapes, Slot};
+use crate::text::TextTest;
+
+/// What is said of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    No,
+    Yes,
+    /// It has to be made and asked.
+    Unknown,
+}
+
+/// What is known of a shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// No text satisfies the test.
+    None,
+    /// All do.
+    All,
+    /// Each has to be asked.
+    Each,
+    /// Those have to be asked that have the letters of one of these needles in an entry.
+    WithEntry(u32),
+}
+
+/// No gate, no program.
+const NOTHING: u32 = u32::MAX;
+
+/// Bits of the classes of shapes.
+const ALL: u8 = 1;
+const ASKED: u8 = 2;
+
+/// Bits of what is known of an entry.
+const HAS: u8 = 1;
+const HOLDS: u8 = 2;
+
+/// See the head of the module. By the number of the shape + 1; what has no shape is asked.
+#[derive(Debug)]
+pub(super) struct Asking {
+    /// Bit 0: all satisfy the test; bit 1: they are asked.
+    pub(super) classes: Vec<u8>,
+    gate_of: Vec<u32>,
+    gates: Vec<Gate>,
+    /// For each set of needles what is known of the entries.
+    tables: Vec<Vec<u8>>,
+    programs: Option<Programs>,
+}
+
+/// What a text must have in an entry, of one shape.
+#[derive(Debug)]
+struct Gate {
+    /// What is known of the entries: number of the table.
+    table: usize,
+    slots: Vec<GateSlot>,
+}
+
+/// A slot that may have it.
+#[derive(Debug)]
+struct GateSlot {
+    /// Where its bits start among those of the text.
+    bit: u32,
+    slot: Slot,
+    /// Whether an entry that satisfies the test by itself is enough.
+    apart: bool,
+}
+
+/// What is being found out.
+struct Judge<'a> {
+    shapes: &'a Shapes,
+    test: &'a TextTest<'a>,
+    needles: RefCell<Vec<Needle>>,
+    gates: Vec<Gate>,
+    /// The needles of each table.
+    tables: Vec<(Vec<usize>, Vec<u8>)>,
+}
+
+impl Asking {
+    /// Finds out what is true of the shapes of a group.
+    pub(super) fn of(shapes: &Shapes, test: &TextTest<'_>) -> Self {
+        let (needles, gates, tables) = Default::default();
+        let mut judge = Judge { shapes, test, needles, gates, tables };
+        let mut programs = match test.test {
+            FieldTest::Regex(regex) => regex.automaton().map(|automaton| Programs::new(automaton.clone())),
+            _ => None,
+        };
+        let mut classes = vec![ASKED];
+        let mut gate_of = vec![NOTHING];
+        for shape in 0..shapes.shapes.len() {
+            let mut verdict = judge.verdict(shape);
+            if let Some(programs) = &mut programs
+                && matches!(verdict, Verdict::Each | Verdict::WithEntry(_))
+            {
+                match programs.add(shapes, shape) {
+                    Answer::No => verdict = Verdict::None,
+                    Answer::Yes => verdict = Verdict::All,
+                    Answer::Unknown => {}
+                }
+            }
+            let (class, gate) = match verdict {
+                Verdict::None => (0, NOTHING),
+                Verdict::All => (ALL, NOTHING),
+                Verdict::Each => (ASKED, NOTHING),
+                Verdict::WithEntry(gate) => (ASKED, gate),
+            };
+            classes.push(class);
+            gate_of.push(gate);
+        }
+        let tables = judge.tables.into_iter().map(|(_, table)| table).collect();
+        Self { classes, gate_of, gates: judge.gates, tables, programs }
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let gates: usize = self.gates.iter().map(|gate| gate.slots.len() * size_of::<GateSlot>()).sum();
+        self.classes.len() * (1 + size_of::<u32>())
+            + self.gates.len() * size_of::<Gate>()
+            + gates
+            + self.tables.iter().map(Vec::len).sum::<usize>()
+            + self.programs.as_ref().map_or(0, Programs::memory_bytes)
+    }
+
+    /// What is to be said of a text of this shape whose bits start here, without making it.
+    #[inline]
+    pub(super) fn answer(&self, shapes: &Shapes, id: u16, packed: &[u8], bit: usize) -> Answer {
+        let gate = self.gate_of[usize::from(id)];
+        if gate != NOTHING {
+            let Gate { table, slots } = &self.gates[gate as usize];
+            let table = &self.tables[*table];
+            let mut has = false;
+            for GateSlot { bit: start, slot, apart } in slots {
+                let entry = shapes.entry_of(slot, packed, bit + *start as usize).unwrap_or(usize::MAX);
+                // Entries that are not there are found to be damaged when a text is made.
+                let known = table.get(entry).copied().unwrap_or(HAS);
+                if *apart && known & HOLDS != 0 {
+                    return Answer::Yes;
+                }
+                has |= known & HAS != 0;
+            }
+            if !has {
+                return Answer::No;
+            }
+        }
+        match &self.programs {
+            Some(programs) => programs.answer(shapes, usize::from(id) - 1, packed, bit),
+            None => Answer::Unknown,
+        }
+    }
+}
+
+impl Judge<'_> {
+    /// What is true of all texts of a shape.
+    fn verdict(&mut self, shape: usize) -> Verdict {
+        let (shapes, test) = (self.shapes, self.test.test);
+        let asked: RefCell<Vec<(usize, Possible)>> = RefCell::default();
+        let needles = &self.needles;
+        let possible = |letters: Letters<'_>| {
+            let needle = needle_of(&mut needles.borrow_mut(), letters, shapes);
+            let known = asked.borrow().iter().find(|(known, _)| *known == needle).map(|(_, known)| *known);
+            known.unwrap_or_else(|| {
+                let possible = needles.borrow()[needle].possible(shapes, shape);
+                asked.borrow_mut().push((needle, possible));
+                possible
+            })
+        };
+        if !test.may_hold_for_text(&mut |letters| possible(letters) != Possible::default()) {
+            return Verdict::None;
+        }
+        let around = test.holds_around(self.test.kind);
+        if around != Around::Nowhere
+            && test.may_hold_for_text(&mut |letters| possible(letters).in_literal)
+            && has_stretch(shapes, shape, around, self.test.matches)
+        {
+            return Verdict::All;
+        }
+        let surely_asked = |letters: Letters<'_>| {
+            let Possible { in_literal, in_slots, .. } = possible(letters);
+            in_literal || in_slots
+        };
+        if test.may_hold_for_text(&mut |letters| surely_asked(letters)) {
+            return Verdict::Each;
+        }
+        // Entries decide. A set of needles of which each is enough, and none of which is too little.
+        let is_one = |some: &[usize], letters: Letters<'_>| {
+            let needles = needles.borrow();
+            some.iter().any(|needle| is(&needles[*needle], letters))
+        };
+        let in_entries: Vec<usize> = {
+            let asked = asked.borrow();
+            asked.iter().filter(|(_, possible)| possible.in_entries).map(|(needle, _)| *needle).collect()
+        };
+        let is_enough = |needle: &usize| {
+            test.may_hold_for_text(&mut |letters| surely_asked(letters) || is_one(&[*needle], letters))
+        };
+        let without = |left_out: &[usize]| {
+            test.may_hold_for_text(&mut |letters| {
+                surely_asked(letters) || possible(letters).in_entries && !is_one(left_out, letters)
+            })
+        };
+        let enough: Vec<usize> = in_entries.iter().copied().filter(is_enough).collect();
+        let gate = if !enough.is_empty() && !without(&enough) {
+            Some(enough)
+        } else {
+            in_entries.iter().map(|needle| vec![*needle]).find(|needle| !without(needle))
+        };
+        let Some(gate) = gate else { return Verdict::Each };
+        self.gate(shape, gate, around)
+    }
+
+    /// The verdict of a shape whose texts need one of these needles in an entry.
+    fn gate(&mut self, shape: usize, needles: Vec<usize>, around: Around) -> Verdict {
+        let pieces = self.shapes.pieces(shape);
+        let mut slots = Vec::new();
+        let mut bit = 0;
+        for (at, piece) in pieces.iter().enumerate() {
+            let Piece::Slot(slot) = piece else { continue };
+            let known = self.needles.borrow();
+            if needles.iter().any(|needle| known[*needle].is_in_slot(self.shapes, slot)) {
+                let apart = around == Around::Anywhere
+                    || around == Around::BetweenSpaces && self.stands_apart(pieces, at);
+                slots.push(GateSlot { bit, slot: slot.clone(), apart });
+            }
+            bit += slot.bits() as u32;
+        }
+        if slots.is_empty() {
+            return Verdict::None;
+        }
+        let table = self.table(needles);
+        self.gates.push(Gate { table, slots });
+        Verdict::WithEntry(self.gates.len() as u32 - 1)
+    }
+
+    /// Whether spaces, or the ends of the text, stand around a slot.
+    fn stands_apart(&self, pieces: &[Piece], at: usize) -> bool {
+        let is_space = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
+        let literal = |piece: &Piece| match piece {
+            Piece::Literal(range) => self.shapes.literal(range).as_bytes(),
+            Piece::Slot(_) => &[],
+        };
+        let before = at == 0 || is_space(literal(&pieces[at - 1]).last());
+        before && (at + 1 == pieces.len() || is_space(literal(&pieces[at + 1]).first()))
+    }
+
+    /// What is known of the entries for these needles.
+    fn table(&mut self, needles: Vec<usize>) -> usize {
+        if let Some(known) = self.tables.iter().position(|(known, _)| *known == needles) {
+            return known;
+        }
+        let known = self.needles.borrow();
+        let of_entry = |entry: usize| {
+            if !needles.iter().any(|needle| known[*needle].is_in_entry(entry)) {
+                return 0;
+            }
+            let holds = self.shapes.entry(entry).is_some_and(self.test.matches);
+            HAS | if holds { HOLDS } else { 0 }
+        };
+        let table = (0..self.shapes.entry_ends.len()).map(of_entry).collect();
+        drop(known);
+        self.tables.push((needles, table));
+        self.tables.len() - 1
+    }
+}
+
+fn is(needle: &Needle, letters: Letters<'_>) -> bool {
+    match letters {
+        Letters::Exact(text) => !needle.any_case && *needle.letters == *text,
+        Letters::AnyCase(text) => needle.any_case && *needle.letters == *text,
+    }
+}
+
+/// The place of the needle for these letters.
+fn needle_of(needles: &mut Vec<Needle>, letters: Letters<'_>, shapes: &Shapes) -> usize {
+    needles.iter().position(|needle| is(needle, letters)).unwrap_or_else(|| {
+        needles.push(match letters {
+            Letters::Exact(text) => Needle::new(text, false, shapes),
+            Letters::AnyCase(text) => Needle::new(text, true, shapes),
+        });
+        needles.len() - 1
+    })
+}
+
+/// Whether a literal of a shape satisfies the test by itself, so that all texts of the shape do.
+fn has_stretch(shapes: &Shapes, shape: usize, around: Around, matches: &dyn Fn(&str) -> bool) -> bool {
+    let pieces = shapes.pieces(shape);
+    pieces.iter().enumerate().any(|(at, piece)| {
+        let Piece::Literal(range) = piece else { return false };
+        let text = shapes.literal(range);
+        if around == Around::Anywhere {
+            return matches(text);
+        }
+        // Words that touch a slot may go on in it.
+        let is_space = |c: char| c.is_ascii_whitespace();
+        let start = if at == 0 { Some(0) } else { text.find(is_space) };
+        let end = if at + 1 == pieces.len() { Some(text.len()) } else { text.rfind(is_space) };
+        start.zip(end).is_some_and(|(start, end)| start < end && matches(&text[start..end]))
+    })
+}
