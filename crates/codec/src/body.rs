@@ -19,7 +19,7 @@ use sawyer_model::{Level, Timestamp};
 
 use apply::is_reserved;
 pub use apply::{BODY_PREFIX, Rules};
-pub(crate) use apply::{assign_names, deviates};
+pub(crate) use apply::{OfStream, assign_names, deviates};
 pub(crate) use roles::{Chosen, Class};
 
 use crate::fields::{FieldSink, Fields};
@@ -68,7 +68,7 @@ pub fn level_of_line(text: &str) -> Option<Level> {
 pub struct Parser {
     scratch: Scratch,
     fields: Fields,
-    rules: apply::Cache,
+    rules: OfStream,
 }
 
 impl Parser {

@@ -4,15 +4,15 @@
 //! Does not own: the grammar (`json`), which field is what (`body`).
 //! Invariant: a line gives one record or an error that names its place; what a stream knows is not overruled.
 
+use sawyer_model::limits::VALUE_BYTES_MAX;
 use sawyer_model::{
-    Batch, RecordHead, RecordId, SeqRange, SourceId, Timestamp, ValueRef, names, source::NotARecordId,
+    Batch, NameId, RecordHead, RecordId, SeqRange, SourceId, Timestamp, ValueRef, names, source::NotARecordId,
 };
 
-use crate::body::{BODY_PREFIX, Chosen, assign_names, deviates};
+use crate::body::{BODY_PREFIX, Chosen, OfStream, assign_names, deviates};
 use crate::fields::Fields;
 use crate::json::{JsonError, Scratch, flatten};
 use crate::json_out::{ID, TRUNCATED};
-use crate::pushed::SAID;
 use crate::time;
 
 #[cfg(test)]
@@ -68,6 +68,7 @@ pub struct NdjsonHead {
 pub struct NdjsonReader {
     scratch: Scratch,
     fields: Fields,
+    of_stream: OfStream,
 }
 
 impl NdjsonReader {
@@ -80,8 +81,6 @@ impl NdjsonReader {
     /// If the batch has no stream with that number, or is full; see [`Batch::begin`].
     pub fn read(&mut self, line: &[u8], head: &NdjsonHead, batch: &mut Batch) -> Result<(), NdjsonError> {
         let text = str::from_utf8(line).map_err(|error| utf8_error(line, error.valid_up_to()))?;
-        self.fields.clear();
-        flatten(text, &mut self.scratch, &mut self.fields)?;
         let known = RecordHead {
             timestamp: head.observed,
             observed: head.observed,
@@ -89,41 +88,58 @@ impl NdjsonReader {
             range: head.range,
         };
         if head.sender == Sender::Step {
+            self.fields.clear();
+            flatten(text, &mut self.scratch, &mut self.fields)?;
             let record = take_head(&mut self.fields, known)?;
             let mut writer = batch.begin(record, head.stream);
             self.fields.read(|fields| fields.for_each(|(name, value)| writer.field(name, value)));
             return Ok(());
         }
+        // A longer line is cut where it is kept, so that fields may lie behind its end.
+        if text.len() <= VALUE_BYTES_MAX {
+            self.fields.begin(text);
+        } else {
+            self.fields.clear();
+        }
+        let read = flatten(text, &mut self.scratch, &mut self.fields);
+        self.fields.end();
+        read?;
         self.read_foreign(text, head, known, batch);
         Ok(())
     }
 
     fn read_foreign(&mut self, text: &str, head: &NdjsonHead, mut known: RecordHead, batch: &mut Batch) {
         let fields = &mut self.fields;
-        let chosen = Chosen::of(fields, "", head.observed);
+        let chosen = Chosen::of(fields, text, head.observed);
         let stream = &batch.streams()[head.stream as usize];
         let mut claims = false;
         for at in 0..fields.slots() {
-            let Some(name) = fields.name(at) else { continue };
-            claims |= SAID.contains(&name) && stream.get(name).is_none();
+            let said = fields.class(at).filter(|class| class.said).and_then(|_| fields.name(at));
+            claims |= said.is_some_and(|name| stream.get(name).is_none());
         }
         let trusted = head.sender == Sender::Program;
-        assign_names(fields, &chosen, |name, _, reserved| {
-            let identity = names::IDENTITY_NAMES.contains(&name) && name != names::IDENTITY;
-            reserved && !identity || !trusted && stream.get(name).is_some()
+        self.of_stream.refresh(stream, fields);
+        assign_names(fields, &chosen, |name, hash, class| {
+            class.reserved && (!class.identity || name == names::IDENTITY)
+                || !trusted && self.of_stream.may_have(hash) && stream.get(name).is_some()
         });
         if let (Some(at), Some(time)) = (chosen.time_field(), chosen.time) {
             known.timestamp = time;
             fields.remove(at);
         }
-        let message = chosen.message(fields, "").map(str::to_owned);
+        let message = chosen.message(fields, text);
         let mut writer = batch.begin(known, head.stream);
-        if chosen.message_is_copied() || message.is_none() {
-            writer.field(names::MESSAGE, ValueRef::Str(message.as_deref().unwrap_or(text)));
+        let line = writer.text(text);
+        match message {
+            Some(message) if chosen.message_is_copied() => {
+                writer.field(names::MESSAGE, ValueRef::Str(message));
+            }
+            Some(_) => {}
+            None => writer.at(NameId::MESSAGE, line),
         }
-        fields.read(|fields| fields.for_each(|(name, value)| writer.field(name, value)));
+        fields.found(|fields| writer.found(line, fields));
         if message.is_some() {
-            writer.field(names::ORIGINAL, ValueRef::Str(text));
+            writer.at(NameId::ORIGINAL, line);
         }
         if claims && !trusted {
             writer.field(names::IDENTITY, ValueRef::Str("claimed"));

@@ -226,8 +226,8 @@ impl Intake {
         self.foreign += u64::from(word.foreign);
         let stream = self.stream(&word);
         let known = &self.origin.stream;
-        assign_names(&mut self.fields, &chosen, |name, _, reserved| {
-            reserved && name != names::STREAM || known.get(name).is_some()
+        assign_names(&mut self.fields, &chosen, |name, _, class| {
+            class.reserved && name != names::STREAM || known.get(name).is_some()
         });
         let told = said.timestamp.or(chosen.time);
         if let (None, Some(at)) = (said.timestamp, chosen.time_field()) {

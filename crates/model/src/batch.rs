@@ -144,6 +144,7 @@ pub enum FoundValue<'v> {
 
 impl Slot {
     /// The value of anything but a list; lists are not nested, so a list in a list reads as null.
+    #[inline]
     pub(crate) fn scalar(self, text: &str) -> ValueRef<'_> {
         let part = |start: u32, len: u32| &text[start as usize..(start + len) as usize];
         match self {
@@ -397,6 +398,7 @@ impl Batch {
         Slot::List { start, len: list.len() as u32 }
     }
 
+    #[inline]
     fn value(&self, slot: Slot) -> ValueRef<'_> {
         match slot {
             Slot::List { start, len } => {
@@ -706,6 +708,7 @@ impl<'a> RecordRef<'a> {
     }
 
     /// Number of its stream among [`Batch::streams`].
+    #[inline]
     #[must_use]
     pub fn stream_index(self) -> usize {
         self.entry.stream as usize
@@ -724,6 +727,7 @@ impl<'a> RecordRef<'a> {
     }
 
     /// The value of one of its own fields, by the number of the name.
+    #[inline]
     #[must_use]
     pub fn get_by_id(self, name: NameId) -> Option<ValueRef<'a>> {
         let fields = &self.batch.fields[self.entry.fields()];
@@ -753,6 +757,7 @@ impl<'a> RecordRef<'a> {
     }
 
     /// Its own fields, by the numbers of their names.
+    #[inline]
     pub fn own_fields_by_id(self) -> impl ExactSizeIterator<Item = (NameId, ValueRef<'a>)> {
         let fields = &self.batch.fields[self.entry.fields()];
         fields.iter().map(move |field| (field.name, self.batch.value(field.value)))

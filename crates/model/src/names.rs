@@ -145,6 +145,7 @@ impl NameId {
     pub const MARK: Self = Self(7);
 
     /// The number as an index.
+    #[inline]
     #[must_use]
     pub fn index(self) -> usize {
         self.0 as usize

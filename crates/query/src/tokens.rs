@@ -36,6 +36,28 @@ pub fn tokens(text: &str, mut take: impl FnMut(&str)) {
     }
 }
 
+/// Hands out the tokens of a text that is all ASCII, as they are written: what [`Tokens`] gives, sooner.
+#[inline]
+pub fn ascii_tokens<'t>(text: &'t str, mut take: impl FnMut(&'t str)) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if !IS_IN_WORDS[usize::from(bytes[at])] {
+            at += 1;
+            continue;
+        }
+        let start = at;
+        at = ascii_word_end(bytes, start);
+        if at - start > TOKEN_UNITS_MAX {
+            at = ascii_word_end(&bytes[..start + TOKEN_UNITS_MAX], start);
+        }
+        let word = &text[start..at];
+        if word.bytes().any(|byte| byte.is_ascii_alphanumeric()) {
+            take(word);
+        }
+    }
+}
+
 /// The tokens of a text in order, as they are written.
 #[derive(Clone, Debug)]
 pub struct Tokens<'a> {
@@ -180,6 +202,7 @@ const fn class(byte: u8) -> Class {
 }
 
 /// Where the word ends that starts at this byte: rules WB5 to WB13b of Annex #29 for ASCII.
+#[inline]
 fn ascii_word_end(text: &[u8], start: usize) -> usize {
     use Class::{Digit, InBoth, InNumber, InWord, Letter, Other};
     let at = |place: usize| if place < text.len() { CLASSES[usize::from(text[place])] } else { Other };

@@ -46,6 +46,9 @@ pub struct EncodeSettings {
     /// Bytes of texts of one field at which a group is closed: what is alike in texts is kept once for a group. Larger
     /// groups are smaller altogether, and take as much memory while they are gathered.
     pub group_bytes_max: usize,
+    /// Whether the texts of a group are kept by their shapes. To learn these takes longer than everything else, so it is
+    /// left to the merge where there will be one.
+    pub shapes: bool,
 }
 
 /// A segment that was made.
@@ -64,6 +67,7 @@ impl Default for EncodeSettings {
             block_bytes_max: 2 << 20,
             filter_bits_per_token: 12,
             group_bytes_max: 24 << 20,
+            shapes: true,
         }
     }
 }
@@ -237,7 +241,10 @@ impl<'a, E: From<Error>> Writer<'a, E> {
 
     /// Writes the groups that have so many bytes of text.
     fn write_groups(&mut self, bytes_min: usize) -> Result<(), E> {
-        while self.groups.write(bytes_min, self.written, &mut self.bytes) {
+        let shapes = self.settings.shapes;
+        // What is not put together need not wait for others.
+        let bytes_min = if shapes { bytes_min } else { 0 };
+        while self.groups.write(bytes_min, shapes, self.written, &mut self.bytes) {
             self.hand_over()?;
         }
         Ok(())

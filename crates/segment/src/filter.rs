@@ -11,7 +11,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use hashbrown::HashSet;
 use sawyer_model::{Timestamp, ValueRef};
 use sawyer_query::field::PLAIN_BYTES_MAX;
-use sawyer_query::tokens::{Tokens, tokens};
+use sawyer_query::tokens::{ascii_tokens, tokens};
 use sawyer_query::{FieldKind, index_tokens};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -19,6 +19,7 @@ use crate::bytes::{Put, checksum};
 use crate::column::{ColumnBuilder, kind};
 use crate::error::{Damage, Decoded, Result};
 use crate::source::Data;
+use crate::text::Dictionary;
 
 const BUCKET_BYTES: usize = 32;
 /// Buckets of a page: asking for a token reads and checks this much.
@@ -68,7 +69,7 @@ const RECENT: usize = 4096;
 impl FilterBuilder {
     /// Adds what the values of a column give. Numbers are left out: their least and greatest stand in the directory.
     /// So are fields that are not searched by bare words.
-    pub(crate) fn add_column(&mut self, name: &str, column: &ColumnBuilder) {
+    pub(crate) fn add_column(&mut self, name: &str, column: &ColumnBuilder, dictionary: Option<&Dictionary>) {
         if name.starts_with(HIDDEN) {
             return;
         }
@@ -84,7 +85,7 @@ impl FilterBuilder {
         };
         let is_text = FieldKind::of(name) == FieldKind::Text;
         let mut last = None;
-        column.for_each_str(|text| {
+        column.for_each_str(dictionary, |text| {
             if last != Some(text) {
                 string_tokens(is_text, text, lower, &mut take);
             }
@@ -123,7 +124,8 @@ impl FilterBuilder {
 }
 
 /// The tokens of a string, as `index_tokens` has them; quicker where the name says once what holds for all values.
-fn string_tokens(is_text: bool, text: &str, lower: &mut String, take: &mut dyn FnMut(&str)) {
+#[inline]
+fn string_tokens(is_text: bool, text: &str, lower: &mut String, take: &mut impl FnMut(&str)) {
     let by_words = is_text || text.len() > PLAIN_BYTES_MAX;
     if text.is_ascii() {
         lower.clear();
@@ -131,7 +133,7 @@ fn string_tokens(is_text: bool, text: &str, lower: &mut String, take: &mut dyn F
         lower.make_ascii_lowercase();
         if by_words {
             // Case changes no word's ends.
-            Tokens::new(lower).for_each(take);
+            ascii_tokens(lower, take);
         } else {
             take(lower);
         }
@@ -143,6 +145,7 @@ fn string_tokens(is_text: bool, text: &str, lower: &mut String, take: &mut dyn F
 }
 
 /// The hash by which tokens are kept.
+#[inline]
 pub(crate) fn hash_of(token: &str) -> u64 {
     xxh3_64(token.as_bytes())
 }

@@ -21,6 +21,14 @@ const MAGIC: &[u8; 7] = b"SAWYBAT";
 const BY_ROW: u8 = 1;
 /// Values of one name after another.
 const BY_COLUMN: u8 = 2;
+/// Records one after another, with values that are parts of a text of their record.
+const BY_PART: u8 = 3;
+
+/// Types of values that are parts of the first text of their record.
+mod part {
+    pub(super) const STR: u8 = 16;
+    pub(super) const JSON: u8 = 17;
+}
 /// Bytes of magic, version and checksum.
 const HEADER_BYTES: usize = 12;
 

@@ -22,7 +22,7 @@ use crate::cache::{Cache, Slot};
 use crate::column::kind;
 use crate::error::{Place, Result, SegmentError};
 use crate::layout::{
-    BlockInfo, Directory, Footer, HEADER_BYTES, MAGIC, Stats, Summary, TAIL_BYTES, VERSION, parse_tail,
+    BlockInfo, Directory, Footer, Group, HEADER_BYTES, MAGIC, Stats, Summary, TAIL_BYTES, VERSION, parse_tail,
 };
 use crate::scan::StreamTokens;
 use crate::shapes::Shapes;
@@ -110,6 +110,15 @@ impl Segment {
     #[must_use]
     pub fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// Whether it was made in haste: texts lie in it as they are, and merging it, even alone, makes it smaller.
+    #[must_use]
+    pub fn is_hasty(&self) -> bool {
+        let hasty = |group: &Group| {
+            group.text_bytes == 0 && group.portions.iter().any(|portion| portion.raw_data_len > 0)
+        };
+        self.footer.groups.iter().any(hasty)
     }
 
     /// How many records it has.

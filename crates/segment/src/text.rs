@@ -17,7 +17,7 @@ use crate::ints::{Ints, IntsCursor};
 use crate::shapes::{Portion, PortionCursor};
 use crate::source::Data;
 
-pub(crate) use self::encode::{encode, put_made, put_shaped};
+pub(crate) use self::encode::{Dictionary, encode, encode_by, encode_for_now, put_made, put_shaped};
 pub(crate) use self::frame::{TextFrame, Texts};
 pub(crate) use self::made::MadeText;
 pub(crate) use self::select::{Cell, TextTest};

@@ -35,6 +35,11 @@ pub(crate) fn put_zipped(out: &mut Vec<u8>, bytes: &[u8]) {
     put_shorter(out, bytes, compressed);
 }
 
+/// As [`put_zipped`], as they are.
+pub(crate) fn put_plain(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_shorter(out, bytes, None);
+}
+
 /// As [`put_zipped`], with more work for fewer bytes.
 pub(crate) fn put_zipped_well(out: &mut Vec<u8>, bytes: &[u8]) {
     put_shorter(out, bytes, zstd::bulk::compress(bytes, LEVEL_WELL).ok());

@@ -10,7 +10,10 @@ mod exact;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sawyer_model::{Batch, ErrorKind, Record, SeqRange, SourceId, Stream, Timestamp, Value};
+use sawyer_model::batch::FoundValue;
+use sawyer_model::{
+    Batch, ErrorKind, Record, RecordHead, SeqRange, SourceId, Stream, Timestamp, Value, ValueRef,
+};
 use sawyer_segment::{
     BatchCompression, EncodeSettings, Segment, decode_batch, encode, encode_batch, encode_batch_columns,
     encode_batch_with,
@@ -149,6 +152,42 @@ fn golden_messages() -> Batch {
     (0..900).map(record).collect::<Vec<Record>>().iter().collect()
 }
 
+/// Records whose values are parts of their lines, and others.
+fn golden_parts() -> Batch {
+    let mut batch = Batch::new();
+    let stream = batch.add_stream(&Arc::new(Stream::new([("pod", Value::from("cart-1"))])));
+    for (n, line) in (0..).zip([r#"{"a":"결제","b":{"c":[]}}"#, "", "level=info a=1"]) {
+        let (timestamp, observed) = (Timestamp::from_secs(n), Timestamp::from_secs(n + 1));
+        let range = SeqRange::new(n as u64, n as u64 + 1);
+        let names = ["a", "b", "c", "_original"].map(|name| batch.intern(name));
+        let mut record = batch.begin(RecordHead { timestamp, observed, source: SourceId(7), range }, stream);
+        let place = record.text(line);
+        if n == 0 {
+            record.part(names[0], place, FoundValue::Part { start: 6, len: 6 });
+            record.part(names[1], place, FoundValue::JsonPart { start: 19, len: 8 });
+        }
+        record.field_by_id(names[2], ValueRef::Int(n));
+        record.at(names[3], place);
+    }
+    batch
+}
+
+#[test]
+fn batches_of_parts_are_read() {
+    let name = path("batch-by-part.bin");
+    let expected = golden_parts();
+    if std::env::var_os("SAWYER_WRITE_GOLDEN").is_some() {
+        std::fs::write(&name, encode_batch(&expected)).unwrap();
+    }
+    let bytes = std::fs::read(&name).unwrap();
+    assert_eq!(encode_batch(&expected), bytes);
+    let found = decode_batch(&bytes).unwrap();
+    assert_eq!(exact_all([&found]), exact_all([&expected]));
+    assert_eq!(found.text(), expected.text(), "parts stay parts");
+    let original = found.get(0).get("_original").unwrap().to_value();
+    assert_eq!(original, Value::from(r#"{"a":"결제","b":{"c":[]}}"#));
+}
+
 #[test]
 fn texts_in_groups_are_read() {
     let name = path("segment-shapes-v3.bin");
@@ -209,9 +248,12 @@ fn a_flipped_bit_anywhere_is_found() {
             assert!(matches!(kind, ErrorKind::Corrupt | ErrorKind::Invalid), "{name} byte {at}: {kind:?}");
         }
     }
-    for at in (0..batch.len()).step_by(13) {
-        let mut damaged = batch.clone();
-        damaged[at] ^= 1 << (at % 8);
-        assert!(decode_batch(&damaged).is_err(), "byte {at}");
+    let parts = std::fs::read(path("batch-by-part.bin")).unwrap();
+    for (batch, step) in [(batch, 13), (parts, 1)] {
+        for at in (0..batch.len()).step_by(step) {
+            let mut damaged = batch.clone();
+            damaged[at] ^= 1 << (at % 8);
+            assert!(decode_batch(&damaged).is_err(), "byte {at}");
+        }
     }
 }

@@ -42,12 +42,20 @@ impl Engine {
     /// Chooses what to merge and marks it, so that no other thread does.
     fn claim_inputs(&self) -> Option<Vec<Arc<Sealed>>> {
         let mut merging = self.merging.lock();
-        let segments = self.live.read().segments.clone();
+        let (segments, idle) = {
+            let live = self.live.read();
+            (live.segments.clone(), live.rows_in_memory() == 0)
+        };
         let entries: Vec<_> = segments.iter().map(|segment| segment.entry).collect();
         let now = self.clock.now();
         let unfit = |id: u64| segments.iter().any(|s| s.entry.id == id && (s.is_damaged() || s.rests(now)));
         let busy = |id: u64| merging.contains(&id) || unfit(id);
-        let chosen = merge::choose(&entries, self.plan.merged_bytes_max, now, busy)?;
+        let bytes_max = self.plan.merged_bytes_max;
+        let chosen = merge::choose(&entries, bytes_max, now, busy).or_else(|| {
+            let hasty =
+                |id: u64| !busy(id) && segments.iter().any(|s| s.entry.id == id && s.segment.is_hasty());
+            if idle { merge::choose_hasty(&entries, bytes_max, hasty) } else { None }
+        })?;
         merging.extend(&chosen);
         Some(segments.into_iter().filter(|segment| chosen.contains(&segment.entry.id)).collect())
     }

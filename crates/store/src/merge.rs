@@ -43,6 +43,24 @@ pub(crate) fn choose(
     Some(smallest.into_iter().map(|segment| segment.id).collect())
 }
 
+/// Those of the oldest partition with any that are `hasty`, as many as fit, even if it is one: for when nothing else is to
+/// be done. What comes of it is not hasty, so a record is rewritten once more at most.
+pub(crate) fn choose_hasty(
+    segments: &[SegmentEntry],
+    merged_bytes_max: u64,
+    hasty: impl Fn(u64) -> bool,
+) -> Option<Vec<u64>> {
+    let mut partitions: BTreeMap<Partition, Vec<&SegmentEntry>> = BTreeMap::new();
+    for segment in segments.iter().filter(|segment| hasty(segment.id)) {
+        partitions.entry(segment.partition()).or_default().push(segment);
+    }
+    let mut first = partitions.into_values().next()?;
+    first.sort_by_key(|segment| (segment.observed_max, segment.id));
+    let alone = vec![first[0].id];
+    let several = fitting(first, merged_bytes_max);
+    Some(several.map_or(alone, |several| several.into_iter().map(|segment| segment.id).collect()))
+}
+
 fn tier(segment: &SegmentEntry) -> u32 {
     (segment.raw_bytes / TIER_BYTES).checked_ilog(FAN_IN as u64).map_or(0, |tier| tier + 1)
 }
@@ -106,6 +124,20 @@ mod tests {
         let eight: Vec<_> = (0..8).map(|id| segment(id, 10_000, 0)).collect();
         assert_eq!(choose(&eight, MAX, NOON, |_| false), Some((0..8).collect()));
         assert_eq!(choose(&eight, MAX, NOON, |id| id == 3), None);
+    }
+
+    #[test]
+    fn what_was_made_in_haste_is_put_together_within_its_day() {
+        let segments = [
+            segment(1, 9_000_000, 3),
+            segment(2, 100, 0),
+            segment(3, 90_000_000, 3),
+            segment(4, 9_000_000, 3),
+        ];
+        assert_eq!(choose_hasty(&segments, MAX, |_| true), Some(vec![1, 3]), "as many as fit");
+        assert_eq!(choose_hasty(&segments, MAX, |id| id == 3 || id == 2), Some(vec![3]));
+        assert_eq!(choose_hasty(&segments, MAX, |id| id == 2), Some(vec![2]));
+        assert_eq!(choose_hasty(&segments, MAX, |_| false), None);
     }
 
     #[test]

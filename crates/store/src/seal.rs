@@ -46,7 +46,7 @@ impl Engine {
         let mut segments = Vec::new();
         for (partition, batches) in divide(&generation) {
             let batches: Vec<&Batch> = batches.iter().map(|batch| &**batch).collect();
-            let settings = EncodeSettings::default();
+            let settings = EncodeSettings { shapes: false, ..EncodeSettings::default() };
             let written = self.write_segment(partition.stray, |sink| encode_to(&batches, &settings, sink));
             segments.push(Arc::new(written.map_err(WriteError::into_store)?));
         }

@@ -86,7 +86,8 @@ pub(super) const BATCH: Target = Target {
         }
     },
     seeds: || {
-        let files = ["batch-v1", "batch-v2", "batch-by-columns", "batch-zstd-v1", "batch-zstd-v2"];
+        let files =
+            ["batch-v1", "batch-v2", "batch-by-columns", "batch-by-part", "batch-zstd-v1", "batch-zstd-v2"];
         files.map(|name| golden(&format!("segment/tests/golden/{name}.bin"))).into()
     },
     words: &["message"],

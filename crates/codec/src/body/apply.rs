@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sawyer_model::{NameId, RecordEditor, Stream, Timestamp, ValueRef, names};
 
-use super::roles::{Chosen, Role};
+use super::roles::{Chosen, Class, Role};
 use super::{Format, Parser, parse};
 use crate::fields::{FieldSink, Fields};
 
@@ -34,14 +34,14 @@ pub struct Rules {
 
 /// Which names the stream of the last record had: a filter in front of the search.
 #[derive(Debug, Default)]
-pub(super) struct Cache {
+pub(crate) struct OfStream {
     fingerprint: u128,
     bits: u64,
     hashes: Vec<u64>,
 }
 
-impl Cache {
-    fn refresh(&mut self, stream: &Stream, fields: &Fields) {
+impl OfStream {
+    pub(crate) fn refresh(&mut self, stream: &Stream, fields: &Fields) {
         if self.fingerprint == stream.fingerprint() {
             return;
         }
@@ -51,7 +51,7 @@ impl Cache {
         self.bits = self.hashes.iter().fold(0, |bits, hash| bits | bit(*hash));
     }
 
-    fn may_have(&self, hash: u64) -> bool {
+    pub(crate) fn may_have(&self, hash: u64) -> bool {
         self.bits & bit(hash) != 0 && self.hashes.contains(&hash)
     }
 }
@@ -78,8 +78,8 @@ impl Parser {
             fields.remove(at);
         }
         cache.refresh(view.stream(), fields);
-        assign_names(fields, &chosen, |name, hash, reserved| {
-            reserved || cache.may_have(hash) && view.stream().get(name).is_some()
+        assign_names(fields, &chosen, |name, hash, class| {
+            class.reserved || cache.may_have(hash) && view.stream().get(name).is_some()
         });
         if chosen.message_is_copied() {
             let message = chosen.message(fields, text).unwrap_or("").to_owned();
@@ -105,13 +105,17 @@ impl Parser {
 }
 
 /// Gives the chosen fields their common names, and a prefix to those of which `is_taken` says so: by name, its hash,
-/// and whether it is reserved.
-pub(crate) fn assign_names(fields: &mut Fields, chosen: &Chosen, is_taken: impl Fn(&str, u64, bool) -> bool) {
+/// and what the name tells.
+pub(crate) fn assign_names(
+    fields: &mut Fields,
+    chosen: &Chosen,
+    is_taken: impl Fn(&str, u64, Class) -> bool,
+) {
     for at in 0..fields.slots() {
         let (Some(name), Some(class)) = (fields.name(at), fields.class(at)) else { continue };
         let role = if class.may_be_chosen() { chosen.role_of(at) } else { None };
         let Some(role) = role else {
-            if is_taken(name, fields.hash(at), class.reserved) {
+            if is_taken(name, fields.hash(at), class) {
                 fields.prefix(at, BODY_PREFIX);
             }
             continue;

@@ -4,9 +4,10 @@
 //! Does not own: what happens to the fields that are chosen or not (`apply`).
 //! Invariant: a field is chosen only if its value makes sense in its role; of several the most preferred.
 
-use sawyer_model::{Level, Timestamp, ValueRef};
+use sawyer_model::{Level, Timestamp, ValueRef, names};
 
 use crate::fields::Fields;
+use crate::pushed::SAID;
 use crate::time;
 
 /// What a field is for the record.
@@ -47,6 +48,10 @@ pub(crate) struct Class {
     hint: Option<Hint>,
     /// Whether only Sawyer gives the name.
     pub(crate) reserved: bool,
+    /// Whether it is a name of identity.
+    pub(crate) identity: bool,
+    /// Whether it is one of those that a sender may say.
+    pub(crate) said: bool,
 }
 
 /// Fields that say something in some programs' lines only.
@@ -71,7 +76,13 @@ impl Class {
             name if is_traceparent_name(name) => Some(Hint::Traceparent),
             _ => None,
         };
-        Self { role: role(name), hint, reserved: super::is_reserved(name) }
+        Self {
+            role: role(name),
+            hint,
+            reserved: super::is_reserved(name),
+            identity: names::IDENTITY_NAMES.contains(&name),
+            said: SAID.contains(&name),
+        }
     }
 
     /// Whether a field of this name can be chosen for a role.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Batch, Field, RecordWriter, Slot};
+use super::{Batch, Field, FoundField, FoundValue, RecordRef, RecordWriter, Slot, TextPlace};
 use crate::limits::{BATCH_TEXT_BYTES_MAX, RECORD_FIELDS_MAX};
 use crate::names::NameId;
 use crate::timestamp::Timestamp;
@@ -55,6 +55,7 @@ impl Batch {
     }
 
     /// All text in it, one value behind the other, also of values that no record has any more.
+    #[inline]
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -66,6 +67,11 @@ impl Batch {
         let start = value.as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
         (start <= self.text.len() && value.len() <= self.text.len() - start)
             .then(|| start..start + value.len())
+    }
+
+    /// Makes room for so many bytes of text, so that it need not move when they come.
+    pub fn reserve_text(&mut self, bytes: usize) {
+        self.text.reserve(bytes.min(BATCH_TEXT_BYTES_MAX));
     }
 
     /// The bytes that it was decoded from, as long as it was not changed: whoever would encode it can pass them on.
@@ -83,6 +89,25 @@ impl Batch {
     /// Says that these bytes are this batch. The next change makes that untrue.
     pub fn set_encoded(&mut self, encoded: Bytes) {
         self.encoded = Some(encoded);
+    }
+}
+
+impl RecordRef<'_> {
+    /// For each of its own fields its name and where its text lies in [`Batch::text`]: an empty place where it has
+    /// none. Lists lie nowhere.
+    #[inline]
+    pub fn own_places(self) -> impl ExactSizeIterator<Item = (NameId, Option<Range<usize>>)> {
+        let fields = &self.batch.fields[self.entry.fields()];
+        fields.iter().map(|field| {
+            let place = match field.value {
+                Slot::Str { start, len } | Slot::Json { start, len } => {
+                    Some(start as usize..(start + len) as usize)
+                }
+                Slot::List { .. } => None,
+                _ => Some(0..0),
+            };
+            (field.name, place)
+        })
     }
 }
 
@@ -111,6 +136,41 @@ impl RecordWriter<'_> {
         assert!((*fields_len as usize) < RECORD_FIELDS_MAX, "whoever decodes has compared it with the bound");
         *fields_len += 1;
         self.batch.fields.push(Field { name, value });
+    }
+
+    /// Keeps a text that fields may be parts of ([`RecordWriter::found`]), or one as a whole ([`RecordWriter::at`]). By
+    /// itself it is nobody's value.
+    #[inline]
+    pub fn text(&mut self, text: &str) -> TextPlace {
+        let (start, len) = self.batch.store_text(text);
+        TextPlace { start, len }
+    }
+
+    /// Adds a field that is the text at `place`. A name that the record has already makes a list of both values.
+    #[inline]
+    pub fn at(&mut self, name: NameId, place: TextPlace) {
+        let TextPlace { start, len } = place;
+        self.batch.append_with(self.at, name, |_| Slot::Str { start, len });
+    }
+
+    /// Adds a value that may be a part of the text at `place`, as [`RecordWriter::found`] does.
+    ///
+    /// # Panics
+    /// If a part does not lie within that text.
+    pub fn part(&mut self, name: NameId, place: TextPlace, value: FoundValue<'_>) {
+        self.batch.append_with(self.at, name, |batch| batch.store_found(place, value));
+    }
+
+    /// Adds fields that were found in the text at `place`; what is a part of it is not copied.
+    ///
+    /// # Panics
+    /// If a part does not lie within that text.
+    #[inline]
+    pub fn found<'v>(&mut self, place: TextPlace, fields: &mut dyn Iterator<Item = FoundField<'v>>) {
+        for FoundField { name, guess, value } in fields {
+            let number = self.batch.names.intern_guessed(name, guess);
+            self.batch.append_with(self.at, number, |batch| batch.store_found(place, value));
+        }
     }
 
     fn check_part(&self, start: u32, len: u32) {

@@ -10,7 +10,7 @@ use crate::bytes::Put;
 use crate::ints;
 use crate::layout::Stats;
 use crate::made::Learned;
-use crate::text::{self, Texts};
+use crate::text::{self, Dictionary, Texts};
 
 /// Values on their way into a column.
 #[derive(Debug, Default)]
@@ -21,8 +21,8 @@ pub(crate) struct ColumnBuilder {
 
 /// How a column is kept, if all its values are strings.
 pub(crate) enum Form<'a, F> {
-    /// By itself.
-    Plain,
+    /// By itself; with a dictionary of its strings, if they have one.
+    Plain(Option<&'a Dictionary>),
     /// Made of other fields of the records.
     Made(&'a Learned<'a>),
     /// With the texts of other blocks, which take them.
@@ -77,10 +77,18 @@ impl ColumnBuilder {
         stats
     }
 
-    /// Calls with each string among the values and elements.
-    pub(crate) fn for_each_str<'a>(&'a self, mut call: impl FnMut(&'a str)) {
-        let elements = self.values.elements.iter().flat_map(|elements| elements.strs.iter());
-        self.values.strs.iter().chain(elements).for_each(&mut call);
+    /// A dictionary of the strings among its values, if it is worth it.
+    pub(crate) fn dictionary(&self) -> Option<Dictionary> {
+        Dictionary::of(&self.values.strs)
+    }
+
+    /// Calls with each string among the values and elements, but only once with those of a dictionary.
+    pub(crate) fn for_each_str<'a>(&'a self, dictionary: Option<&Dictionary>, mut call: impl FnMut(&'a str)) {
+        match dictionary {
+            Some(dictionary) => dictionary.entries(&self.values.strs).for_each(&mut call),
+            None => self.values.strs.iter().for_each(&mut call),
+        }
+        self.values.elements.iter().flat_map(|elements| elements.strs.iter()).for_each(&mut call);
     }
 
     /// Writes the column of a block of `rows` rows, and forgets it.
@@ -104,7 +112,8 @@ impl ColumnBuilder {
                 text::put_shaped(head);
                 elsewhere(&self.values.strs);
             }
-            _ => self.values.put(head, data),
+            Form::Plain(dictionary) => self.values.put(dictionary, head, data),
+            _ => self.values.put(self.dictionary().as_ref(), head, data),
         }
         self.rows.clear();
         self.values.clear();
@@ -161,7 +170,7 @@ impl ValuesBuilder {
         }
     }
 
-    fn put(&self, head: &mut Vec<u8>, data: &mut Vec<u8>) {
+    fn put(&self, dictionary: Option<&Dictionary>, head: &mut Vec<u8>, data: &mut Vec<u8>) {
         head.put_u8(self.mask);
         if self.mask.count_ones() > 1 {
             let kinds: Vec<i64> = self.kinds.iter().map(|kind| i64::from(*kind)).collect();
@@ -173,11 +182,12 @@ impl ValuesBuilder {
                 kind::INT => ints::encode(head, &self.ints),
                 kind::FLOAT => floats::encode(head, &self.floats),
                 kind::TIMESTAMP => ints::encode(head, &self.times),
-                kind::STR => text::encode(&self.strs, head, data),
+                kind::STR => text::encode_by(dictionary, &self.strs, head, data),
                 kind::JSON => text::encode(&self.jsons, head, data),
                 kind::LIST => {
                     ints::encode(head, &self.list_lens);
-                    self.elements.as_ref().expect("there are lists").put(head, data);
+                    let elements = self.elements.as_ref().expect("there are lists");
+                    elements.put(Dictionary::of(&elements.strs).as_ref(), head, data);
                 }
                 _ => {}
             }

@@ -144,18 +144,20 @@ impl BlockBuilder {
         let mut head_ranges = Vec::with_capacity(self.touched.len());
         for name in &self.touched {
             let column = &mut self.columns[*name as usize];
+            let text = table.get(*name);
+            let learned = if text == names::ORIGINAL { self.learner.learned() } else { None };
+            let plain = learned.is_none() && !has_groups(text);
+            let dictionary = if plain { column.dictionary() } else { None };
             if with_tokens {
-                self.filter.add_column(table.get(*name), column);
+                self.filter.add_column(text, column, dictionary.as_ref());
             }
             let (mask, count, stats) = (column.mask(), column.count(), column.stats());
             let (data_start, head_start) = (out.len(), heads.len());
-            let text = table.get(*name);
-            let learned = if text == names::ORIGINAL { self.learner.learned() } else { None };
             let elsewhere = |texts: &Texts| groups.add(*name, texts);
             let form = match &learned {
                 Some(learned) => Form::Made(learned),
-                None if has_groups(text) => Form::Shaped(elsewhere),
-                None => Form::Plain,
+                None if !plain => Form::Shaped(elsewhere),
+                None => Form::Plain(dictionary.as_ref()),
             };
             column.finish(rows, form, &mut heads, out);
             head_ranges.push(head_start..heads.len());

@@ -43,7 +43,8 @@ pub(super) struct Numbers<'a> {
 }
 
 impl Copied {
-    /// Reads a block; none if its numbers do not let it be copied. Groups of so many bytes of text are kept.
+    /// Reads a block; none if its numbers do not let it be copied. Groups of so many bytes of text are kept, if their
+    /// shapes were learned.
     pub(super) fn read(
         segment: &Segment,
         block: usize,
@@ -114,7 +115,8 @@ fn texts_elsewhere(
         if entry.mask != 1 << kind::STR || !column.values.strs().is_shaped() {
             continue;
         }
-        if kept_bytes_min.is_some_and(|least| segment.footer.groups[group].text_bytes >= least) {
+        let known = &segment.footer.groups[group];
+        if known.text_bytes > 0 && kept_bytes_min.is_some_and(|least| known.text_bytes >= least) {
             found.push((entry.name, Elsewhere::AsTheyAre(PortionBytes::read(segment, group, portion)?)));
             continue;
         }

@@ -94,14 +94,15 @@ impl GroupsBuilder {
         Ok(())
     }
 
-    /// Appends a group that has so many bytes of text or more, if there is one. `written` is where `out` starts.
-    pub(super) fn write(&mut self, bytes_min: usize, written: u64, out: &mut Vec<u8>) -> bool {
+    /// Appends a group that has so many bytes of text or more, if there is one, by shapes or as they are. `written` is where `out` starts.
+    pub(super) fn write(&mut self, bytes_min: usize, shapes: bool, written: u64, out: &mut Vec<u8>) -> bool {
         let Some(at) = self.pending.iter().position(|(_, pending)| pending.bytes() >= bytes_min) else {
             return false;
         };
         let (name, mut pending) = self.pending.remove(at);
-        let text_bytes = pending.bytes() as u64;
-        let group = put_group(name, &pending.write(), written, out);
+        // None says that nobody has looked for shapes.
+        let text_bytes = if shapes { pending.bytes() as u64 } else { 0 };
+        let group = put_group(name, &pending.write(shapes), written, out);
         self.written.push(Group { text_bytes, ..group });
         true
     }

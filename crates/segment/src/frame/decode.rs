@@ -6,12 +6,13 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use sawyer_model::batch::FoundValue;
 use sawyer_model::limits::{BATCH_TEXT_BYTES_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
 use sawyer_model::{
     Batch, Covered, Error, ListRef, NameId, RecordHead, SeqRange, SourceId, Timestamp, ValueRef,
 };
 
-use super::{BODY_BYTES_MAX, BY_COLUMN, BY_ROW, HEADER_BYTES, MAGIC, PLAIN, ZSTD, columns};
+use super::{BODY_BYTES_MAX, BY_COLUMN, BY_PART, BY_ROW, HEADER_BYTES, MAGIC, PLAIN, ZSTD, columns, part};
 use crate::bytes::{Reader, checksum};
 use crate::column::kind;
 use crate::error::{Damage, Decoded, Place, Result, SegmentError};
@@ -73,7 +74,7 @@ fn split(bytes: &[u8]) -> Result<(u8, u32, &[u8])> {
         return Err(damaged(Damage::expected("a batch")));
     };
     let version = header[MAGIC.len()];
-    if version > BY_COLUMN {
+    if version > BY_PART {
         return Err(SegmentError::Newer("batch", version));
     }
     if version < BY_ROW {
@@ -94,7 +95,7 @@ fn decode(bytes: &[u8], verify: bool) -> Result<Batch> {
         return columns::decode(rest).map_err(damaged);
     }
     let body = body(rest).map_err(damaged)?;
-    decode_body(&body).map_err(damaged)
+    decode_body(&body, version == BY_PART).map_err(damaged)
 }
 
 fn body(rest: &[u8]) -> Decoded<Cow<'_, [u8]>> {
@@ -119,7 +120,7 @@ fn body_len(rest: &[u8]) -> Decoded<usize> {
     }
 }
 
-fn decode_body(body: &[u8]) -> Decoded<Batch> {
+fn decode_body(body: &[u8], by_part: bool) -> Decoded<Batch> {
     let mut reader = Reader::new(body);
     let mut batch = Batch::new();
     let mut names = Vec::new();
@@ -139,7 +140,8 @@ fn decode_body(body: &[u8]) -> Decoded<Batch> {
     let rows = Reader::new(reader.take(rows_len)?);
     let text = std::str::from_utf8(reader.take(text_len)?).map_err(|_| Damage::expected("UTF-8"))?;
     let seen = vec![0; batch.name_count()];
-    let mut records = Records { rows, text, names, streams, sources, seen, elements: Vec::new() };
+    let mut records =
+        Records { rows, text, names, streams, sources, seen, elements: Vec::new(), by_part, said_bytes: 0 };
     for row in 0..row_count {
         records.read(&mut batch, row as u32 + 1)?;
     }
@@ -183,6 +185,10 @@ struct Records<'a> {
     /// For each name the last record that had it.
     seen: Vec<u32>,
     elements: Vec<ValueRef<'a>>,
+    /// Whether values may be parts of others.
+    by_part: bool,
+    /// Bytes of all parts so far.
+    said_bytes: usize,
 }
 
 impl<'a> Records<'a> {
@@ -199,7 +205,9 @@ impl<'a> Records<'a> {
         let stream = self.rows.at_most(self.streams.len(), "a stream of the batch")?;
         let stream = *self.streams.get(stream).ok_or(Damage::expected("a stream of the batch"))?;
         let field_count = self.rows.count()?;
+        let whole = if self.by_part { self.take_text()? } else { "" };
         let mut writer = batch.begin(head, stream);
+        let place = writer.text(whole);
         for _ in 0..field_count {
             let name = self.rows.at_most(self.names.len(), "a name of the batch")?;
             let name = *self.names.get(name).ok_or(Damage::expected("a name of the batch"))?;
@@ -207,7 +215,9 @@ impl<'a> Records<'a> {
                 return Err(Damage::expected("each name once"));
             }
             let kind = self.rows.u8()?;
-            if kind == kind::LIST {
+            if self.by_part && matches!(kind, part::STR | part::JSON) {
+                writer.part(name, place, self.part(kind, whole)?);
+            } else if kind == kind::LIST {
                 self.read_elements()?;
                 writer.field_by_id(name, ValueRef::List(ListRef::from(self.elements.as_slice())));
             } else {
@@ -216,6 +226,22 @@ impl<'a> Records<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A value that is a part of the first text of its record.
+    fn part(&mut self, kind: u8, whole: &str) -> Decoded<FoundValue<'static>> {
+        let start = self.rows.at_most(whole.len(), "a part of a text")?;
+        let len = self.rows.at_most(whole.len() - start, "a part of a text")?;
+        whole.get(start..start + len).ok_or(Damage::expected("a part between characters"))?;
+        self.said_bytes += len;
+        if self.said_bytes > BATCH_TEXT_BYTES_MAX {
+            return Err(Damage::expected("texts within bounds"));
+        }
+        let (start, len) = (start as u32, len as u32);
+        Ok(match kind {
+            part::STR => FoundValue::Part { start, len },
+            _ => FoundValue::JsonPart { start, len },
+        })
     }
 
     fn read_elements(&mut self) -> Decoded<()> {

@@ -1,11 +1,14 @@
 //! Writing a batch.
 //!
-//! Owns: the bytes of a frame. Invariant: only names, streams and sources that are used are written.
+//! Owns: the bytes of a frame. Invariant: only names, streams, sources and texts that are used are written.
+
+use std::ops::Range;
 
 use hashbrown::HashMap;
+use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
 use sawyer_model::{Batch, RecordRef, SourceId, ValueRef};
 
-use super::{BODY_BYTES_MAX, BY_COLUMN, BY_ROW, HEADER_BYTES, MAGIC, PLAIN, ZSTD, columns};
+use super::{BODY_BYTES_MAX, BY_COLUMN, BY_PART, BY_ROW, HEADER_BYTES, MAGIC, PLAIN, ZSTD, columns, part};
 use crate::bytes::{Put, checksum};
 use crate::column::kind;
 use crate::value::put_stream;
@@ -32,9 +35,12 @@ pub fn encode_batch(batch: &Batch) -> Vec<u8> {
 /// The bytes of a batch.
 #[must_use]
 pub fn encode_batch_with(batch: &Batch, compression: BatchCompression) -> Vec<u8> {
-    let mut encoder = Encoder::new(batch);
-    for record in batch.iter() {
-        encoder.put_record(record);
+    let mut encoder = Encoder::new(batch, true);
+    batch.iter().for_each(|record| encoder.put_record(record));
+    if encoder.said_bytes > BATCH_TEXT_BYTES_MAX {
+        // A reader takes no more, lest a few bytes become as many as it has memory.
+        encoder = Encoder::new(batch, false);
+        batch.iter().for_each(|record| encoder.put_record(record));
     }
     encoder.finish(compression)
 }
@@ -64,13 +70,19 @@ struct Encoder<'a> {
     sources: Vec<SourceId>,
     last_source: Option<(SourceId, u32)>,
     rows: Vec<u8>,
-    text: Vec<u8>,
+    /// Where the texts lie in the batch that were named, those that touch as one.
+    texts: Vec<Range<usize>>,
+    text_bytes: usize,
+    /// Bytes of all texts, parts of others as well.
+    said_bytes: usize,
+    /// Whether values may be parts of others.
+    by_part: bool,
 }
 
 impl<'a> Encoder<'a> {
-    fn new(batch: &'a Batch) -> Self {
+    fn new(batch: &'a Batch, by_part: bool) -> Self {
         /// A guess at the bytes of a record without its texts.
-        const ROW_BYTES: usize = 64;
+        const ROW_BYTES: usize = 112;
         Self {
             batch,
             name_numbers: vec![UNKNOWN; batch.name_count()],
@@ -81,7 +93,10 @@ impl<'a> Encoder<'a> {
             sources: Vec::new(),
             last_source: None,
             rows: Vec::with_capacity(batch.len() * ROW_BYTES),
-            text: Vec::with_capacity(batch.text_bytes()),
+            texts: Vec::new(),
+            text_bytes: 0,
+            said_bytes: 0,
+            by_part,
         }
     }
 
@@ -98,14 +113,31 @@ impl<'a> Encoder<'a> {
         self.rows.put_varint(u64::from(stream));
         let fields = record.own_fields_by_id();
         self.rows.put_varint(fields.len() as u64);
-        for (name, value) in fields {
+        let whole = if self.by_part { whole(record) } else { 0..0 };
+        if self.by_part {
+            self.rows.put_varint(whole.len() as u64);
+            self.add_text(&self.batch.text()[whole.clone()]);
+        }
+        for ((name, place), (_, value)) in record.own_places().zip(fields) {
             let number = self.name(name);
             self.rows.put_varint(u64::from(number));
-            self.put_value(value);
+            let place = place.filter(|place| is_part(place, &whole));
+            match (place, value) {
+                (Some(place), ValueRef::Str(_)) => self.put_part(part::STR, &place, &whole),
+                (Some(place), ValueRef::Json(_)) => self.put_part(part::JSON, &place, &whole),
+                _ => self.put_value(value),
+            }
         }
     }
 
-    fn put_value(&mut self, value: ValueRef<'_>) {
+    fn put_part(&mut self, kind: u8, place: &Range<usize>, whole: &Range<usize>) {
+        self.rows.put_u8(kind);
+        self.rows.put_varint((place.start - whole.start) as u64);
+        self.rows.put_varint(place.len() as u64);
+        self.said_bytes += place.len();
+    }
+
+    fn put_value(&mut self, value: ValueRef<'a>) {
         let rows = &mut self.rows;
         match value {
             ValueRef::Null => rows.put_u8(kind::NULL),
@@ -132,10 +164,22 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    fn put_text(&mut self, kind: u8, text: &str) {
+    fn put_text(&mut self, kind: u8, text: &'a str) {
         self.rows.put_u8(kind);
         self.rows.put_varint(text.len() as u64);
-        self.text.extend_from_slice(text.as_bytes());
+        self.said_bytes += text.len();
+        self.add_text(text);
+    }
+
+    /// Adds a text of the batch to those that are written.
+    fn add_text(&mut self, text: &'a str) {
+        let place = self.batch.place_of(text).expect("it is a text of the batch");
+        self.text_bytes += text.len();
+        match self.texts.last_mut() {
+            _ if text.is_empty() => {}
+            Some(last) if last.end == place.start => last.end = place.end,
+            _ => self.texts.push(place),
+        }
     }
 
     fn name(&mut self, name: sawyer_model::NameId) -> u32 {
@@ -180,9 +224,9 @@ impl<'a> Encoder<'a> {
             covered.put_varint(part.range.start);
             covered.put_varint(part.range.end.wrapping_sub(part.range.start));
         }
-        let mut body = Vec::with_capacity(self.rows.len() + self.text.len() + covered.len() + HEADER_BYTES);
+        let mut body = Vec::with_capacity(self.rows.len() + self.text_bytes + covered.len() + HEADER_BYTES);
         body.extend_from_slice(MAGIC);
-        body.put_u8(BY_ROW);
+        body.put_u8(if self.by_part { BY_PART } else { BY_ROW });
         body.put_u32(0);
         body.put_u8(PLAIN);
         self.put_body(&covered, &mut body);
@@ -207,11 +251,23 @@ impl<'a> Encoder<'a> {
         out.put_varint(self.sources.len() as u64);
         self.sources.iter().for_each(|source| out.put_u128(source.0));
         out.extend_from_slice(covered);
-        out.put_varint(self.text.len() as u64);
+        out.put_varint(self.text_bytes as u64);
         out.put_varint(self.batch.len() as u64);
         out.extend_from_slice(&self.rows);
-        out.extend_from_slice(&self.text);
+        let text = self.batch.text().as_bytes();
+        self.texts.iter().for_each(|place| out.extend_from_slice(&text[place.clone()]));
     }
+}
+
+/// Where the longest text of a record lies if others are parts of it: the line as written. Else nowhere.
+fn whole(record: RecordRef<'_>) -> Range<usize> {
+    let places = || record.own_places().filter_map(|(_, place)| place);
+    let longest = places().max_by_key(Range::len).unwrap_or(0..0);
+    if places().filter(|place| is_part(place, &longest)).count() > 1 { longest } else { 0..0 }
+}
+
+fn is_part(place: &Range<usize>, whole: &Range<usize>) -> bool {
+    !place.is_empty() && place.start >= whole.start && place.end <= whole.end
 }
 
 /// The part of a frame behind its header, if compressing makes it shorter.

@@ -143,7 +143,13 @@ impl Form {
         };
         if self == Self::Json {
             let (words, _) = text.as_chunks::<8>();
-            let clean = words.iter().take_while(|word| !has_escaped(u64::from_le_bytes(**word))).count() * 8;
+            let is_clean = |word: &[u8; 8]| !has_escaped(u64::from_le_bytes(*word));
+            let clean = words.iter().take_while(|word| is_clean(word)).count();
+            // The last eight bytes overlap those before, so that none is looked at by itself.
+            if clean == words.len() && text.last_chunk::<8>().is_some_and(is_clean) {
+                return text.len();
+            }
+            let clean = clean * 8;
             return clean
                 + text[clean..].iter().position(|byte| is_escaped(*byte)).unwrap_or(text.len() - clean);
         }

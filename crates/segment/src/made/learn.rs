@@ -110,9 +110,13 @@ impl Learner {
     /// Adds the line of a record.
     pub(crate) fn add(&mut self, row: Row<'_>, line: &str) {
         self.text_bytes += line.len();
-        let tried = self.known.get(&row.fields_hash).cloned().unwrap_or_default();
         let own = OwnFields::of(row.record);
-        if let Some(fits) = tried.iter().copied().find(|template| self.fits(*template, row, &own, line)) {
+        let mut tried = [None; TRIED_MAX];
+        for (tried, known) in tried.iter_mut().zip(self.known.get(&row.fields_hash).into_iter().flatten()) {
+            *tried = Some(*known);
+        }
+        let mut tried = tried.into_iter().flatten();
+        if let Some(fits) = tried.find(|template| self.fits(*template, row, &own, line)) {
             return self.codes.push(i64::from(fits));
         }
         if self.readings <= READINGS_MIN + self.codes.len() / LINES_PER_READING {

@@ -14,7 +14,7 @@ fn gather<T: AsRef<str>>(texts: &[T]) -> crate::text::Texts {
 fn check<T: AsRef<str>>(texts: &[T]) -> String {
     let mut pending = Pending::default();
     pending.add(0, &gather(texts));
-    let written = pending.write();
+    let written = pending.write(true);
     if written.shapes.is_empty() {
         return "none".to_owned();
     }
@@ -87,7 +87,7 @@ proptest! {
         let gathered = gather(&texts);
         let mut pending = Pending::default();
         pending.add(0, &gathered);
-        let written = pending.write();
+        let written = pending.write(true);
         prop_assume!(!written.shapes.is_empty());
         let shapes = Shapes::parse(&written.shapes).unwrap();
         let (_, mut commons) = Learned::of(&gathered).commons();
@@ -124,7 +124,7 @@ proptest! {
         let texts = made(60, |n| format!("{} {}ms id={:08x} {:03}", ["a", "b"][n as usize % 2], n % 70, n as u32, n % 999));
         let mut pending = Pending::default();
         pending.add(0, &gather(&texts));
-        let mut bytes = pending.write().shapes;
+        let mut bytes = pending.write(true).shapes;
         for (at, value) in changes {
             let at = at.index(bytes.len());
             bytes[at] = value;

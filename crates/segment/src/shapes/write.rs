@@ -50,10 +50,10 @@ impl Pending {
         self.texts.bytes()
     }
 
-    /// Writes them, and forgets them.
-    pub(crate) fn write(&mut self) -> Written {
+    /// Writes them, by their shapes if these are to be learned, and forgets them.
+    pub(crate) fn write(&mut self, learning: bool) -> Written {
         let Self { texts, blocks } = std::mem::take(self);
-        let group = Group::of(&texts);
+        let group = if learning { Group::of(&texts) } else { Group::for_now(&texts) };
         let mut next = vec![0; group.shapes.len()];
         let mut start = 0;
         let portions = blocks.iter().map(|(block, end)| {
@@ -72,7 +72,8 @@ struct WrittenShape {
 }
 
 struct Group<'a> {
-    learned: Learned<'a>,
+    /// None if nothing was to be learned.
+    learned: Option<Learned<'a>>,
     shapes: Vec<WrittenShape>,
     /// For each text the number of its shape + 1; 0 without one.
     ids: Vec<u16>,
@@ -91,12 +92,17 @@ impl<'a> Group<'a> {
             commons.iter().map(|common| write_shape(&learned, common, &mut entries, &mut builder)).collect();
         let mut ids = vec![0; texts.len()];
         if shapes.is_empty() || builder.bytes() > SHAPES_BYTES_MAX {
-            return Self { learned, shapes: Vec::new(), ids, plain: Vec::new() };
+            return Self { learned: Some(learned), shapes: Vec::new(), ids, plain: Vec::new() };
         }
         for (id, common) in (1u16..).zip(&commons) {
             common.texts.iter().for_each(|text| ids[*text as usize] = id);
         }
-        Self { learned, shapes, ids, plain: builder.finish() }
+        Self { learned: Some(learned), shapes, ids, plain: builder.finish() }
+    }
+
+    /// Of texts that will soon be written again.
+    fn for_now(texts: &Texts) -> Self {
+        Self { learned: None, shapes: Vec::new(), ids: vec![0; texts.len()], plain: Vec::new() }
     }
 
     /// Writes the texts of a block. `next` counts for each shape the texts that were written.
@@ -122,7 +128,8 @@ impl<'a> Group<'a> {
                 match slot.numbers.get(next[shape]) {
                     Some(number) => bits.put(*number, slot.slot.bits() as u32),
                     None => {
-                        let value = value_of(&self.learned, part, text as u32);
+                        let learned = self.learned.as_ref().expect("shapes were learned");
+                        let value = value_of(learned, part, text as u32);
                         put_digits(&mut bits, &value[chosen.prefix..value.len() - chosen.suffix]);
                     }
                 }
@@ -131,8 +138,10 @@ impl<'a> Group<'a> {
         }
         bits.finish();
         let (mut raw_head, mut raw_data) = (Vec::new(), Vec::new());
-        if raw.len() > 0 {
-            text::encode(&raw, &mut raw_head, &mut raw_data);
+        match &self.learned {
+            _ if raw.len() == 0 => {}
+            Some(_) => text::encode(&raw, &mut raw_head, &mut raw_data),
+            None => text::encode_for_now(&raw, &mut raw_head, &mut raw_data),
         }
         WrittenPortion { block, packed, raw_head, raw_data }
     }

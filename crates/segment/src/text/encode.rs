@@ -22,13 +22,31 @@ const DICTIONARY_TRIAL_ROWS: usize = 2048;
 
 /// Writes texts; what is small goes to `head`, what is bulky to `data`.
 pub(crate) fn encode(texts: &Texts, head: &mut Vec<u8>, data: &mut Vec<u8>) {
-    if let Some(dictionary) = Dictionary::of(texts) {
+    encode_by(Dictionary::of(texts).as_ref(), texts, head, data);
+}
+
+/// The same for who has tried to make a dictionary of them.
+pub(crate) fn encode_by(
+    dictionary: Option<&Dictionary>,
+    texts: &Texts,
+    head: &mut Vec<u8>,
+    data: &mut Vec<u8>,
+) {
+    if let Some(dictionary) = dictionary {
         return dictionary.put(texts, head);
     }
     if let Some((uuid, width)) = fixed_width(texts) {
         return put_fixed(texts, uuid, width, head, data);
     }
-    put_frames(texts, head, data);
+    put_frames(texts, true, head, data);
+}
+
+/// The same for texts that will soon be written again: nothing is compressed.
+pub(crate) fn encode_for_now(texts: &Texts, head: &mut Vec<u8>, data: &mut Vec<u8>) {
+    match Dictionary::of(texts) {
+        Some(dictionary) => dictionary.put(texts, head),
+        None => put_frames(texts, false, head, data),
+    }
 }
 
 /// Writes texts that are made of the other fields of their records.
@@ -52,31 +70,40 @@ pub(crate) fn put_shaped(head: &mut Vec<u8>) {
     head.put_u8(SHAPED);
 }
 
-struct Dictionary {
-    /// For each entry, a text that has it.
+/// Texts of which there are few different ones.
+#[derive(Debug)]
+pub(crate) struct Dictionary {
+    /// For each entry, the first text that has it.
     entries: Vec<usize>,
     codes: Vec<i64>,
 }
 
 impl Dictionary {
     /// A dictionary, if it is worth it.
-    fn of(texts: &Texts) -> Option<Self> {
+    pub(crate) fn of(texts: &Texts) -> Option<Self> {
         let entries_max = DICTIONARY_ENTRIES_MAX.min(texts.len().div_ceil(2));
         let mut table: HashTable<u32> = HashTable::new();
         let mut found = Self { entries: Vec::new(), codes: Vec::with_capacity(texts.len()) };
         let mut entry_bytes = 0;
         let hash = |text: &str| xxh3_64(text.as_bytes());
+        let mut last: Option<(&str, i64)> = None;
         for (at, text) in texts.iter().enumerate() {
+            if let Some((_, code)) = last.filter(|(last, _)| *last == text) {
+                found.codes.push(code);
+                continue;
+            }
             let entries = &mut found.entries;
-            let known = table.find(hash(text), |code| texts.get(entries[*code as usize]) == text);
+            let hash_here = hash(text);
+            let known = table.find(hash_here, |code| texts.get(entries[*code as usize]) == text);
             let code = known.copied().unwrap_or_else(|| {
                 let code = entries.len() as u32;
                 entries.push(at);
                 entry_bytes += text.len();
-                table.insert_unique(hash(text), code, |code| hash(texts.get(entries[*code as usize])));
+                table.insert_unique(hash_here, code, |code| hash(texts.get(entries[*code as usize])));
                 code
             });
             found.codes.push(i64::from(code));
+            last = Some((text, i64::from(code)));
             let hopeless = at == DICTIONARY_TRIAL_ROWS && found.entries.len() * 5 > at * 4;
             if hopeless || found.entries.len() > entries_max {
                 return None;
@@ -84,6 +111,11 @@ impl Dictionary {
         }
         let worth_it = found.entries.len() == 1 || entry_bytes * 2 <= texts.bytes();
         (worth_it && !found.entries.is_empty()).then_some(found)
+    }
+
+    /// The different ones of the texts.
+    pub(crate) fn entries<'t>(&self, texts: &'t Texts) -> impl Iterator<Item = &'t str> {
+        self.entries.iter().map(|at| texts.get(*at))
     }
 
     fn put(&self, texts: &Texts, head: &mut Vec<u8>) {
@@ -97,7 +129,7 @@ impl Dictionary {
             entries.push(texts.get(*at));
         }
         let mut frame = Vec::new();
-        entries.put_frame(&mut frame, 0..entries.len());
+        entries.put_frame(&mut frame, 0..entries.len(), true);
         head.put_u8(DICTIONARY);
         head.put_varint(entries.len() as u64);
         head.put_varint(frame.len() as u64);
@@ -156,14 +188,14 @@ fn put_digits_as_bytes(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-fn put_frames(texts: &Texts, head: &mut Vec<u8>, data: &mut Vec<u8>) {
+fn put_frames(texts: &Texts, compress: bool, head: &mut Vec<u8>, data: &mut Vec<u8>) {
     let frames = frame_ranges(texts);
     head.put_u8(FRAMES);
     head.put_varint(frames.len() as u64);
     for rows in frames {
         let start = data.len();
         head.put_varint(rows.len() as u64);
-        texts.put_frame(data, rows);
+        texts.put_frame(data, rows, compress);
         head.put_varint((data.len() - start) as u64);
         head.put_u32(checksum(&data[start..]));
     }

@@ -75,13 +75,14 @@ impl Texts {
         (0..self.len()).map(|at| self.get(at))
     }
 
-    /// Appends the bytes of a frame of these texts.
-    pub(crate) fn put_frame(&self, out: &mut Vec<u8>, range: std::ops::Range<usize>) {
+    /// Appends the bytes of a frame of these texts, compressed if that is worth the time.
+    pub(crate) fn put_frame(&self, out: &mut Vec<u8>, range: std::ops::Range<usize>, compress: bool) {
         let start = if range.start == 0 { 0 } else { self.ends[range.start - 1] };
         let end = if range.end == 0 { 0 } else { self.ends[range.end - 1] };
         let lengths: Vec<i64> = range.map(|at| self.get(at).len() as i64).collect();
         ints::encode(out, &lengths);
-        zip::put_zipped(out, &self.text.as_bytes()[start..end]);
+        let bytes = &self.text.as_bytes()[start..end];
+        if compress { zip::put_zipped(out, bytes) } else { zip::put_plain(out, bytes) }
     }
 }
 
