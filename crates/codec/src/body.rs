@@ -7,6 +7,7 @@
 
 mod access;
 mod apply;
+mod foreseen;
 mod klog;
 mod level;
 mod logfmt;
@@ -69,6 +70,7 @@ pub struct Parser {
     scratch: Scratch,
     fields: Fields,
     rules: OfStream,
+    foreseen: foreseen::Foreseen,
 }
 
 impl Parser {

@@ -17,7 +17,7 @@ use crate::fields::{FieldSink, Fields};
 pub const BODY_PREFIX: &str = "body.";
 
 /// The time that a line says, where another one counts.
-const BODY_TIMESTAMP: &str = "body.timestamp";
+pub(super) const BODY_TIMESTAMP: &str = "body.timestamp";
 
 /// Further away from its reference than this, a line's own time is marked ([`names::MARK_CLOCK`]).
 const CLOCK_DEVIATION_MAX: Duration = Duration::from_secs(86_400);
@@ -65,7 +65,10 @@ impl Parser {
     ///
     /// `message` becomes the line's own message where it has one; the line as written is then `_original`.
     pub fn apply(&mut self, record: &mut RecordEditor<'_>, rules: &Rules) -> Format {
-        let Self { scratch, fields, rules: cache } = self;
+        let Self { scratch, fields, rules: cache, foreseen } = self;
+        if let Some(format) = foreseen.apply(record, rules, |name| fields.hash_of(name)) {
+            return format;
+        }
         let view = record.as_ref();
         let (text, observed) = (view.message(), view.observed());
         fields.begin(text);
@@ -120,21 +123,26 @@ pub(crate) fn assign_names(
             }
             continue;
         };
-        let common = match role {
-            Role::Message => names::MESSAGE,
-            Role::Level => names::LEVEL,
-            Role::Time => names::TIMESTAMP,
-            Role::Service => names::SERVICE,
-            Role::Env => names::ENV,
-            Role::Trace => names::TRACE_ID,
-            Role::Span => names::SPAN_ID,
-        };
+        let common = common_name(role);
         if name != common {
             fields.rename(at, common);
         }
         if let (Role::Level, Some(level)) = (role, chosen.level) {
             fields.replace(at, ValueRef::Str(level.name()));
         }
+    }
+}
+
+/// The name that the field in a role gets.
+pub(super) fn common_name(role: Role) -> &'static str {
+    match role {
+        Role::Message => names::MESSAGE,
+        Role::Level => names::LEVEL,
+        Role::Time => names::TIMESTAMP,
+        Role::Service => names::SERVICE,
+        Role::Env => names::ENV,
+        Role::Trace => names::TRACE_ID,
+        Role::Span => names::SPAN_ID,
     }
 }
 

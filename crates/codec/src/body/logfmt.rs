@@ -33,7 +33,22 @@ pub(super) fn read(text: &str, told: bool, scratch: &mut Scratch, sink: &mut imp
         sink.field(key, value);
         true
     })?;
-    (pairs >= PAIRS_MIN || known && pairs >= 2 || told && pairs > 0).then_some(())
+    (is_enough(pairs, known) || told && pairs > 0).then_some(())
+}
+
+/// Whether so many pairs make a line logfmt; `known` says that one of their keys is one that loggers write.
+pub(super) fn is_enough(pairs: usize, known: bool) -> bool {
+    pairs >= PAIRS_MIN || known && pairs >= 2
+}
+
+/// What stands in front of a value at the start of a text, with spaces unless it is the first: how long it is, and the
+/// key.
+pub(super) fn lead(text: &str, first: bool) -> Option<(usize, &str)> {
+    let rest = text.trim_start_matches(' ');
+    let spaces = text.len() - rest.len();
+    let length = rest.bytes().take_while(|byte| is_key(*byte)).count();
+    let pair = length > 0 && rest.as_bytes().get(length) == Some(&b'=') && (spaces > 0) != first;
+    pair.then(|| (spaces + length + 1, &rest[..length]))
 }
 
 /// Reads a message that may be quoted and be followed by pairs, as structured klog has it.
@@ -118,7 +133,7 @@ fn each_pair(
 }
 
 /// Where a value ends. A quote opens only at its start; a bare value goes to the next space.
-fn value_end(text: &str) -> Option<usize> {
+pub(super) fn value_end(text: &str) -> Option<usize> {
     if text.starts_with('"') {
         let end = quoted_end(text)?;
         return matches!(text.as_bytes().get(end), None | Some(b' ')).then_some(end);
@@ -141,7 +156,7 @@ fn give_quoted<R>(raw: &str, scratch: &mut Scratch, give: impl FnOnce(ValueRef<'
 }
 
 /// Go's `strconv.Quote` adds `\a`, `\v` and `\x..` to JSON's escapes.
-fn unquote(raw: &str, out: &mut Vec<u8>) {
+pub(super) fn unquote(raw: &str, out: &mut Vec<u8>) {
     let bytes = raw.as_bytes();
     let mut at = 0;
     while let Some(place) = memchr::memchr(b'\\', &bytes[at..]) {
@@ -165,7 +180,7 @@ fn unquote(raw: &str, out: &mut Vec<u8>) {
 }
 
 /// A bare value: a number or truth value if it is written exactly as one, else text.
-fn bare(raw: &str) -> ValueRef<'_> {
+pub(super) fn bare(raw: &str) -> ValueRef<'_> {
     match raw.as_bytes().first() {
         Some(b'-' | b'0'..=b'9') => {
             let mut scanner = Scanner::new(raw.as_bytes());
@@ -189,7 +204,7 @@ fn is_key(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'/' | b'@' | b':')
 }
 
-fn is_known(key: &str) -> bool {
+pub(super) fn is_known(key: &str) -> bool {
     matches!(
         key,
         "level"

@@ -85,6 +85,16 @@ impl Class {
         }
     }
 
+    /// What a field of this name may be for the record.
+    pub(super) fn role(self) -> Option<(Role, u8)> {
+        self.role
+    }
+
+    /// Whether what it tells depends on other fields, or is told of several.
+    pub(super) fn depends(self) -> bool {
+        matches!(self.hint, Some(Hint::Event | Hint::Letter | Hint::Traceparent))
+    }
+
     /// Whether a field of this name can be chosen for a role.
     pub(crate) fn may_be_chosen(self) -> bool {
         self.role.is_some() || self.hint.is_some()
@@ -219,24 +229,13 @@ impl Chosen {
         if self.best[role as usize].is_some_and(|(best, _)| best <= rank) {
             return;
         }
-        let fits = match role {
-            Role::Message => value.as_str().is_some_and(|text| !text.is_empty()),
-            Role::Level => {
-                let level = if rank == 7 { opentelemetry_level(value) } else { level_of(value) };
-                self.level = level.or(self.level);
-                level.is_some()
-            }
-            Role::Time => {
-                let time = time_of(value, observed);
-                self.time = time.or(self.time);
-                time.is_some()
-            }
-            Role::Service | Role::Env => value.as_str().is_some_and(|text| !text.is_empty()),
-            Role::Trace | Role::Span => is_id(value),
-        };
-        if fits {
-            self.best[role as usize] = Some((rank, at));
+        match told(role, rank, value, observed) {
+            None => return,
+            Some(Told::Itself) => {}
+            Some(Told::Level(level)) => self.level = Some(level),
+            Some(Told::Time(time)) => self.time = Some(time),
         }
+        self.best[role as usize] = Some((rank, at));
     }
 
     /// GELF writes syslog's numbers, MongoDB a letter; both only where the rest of the line says who writes.
@@ -263,6 +262,30 @@ impl Chosen {
             self.level = Some(level);
             self.best[Role::Level as usize] = Some((0, at));
         }
+    }
+}
+
+/// What a value tells in a role.
+pub(super) enum Told {
+    /// A level.
+    Level(Level),
+    /// A time.
+    Time(Timestamp),
+    /// What it says.
+    Itself,
+}
+
+/// What a value tells in a role, by a name of this rank, if it makes sense there.
+#[inline]
+pub(super) fn told(role: Role, rank: u8, value: ValueRef<'_>, observed: Timestamp) -> Option<Told> {
+    match role {
+        Role::Level if rank == 7 => opentelemetry_level(value).map(Told::Level),
+        Role::Level => level_of(value).map(Told::Level),
+        Role::Time => time_of(value, observed).map(Told::Time),
+        Role::Message | Role::Service | Role::Env => {
+            value.as_str().is_some_and(|text| !text.is_empty()).then_some(Told::Itself)
+        }
+        Role::Trace | Role::Span => is_id(value).then_some(Told::Itself),
     }
 }
 

@@ -8,6 +8,7 @@ use super::*;
 use crate::testing::{OBSERVED, batch_of, files_below, show_fields, show_record};
 
 mod corpus;
+mod foreseen;
 
 fn check(line: &str) -> String {
     let mut fields = Fields::default();

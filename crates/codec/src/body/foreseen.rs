@@ -1,0 +1,508 @@
+//! Lines that are written like those before them: JSON and logfmt with the same names, mostly in the same order.
+//!
+//! Owns: which name followed which, what becomes of each name, and reading a line along that.
+//! Does not own: the formats (`json`, `logfmt`), which field is what (`roles`), names (`apply`).
+//! Invariant: a line that is read here gets the fields that it gets the long way. What is unusual (nested values, names
+//! said twice, two fields for one role, a value that does not fit its role) goes the long way.
+//!
+//! From one value to the next a line has the same bytes nearly always: `,"level":`. They are compared with those that
+//! followed the last time, and what is known of the name behind them is at hand: no name is read, hashed or copied.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use sawyer_model::batch::{FoundField, FoundValue};
+use sawyer_model::{NameGuess, NameId, RecordEditor, Stream, Timestamp, ValueRef};
+
+use super::apply::{BODY_PREFIX, BODY_TIMESTAMP, Rules, common_name, deviates};
+use super::roles::{Class, Role, Told, told};
+use super::{Format, candidates, logfmt};
+use crate::json::{self, Scanner, unescape};
+
+/// Names that are remembered for streams alike; beyond it, all are forgotten.
+const NAMES_MAX: usize = 4096;
+
+/// Kinds of streams, told by the names of their fields, that are remembered.
+const PATHS_MAX: usize = 32;
+
+/// Most fields of a line that is read here.
+const FIELDS_MAX: usize = 64;
+
+/// Longest line that is read here.
+const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// Longest run of bytes in front of a value that is remembered.
+const LEAD_BYTES_MAX: usize = 256;
+
+/// After so many lines in a row that had to go the long way after all, some are sent there at once.
+const STRIKES_MAX: u32 = 4;
+const REST_LINES: u32 = 60;
+
+const NONE: u32 = u32::MAX;
+
+/// What lines have been like.
+#[derive(Debug, Default)]
+pub(super) struct Foreseen {
+    paths: Vec<Paths>,
+    /// The stream of the last line, and its place among the paths.
+    stream: u128,
+    at: usize,
+    found: Vec<Found>,
+    /// Text with its escapes resolved.
+    text: String,
+    bytes: Vec<u8>,
+    strikes: u32,
+    rest: u32,
+    #[cfg(test)]
+    short: bool,
+}
+
+/// What follows what, for streams whose fields have the same names.
+#[derive(Debug)]
+struct Paths {
+    names_hash: u64,
+    leads: Vec<Lead>,
+    lead_numbers: HashMap<Box<[u8]>, u32>,
+    names: Vec<Name>,
+    name_numbers: HashMap<Box<str>, u32>,
+    first: [u32; 2],
+    round: u32,
+}
+
+/// What stands in front of a value.
+#[derive(Debug)]
+struct Lead {
+    bytes: Box<[u8]>,
+    name: u32,
+    /// The one that followed it the last time.
+    next: u32,
+}
+
+/// What becomes of a name.
+#[derive(Debug)]
+struct Name {
+    /// The name that its field gets.
+    field: Box<str>,
+    guess: Cell<NameGuess>,
+    role: Option<(Role, u8)>,
+    /// Whether it may say something that depends on the rest of the line.
+    unusual: bool,
+    /// Whether loggers write it in logfmt.
+    logged: bool,
+    /// The line that had it last.
+    round: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    name: u32,
+    value: Value,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Value {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Time(Timestamp),
+    Static(&'static str),
+    /// Of the line.
+    Part {
+        start: u32,
+        len: u32,
+    },
+    /// Of the text with escapes resolved.
+    Resolved {
+        start: u32,
+        len: u32,
+    },
+}
+
+/// What the line says of the record.
+#[derive(Debug, Default)]
+struct Said {
+    /// A bit for each role that a field has.
+    roles: u8,
+    time: Option<Timestamp>,
+    message: bool,
+}
+
+impl Foreseen {
+    /// One that leaves all lines to the long way.
+    #[cfg(test)]
+    pub(super) fn off() -> Self {
+        Self { rest: u32::MAX, ..Self::default() }
+    }
+
+    /// Whether the last line was read here.
+    #[cfg(test)]
+    pub(super) fn was_short(&self) -> bool {
+        self.short
+    }
+
+    /// Reads the record's line, if it is one that can be read here; all or nothing.
+    pub(super) fn apply(
+        &mut self,
+        record: &mut RecordEditor<'_>,
+        rules: &Rules,
+        hash_of: impl Fn(&str) -> u64,
+    ) -> Option<Format> {
+        #[cfg(test)]
+        (self.short = false);
+        if self.rest > 0 {
+            self.rest -= 1;
+            return None;
+        }
+        let view = record.as_ref();
+        let place = view.message_place().filter(|_| view.own_fields_by_id().len() == 1)?;
+        let text = view.message();
+        let formats = rules.format.as_ref().map_or_else(|| candidates(text), std::slice::from_ref);
+        let format = *formats.iter().find(|format| matches!(format, Format::Json | Format::Logfmt))?;
+        if text.len() > LINE_BYTES_MAX {
+            return None;
+        }
+        self.turn_to(view.stream(), hash_of);
+        self.found.clear();
+        self.text.clear();
+        let read = match format {
+            Format::Json => self.json(text, view.stream(), view.observed()),
+            _ => self.logfmt(text, view.stream(), view.observed()),
+        };
+        let reference = if rules.own_time { view.observed() } else { view.timestamp() };
+        let Some(said) = read.filter(|said| said.time.is_none_or(|time| !deviates(time, reference))) else {
+            // What is not written in pairs at all is found out at once.
+            self.strikes += u32::from(!self.found.is_empty());
+            if self.strikes >= STRIKES_MAX {
+                (self.strikes, self.rest) = (0, REST_LINES);
+            }
+            return None;
+        };
+        #[cfg(test)]
+        (self.short = true);
+        self.strikes = 0;
+        if let Some(time) = said.time.filter(|_| rules.own_time) {
+            record.set_timestamp(time);
+        }
+        if said.message {
+            record.rename_by_id(NameId::MESSAGE, NameId::ORIGINAL);
+        }
+        let names = &self.paths[self.at].names;
+        let fields =
+            self.found.iter().filter(|found| !(rules.own_time && matches!(found.value, Value::Time(_))));
+        record.extend_found(
+            place,
+            &mut fields.map(|Found { name, value }| {
+                let Name { field, guess, .. } = &names[*name as usize];
+                FoundField { name: field, guess, value: value.found(&self.text) }
+            }),
+        );
+        Some(format)
+    }
+
+    /// Looks for what is known of streams like this one.
+    fn turn_to(&mut self, stream: &Stream, hash_of: impl Fn(&str) -> u64) {
+        if self.stream == stream.fingerprint() && self.at < self.paths.len() {
+            return;
+        }
+        self.stream = stream.fingerprint();
+        let hashes = stream.fields().iter().map(|(name, _)| hash_of(name));
+        let names_hash = hashes.fold(0_u64, |all, hash| all.rotate_left(7) ^ hash);
+        let known = self.paths.iter().position(|paths| paths.names_hash == names_hash);
+        self.at = known.unwrap_or_else(|| {
+            if self.paths.len() >= PATHS_MAX {
+                self.paths.clear();
+            }
+            self.paths.push(Paths::new(names_hash));
+            self.paths.len() - 1
+        });
+    }
+
+    fn json(&mut self, text: &str, stream: &Stream, observed: Timestamp) -> Option<Said> {
+        let Self { paths, at, found, text: resolved, bytes: buffer, .. } = self;
+        let paths = &mut paths[*at];
+        paths.begin();
+        let mut said = Said::default();
+        let mut scanner = Scanner::new(text.as_bytes());
+        let mut last = NONE;
+        loop {
+            let number = match paths.foreseen(last, 0, &scanner.bytes[scanner.at..]) {
+                Some(number) => {
+                    scanner.at += paths.leads[number as usize].bytes.len();
+                    number
+                }
+                None if last != NONE && scanner.bytes[scanner.at..] == *b"}" => break,
+                None => {
+                    let (start, name) = (scanner.at, json_lead(&mut scanner, last == NONE, text)?);
+                    paths.unforeseen(last, 0, &text[start..scanner.at], name, stream)?
+                }
+            };
+            last = number;
+            let name = paths.take_name(number)?;
+            let value = json_value(&mut scanner, text, resolved, buffer)?;
+            let value = said.role(paths.names[name as usize].role, value, text, resolved, observed)?;
+            found.push(Found { name, value });
+            if found.len() > FIELDS_MAX {
+                return None;
+            }
+        }
+        Some(said)
+    }
+
+    fn logfmt(&mut self, text: &str, stream: &Stream, observed: Timestamp) -> Option<Said> {
+        let Self { paths, at: paths_at, found, text: resolved, bytes: buffer, .. } = self;
+        let paths = &mut paths[*paths_at];
+        paths.begin();
+        let end = text.trim_ascii_end().len();
+        let line = &text[..end];
+        let (mut said, mut last, mut logged, mut at) = (Said::default(), NONE, false, 0);
+        while at < end {
+            let number = match paths.foreseen(last, 1, &line.as_bytes()[at..]) {
+                Some(number) => {
+                    at += paths.leads[number as usize].bytes.len();
+                    number
+                }
+                None => {
+                    let (len, name) = logfmt::lead(&line[at..], last == NONE)?;
+                    let number = paths.unforeseen(last, 1, &line[at..at + len], name, stream)?;
+                    at += len;
+                    number
+                }
+            };
+            last = number;
+            let name = paths.take_name(number)?;
+            let len = logfmt::value_end(&line[at..])?;
+            let value = logfmt_value(line, at, len, resolved, buffer);
+            at += len;
+            logged |= paths.names[name as usize].logged;
+            let value = said.role(paths.names[name as usize].role, value, text, resolved, observed)?;
+            found.push(Found { name, value });
+            if found.len() > FIELDS_MAX {
+                return None;
+            }
+        }
+        logfmt::is_enough(found.len(), logged).then_some(said)
+    }
+}
+
+impl Paths {
+    fn new(names_hash: u64) -> Self {
+        let (leads, names) = (Vec::new(), Vec::new());
+        let (lead_numbers, name_numbers) = (HashMap::new(), HashMap::new());
+        Self { names_hash, leads, lead_numbers, names, name_numbers, first: [NONE; 2], round: 0 }
+    }
+
+    fn begin(&mut self) {
+        self.round = self.round.wrapping_add(1);
+        if self.round == 0 || self.leads.len() > NAMES_MAX {
+            *self = Self { round: 1, ..Self::new(self.names_hash) };
+        }
+    }
+
+    /// What followed the last time, if it stands here now.
+    #[inline]
+    fn foreseen(&self, last: u32, format: usize, rest: &[u8]) -> Option<u32> {
+        let number = if last == NONE { self.first[format] } else { self.leads[last as usize].next };
+        let lead = self.leads.get(number as usize)?;
+        rest.starts_with(&lead.bytes).then_some(number)
+    }
+
+    /// Takes note of what stands here in front of the value of a name.
+    #[cold]
+    fn unforeseen(
+        &mut self,
+        last: u32,
+        format: usize,
+        bytes: &str,
+        name: &str,
+        stream: &Stream,
+    ) -> Option<u32> {
+        let bytes = bytes.as_bytes();
+        if bytes.len() > LEAD_BYTES_MAX {
+            return None;
+        }
+        let number = match self.lead_numbers.get(bytes) {
+            Some(number) => *number,
+            None => {
+                let name = self.name(name, stream);
+                let number = self.leads.len() as u32;
+                self.leads.push(Lead { bytes: bytes.into(), name, next: NONE });
+                self.lead_numbers.insert(bytes.into(), number);
+                number
+            }
+        };
+        match self.leads.get_mut(last as usize) {
+            Some(last) => last.next = number,
+            None => self.first[format] = number,
+        }
+        Some(number)
+    }
+
+    fn name(&mut self, name: &str, stream: &Stream) -> u32 {
+        if let Some(number) = self.name_numbers.get(name) {
+            return *number;
+        }
+        let class = Class::of(name);
+        let role = class.role();
+        let taken = class.reserved || stream.get(name).is_some();
+        let field = match role {
+            Some((Role::Time, _)) => BODY_TIMESTAMP.into(),
+            Some((role, _)) => common_name(role).into(),
+            None if taken => [BODY_PREFIX, name].concat().into(),
+            None => name.into(),
+        };
+        let (unusual, logged) = (class.depends(), logfmt::is_known(name));
+        let number = self.names.len() as u32;
+        let round = self.round.wrapping_sub(1);
+        self.names.push(Name { field, guess: Cell::default(), role, unusual, logged, round });
+        self.name_numbers.insert(name.into(), number);
+        number
+    }
+
+    /// The name of the value that follows, unless the line had it already.
+    #[inline]
+    fn take_name(&mut self, lead: u32) -> Option<u32> {
+        let number = self.leads[lead as usize].name;
+        let name = &mut self.names[number as usize];
+        let usual = !name.unusual && name.round != self.round;
+        name.round = self.round;
+        usual.then_some(number)
+    }
+}
+
+impl Said {
+    /// What becomes of the value of a field with this role; none if that is not so simple.
+    #[inline]
+    fn role(
+        &mut self,
+        role: Option<(Role, u8)>,
+        value: Value,
+        text: &str,
+        resolved: &str,
+        observed: Timestamp,
+    ) -> Option<Value> {
+        let Some((role, rank)) = role else { return Some(value) };
+        let bit = 1 << role as u8;
+        if self.roles & bit != 0 {
+            return None;
+        }
+        self.roles |= bit;
+        Some(match told(role, rank, value.read(text, resolved), observed)? {
+            Told::Level(level) => match value.read(text, resolved) {
+                ValueRef::Str(word) if word == level.name() => value,
+                _ => Value::Static(level.name()),
+            },
+            Told::Time(time) => {
+                self.time = Some(time);
+                Value::Time(time)
+            }
+            Told::Itself => {
+                self.message |= role == Role::Message;
+                value
+            }
+        })
+    }
+}
+
+impl Value {
+    #[inline]
+    fn read<'v>(self, text: &'v str, resolved: &'v str) -> ValueRef<'v> {
+        match self {
+            Self::Null => ValueRef::Null,
+            Self::Bool(value) => ValueRef::Bool(value),
+            Self::Int(value) => ValueRef::Int(value),
+            Self::Float(value) => ValueRef::Float(value),
+            Self::Time(time) => ValueRef::Timestamp(time),
+            Self::Static(text) => ValueRef::Str(text),
+            Self::Part { start, len } => ValueRef::Str(&text[start as usize..(start + len) as usize]),
+            Self::Resolved { start, len } => ValueRef::Str(&resolved[start as usize..(start + len) as usize]),
+        }
+    }
+
+    #[inline]
+    fn found(self, resolved: &str) -> FoundValue<'_> {
+        match self {
+            Self::Part { start, len } => FoundValue::Part { start, len },
+            value => FoundValue::Value(value.read("", resolved)),
+        }
+    }
+
+    fn part(start: usize, end: usize) -> Self {
+        Self::Part { start: start as u32, len: (end - start) as u32 }
+    }
+
+    /// Text of which escapes were resolved.
+    fn resolved(bytes: &[u8], resolved: &mut String) -> Self {
+        let start = resolved.len();
+        resolved.push_str(&String::from_utf8_lossy(bytes));
+        Self::Resolved { start: start as u32, len: (resolved.len() - start) as u32 }
+    }
+
+    /// A number or truth value that was read from `start` to `end`.
+    fn scalar(value: ValueRef<'_>, start: usize, end: usize) -> Self {
+        match value {
+            ValueRef::Int(value) => Self::Int(value),
+            ValueRef::Float(value) => Self::Float(value),
+            ValueRef::Bool(value) => Self::Bool(value),
+            _ => Self::part(start, end),
+        }
+    }
+}
+
+/// Takes what stands in front of a member's value; gives its name.
+fn json_lead<'a>(scanner: &mut Scanner<'_>, first: bool, text: &'a str) -> Option<&'a str> {
+    scanner.expect(if first { b'{' } else { b',' }, "").ok()?;
+    if scanner.token() != Some(b'"') {
+        return None;
+    }
+    let name = scanner.string().ok()?;
+    scanner.expect(b':', "").ok()?;
+    scanner.token();
+    let usual = !name.escaped && name.start < name.end;
+    usual.then(|| &text[name.start..name.end])
+}
+
+#[inline]
+fn json_value(
+    scanner: &mut Scanner<'_>,
+    text: &str,
+    resolved: &mut String,
+    buffer: &mut Vec<u8>,
+) -> Option<Value> {
+    let start = scanner.at;
+    Some(match scanner.peek()? {
+        b'"' => {
+            let string = scanner.string().ok()?;
+            if string.escaped {
+                buffer.clear();
+                unescape(&text.as_bytes()[string.start..string.end], buffer);
+                Value::resolved(buffer, resolved)
+            } else {
+                Value::part(string.start, string.end)
+            }
+        }
+        b'-' | b'0'..=b'9' => {
+            let integer = scanner.number().ok()?;
+            Value::scalar(json::number(&text[start..scanner.at], integer), start, scanner.at)
+        }
+        b't' => scanner.word("true").ok().map(|()| Value::Bool(true))?,
+        b'f' => scanner.word("false").ok().map(|()| Value::Bool(false))?,
+        b'n' => scanner.word("null").ok().map(|()| Value::Null)?,
+        _ => return None,
+    })
+}
+
+#[inline]
+fn logfmt_value(line: &str, at: usize, len: usize, resolved: &mut String, buffer: &mut Vec<u8>) -> Value {
+    let raw = &line[at..at + len];
+    if !raw.starts_with('"') {
+        return Value::scalar(logfmt::bare(raw), at, at + len);
+    }
+    let inside = &raw[1..len - 1];
+    if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
+        return Value::part(at + 1, at + len - 1);
+    }
+    buffer.clear();
+    logfmt::unquote(inside, buffer);
+    Value::resolved(buffer, resolved)
+}
