@@ -115,6 +115,7 @@ fn open(kind: &str, text: &str) -> Result<Box<dyn Step>> {
         metrics: Metrics::new(),
         state: Arc::new(SimDisk::new(1, SimSettings::default())),
         host_root: None,
+        ports: sawyer_pipeline::Ports::default(),
         health: Health::new(),
         buffer: None,
     };

@@ -91,6 +91,7 @@ pub async fn run(plan: ProcessPlan, parts: Parts, stop: Stop, started: impl FnOn
         metrics: parts.metrics.clone(),
         state: parts.disk.sub("state"),
         host_root: plan.settings.host_root.clone(),
+        ports: sawyer_pipeline::Ports::default(),
         health: parts.health.clone(),
     };
     let topology = plan.topology.open(&resources)?;

@@ -121,6 +121,8 @@ pub(crate) async fn run(
             let next = tokio::select! {
                 next = reloader.next() => next,
                 () = stop.stopped() => {
+                    // Nobody comes after: who connects now is to be refused, and to go elsewhere.
+                    resources.ports.forget();
                     halt.stop();
                     return match ended {
                         Some(ran) => ran,
@@ -256,14 +258,15 @@ impl Reloader {
     }
 
     fn refuse(&self, count: usize, reasons: &str) {
-        self.counts.refused.inc();
-        self.counts.problems.set(i64::try_from(count).unwrap_or(i64::MAX));
         let time = self.clock.now();
+        // Readiness first: whoever saw it counted or in the log looks there.
+        self.health.note(WHAT, format!("refused at {time}, and the one before goes on:\n{reasons}"));
+        self.counts.problems.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.counts.refused.inc();
         tracing::error!(
             problems = count,
             "the configuration is refused, and the one before goes on:\n{reasons}"
         );
-        self.health.note(WHAT, format!("refused at {time}, and the one before goes on:\n{reasons}"));
     }
 
     fn settled(&self) {

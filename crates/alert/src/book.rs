@@ -41,6 +41,9 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Book {
     pub(crate) entries: BTreeMap<String, Entry>,
+    /// Texts of rules that were made by the API and have a name that the configuration has, too: kept for when it has
+    /// not.
+    aside: BTreeMap<String, String>,
 }
 
 impl Book {
@@ -64,7 +67,9 @@ impl Book {
         }
         for (name, rule) in rules {
             let entry = Entry { origin: Origin::File, rule: Ok(Arc::new(rule)), text: None };
-            if book.entries.insert(name.clone(), entry).is_some() {
+            let before = book.entries.insert(name.clone(), entry);
+            if let Some(text) = before.and_then(|entry| entry.text) {
+                book.aside.insert(name.clone(), text);
                 tracing::warn!(
                     rule = name,
                     "the configuration has a rule of this name; the one made by the API is left aside"
@@ -89,7 +94,7 @@ impl Book {
     /// The texts to be kept.
     pub(crate) fn texts(&self) -> BTreeMap<String, String> {
         let text = |(name, entry): (&String, &Entry)| Some((name.clone(), entry.text.clone()?));
-        self.entries.iter().filter_map(text).collect()
+        self.entries.iter().filter_map(text).chain(self.aside.clone()).collect()
     }
 
     /// Whether a rule of this name may be put, and with `must_be_new` whether there is none yet.

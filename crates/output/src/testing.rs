@@ -71,6 +71,7 @@ pub(crate) fn context(state: &SimDisk) -> Context {
         metrics: Metrics::new(),
         state: Arc::new(state.clone()) as Arc<dyn Disk>,
         host_root: None,
+        ports: sawyer_pipeline::Ports::default(),
         health: Health::new(),
         buffer: None,
     }

@@ -212,6 +212,7 @@ async fn away_for_an_hour(target: Target) {
         metrics: world.metrics.clone(),
         state: disk,
         host_root: None,
+        ports: sawyer_pipeline::Ports::default(),
         health: world.health.clone(),
     };
     let topology = problems.into_result(plan).unwrap().open(&resources).unwrap();

@@ -106,6 +106,7 @@ async fn run(text: &str, store: &Arc<Store>, lines: usize) -> Vec<Outcome> {
         metrics: Metrics::new(),
         state: Arc::new(SimDisk::new(1, SimSettings::default())),
         host_root: None,
+        ports: sawyer_pipeline::Ports::default(),
         health: Health::new(),
     };
     let topology = plan.open(&resources).unwrap();

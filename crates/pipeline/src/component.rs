@@ -16,6 +16,7 @@ use sawyer_model::{Ack, Batch, Error, Outcome, Transfer, Way};
 use sawyer_telemetry::{Clock, Counter, DerivedSpec, Health, Ledger, Metrics};
 use tokio::sync::Mutex;
 
+use crate::ports::Ports;
 use crate::queue::{Place, QueueClosed, QueueReceiver, QueueSender};
 use crate::stop::Stop;
 
@@ -37,6 +38,8 @@ pub struct Context {
     pub host_root: Option<PathBuf>,
     /// Where it says that it is not ready, and why.
     pub health: Health,
+    /// Where it listens.
+    pub ports: Ports,
     /// The buffer in front of it, if it is an output that has one. There its dead letters go.
     pub buffer: Option<Buffer>,
 }

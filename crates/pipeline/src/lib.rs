@@ -13,6 +13,7 @@
 
 pub mod backoff;
 pub mod component;
+pub mod ports;
 pub mod process;
 pub mod queue;
 pub mod steps;
@@ -23,6 +24,7 @@ pub use backoff::Backoff;
 pub use component::{
     Context, Input, InputPlan, Kind, Kinds, Outlet, Output, OutputPlan, Running, Step, StepPlan,
 };
+pub use ports::Ports;
 pub use queue::{LaneReceiver, Place, QueueReceiver, QueueSender, Queued};
 pub use stop::{Stop, Stopper};
 pub use topology::{Resources, Topology, TopologyPlan};

@@ -27,6 +27,28 @@ notifiers:
   slack: {url: 'https://hooks.slack.com/services/T/B/x'}
   hook: {type: webhook, url: 'https://hooks.example/x'}";
 
+#[tokio::test]
+async fn a_rule_of_the_api_comes_back_when_the_configuration_has_no_other_of_its_name() {
+    let mut world = World::new(ONE);
+    let put = async |world: &World, name: &str, text: &str| {
+        let rule = world.alerts.read_rule(name, text).unwrap();
+        world.alerts.put_rule(rule, text.to_owned(), false).await.unwrap();
+    };
+    let text = "{query: 'level: warn', count: '>= 7', notify: slack}";
+    put(&world, "comes", text).await;
+    let replace = |world: &World, text: &str| {
+        world.alerts.replace(world.alerts.prepare(plan(text).unwrap()).unwrap());
+    };
+    replace(&world, OTHER);
+    let shown = |world: &World| world.alerts.rules()["comes"].text.clone();
+    assert_eq!(shown(&world), None, "the one of the configuration is in force");
+    // What is written while it is left aside must not forget it.
+    put(&world, "another", text).await;
+    world.restart();
+    world.alerts.replace(world.alerts.prepare(plan(ONE).unwrap()).unwrap());
+    assert_eq!(shown(&world).as_deref(), Some(text));
+}
+
 #[test]
 fn rules_come_and_go_and_the_others_keep_their_states() {
     let mut world = World::new(ONE);

@@ -156,8 +156,10 @@ impl ForwardPlan {
         let Self { mut settings, clients } = self;
         let tls = settings.tls.take();
         let heartbeats = settings.listen.filter(|address| settings.heartbeat && address.port() != 0);
-        let heartbeats = heartbeats.map(|address| Datagrams::udp(address, SMALL_FRAME_BYTES)).transpose()?;
-        let door = settings.listen.map(|address| Door::tcp(address, tls)).transpose()?;
+        let heartbeats = heartbeats
+            .map(|address| Datagrams::udp(&context.ports, address, SMALL_FRAME_BYTES))
+            .transpose()?;
+        let door = settings.listen.map(|address| Door::tcp(&context.ports, address, tls)).transpose()?;
         let local = settings.unix.as_ref().map(|path| Door::unix(&context.on_host(path))).transpose()?;
         let hostname = settings.hostname.clone().or_else(|| crate::node::node_name(None));
         let sockets = Sockets::new(context, settings.connections_max as usize);

@@ -99,8 +99,10 @@ impl GelfPlan {
     pub(super) fn open_sockets(self, context: &Context) -> Result<Gelf, Error> {
         let Self(settings) = self;
         let buffer = settings.receive_buffer.bytes() as usize;
-        let datagrams = settings.udp.map(|address| Datagrams::udp(address, buffer)).transpose()?;
-        let door = settings.tcp.map(|address| Door::tcp(address, settings.tls)).transpose()?;
+        let datagrams =
+            settings.udp.map(|address| Datagrams::udp(&context.ports, address, buffer)).transpose()?;
+        let door =
+            settings.tcp.map(|address| Door::tcp(&context.ports, address, settings.tls)).transpose()?;
         let source = (names::SOURCE.to_owned(), Value::from(format!("gelf:{}", context.name)));
         let own = settings.fields.into_iter().map(|(name, value)| (name, Value::from(value)));
         let stream = Arc::new(Stream::new(own.chain([source])));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sawyer_config::{At, Problems, Reference, Setting, Settings};
 use sawyer_delivery::tls::{ListenTls, ListenTlsSettings};
 use sawyer_model::{Error, ErrorKind};
-use sawyer_pipeline::{Context, Input, InputPlan, Outlet, Running, Stop};
+use sawyer_pipeline::{Context, Input, InputPlan, Outlet, Ports, Running, Stop};
 
 use super::clients::{ClientsPlan, ClientsSettings};
 use super::desk::{Desk, IntakeSettings};
@@ -62,7 +62,10 @@ impl WebPlan {
     pub(super) fn open_web(self, context: &Context) -> Result<Web, Error> {
         let Self { kind, listen, tls, common, protocol } = self;
         let tls = tls.map(|tls| ListenTls::open(tls, &["h2", "http/1.1"])).transpose()?;
-        let listeners = listen.into_iter().map(take_address).collect::<Result<Vec<_>, _>>()?;
+        let listeners = listen
+            .into_iter()
+            .map(|address| take_address(&context.ports, address))
+            .collect::<Result<Vec<_>, _>>()?;
         let (hub, desk) = common.open(kind, context)?;
         let way_in = OpenPush::open(hub, desk.intake.wait_max, "a receiver has one way in")?;
         let shared = Arc::new(Shared { protocol, desk, tls });
@@ -88,12 +91,8 @@ impl CommonPlan {
 ///
 /// # Errors
 /// `Conflict` when it is taken already, `Invalid` when it is not this machine's or may not be used.
-pub(crate) fn take_address(address: SocketAddr) -> Result<TcpListener, Error> {
-    let taken = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    taken.map_err(|error| {
+pub(crate) fn take_address(ports: &Ports, address: SocketAddr) -> Result<TcpListener, Error> {
+    ports.tcp(address).map_err(|error| {
         let kind = match error.kind() {
             std::io::ErrorKind::AddrInUse => ErrorKind::Conflict,
             _ => ErrorKind::Invalid,

@@ -19,7 +19,7 @@ use std::time::Duration;
 use sawyer_delivery::tls::{ListenTls, ListenTlsSettings};
 use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome, SourceId};
 use sawyer_pipeline::queue::QueueClosed;
-use sawyer_pipeline::{Context, Outlet, Stop};
+use sawyer_pipeline::{Context, Outlet, Ports, Stop};
 use sawyer_telemetry::{Clock, Counter, Gauge, Metrics};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
@@ -123,10 +123,14 @@ impl UnixPath {
 
 impl Door {
     /// Takes an address.
-    pub(crate) fn tcp(address: SocketAddr, tls: Option<ListenTlsSettings>) -> Result<Self, Error> {
+    pub(crate) fn tcp(
+        ports: &Ports,
+        address: SocketAddr,
+        tls: Option<ListenTlsSettings>,
+    ) -> Result<Self, Error> {
         let certified = tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
         let tls = tls.map(|tls| ListenTls::open(tls, &[])).transpose()?;
-        Ok(Self::Tcp(take_address(address)?, tls.map(|tls| (tls, certified))))
+        Ok(Self::Tcp(take_address(ports, address)?, tls.map(|tls| (tls, certified))))
     }
 
     /// Takes a path.

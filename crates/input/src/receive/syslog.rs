@@ -123,9 +123,10 @@ impl SyslogPlan {
     pub(super) fn open_sockets(self, context: &Context) -> Result<Syslog, Error> {
         let Self { mut settings, zone } = self;
         let buffer = settings.receive_buffer.bytes() as usize;
-        let datagrams = settings.udp.map(|address| Datagrams::udp(address, buffer)).transpose()?;
+        let datagrams =
+            settings.udp.map(|address| Datagrams::udp(&context.ports, address, buffer)).transpose()?;
         let tls = settings.tls.take();
-        let door = settings.tcp.map(|address| Door::tcp(address, tls)).transpose()?;
+        let door = settings.tcp.map(|address| Door::tcp(&context.ports, address, tls)).transpose()?;
         let local = settings.unix.as_ref().map(|path| Datagrams::unix(&context.on_host(path), buffer));
         let source = (names::SOURCE.to_owned(), Value::from(format!("syslog:{}", context.name)));
         let own = settings.fields.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));

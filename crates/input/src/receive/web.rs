@@ -24,6 +24,7 @@ use sawyer_delivery::tls::ListenTls;
 use sawyer_pipeline::Stop;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 mod timely;
@@ -43,6 +44,10 @@ const STREAMS_MAX: u32 = 128;
 
 /// How long requests under way may take at a stop.
 const FINISH_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a connection that has asked nothing yet may take to do so at a stop, so that whoever was let in is answered
+/// and not cut off.
+const FIRST_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Pause after the system could not give a connection, as when there are too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -117,8 +122,11 @@ async fn talk(
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .keep_alive_interval(HEAD_TIME_MAX);
+    // Permits none until something was asked.
+    let asked = Semaphore::new(0);
     let service = service_fn(|request: Request<Incoming>| {
         let shared = Arc::clone(shared);
+        asked.add_permits(1);
         async move {
             // What did not come straight from a program comes from nowhere, whatever its connection says; a web page is
             // no program.
@@ -135,8 +143,19 @@ async fn talk(
     let ended = tokio::select! {
         ended = talking.as_mut() => ended,
         () = stop.stopped() => {
-            talking.as_mut().graceful_shutdown();
-            talking.await
+            let first = tokio::time::timeout(FIRST_TIME_MAX, asked.acquire());
+            let ended = tokio::select! {
+                biased;
+                ended = talking.as_mut() => Some(ended),
+                _ = first => None,
+            };
+            match ended {
+                Some(ended) => ended,
+                None => {
+                    talking.as_mut().graceful_shutdown();
+                    talking.await
+                }
+            }
         }
     };
     if let Err(error) = ended {

@@ -119,6 +119,7 @@ impl Node {
             metrics: self.metrics.clone(),
             state: Arc::new(RealDisk::new(self.state.path()).unwrap()),
             host_root: Some(self.root.path().to_owned()),
+            ports: sawyer_pipeline::Ports::default(),
             health: Health::new(),
             buffer: None,
         };

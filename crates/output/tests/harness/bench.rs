@@ -43,6 +43,7 @@ impl Bench {
             metrics: metrics.clone(),
             state: Arc::new(SimDisk::new(1, SimSettings::default())),
             host_root: None,
+            ports: sawyer_pipeline::Ports::default(),
             health: health.clone(),
             buffer: None,
         };

@@ -59,6 +59,7 @@ pub(crate) fn context(kind: &str) -> Context {
         metrics: Metrics::new(),
         state: Arc::new(sawyer_disk::SimDisk::new(1, sawyer_disk::SimSettings::default())),
         host_root: None,
+        ports: crate::Ports::default(),
         health: Health::new(),
         buffer: None,
     }

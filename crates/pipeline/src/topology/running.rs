@@ -17,6 +17,7 @@ use super::books::{self, Keeper};
 use super::buffered::{self, Filling};
 use super::plan::{BufferedOutput, FrontPlan, Named, PipelinePlan, TopologyPlan};
 use crate::component::{Context, Input, Outlet, Output, Running, Step};
+use crate::ports::Ports;
 use crate::queue::{QueueClosed, QueueReceiver, QueueSender, queue};
 use crate::steps::route::Router;
 use crate::stop::{Stop, Stopper};
@@ -40,6 +41,8 @@ pub struct Resources {
     pub host_root: Option<PathBuf>,
     /// Where a component says that it is not ready, or failed.
     pub health: Health,
+    /// Addresses that stay taken while one topology follows another.
+    pub ports: Ports,
 }
 
 /// A topology that is open and does not run yet.
@@ -76,8 +79,10 @@ impl TopologyPlan {
             state: resources.state.sub(format!("{section}/{name}")),
             host_root: resources.host_root.clone(),
             health: resources.health.clone(),
+            ports: resources.ports.clone(),
             buffer: None,
         };
+        resources.ports.begin();
         let mut outputs = Vec::new();
         for Named { name, plan } in self.outputs {
             let plan = plan.open(context("outputs", &name)).map_err(|error| named("output", &name, error))?;
@@ -100,6 +105,7 @@ impl TopologyPlan {
             let plan = plan.open(&context("inputs", &name)).map_err(|error| named("input", &name, error))?;
             inputs.push(Named { name, plan });
         }
+        resources.ports.settle();
         Ok(Topology {
             clock: resources.clock.clone(),
             inputs,

@@ -84,6 +84,86 @@ fn tail_until(address: std::net::SocketAddr, last: &str) -> u64 {
     panic!("the tail ended after {lines} lines");
 }
 
+/// Pushes to a receiver, each time over a connection of its own, until told to stop; gives how often.
+fn push_to_loki(address: std::net::SocketAddr, stop: &AtomicBool) -> u64 {
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let now = sawyer_telemetry::Clock::system().now().nanos();
+        let body = format!(
+            "{{\"streams\":[{{\"stream\":{{\"app\":\"cart\"}},\"values\":[[\"{now}\",\"order {n}\"]]}}]}}"
+        );
+        let mut stream = TcpStream::connect(address).expect("nobody is refused");
+        let head = "POST /loki/api/v1/push HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\
+                    authorization: Bearer s3cret\r\ncontent-type: application/json\r\n";
+        write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).expect("everybody is answered");
+        // Who was let in at the last moment is told to come again, as when a target is away.
+        assert!(answer.contains(" 204 ") || answer.contains(" 503 "), "{n}: {answer}");
+        n += u64::from(answer.contains(" 204 "));
+    }
+    n
+}
+
+/// Connects to a receiver of lines until told to stop; gives how often.
+fn connect_all_the_time(address: std::net::SocketAddr, stop: &AtomicBool) -> u64 {
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let mut stream = TcpStream::connect(address).expect("nobody is refused");
+        writeln!(stream, "<13>Nov 28 12:00:00 host cart: order {n}").unwrap();
+        n += 1;
+        pause();
+    }
+    n
+}
+
+/// Waits until some records came by this version of the configuration.
+fn wait_for_more(sawyer: &mut Sawyer, version: u32) {
+    let deadline = Instant::now() + SOON;
+    while sawyer.count(&format!("app: cart and version: {version}")) < 20 {
+        assert!(Instant::now() < deadline, "version {version}; the log:\n{}", sawyer.log());
+        pause();
+    }
+}
+
+#[test]
+fn receivers_refuse_nobody_while_the_configuration_is_exchanged() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (loki, lines, gone) = (free(), free(), free());
+    let config = |version: u32, more: &str| {
+        let receivers = format!(
+            "loki: {{listen: '{loki}', clients: {{all: {{token: s3cret}}}}}}, syslog: {{tcp: '{lines}', udp: '{lines}'}}"
+        );
+        format!(
+            "inputs: {{{receivers}{more}}}\npipelines: {{main: {{steps: [set: {{fields: {{version: {version}}}}}]}}}}\n"
+        )
+    };
+    let more = format!(", gelf: {{tcp: '{gone}'}}");
+    let mut sawyer = Sawyer::up_with(folder.path(), &config(0, &more));
+    assert!(TcpStream::connect(gone).is_ok());
+    let stop = Arc::new(AtomicBool::new(false));
+    let run = |push: fn(std::net::SocketAddr, &AtomicBool) -> u64, address| {
+        let stop = Arc::clone(&stop);
+        thread::spawn(move || push(address, &stop))
+    };
+    let (pushing, connecting) = (run(push_to_loki, loki), run(connect_all_the_time, lines));
+    for version in 1..=4 {
+        wait_for_more(&mut sawyer, version - 1);
+        fs::write(folder.path().join("sawyer.yaml"), config(version, "")).unwrap();
+        sawyer.signal("HUP");
+        wait_for(&mut sawyer, ACCEPTED, f64::from(version));
+    }
+    wait_for_more(&mut sawyer, 4);
+    assert!(TcpStream::connect(gone).is_err(), "what is not wanted any more is closed");
+    stop.store(true, Ordering::Relaxed);
+    let (pushed, connected) = (pushing.join().unwrap(), connecting.join().unwrap());
+    assert_eq!(sawyer.count("app: cart"), pushed, "each once");
+    assert!(connected > 0);
+    assert!(sawyer.terminate().1.success());
+    assert!(TcpStream::connect(loki).is_err());
+}
+
 #[test]
 fn a_reload_under_load_loses_and_doubles_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -123,6 +123,7 @@ fn start(disk: &SimDisk, root: &Path) -> Option<Life> {
         metrics,
         state: whole.sub("state"),
         host_root: Some(root.to_owned()),
+        ports: sawyer_pipeline::Ports::default(),
         health: Health::new(),
     };
     let topology = problems.into_result(plan).unwrap().open(&resources).ok()?;

@@ -159,6 +159,7 @@ fn start_sending(disk: &SimDisk, root: &Path, output: &str) -> Option<Topology> 
         metrics: Metrics::new(),
         state: whole.sub("state"),
         host_root: Some(root.to_owned()),
+        ports: sawyer_pipeline::Ports::default(),
         health: Health::new(),
     };
     problems.into_result(plan).unwrap().open(&resources).ok()

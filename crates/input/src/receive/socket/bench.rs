@@ -50,6 +50,7 @@ pub(crate) fn context(metrics: &Metrics) -> Context {
         metrics: metrics.clone(),
         state: Arc::new(SimDisk::new(1, SimSettings::default())),
         host_root: None,
+        ports: sawyer_pipeline::Ports::default(),
         health: Health::new(),
         buffer: None,
     }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sawyer_model::{Error, ErrorKind};
-use sawyer_pipeline::Stop;
+use sawyer_pipeline::{Ports, Stop};
 use tokio::time::Instant;
 
 use super::{BATCH_WAIT, Peer, Sockets, UnixPath};
@@ -38,12 +38,8 @@ pub(crate) enum Datagrams {
 
 impl Datagrams {
     /// Takes an address. The system is asked for a buffer of so many bytes, and gives as much as it allows.
-    pub(crate) fn udp(address: SocketAddr, buffer_bytes: usize) -> Result<Self, Error> {
-        let socket = UdpSocket::bind(address).and_then(|socket| {
-            socket.set_nonblocking(true)?;
-            Ok(socket)
-        });
-        let socket = socket.map_err(|error| {
+    pub(crate) fn udp(ports: &Ports, address: SocketAddr, buffer_bytes: usize) -> Result<Self, Error> {
+        let socket = ports.udp(address).map_err(|error| {
             let kind = match error.kind() {
                 io::ErrorKind::AddrInUse => ErrorKind::Conflict,
                 _ => ErrorKind::Invalid,

@@ -177,6 +177,7 @@ async fn run_in(folder: &Path, text: &str, bench: &Bench, stop_after_ms: u64) ->
         metrics: Metrics::new(),
         state: Arc::new(sawyer_disk::RealDisk::new(folder).unwrap()),
         host_root: None,
+        ports: Ports::default(),
         health: Health::new(),
     };
     let topology = plan(text, &bench.kinds).unwrap().open(&resources).unwrap();

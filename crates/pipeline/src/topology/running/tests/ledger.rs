@@ -155,6 +155,7 @@ async fn books(text: &str, kinds: &Kinds) -> Metrics {
         metrics: Metrics::new(),
         state: Arc::new(sawyer_disk::SimDisk::new(1, sawyer_disk::SimSettings::default())),
         host_root: None,
+        ports: Ports::default(),
         health: Health::new(),
     };
     let topology = plan(text, kinds).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
