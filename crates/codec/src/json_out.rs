@@ -47,6 +47,31 @@ pub fn write(record: RecordRef<'_>, options: &Options, out: &mut Vec<u8>) {
     writer.finish();
 }
 
+/// Appends records of a batch as [`write`] does, a comma between two, as long as `goes_on` says so of what there is by
+/// then; says how many.
+pub fn write_list(
+    batch: &Batch,
+    options: &Options,
+    out: &mut Vec<u8>,
+    goes_on: impl Fn(&[u8]) -> bool,
+) -> usize {
+    let naming = AsTheyAre { without_original: options.without_original };
+    let mut writer = options.text_bytes_max.is_none().then(|| BatchWriter::new(batch, naming));
+    for (at, record) in batch.iter().enumerate() {
+        if at > 0 {
+            if !goes_on(out) {
+                return at;
+            }
+            out.push(b',');
+        }
+        match &mut writer {
+            Some(writer) => write_by(writer, record, out),
+            None => write(record, options, out),
+        }
+    }
+    batch.len()
+}
+
 /// Appends all records of a batch as [`write`] does, `behind` behind each, and where each ends.
 pub fn write_all(
     batch: &Batch,
@@ -57,17 +82,21 @@ pub fn write_all(
 ) {
     let mut writer = BatchWriter::new(batch, AsTheyAre { without_original });
     for record in batch.iter() {
-        out.extend_from_slice(b"{\"_id\":\"");
-        writer.id(record.id(), out);
-        out.extend_from_slice(b"\",\"timestamp\":\"");
-        write_rfc3339(record.timestamp(), out);
-        out.extend_from_slice(b"\",\"observed\":");
-        writer.time(record.observed(), out);
-        writer.fields(record, out);
-        out.push(b'}');
+        write_by(&mut writer, record, out);
         out.extend_from_slice(behind);
         ends.push(out.len());
     }
+}
+
+fn write_by(writer: &mut BatchWriter<'_, AsTheyAre>, record: RecordRef<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"_id\":\"");
+    writer.id(record.id(), out);
+    out.extend_from_slice(b"\",\"timestamp\":\"");
+    write_rfc3339(record.timestamp(), out);
+    out.extend_from_slice(b"\",\"observed\":");
+    writer.time(record.observed(), out);
+    writer.fields(record, out);
+    out.push(b'}');
 }
 
 struct AsTheyAre {

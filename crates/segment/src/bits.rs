@@ -169,6 +169,17 @@ impl Rows {
         (first..=last).map(ones).sum()
     }
 
+    /// Those of these neighbouring rows that are in the set, ascending.
+    ///
+    /// # Panics
+    /// If the block does not have them.
+    pub fn iter_within(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = usize> + '_ {
+        assert!(range.end <= self.len, "the block has these rows");
+        let words = range.start / 64..range.end.div_ceil(64).max(range.start / 64);
+        let ones = words.flat_map(|at| ones(self.words[at]).map(move |bit| at * 64 + bit));
+        ones.filter(move |row| range.contains(row))
+    }
+
     /// Takes a row out.
     pub fn remove(&mut self, row: usize) {
         if row < self.len {
@@ -202,7 +213,7 @@ impl Rows {
 
     /// The rows in it, ascending.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.words.iter().enumerate().flat_map(|(at, word)| Ones(*word).map(move |bit| at * 64 + bit))
+        self.words.iter().enumerate().flat_map(|(at, word)| ones(*word).map(move |bit| at * 64 + bit))
     }
 
     /// Of these words, lowest bit first; bits behind the last row are left out.
@@ -261,7 +272,11 @@ impl FromIterator<bool> for Rows {
     }
 }
 
-/// The places of the bits that are set.
+/// The places of the bits that are set, ascending.
+pub(crate) fn ones(word: u64) -> impl Iterator<Item = usize> {
+    Ones(word)
+}
+
 struct Ones(u64);
 
 impl Iterator for Ones {

@@ -4,6 +4,8 @@
 //! told apart by their numbers, so that no row is compared.
 //! Invariant: a row is either missing, or stands under each of its values once.
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
 use sawyer_model::{Error, Value, ValueRef, names};
 
@@ -14,7 +16,7 @@ use crate::layout::ColumnEntry;
 use crate::scan::BlockColumns;
 use crate::segment::Segment;
 use crate::source::Data;
-use crate::text::Cell;
+use crate::text::{Cell, Text};
 
 /// The values of a field in rows of a block.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,31 +30,26 @@ pub struct Groups {
     pub missing: Rows,
 }
 
-/// Which of a few values each row of a block has.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Codes {
-    /// The values, each once.
-    pub values: Vec<Value>,
-    /// For each row the place of its value, or [`Codes::MISSING`].
-    pub codes: Vec<u32>,
-}
-
-impl Codes {
-    /// The row does not have the field.
-    pub const MISSING: u32 = u32::MAX;
-}
-
 impl Segment {
-    /// The values of a field in all rows of a block, if the block is made of a few: strings in the own fields of rows,
-    /// with no stream that has the field where a row does not. The same as [`Segment::groups`] says, at less cost.
+    /// Counts the values of a field in rows of a block, each of these neighbouring ranges by itself, if the column tells
+    /// which rows have the same value: strings in the own fields of rows, with no stream that has the field where a row
+    /// does not. Calls with the number of the range, the value, and how many rows have it; with no value for those that
+    /// do not have the field. Says whether it counted. The same as [`Segment::groups`] says, at less cost.
     ///
     /// # Errors
     /// As [`Segment::groups`].
     ///
     /// # Panics
-    /// If there is no block with this number.
-    pub fn codes(&self, block: usize, field: &str) -> Result<Option<Codes>, Error> {
-        Ok(self.read_codes(block, field)?)
+    /// If there is no block with this number, or `rows` and `ranges` are not of its rows.
+    pub fn count_codes(
+        &self,
+        block: usize,
+        rows: &Rows,
+        field: &str,
+        ranges: &[Range<usize>],
+        sink: &mut dyn FnMut(usize, Option<&str>, u64),
+    ) -> Result<bool, Error> {
+        Ok(self.count_by_code(block, rows, field, ranges, sink)?)
     }
 
     /// Whether any row of a block may have a field of this name, of its own or of its stream.
@@ -71,36 +68,60 @@ impl Segment {
             || BlockColumns::new(self, block).own(field)?.is_some())
     }
 
-    fn read_codes(&self, block: usize, field: &str) -> Result<Option<Codes>> {
+    fn count_by_code(
+        &self,
+        block: usize,
+        rows: &Rows,
+        field: &str,
+        ranges: &[Range<usize>],
+        sink: &mut dyn FnMut(usize, Option<&str>, u64),
+    ) -> Result<bool> {
         if field == names::TIMESTAMP || field == names::OBSERVED {
-            return Ok(None);
+            return Ok(false);
         }
         let mut columns = BlockColumns::new(self, block);
-        let Some(entry) = columns.own(field)? else { return Ok(None) };
-        let column = columns.column(entry)?;
+        let Some(entry) = columns.own(field)? else { return Ok(false) };
         if entry.mask != 1 << kind::STR {
-            return Ok(None);
+            return Ok(false);
         }
+        let column = columns.column(entry)?;
         let texts = column.values.strs();
-        let Some(own) = texts.all_codes(&column.head) else { return Ok(None) };
-        let data = self.data(block, entry);
-        let entries = 0..texts.entry_count() as i64;
-        let values =
-            entries.map(|code| Ok(Value::from(texts.entry(code, data)?))).collect::<Result<Vec<_>>>()?;
-        let known = |code: &i64| u32::try_from(*code).ok().filter(|code| (*code as usize) < values.len());
-        let damaged = || data.place.damaged()(Damage::expected("the code of an entry"));
-        let own = own.iter().map(known).collect::<Option<Vec<u32>>>().ok_or_else(damaged)?;
-        if matches!(column.presence, Presence::All { .. }) {
-            return Ok(Some(Codes { values, codes: own }));
-        }
+        let Some(codes) = CodesOf::of(texts, &column.head) else { return Ok(false) };
+        let every_row = matches!(column.presence, Presence::All { .. });
         let streams = self.footer.blocks[block].streams.clone();
-        if self.streams()[streams].iter().any(|stream| stream.get(field).is_some()) {
-            return Ok(None);
+        if !every_row && self.streams()[streams].iter().any(|stream| stream.get(field).is_some()) {
+            return Ok(false);
         }
-        let rows = self.footer.blocks[block].rows;
-        let mut codes = vec![Codes::MISSING; rows];
-        column.presence.for_each(&Rows::all(rows), |row, rank| codes[row] = own[rank]);
-        Ok(Some(Codes { values, codes }))
+        let data = self.data(block, entry);
+        let width = texts.entry_count();
+        let mut counts = vec![0u32; width * ranges.len()];
+        let tables = counts.chunks_mut(width.max(1));
+        let is_known = if every_row {
+            codes.count_rows(rows, ranges, tables)
+        } else {
+            codes.count_ranks(&column.presence, rows, ranges, tables)
+        };
+        if !is_known {
+            return Err(data.place.damaged()(Damage::expected("the code of an entry")));
+        }
+        for code in 0..width {
+            let of_range = |range: usize| u64::from(counts[range * width + code]);
+            if (0..ranges.len()).any(|range| of_range(range) > 0) {
+                let text = texts.entry(code as i64, data)?;
+                (0..ranges.len())
+                    .filter(|range| of_range(*range) > 0)
+                    .for_each(|range| sink(range, Some(text), of_range(range)));
+            }
+        }
+        for (range, span) in ranges.iter().enumerate() {
+            let counted: u64 =
+                counts[range * width..(range + 1) * width].iter().map(|count| u64::from(*count)).sum();
+            let missing = rows.count_within(span.clone()) as u64 - counted;
+            if missing > 0 {
+                sink(range, None, missing);
+            }
+        }
+        Ok(true)
     }
 
     /// The values of a field in these rows of a block, as [`sawyer_model::RecordRef::get`] has them: own fields
@@ -161,6 +182,96 @@ impl Segment {
             sink(None, missing);
         }
         Ok(())
+    }
+}
+
+/// For each value of a column the number of its entry.
+enum CodesOf<'a> {
+    /// All have the first one.
+    Constant,
+    Small(&'a [u8]),
+    Wide(Vec<i64>),
+}
+
+impl<'a> CodesOf<'a> {
+    fn of(texts: &'a Text, head: &[u8]) -> Option<Self> {
+        if texts.is_constant() {
+            return Some(Self::Constant);
+        }
+        texts.small_codes(head).map(Self::Small).or_else(|| texts.all_codes(head).map(Self::Wide))
+    }
+
+    fn code(&self, at: usize) -> usize {
+        match self {
+            Self::Constant => 0,
+            Self::Small(codes) => usize::from(codes[at]),
+            Self::Wide(codes) => codes[at] as usize,
+        }
+    }
+
+    /// Counts where every row has a value; says whether all codes are known.
+    fn count_rows<'t>(
+        &self,
+        rows: &Rows,
+        ranges: &[Range<usize>],
+        tables: impl Iterator<Item = &'t mut [u32]>,
+    ) -> bool {
+        let all = rows.count() == rows.len();
+        for (range, table) in ranges.iter().zip(tables) {
+            match self {
+                Self::Constant => table[0] += rows.count_within(range.clone()) as u32,
+                Self::Small(codes) if all => count_bytes(&codes[range.clone()], table),
+                _ => {
+                    for row in rows.iter_within(range.clone()) {
+                        match table.get_mut(self.code(row)) {
+                            Some(count) => *count += 1,
+                            None => return false,
+                        }
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Counts where some rows have a value; says whether all codes are known.
+    fn count_ranks<'t>(
+        &self,
+        presence: &Presence,
+        rows: &Rows,
+        ranges: &[Range<usize>],
+        tables: impl Iterator<Item = &'t mut [u32]>,
+    ) -> bool {
+        let mut tables: Vec<&mut [u32]> = tables.collect();
+        let (mut range, mut is_known) = (0, true);
+        presence.for_each(rows, |row, rank| {
+            while ranges.get(range).is_some_and(|range| range.end <= row) {
+                range += 1;
+            }
+            if ranges.get(range).is_some_and(|range| range.start <= row) {
+                match tables[range].get_mut(self.code(rank)) {
+                    Some(count) => *count += 1,
+                    None => is_known = false,
+                }
+            }
+        });
+        is_known
+    }
+}
+
+/// Counts bytes in four tables, because the same byte often comes several times in a row. The bytes are below the length
+/// of the table.
+fn count_bytes(bytes: &[u8], table: &mut [u32]) {
+    let mut tables = [[0u32; 256]; 4];
+    let chunks = bytes.chunks_exact(4);
+    chunks.remainder().iter().for_each(|byte| tables[0][usize::from(*byte)] += 1);
+    for chunk in chunks {
+        for (table, byte) in tables.iter_mut().zip(chunk) {
+            table[usize::from(*byte)] += 1;
+        }
+    }
+    for (code, count) in table.iter_mut().enumerate() {
+        *count += tables.iter().map(|table| table[code]).sum::<u32>();
     }
 }
 

@@ -6,6 +6,7 @@
 
 use sawyer_model::{SeqRange, Timestamp};
 
+use crate::bits::Rows;
 use crate::bytes::{Put, Reader};
 use crate::error::{Damage, Decoded};
 use crate::ints;
@@ -193,6 +194,61 @@ impl StreamRuns {
         let starts = std::iter::once(0).chain(self.runs.iter().map(|(_, end)| *end as usize));
         self.runs.iter().zip(starts).map(|((stream, end), start)| (*stream as usize, start..*end as usize))
     }
+}
+
+/// Reads the timestamps of some rows.
+pub(crate) fn pick_timestamps(bytes: &[u8], wanted: &Rows) -> Decoded<Vec<Timestamp>> {
+    let mut reader = Reader::new(bytes);
+    let ints = Ints::parse(&mut reader, wanted.len())?;
+    reader.end()?;
+    Ok(ints.pick(bytes, wanted).into_iter().map(Timestamp::from_nanos).collect())
+}
+
+/// Reads the numbers of the sources of some rows.
+pub(crate) fn pick_sources(bytes: &[u8], wanted: &Rows, source_count: usize) -> Decoded<Vec<u32>> {
+    let mut reader = Reader::new(bytes);
+    if reader.u8()? != SOURCES_RUNS {
+        let all = parse_sources(bytes, wanted.len(), source_count)?;
+        return Ok(wanted.iter().map(|row| all[row]).collect());
+    }
+    let (mut sources, mut end) = (Vec::with_capacity(wanted.count()), 0);
+    for _ in 0..reader.count()? {
+        let source = reader.at_most(source_count, "a source of the segment")?;
+        if source >= source_count {
+            return Err(Damage::expected("a source of the segment"));
+        }
+        let start = end;
+        end += reader.at_most(wanted.len() - end, "no more rows than the block has")?;
+        sources.extend(std::iter::repeat_n(source as u32, wanted.count_within(start..end)));
+    }
+    reader.end()?;
+    if end == wanted.len() { Ok(sources) } else { Err(Damage::expected("a source for each row")) }
+}
+
+/// Reads the ranges of some rows.
+pub(crate) fn pick_ranges(bytes: &[u8], wanted: &Rows) -> Decoded<Vec<SeqRange>> {
+    let mut reader = Reader::new(bytes);
+    let mode = reader.u8()?;
+    let lens = Ints::parse(&mut reader, wanted.len())?;
+    let Some(len) = lens.constant().filter(|_| mode == RANGES_JUMPS) else {
+        let all = parse_ranges(bytes, wanted.len())?;
+        return Ok(wanted.iter().map(|row| all[row]).collect());
+    };
+    let range = |start: u64| SeqRange { start, end: start.wrapping_add(len as u64) };
+    let mut ranges = Vec::with_capacity(wanted.count());
+    let mut put = |rows: std::ops::Range<usize>, next: u64| {
+        let start = |row: usize| next.wrapping_add(((row - rows.start) as u64).wrapping_mul(len as u64));
+        ranges.extend(wanted.iter_within(rows.clone()).map(|row| range(start(row))));
+    };
+    let (mut from, mut next) = (0, 0);
+    for _ in 0..reader.count()? {
+        let jump = from + reader.at_most(wanted.len() - from, "a row of the block")?;
+        put(from..jump, next);
+        (from, next) = (jump, reader.varint()?);
+    }
+    put(from..wanted.len(), next);
+    reader.end()?;
+    Ok(ranges)
 }
 
 /// Reads the timestamps of `rows` rows.

@@ -158,6 +158,25 @@ impl Ints {
         }
     }
 
+    /// The numbers at these places.
+    pub(crate) fn pick(&self, bytes: &[u8], places: &Rows) -> Vec<i64> {
+        /// With fewer wanted than one in so many, only what they need is decoded.
+        const PART: usize = 4;
+        if places.count() * PART >= self.count {
+            let all = self.decode(bytes);
+            return if places.count() == all.len() { all } else { places.iter().map(|at| all[at]).collect() };
+        }
+        let mut cursor = IntsCursor::default();
+        places.iter().map(|at| self.get(bytes, at, &mut cursor)).collect()
+    }
+
+    /// The number that all of them are, if they are one.
+    pub(crate) fn constant(&self) -> Option<i64> {
+        let first = self.frames.first()?.first;
+        let same = |frame: &Frame| frame.mode == CONSTANT && frame.first == first;
+        self.frames.iter().all(same).then(|| first.wrapping_mul(self.scale))
+    }
+
     /// The places whose numbers are accepted: the table says so for each number, and none beyond it is.
     pub(crate) fn select(&self, bytes: &[u8], accepted: &[bool]) -> Rows {
         let mut words = vec![0u64; self.count.div_ceil(64)];

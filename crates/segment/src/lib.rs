@@ -42,7 +42,7 @@ pub use frame::{
     BatchCompression, batch_memory, decode_batch, decode_batch_shared, encode_batch, encode_batch_columns,
     encode_batch_with,
 };
-pub use groups::{Codes, Groups};
+pub use groups::Groups;
 pub use layout::{BLOCK_ROWS_MAX, BlockInfo, Stats, Summary};
 pub use segment::{BlockField, Segment};
 pub use source::ReadAt;

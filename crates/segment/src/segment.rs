@@ -13,7 +13,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use sawyer_model::{Batch, Error, Record, RecordId, SourceId, Stream, Timestamp};
+use sawyer_model::{Batch, Error, Record, RecordId, SeqRange, SourceId, Stream, Timestamp};
 
 use sawyer_query::search::Position;
 
@@ -211,9 +211,7 @@ impl Segment {
                 continue;
             }
             let ranges = self.read_ranges(block, true)?;
-            let found = |(at, range): (&u32, &sawyer_model::SeqRange)| {
-                *at as usize == source && range.start == id.start
-            };
+            let found = |(at, range): (&u32, &SeqRange)| *at as usize == source && range.start == id.start;
             if let Some(row) = sources.iter().zip(&ranges).position(found) {
                 return Ok(Some((block, row)));
             }
@@ -255,14 +253,14 @@ impl Segment {
     /// If `rows` is not a set of rows of the block.
     pub fn positions(&self, block: usize, rows: &Rows) -> Result<Vec<Position>, Error> {
         assert_eq!(rows.len(), self.footer.blocks[block].rows, "a set of rows of this block");
-        let timestamps = self.read_timestamps(block, true)?;
-        let (sources, ranges) = (self.read_sources(block, true)?, self.read_ranges(block, true)?);
-        let position = |row: usize| Position {
-            timestamp: timestamps[row],
-            source: self.footer.sources[sources[row] as usize],
-            start: ranges[row].start,
+        let timestamps = self.pick_timestamps(block, rows, true)?;
+        let (sources, ranges) = (self.pick_sources(block, rows, true)?, self.pick_ranges(block, rows, true)?);
+        let position = |((timestamp, source), range): ((Timestamp, u32), SeqRange)| Position {
+            timestamp,
+            source: self.footer.sources[source as usize],
+            start: range.start,
         };
-        Ok(rows.iter().map(position).collect())
+        Ok(timestamps.into_iter().zip(sources).zip(ranges).map(position).collect())
     }
 
     pub(crate) fn name(&self, number: u32) -> &str {

@@ -11,6 +11,7 @@ mod find;
 mod learn;
 mod portion;
 mod program;
+mod raw;
 mod select;
 mod slots;
 mod verdict;

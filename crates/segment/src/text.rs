@@ -10,6 +10,8 @@ mod frame;
 mod made;
 mod select;
 
+use std::sync::OnceLock;
+
 use crate::bits::packed_bytes;
 use crate::bytes::Reader;
 use crate::error::{Damage, Decoded, Result};
@@ -40,6 +42,8 @@ const UUID_DIGITS: usize = 36;
 /// Where the hyphens of a UUID are.
 const UUID_HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
+/// Codes of dictionaries with so many entries at most are bytes.
+const SMALL_ENTRIES_MAX: usize = 256;
 /// Rows in a frame of fixed-width bytes.
 const FIXED_FRAME_ROWS: usize = 1024;
 /// Rows in a frame of compressed text: fetching one row decompresses as many.
@@ -60,6 +64,8 @@ enum Kind {
     Dictionary {
         entries: TextFrame,
         codes: Ints,
+        /// The codes as bytes, once they were asked for.
+        small: OnceLock<Option<Box<[u8]>>>,
     },
     Frames(Box<[Frame]>),
     Fixed {
@@ -122,7 +128,7 @@ impl Text {
         let len = reader.count()?;
         let entries = TextFrame::parse(reader.take(len)?, entry_count)?;
         let codes = Ints::parse(reader, count)?;
-        Ok(Kind::Dictionary { entries, codes })
+        Ok(Kind::Dictionary { entries, codes, small: OnceLock::new() })
     }
 
     fn parse_frames(reader: &mut Reader<'_>, count: usize, data_offset: &mut u64) -> Decoded<Kind> {
@@ -174,12 +180,20 @@ impl Text {
     pub(crate) fn memory_bytes(&self) -> usize {
         match &self.kind {
             Kind::Constant(text) => text.len(),
-            Kind::Dictionary { entries, codes } => entries.memory_bytes() + codes.memory_bytes(),
+            Kind::Dictionary { entries, codes, .. } => {
+                let small = if entries.len() <= SMALL_ENTRIES_MAX { self.count } else { 0 };
+                entries.memory_bytes() + codes.memory_bytes() + small
+            }
             Kind::Frames(frames) => frames.len() * size_of::<Frame>(),
             Kind::Fixed { checksums, .. } => checksums.len() * size_of::<u32>(),
             Kind::Made(made) => made.memory_bytes(),
             Kind::Shaped => 0,
         }
+    }
+
+    /// Whether all texts are the same.
+    pub(crate) fn is_constant(&self) -> bool {
+        matches!(self.kind, Kind::Constant(_))
     }
 
     /// Whether its texts lie with those of other blocks.
@@ -218,7 +232,7 @@ impl Text {
         assert!(at < self.count, "the column has this text");
         match &self.kind {
             Kind::Constant(text) => Ok(text),
-            Kind::Dictionary { entries, codes } => {
+            Kind::Dictionary { entries, codes, .. } => {
                 let code = codes.get(head, at, &mut cursor.codes);
                 let entry = usize::try_from(code).ok().and_then(|code| entries.get(code));
                 entry.ok_or(Damage::expected("the code of an entry")).map_err(data.place.damaged())

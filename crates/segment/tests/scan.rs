@@ -5,6 +5,7 @@
 #[path = "support/generate.rs"]
 mod generate;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -12,7 +13,7 @@ use sawyer_model::{Batch, Record, RecordRef, SeqRange, SourceId, Stream, Timesta
 use sawyer_query::kql::{RangeOp, WildcardText};
 use sawyer_query::search::{Budget, Position, SearchStats, Selection};
 use sawyer_query::{Context, FieldPattern, FieldTest, Predicate};
-use sawyer_segment::{Codes, EncodeSettings, Rows, Segment, encode};
+use sawyer_segment::{EncodeSettings, Rows, Segment, encode};
 
 use self::generate::{batches, records, text};
 
@@ -196,14 +197,19 @@ proptest! {
         }
         naive.sort();
         prop_assert_eq!(found, naive);
-        if let Some(codes) = segment.codes(0, field).unwrap() {
-            let value = |row: usize| match codes.codes[row] {
-                Codes::MISSING => "missing".to_owned(),
-                code => bits(codes.values[code as usize].as_ref()),
-            };
-            let naive = |row: usize| batch.get(row).get(field).map_or_else(|| "missing".to_owned(), bits);
-            let rows = 0..batch.len();
-            prop_assert_eq!(rows.clone().map(value).collect::<Vec<_>>(), rows.map(naive).collect::<Vec<_>>());
+        let ranges = [0..rows.len() / 3, rows.len() / 3..rows.len()];
+        let mut found: BTreeMap<(usize, String), u64> = BTreeMap::new();
+        let counted = segment.count_codes(0, &rows, field, &ranges, &mut |range, value, count| {
+            let value = value.map_or_else(|| "missing".to_owned(), |value| bits(ValueRef::Str(value)));
+            *found.entry((range, value)).or_default() += count;
+        });
+        if counted.unwrap() {
+            let mut naive: BTreeMap<(usize, String), u64> = BTreeMap::new();
+            for row in rows.iter() {
+                let value = batch.get(row).get(field).map_or_else(|| "missing".to_owned(), bits);
+                *naive.entry((usize::from(row >= rows.len() / 3), value)).or_default() += 1;
+            }
+            prop_assert_eq!(found, naive);
         }
     }
 }

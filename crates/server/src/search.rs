@@ -57,17 +57,10 @@ pub(crate) fn order(params: &Params) -> Result<Order, ApiError> {
 
 fn render(page: &Page, options: &json_out::Options) -> Vec<u8> {
     let mut body = br#"{"records":["#.to_vec();
-    let mut next = page.next;
-    for (at, record) in page.records.iter().enumerate() {
-        if at > 0 {
-            body.push(b',');
-        }
-        json_out::write(record, options, &mut body);
-        if body.len() > ANSWER_BYTES_MAX && at + 1 < page.records.len() {
-            next = Some(Position::of(record));
-            break;
-        }
-    }
+    let records = &page.records;
+    let written = json_out::write_list(records, options, &mut body, |body| body.len() <= ANSWER_BYTES_MAX);
+    let is_whole = written == records.len();
+    let next = if is_whole { page.next } else { Some(Position::of(records.get(written - 1))) };
     let tail = json!({"cursor": next.map(encode_cursor), "stats": stats_json(&page.stats)}).to_string();
     body.extend_from_slice(b"],");
     // The object's own opening brace is not wanted a second time.

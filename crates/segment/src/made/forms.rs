@@ -221,6 +221,14 @@ fn put_epoch(time: Timestamp, unit: Unit, out: &mut String) -> bool {
     whole
 }
 
+/// Writes a number into the whole of a place, with zeros in front.
+fn put_digits(place: &mut [u8], mut number: i64) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
 /// As a clock in Greenwich shows it; only if no digit is left out that is not zero.
 fn put_rfc_3339(time: Timestamp, digits: u8, out: &mut String) -> bool {
     const NANOS: i64 = 1_000_000_000;
@@ -232,10 +240,22 @@ fn put_rfc_3339(time: Timestamp, digits: u8, out: &mut String) -> bool {
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    write(out, format_args!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"));
-    if digits > 0 {
-        write(out, format_args!(".{:0width$}", nanos / unit, width = usize::from(digits)));
+    if !(0..10_000).contains(&year) {
+        write(out, format_args!("{year:04}-{month:02}-{day:02}"));
+    } else {
+        let mut text = *b"0000-00-00";
+        put_digits(&mut text[..4], year);
+        put_digits(&mut text[5..7], month);
+        put_digits(&mut text[8..], day);
+        out.push_str(str::from_utf8(&text).expect("digits are text"));
     }
+    let mut text = *b"T00:00:00.000000000";
+    put_digits(&mut text[1..3], hour);
+    put_digits(&mut text[4..6], minute);
+    put_digits(&mut text[7..9], second);
+    let end = if digits > 0 { 10 + usize::from(digits) } else { 9 };
+    put_digits(&mut text[10.min(end)..end], nanos / unit);
+    out.push_str(str::from_utf8(&text[..end]).expect("digits are text"));
     out.push('Z');
     true
 }

@@ -57,7 +57,14 @@ impl<'a> BlockColumns<'a> {
 
     /// Bytes of the columns with such names.
     pub(crate) fn bytes(&self, is_meant: &dyn Fn(&str) -> bool) -> u64 {
-        self.sum(is_meant, |column| column.data.end - column.data.start + column.head.end - column.head.start)
+        self.sum(is_meant, |column| {
+            // What lies with the texts of other blocks.
+            let elsewhere = self.segment.footer.portion(column.name, self.block).map_or(0, |(_, portion)| {
+                portion.packed.len.saturating_add(portion.raw_head.len).saturating_add(portion.raw_data_len)
+            });
+            (column.data.end - column.data.start + column.head.end - column.head.start)
+                .saturating_add(elsewhere)
+        })
     }
 
     /// Bytes of their heads.

@@ -18,10 +18,13 @@ use crate::error::{Damage, Place, Result, SegmentError};
 use crate::heads::StreamRuns;
 use crate::layout::ColumnEntry;
 use crate::made::{OwnFields, Values, or_of_stream};
+use crate::shapes::Home;
+use crate::source::Data;
 
 /// A column of which rows are wanted.
 struct Wanted<'a> {
     entry: &'a ColumnEntry,
+    data: Data<'a>,
     column: Arc<Kept<Column>>,
     name: NameId,
     cursor: Cursor,
@@ -54,7 +57,7 @@ struct Cells {
     cells: Vec<(u32, u32)>,
 }
 
-/// What rows are before their fields.
+/// What the wanted rows are before their fields.
 struct Heads {
     streams: StreamRuns,
     timestamps: Vec<Timestamp>,
@@ -84,7 +87,7 @@ impl Segment {
     pub(crate) fn fetch_rows(&self, block: usize, rows: &Rows, out: &mut Batch) -> Result<()> {
         // Who reads all rows, for merging or to hand them on, hardly comes again soon.
         let keep = rows.count() < rows.len();
-        let heads = self.heads(block, keep)?;
+        let heads = self.heads(block, rows, keep)?;
         let mut columns = Vec::new();
         let cells = self.cells(block, rows, out, &mut columns)?;
         for column in &mut columns {
@@ -95,13 +98,13 @@ impl Segment {
         self.push_rows(block, rows, &heads, &mut columns, &cells, out)
     }
 
-    fn heads(&self, block: usize, keep: bool) -> Result<Heads> {
-        let timestamps = self.read_timestamps(block, keep)?;
+    fn heads(&self, block: usize, rows: &Rows, keep: bool) -> Result<Heads> {
+        let timestamps = self.pick_timestamps(block, rows, keep)?;
         Ok(Heads {
             streams: self.read_streams(block, keep)?,
-            observed: self.read_observed(block, keep)?,
-            sources: self.read_sources(block, keep)?,
-            ranges: self.read_ranges(block, keep)?,
+            observed: self.pick_observed(block, rows, &timestamps, keep)?,
+            sources: self.pick_sources(block, rows, keep)?,
+            ranges: self.pick_ranges(block, rows, keep)?,
             timestamps,
         })
     }
@@ -114,6 +117,7 @@ impl Segment {
         out: &mut Batch,
         columns: &mut Vec<Wanted<'a>>,
     ) -> Result<Cells> {
+        let keep = rows.count() < rows.len();
         let mut window = Window::default();
         let mut slots = vec![0u32; rows.len()];
         for (slot, row) in rows.iter().enumerate() {
@@ -121,14 +125,17 @@ impl Segment {
         }
         let mut found: Vec<(u32, u32, u32)> = Vec::new();
         for entry in &self.directory(block)?.columns {
-            let column = self.column(block, entry, &mut window, rows.count() < rows.len())?;
+            let column = self.column(block, entry, &mut window, keep)?;
             let before = found.len();
             let number = columns.len() as u32;
             column.presence.for_each(rows, |row, rank| found.push((slots[row], number, rank as u32)));
             if found.len() > before {
                 let name = out.intern(self.name(entry.name));
                 let (cursor, made_of) = (Cursor::default(), Vec::new());
-                columns.push(Wanted { entry, column, name, cursor, made_of });
+                let data = self.data(block, entry);
+                let home = data.home.map(|home| Home { keep, ..home });
+                let data = Data { home, ..data };
+                columns.push(Wanted { entry, data, column, name, cursor, made_of });
             }
         }
         Ok(Cells::of(&found, rows.count()))
@@ -159,15 +166,14 @@ impl Segment {
                 _ => out.add_stream(&self.footer.streams[stream]),
             };
             last_stream = Some((heads.streams.stream_of(row), stream));
-            let mut writer = out.begin(heads.of(row, &self.footer.sources), stream);
+            let mut writer = out.begin(heads.of(slot, &self.footer.sources), stream);
             bounds.raw += ROW_BYTES;
             for (column, rank) in cells.of_row(slot) {
-                let Wanted { entry, column, name, cursor, .. } = &mut columns[*column as usize];
+                let Wanted { data, column, name, cursor, .. } = &mut columns[*column as usize];
                 if column.values.made().is_some() {
                     continue;
                 }
-                let data = self.data(block, entry);
-                let value = column.values.get(&column.head, *rank as usize, data, cursor)?;
+                let value = column.values.get(&column.head, *rank as usize, *data, cursor)?;
                 bounds.count(value)?;
                 writer.field_by_id(*name, value);
             }
@@ -178,7 +184,7 @@ impl Segment {
                     continue;
                 }
                 made.clear();
-                self.make(block, column, *rank as usize, out.get(row), &mut made)?;
+                Self::make(column, *rank as usize, out.get(row), &mut made)?;
                 bounds.count(ValueRef::Str(&made))?;
                 out.edit(row).extend([(self.name(column.entry.name), ValueRef::Str(&made))]);
             }
@@ -187,18 +193,11 @@ impl Segment {
     }
 
     /// Makes a text of the other fields of its record.
-    fn make(
-        &self,
-        block: usize,
-        wanted: &mut Wanted<'_>,
-        rank: usize,
-        record: RecordRef<'_>,
-        out: &mut String,
-    ) -> Result<()> {
-        let Wanted { entry, column, cursor, made_of, .. } = wanted;
+    fn make(wanted: &mut Wanted<'_>, rank: usize, record: RecordRef<'_>, out: &mut String) -> Result<()> {
+        let Wanted { data, column, cursor, made_of, .. } = wanted;
         let made = column.values.made().expect("it was asked before");
         let parts = Parts { own: OwnFields::of(record), names: &made.templates.names, ids: made_of };
-        made.make(&column.head, rank, self.data(block, entry), cursor.strs(), &parts, out)
+        made.make(&column.head, rank, *data, cursor.strs(), &parts, out)
     }
 }
 
@@ -227,12 +226,13 @@ impl Bounds {
 }
 
 impl Heads {
-    fn of(&self, row: usize, sources: &[sawyer_model::SourceId]) -> RecordHead {
+    /// Of the how-manieth of the rows.
+    fn of(&self, slot: usize, sources: &[sawyer_model::SourceId]) -> RecordHead {
         RecordHead {
-            timestamp: self.timestamps[row],
-            observed: self.observed[row],
-            source: sources[self.sources[row] as usize],
-            range: self.ranges[row],
+            timestamp: self.timestamps[slot],
+            observed: self.observed[slot],
+            source: sources[self.sources[slot] as usize],
+            range: self.ranges[slot],
         }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use sawyer_model::{SeqRange, Timestamp};
 
 use super::Segment;
+use crate::bits::Rows;
 use crate::bytes::Reader;
 use crate::cache::Kept;
 use crate::column::Column;
@@ -107,6 +108,42 @@ impl Segment {
         }
         let timestamps = self.read_timestamps(block, keep)?;
         self.read_part(block, part::OBSERVED, keep, |bytes| heads::parse_observed(bytes, &timestamps))
+    }
+
+    /// The timestamps of some rows, in their order.
+    pub(crate) fn pick_timestamps(&self, block: usize, wanted: &Rows, keep: bool) -> Result<Vec<Timestamp>> {
+        self.read_part(block, part::TIMESTAMPS, keep, |bytes| heads::pick_timestamps(bytes, wanted))
+    }
+
+    /// The times of arrival of some rows, which have these timestamps.
+    pub(crate) fn pick_observed(
+        &self,
+        block: usize,
+        wanted: &Rows,
+        timestamps: &[Timestamp],
+        keep: bool,
+    ) -> Result<Vec<Timestamp>> {
+        let is_alone = self.directory(block)?.part(part::ARRIVALS).is_some();
+        let kind = if is_alone { part::ARRIVALS } else { part::OBSERVED };
+        let mut observed =
+            self.read_part(block, kind, keep, |bytes| heads::pick_timestamps(bytes, wanted))?;
+        if !is_alone {
+            for (observed, timestamp) in observed.iter_mut().zip(timestamps) {
+                *observed = Timestamp::from_nanos(timestamp.nanos().wrapping_add(observed.nanos()));
+            }
+        }
+        Ok(observed)
+    }
+
+    /// The numbers of the sources of some rows.
+    pub(crate) fn pick_sources(&self, block: usize, wanted: &Rows, keep: bool) -> Result<Vec<u32>> {
+        let sources = self.footer.sources.len();
+        self.read_part(block, part::SOURCES, keep, |bytes| heads::pick_sources(bytes, wanted, sources))
+    }
+
+    /// The ranges of some rows.
+    pub(crate) fn pick_ranges(&self, block: usize, wanted: &Rows, keep: bool) -> Result<Vec<SeqRange>> {
+        self.read_part(block, part::RANGES, keep, |bytes| heads::pick_ranges(bytes, wanted))
     }
 
     pub(crate) fn read_streams(&self, block: usize, keep: bool) -> Result<StreamRuns> {

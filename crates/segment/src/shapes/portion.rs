@@ -4,9 +4,10 @@
 //! Does not own: where it lies in the segment (`layout`), what all blocks of the group share ([`Shapes`]).
 //! Invariant: what was read has as many texts as the column says, and none of them reads bits behind the end.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Shapes;
+use super::raw::Raw;
 use crate::bits::{packed_bytes, unpack_at, width_of};
 use crate::bytes::Reader;
 use crate::cache::Kept;
@@ -45,15 +46,6 @@ pub(super) struct Spot {
     pub(super) bit: u32,
     /// How many before it have no shape.
     pub(super) raw: u32,
-}
-
-/// Texts without a shape.
-#[derive(Debug)]
-pub(super) struct Raw {
-    pub(super) head: Vec<u8>,
-    pub(super) text: Text,
-    /// Where their data starts in the segment.
-    pub(super) data_offset: u64,
 }
 
 /// A portion that was read, and what was read last of its texts.
@@ -135,7 +127,8 @@ impl Portion {
             let head = segment.bytes.read_checked(stored.raw_head, place)?;
             let text = parse_raw(&head, raw_count).map_err(place.at(stored.raw_head.offset).damaged())?;
             let data_offset = stored.raw_head.offset.saturating_add(stored.raw_head.len);
-            portion.raw = Some(Raw { head, text, data_offset });
+            let data_len = stored.raw_data_len;
+            portion.raw = Some(Raw { head, text, data_offset, data_len, read: OnceLock::new() });
         }
         Ok(portion)
     }
@@ -172,7 +165,7 @@ impl Portion {
 
     /// About how much memory it takes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let raw = self.raw.as_ref().map_or(0, |raw| raw.head.len() + raw.text.memory_bytes());
+        let raw = self.raw.as_ref().map_or(0, Raw::memory_bytes);
         self.ids.len() * size_of::<u16>() + self.marks.len() * size_of::<Spot>() + self.packed.len() + raw
     }
 

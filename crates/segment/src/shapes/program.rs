@@ -23,9 +23,10 @@ const KNOWN_STATES: usize = 2;
 #[derive(Debug)]
 pub(super) struct Programs {
     automaton: Automaton,
-    /// For each shape the first of its steps, or [`NO_PROGRAM`].
-    starts: Vec<u32>,
-    /// A step for each piece, one shape after another.
+    /// For each shape the number of its program, or [`NO_PROGRAM`].
+    numbers: Vec<u32>,
+    programs: Vec<Program>,
+    /// A step for each piece that a program goes over, one program after another.
     steps: Vec<Step>,
     /// For a state, what each entry makes of it.
     by_entry: Vec<EntryTable>,
@@ -35,6 +36,20 @@ pub(super) struct Programs {
 }
 
 const NO_PROGRAM: u32 = u32::MAX;
+
+/// What has to be gone over of a shape's texts.
+#[derive(Clone, Copy, Debug)]
+struct Program {
+    /// The first piece that matters: before it all texts are in this state, and their bits start so far behind.
+    piece: u32,
+    state: State,
+    bit: u32,
+    /// The first of its steps, and behind the last.
+    first_step: u32,
+    end_step: u32,
+    /// Whether the end of the text is gone over too; if not, nothing behind the last step matches.
+    to_end: bool,
+}
 /// Slots with more entries are taken to have all entries there are.
 const SLOT_ENTRIES_MAX: usize = 512;
 
@@ -71,13 +86,14 @@ enum Digits {
 
 impl Programs {
     pub(super) fn new(automaton: Automaton) -> Self {
-        let (starts, steps, by_entry, entry_tables, over_digits) = Default::default();
-        Self { automaton, starts, steps, by_entry, entry_tables, over_digits }
+        let (numbers, programs, steps, by_entry, entry_tables, over_digits) = Default::default();
+        Self { automaton, numbers, programs, steps, by_entry, entry_tables, over_digits }
     }
 
     /// About how much memory they take.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.starts.len() * size_of::<u32>()
+        self.numbers.len() * size_of::<u32>()
+            + self.programs.len() * size_of::<Program>()
             + self.steps.len() * size_of::<Step>()
             + self
                 .by_entry
@@ -88,36 +104,59 @@ impl Programs {
 
     /// Adds the next shape; says what is true of all its texts.
     pub(super) fn add(&mut self, shapes: &Shapes, shape: usize) -> Answer {
-        self.starts.resize(shape, NO_PROGRAM);
+        self.numbers.resize(shape, NO_PROGRAM);
         let first = self.steps.len();
         let (mut states, mut may_match, mut may_fail) = (vec![self.automaton.start()], false, false);
-        for piece in shapes.pieces(shape) {
+        let (mut bit, mut last_match) = (0, 0);
+        let mut program = Program {
+            piece: 0,
+            state: self.automaton.start(),
+            bit: 0,
+            first_step: first as u32,
+            end_step: 0,
+            to_end: false,
+        };
+        for (at, piece) in (0..).zip(shapes.pieces(shape)) {
+            if let ([state], false, false) = (&states[..], may_match, may_fail) {
+                (program.piece, program.state, program.bit) = (at, *state, bit);
+            }
             let Some(next) = self.over_piece(shapes, piece, &states) else {
                 self.steps.truncate(first);
-                self.starts.push(NO_PROGRAM);
+                self.numbers.push(NO_PROGRAM);
                 return Answer::Unknown;
             };
             states = next;
-            may_match |= states.contains(&State::MATCHED);
+            if states.contains(&State::MATCHED) {
+                (may_match, last_match) = (true, at + 1);
+            }
             may_fail |= states.contains(&State::DEAD);
             states.retain(|state| !state.is_final());
+            bit += if let Piece::Slot(slot) = piece { slot.bits() as u32 } else { 0 };
         }
         for state in states {
             match self.automaton.end(state) {
-                State::MATCHED => may_match = true,
+                State::MATCHED => (may_match, program.to_end) = (true, true),
                 _ => may_fail = true,
             }
         }
-        let is_told = !(may_match && may_fail);
-        if is_told {
-            self.steps.truncate(first);
-        }
-        self.starts.push(if is_told { NO_PROGRAM } else { first as u32 });
-        match (may_match, may_fail) {
+        let told = match (may_match, may_fail) {
             (false, _) => Answer::No,
             (true, false) => Answer::Yes,
             (true, true) => Answer::Unknown,
+        };
+        if told != Answer::Unknown {
+            self.steps.truncate(first);
+            self.numbers.push(NO_PROGRAM);
+            return told;
         }
+        if !program.to_end {
+            self.steps.truncate(first + last_match as usize);
+        }
+        self.steps.drain(first..first + program.piece as usize);
+        program.end_step = self.steps.len() as u32;
+        self.numbers.push(self.programs.len() as u32);
+        self.programs.push(program);
+        told
     }
 
     /// The states that can be behind a piece; none if there are too many, or it cannot be told.
@@ -204,14 +243,16 @@ impl Programs {
     }
 
     /// What is to be said of a text of a shape whose bits start here.
-    pub(super) fn answer(&self, shapes: &Shapes, shape: usize, packed: &[u8], mut bit: usize) -> Answer {
-        let first = match self.starts.get(shape) {
-            Some(first) if *first != NO_PROGRAM => *first as usize,
+    pub(super) fn answer(&self, shapes: &Shapes, shape: usize, packed: &[u8], bit: usize) -> Answer {
+        let program = match self.numbers.get(shape) {
+            Some(number) if *number != NO_PROGRAM => self.programs[*number as usize],
             _ => return Answer::Unknown,
         };
-        let mut state = self.automaton.start();
-        let pieces = shapes.pieces(shape);
-        for (piece, step) in pieces.iter().zip(&self.steps[first..first + pieces.len()]) {
+        let mut state = program.state;
+        let mut bit = bit + program.bit as usize;
+        let pieces = &shapes.pieces(shape)[program.piece as usize..];
+        let steps = &self.steps[program.first_step as usize..program.end_step as usize];
+        for (piece, step) in pieces.iter().zip(steps) {
             let known = if state == step.from[0] {
                 step.to[0]
             } else if state == step.from[1] {
@@ -242,7 +283,8 @@ impl Programs {
                 break;
             }
         }
-        match self.automaton.end(state) {
+        let state = if program.to_end { self.automaton.end(state) } else { state };
+        match state {
             State::MATCHED => Answer::Yes,
             State::UNKNOWN => Answer::Unknown,
             _ => Answer::No,

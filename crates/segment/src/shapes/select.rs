@@ -10,7 +10,7 @@ use sawyer_query::{FieldKind, FieldTest};
 
 use super::verdict::{Answer, Asking};
 use super::{Portion, Shapes};
-use crate::bits::Rows;
+use crate::bits::{Rows, ones};
 use crate::cache::{Cache, Kept, Slot};
 use crate::error::{Damage, Decoded, Result};
 use crate::source::Data;
@@ -18,6 +18,9 @@ use crate::text::{Cell, TextTest};
 
 /// So many tests that were asked lately a group remembers, as long as the cache keeps what was found out for them.
 const REMEMBERED_MAX: usize = 16;
+
+/// With fewer wanted texts of 64 only these are looked at.
+const WORD_PART: u32 = 16;
 
 /// What was found out for a test.
 #[derive(Debug)]
@@ -54,12 +57,15 @@ pub(crate) fn select_all(data: Data<'_>, wanted: &Rows, test: &TextTest<'_>) -> 
     let mut rest = Rest { portion: &portion, asking: &asking, test, raw: Vec::new(), text: String::new() };
     for (at, (ids, wanted)) in portion.ids.chunks(64).zip(wanted.words()).enumerate() {
         let (mut all, mut asked) = (0u64, 0u64);
-        if *wanted != 0 {
-            for (bit, id) in ids.iter().enumerate() {
-                let class = u64::from(asking.classes[usize::from(*id)]);
-                all |= (class & 1) << bit;
-                asked |= (class >> 1) << bit;
-            }
+        let mut take = |bit: usize, id: u16| {
+            let class = u64::from(asking.classes[usize::from(id)]);
+            all |= (class & 1) << bit;
+            asked |= (class >> 1) << bit;
+        };
+        if wanted.count_ones() < WORD_PART {
+            ones(*wanted).for_each(|bit| take(bit, ids[bit]));
+        } else {
+            ids.iter().enumerate().for_each(|(bit, id)| take(bit, *id));
         }
         let (mut found, asked) = (all & wanted, asked & wanted);
         if asked != 0 {
@@ -71,7 +77,7 @@ pub(crate) fn select_all(data: Data<'_>, wanted: &Rows, test: &TextTest<'_>) -> 
     let cells = rest.raw;
     match &portion.raw {
         Some(raw) if !cells.is_empty() => {
-            raw.text.select(&raw.head, &cells, Portion::raw_data(raw, data), test, &mut found)?;
+            raw.select(&cells, data, test, &mut found)?;
         }
         _ => {}
     }

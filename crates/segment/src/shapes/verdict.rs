@@ -12,6 +12,7 @@ use sawyer_query::{Around, FieldTest, Letters};
 use super::find::{Needle, Possible};
 use super::program::Programs;
 use super::{Piece, Shapes, Slot};
+use crate::bits::unpack_at;
 use crate::text::TextTest;
 
 /// What is said of a text.
@@ -72,10 +73,25 @@ struct Gate {
 struct GateSlot {
     /// Where its bits start among those of the text.
     bit: u32,
-    slot: Slot,
+    width: u32,
+    codes: Codes,
     /// Whether an entry that satisfies the test by itself is enough.
     apart: bool,
 }
+
+/// Which numbers of a slot mean entries of which something is known.
+#[derive(Debug)]
+enum Codes {
+    /// This number alone, and what is known of it. Most words are there once.
+    One(u64, u8),
+    /// What is known of each number. Those behind are damage, which is found when the text is made.
+    Each(Box<[u8]>),
+    /// The entry with this number + the slot's, by the table of the gate.
+    From(u64),
+}
+
+/// Slots of wider numbers are not told by a table of their own.
+const CODES_WIDTH_MAX: u32 = 10;
 
 /// What is being found out.
 struct Judge<'a> {
@@ -124,7 +140,9 @@ impl Asking {
 
     /// About how much memory it takes.
     pub(super) fn memory_bytes(&self) -> usize {
-        let gates: usize = self.gates.iter().map(|gate| gate.slots.len() * size_of::<GateSlot>()).sum();
+        let of_codes = |codes: &Codes| if let Codes::Each(known) = codes { known.len() } else { 0 };
+        let of_slot = |slot: &GateSlot| size_of::<GateSlot>() + of_codes(&slot.codes);
+        let gates: usize = self.gates.iter().flat_map(|gate| &gate.slots).map(of_slot).sum();
         self.classes.len() * (1 + size_of::<u32>())
             + self.gates.len() * size_of::<Gate>()
             + gates
@@ -140,10 +158,19 @@ impl Asking {
             let Gate { table, slots } = &self.gates[gate as usize];
             let table = &self.tables[*table];
             let mut has = false;
-            for GateSlot { bit: start, slot, apart } in slots {
-                let entry = shapes.entry_of(slot, packed, bit + *start as usize).unwrap_or(usize::MAX);
-                // Entries that are not there are found to be damaged when a text is made.
-                let known = table.get(entry).copied().unwrap_or(HAS);
+            for GateSlot { bit: start, width, codes, apart } in slots {
+                let number = unpack_at(packed, *width, bit + *start as usize);
+                let known = match codes {
+                    Codes::One(one, known) => {
+                        if number == *one {
+                            *known
+                        } else {
+                            0
+                        }
+                    }
+                    Codes::Each(known) => known.get(number as usize).copied().unwrap_or(HAS),
+                    Codes::From(least) => table.get((least + number) as usize).copied().unwrap_or(HAS),
+                };
                 if *apart && known & HOLDS != 0 {
                     return Answer::Yes;
                 }
@@ -156,6 +183,29 @@ impl Asking {
         match &self.programs {
             Some(programs) => programs.answer(shapes, usize::from(id) - 1, packed, bit),
             None => Answer::Unknown,
+        }
+    }
+}
+
+impl Codes {
+    /// Of a slot of entries of which this is known.
+    fn of(slot: &Slot, shapes: &Shapes, known: &[u8]) -> Self {
+        let known_of = |entry: u64| known.get(entry as usize).copied().unwrap_or(HAS);
+        let each: Box<[u8]> = match slot {
+            Slot::Listed { list, .. } => {
+                let list = &shapes.lists[list.start as usize..list.end as usize];
+                list.iter().map(|entry| known_of(u64::from(*entry))).collect()
+            }
+            Slot::Entry { least, width } if *width <= CODES_WIDTH_MAX => {
+                (0..1 << width).map(|number| known_of(u64::from(*least) + number)).collect()
+            }
+            Slot::Entry { least, .. } => return Self::From(u64::from(*least)),
+            _ => Box::default(),
+        };
+        let mut some = (0..).zip(&each).filter(|(_, known)| **known != 0);
+        match (some.next(), some.next()) {
+            (Some((one, known)), None) => Self::One(one, *known),
+            _ => Self::Each(each),
         }
     }
 }
@@ -230,7 +280,7 @@ impl Judge<'_> {
             if needles.iter().any(|needle| known[*needle].is_in_slot(self.shapes, slot)) {
                 let apart = around == Around::Anywhere
                     || around == Around::BetweenSpaces && self.stands_apart(pieces, at);
-                slots.push(GateSlot { bit, slot: slot.clone(), apart });
+                slots.push((bit, slot, apart));
             }
             bit += slot.bits() as u32;
         }
@@ -238,6 +288,12 @@ impl Judge<'_> {
             return Verdict::None;
         }
         let table = self.table(needles);
+        let known = &self.tables[table].1;
+        let slots = slots.into_iter().map(|(bit, slot, apart)| {
+            let width = slot.bits() as u32;
+            GateSlot { bit, width, codes: Codes::of(slot, self.shapes, known), apart }
+        });
+        let slots = slots.collect();
         self.gates.push(Gate { table, slots });
         Verdict::WithEntry(self.gates.len() as u32 - 1)
     }

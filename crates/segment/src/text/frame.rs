@@ -60,6 +60,17 @@ impl Texts {
         self.text.truncate(self.ends.last().copied().unwrap_or(0));
     }
 
+    /// All texts, one behind the other.
+    pub(crate) fn all(&self) -> &str {
+        &self.text
+    }
+
+    /// The place of the text that has the byte at this offset of all texts, and where it ends.
+    pub(crate) fn at_offset(&self, offset: usize) -> (usize, usize) {
+        let at = self.ends.partition_point(|end| *end <= offset);
+        (at, self.ends[at])
+    }
+
     /// The length of all texts together.
     pub(crate) fn bytes(&self) -> usize {
         self.text.len()

@@ -7,7 +7,9 @@
 use memchr::memmem::Finder;
 use sawyer_query::{FieldKind, FieldTest};
 
-use super::{FIXED_FRAME_ROWS, Frame, Kind, Text, TextCursor, TextFrame, put_digits};
+use super::{
+    FIXED_FRAME_ROWS, Frame, Kind, SMALL_ENTRIES_MAX, Text, TextCursor, TextFrame, Texts, put_digits,
+};
 use crate::bits::Rows;
 use crate::error::{Damage, Result};
 use crate::ints::IntsCursor;
@@ -122,7 +124,7 @@ impl Text {
             Kind::Constant(text) => {
                 Some(if matches(text) { Rows::all(self.count) } else { Rows::none(self.count) })
             }
-            Kind::Dictionary { entries, codes } => {
+            Kind::Dictionary { entries, codes, .. } => {
                 let accepted: Vec<bool> =
                     (0..entries.len()).map(|entry| entries.get(entry).is_some_and(matches)).collect();
                 if !accepted.contains(&true) {
@@ -141,6 +143,27 @@ impl Text {
             Kind::Dictionary { codes, .. } => Some(codes.decode(head)),
             _ => None,
         }
+    }
+
+    /// For each text the number of its entry as a byte, if the column is a dictionary of a few entries.
+    pub(crate) fn small_codes(&self, head: &[u8]) -> Option<&[u8]> {
+        let Kind::Dictionary { entries, codes, small } = &self.kind else { return None };
+        if entries.len() > SMALL_ENTRIES_MAX {
+            return None;
+        }
+        let known = |code: i64| u8::try_from(code).ok().filter(|code| usize::from(*code) < entries.len());
+        small.get_or_init(|| codes.decode(head).into_iter().map(known).collect()).as_deref()
+    }
+
+    /// All texts, if they lie in frames of their own.
+    pub(crate) fn read_frames(&self, data: Data<'_>) -> Result<Option<Texts>> {
+        let Kind::Frames(frames) = &self.kind else { return Ok(None) };
+        let mut all = Texts::default();
+        for frame in frames {
+            let texts = frame.read(data)?;
+            (0..texts.len()).filter_map(|at| texts.get(at)).for_each(|text| all.push(text));
+        }
+        Ok(Some(all))
     }
 
     /// For each cell the number of the entry that it has, if the column is made of entries: equal numbers are equal

@@ -3,7 +3,7 @@
 //! Owns: which values are the same, their order among equally frequent ones, and the bound of such a table.
 //! Invariant: an element of a list counts like a value by itself, once in a record.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 
 use hashbrown::HashMap;
 use sawyer_model::{Timestamp, Value, ValueRef};
@@ -13,6 +13,8 @@ use sawyer_model::{Timestamp, Value, ValueRef};
 pub(super) struct Counts<T> {
     /// Apart, so that looking one up copies nothing.
     texts: HashMap<String, T>,
+    /// Texts that are 16 bytes in lower-case hexadecimal digits, such as ids of traces: there may be millions.
+    ids: HashMap<u128, T>,
     others: HashMap<Scalar, T>,
 }
 
@@ -27,18 +29,77 @@ enum Scalar {
     Json(Box<str>),
 }
 
-/// By what equally frequent values are put in order.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+/// By what equally frequent values are put in order: scalars, then texts by their bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum SortKey<'a> {
     Scalar(&'a Scalar),
     Text(&'a str),
+    Id(u128),
+}
+
+/// Digits of an id.
+const ID_DIGITS: usize = 32;
+
+impl SortKey<'_> {
+    fn value(self) -> Value {
+        match self {
+            Self::Scalar(scalar) => scalar.value(),
+            Self::Text(text) => Value::from(text),
+            Self::Id(id) => Value::from(format!("{id:032x}").as_str()),
+        }
+    }
+}
+
+impl Ord for SortKey<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Scalar(a), Self::Scalar(b)) => a.cmp(b),
+            (Self::Scalar(_), _) => Ordering::Less,
+            (_, Self::Scalar(_)) => Ordering::Greater,
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            // All have as many digits.
+            (Self::Id(a), Self::Id(b)) => a.cmp(b),
+            (Self::Text(a), Self::Id(b)) => (*a).cmp(format!("{b:032x}").as_str()),
+            (Self::Id(a), Self::Text(b)) => format!("{a:032x}").as_str().cmp(b),
+        }
+    }
+}
+
+impl PartialOrd for SortKey<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl<T> Default for Counts<T> {
     fn default() -> Self {
-        Self { texts: HashMap::new(), others: HashMap::new() }
+        Self { texts: HashMap::new(), ids: HashMap::new(), others: HashMap::new() }
     }
 }
+
+/// The number that a text writes in 32 lower-case hexadecimal digits.
+fn id_of(text: &str) -> Option<u128> {
+    let digits: &[u8; ID_DIGITS] = text.as_bytes().try_into().ok()?;
+    let mut wrong = 0;
+    let mut id = 0u128;
+    for digit in digits {
+        let value = HEX_VALUES[usize::from(*digit)];
+        wrong |= value;
+        id = id << 4 | u128::from(value & 15);
+    }
+    (wrong < 16).then_some(id)
+}
+
+/// What each byte is worth as a lower-case hexadecimal digit; 16 if it is none.
+const HEX_VALUES: [u8; 256] = {
+    let mut values = [16; 256];
+    let mut at = 0;
+    while at < 16 {
+        values[b"0123456789abcdef"[at] as usize] = at as u8;
+        at += 1;
+    }
+    values
+};
 
 impl Scalar {
     fn of(value: ValueRef<'_>) -> Option<Self> {
@@ -94,18 +155,28 @@ impl<T: Default> Counts<T> {
     /// What is counted for this value; `None` for nulls and lists, which are no values by themselves.
     pub(super) fn of(&mut self, value: ValueRef<'_>) -> Option<&mut T> {
         match value {
-            ValueRef::Str(text) => Some(self.texts.entry_ref(text).or_default()),
+            ValueRef::Str(text) => Some(match id_of(text) {
+                Some(id) => self.ids.entry(id).or_default(),
+                None => self.texts.entry_ref(text).or_default(),
+            }),
             other => Some(self.others.entry(Scalar::of(other)?).or_default()),
         }
     }
 
     /// How many values there are.
     pub(super) fn len(&self) -> usize {
-        self.texts.len() + self.others.len()
+        self.texts.len() + self.ids.len() + self.others.len()
     }
 
     /// Adds what another table counted.
-    pub(super) fn merge(&mut self, other: Self, add: impl Fn(&mut T, T)) {
+    pub(super) fn merge(&mut self, mut other: Self, add: impl Fn(&mut T, T)) {
+        // The smaller one is gone through.
+        if other.len() > self.len() {
+            std::mem::swap(self, &mut other);
+        }
+        for (id, counted) in other.ids {
+            add(self.ids.entry(id).or_default(), counted);
+        }
         for (text, counted) in other.texts {
             add(self.texts.entry(text).or_default(), counted);
         }
@@ -116,42 +187,72 @@ impl<T: Default> Counts<T> {
 
     /// The values for which `weight` is greatest, and what is left. Equally heavy ones come in the order of
     /// their type and value.
-    pub(super) fn into_top(self, limit: usize, weight: impl Fn(&T) -> u64) -> (Vec<(Value, T)>, Vec<T>) {
-        let mut ranked: Vec<(SortKey<'_>, u64)> = Vec::with_capacity(self.len());
-        ranked.extend(self.others.iter().map(|(scalar, counted)| (SortKey::Scalar(scalar), weight(counted))));
-        ranked.extend(self.texts.iter().map(|(text, counted)| (SortKey::Text(text), weight(counted))));
-        let limit = limit.min(ranked.len());
-        let by_rank =
-            |a: &(SortKey<'_>, u64), b: &(SortKey<'_>, u64)| (Reverse(a.1), &a.0).cmp(&(Reverse(b.1), &b.0));
-        if limit > 0 && limit < ranked.len() {
-            ranked.select_nth_unstable_by(limit - 1, by_rank);
-        }
-        ranked.truncate(limit);
-        ranked.sort_unstable_by(by_rank);
-        let chosen: Vec<Value> = ranked
-            .into_iter()
-            .map(|(key, _)| match key {
-                SortKey::Scalar(scalar) => scalar.value(),
-                SortKey::Text(text) => Value::from(text),
-            })
-            .collect();
+    pub(super) fn into_top(
+        self,
+        limit: usize,
+        weight: impl Fn(&T) -> u64,
+    ) -> (Vec<(Value, T)>, impl Iterator<Item = T>) {
+        let mut top = Top { limit, least: 0, ranked: Vec::new() };
+        self.others.iter().for_each(|(scalar, counted)| top.add(SortKey::Scalar(scalar), weight(counted)));
+        self.texts.iter().for_each(|(text, counted)| top.add(SortKey::Text(text), weight(counted)));
+        self.ids.iter().for_each(|(id, counted)| top.add(SortKey::Id(*id), weight(counted)));
+        let chosen: Vec<Value> = top.finish().into_iter().map(SortKey::value).collect();
         self.take(chosen)
     }
 
-    fn take(mut self, chosen: Vec<Value>) -> (Vec<(Value, T)>, Vec<T>) {
+    fn take(mut self, chosen: Vec<Value>) -> (Vec<(Value, T)>, impl Iterator<Item = T>) {
         let top = chosen
             .into_iter()
             .map(|value| {
-                let counted = std::mem::take(self.of(value.as_ref()).expect("it was counted"));
-                match &value {
-                    Value::Str(text) => drop(self.texts.remove(&**text)),
-                    other => drop(Scalar::of(other.as_ref()).and_then(|scalar| self.others.remove(&scalar))),
-                }
-                (value, counted)
+                let counted = match &value {
+                    Value::Str(text) => match id_of(text) {
+                        Some(id) => self.ids.remove(&id),
+                        None => self.texts.remove(&**text),
+                    },
+                    other => Scalar::of(other.as_ref()).and_then(|scalar| self.others.remove(&scalar)),
+                };
+                (value, counted.expect("it was counted"))
             })
             .collect();
-        (top, self.texts.into_values().chain(self.others.into_values()).collect())
+        let Self { texts, ids, others } = self;
+        (top, texts.into_values().chain(ids.into_values()).chain(others.into_values()))
     }
+}
+
+/// The heaviest so far, and some that will go.
+struct Top<'a> {
+    limit: usize,
+    /// What is lighter is not among them.
+    least: u64,
+    ranked: Vec<(SortKey<'a>, u64)>,
+}
+
+impl<'a> Top<'a> {
+    /// How many more than the wanted ones are gathered before the others go.
+    const SPARE: usize = 1024;
+
+    #[inline]
+    fn add(&mut self, key: SortKey<'a>, weight: u64) {
+        if weight < self.least || self.limit == 0 {
+            return;
+        }
+        self.ranked.push((key, weight));
+        if self.ranked.len() >= self.limit.saturating_mul(2).saturating_add(Self::SPARE) {
+            self.ranked.select_nth_unstable_by(self.limit - 1, by_rank);
+            self.ranked.truncate(self.limit);
+            self.least = self.ranked[self.limit - 1].1;
+        }
+    }
+
+    fn finish(mut self) -> Vec<SortKey<'a>> {
+        self.ranked.sort_unstable_by(by_rank);
+        self.ranked.truncate(self.limit);
+        self.ranked.into_iter().map(|(key, _)| key).collect()
+    }
+}
+
+fn by_rank(a: &(SortKey<'_>, u64), b: &(SortKey<'_>, u64)) -> Ordering {
+    b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0))
 }
 
 impl Counts<u64> {
@@ -203,7 +304,45 @@ mod tests {
             (Value::from("b"), 2),
             (Value::Float(-2.5), 1),
         ];
-        assert_eq!((top, rest), (wanted.to_vec(), vec![1]));
+        assert_eq!((top, rest.collect::<Vec<_>>()), (wanted.to_vec(), vec![1]));
+    }
+
+    #[test]
+    fn ids_are_texts_among_others() {
+        let id = |number: u128| format!("{number:032x}");
+        let mut texts: Vec<String> = (0..3000).map(|number| id(number * 7)).collect();
+        texts.extend(
+            ["", "0", "00000000000000000000000000000007x", "0000000000000000000000000000000", "zz"]
+                .map(str::to_owned),
+        );
+        texts.extend([id(7).to_uppercase(), id(u128::MAX).to_uppercase(), id(u128::MAX)]);
+        texts.sort();
+        texts.dedup();
+        let (mut here, mut there) = (Counts::default(), Counts::default());
+        for (at, text) in texts.iter().enumerate() {
+            let of_both = if at % 3 == 0 { &mut here } else { &mut there };
+            of_both.add(ValueRef::Str(text), 1 + at as u64 % 2);
+            there.add(ValueRef::Str(text), 1);
+        }
+        here.merge(there, |count, more| *count += more);
+        assert_eq!(here.len(), texts.len());
+        let mut wanted: Vec<(u64, &String)> =
+            texts.iter().enumerate().map(|(at, text)| (2 + at as u64 % 2, text)).collect();
+        wanted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        for limit in [0, 1, 10, 1600, 5000] {
+            let (top, rest) = here.clone().into_top(limit, |count| *count);
+            let found: Vec<(u64, String)> = top
+                .into_iter()
+                .map(|(value, count)| match value {
+                    Value::Str(text) => (count, text.to_string()),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            let wanted: Vec<(u64, String)> =
+                wanted.iter().take(limit).map(|(count, text)| (*count, (*text).clone())).collect();
+            assert_eq!(found, wanted);
+            assert_eq!(rest.count(), texts.len() - found.len());
+        }
     }
 
     #[test]

@@ -5,10 +5,10 @@
 
 use std::ops::Range;
 
-use sawyer_model::{Error, Timestamp, Value};
+use sawyer_model::{Error, Timestamp, Value, ValueRef};
 use sawyer_query::FieldPattern;
 use sawyer_query::search::{Budget, Histogram, HistogramRequest, Order, SearchStats};
-use sawyer_segment::{Codes, Groups, Rows};
+use sawyer_segment::{Groups, Rows};
 
 use super::counts::Counts;
 use super::invalid;
@@ -62,8 +62,8 @@ pub(super) fn histogram(
         all.merge(tally);
     }
     let (by, rest) = all.by.into_top(request.by_limit, |counts| counts.iter().sum());
-    for counts in &rest {
-        add_to(&mut all.other, counts);
+    for counts in rest {
+        add_to(&mut all.other, &counts);
     }
     let stats = run.stats();
     let stats = SearchStats { partial: stats.partial || all.dropped, ..stats };
@@ -158,33 +158,28 @@ impl Tally {
             return Ok(false);
         }
         if let Some(field) = field {
-            let Some(codes) = unit.codes(field)? else { return Ok(false) };
-            self.add_codes(&codes, rows, &ranges);
+            let spans: Vec<Range<usize>> = ranges.iter().map(|(_, range)| range.clone()).collect();
+            let buckets = self.counts.len();
+            let Self { by, missing, .. } = self;
+            let told = unit.count_codes(rows, field, &spans, &mut |span, value, count| {
+                let bucket = ranges[span].0;
+                match value.and_then(|value| by.of(ValueRef::Str(value))) {
+                    Some(counts) => {
+                        counts.resize(buckets, 0);
+                        counts[bucket] += count;
+                    }
+                    None => missing[bucket] += count,
+                }
+            })?;
+            if !told {
+                return Ok(false);
+            }
+            self.bound();
         }
         for (bucket, range) in ranges {
             self.counts[bucket] += rows.count_within(range) as u64;
         }
         Ok(true)
-    }
-
-    fn add_codes(&mut self, codes: &Codes, rows: &Rows, ranges: &[(usize, Range<usize>)]) {
-        let all = rows.count() == rows.len();
-        let mut local = vec![0u64; codes.values.len()];
-        for (bucket, range) in ranges {
-            let mut missing = 0;
-            for (code, row) in codes.codes[range.clone()].iter().zip(range.clone()) {
-                if all || rows.contains(row) {
-                    *local.get_mut(*code as usize).unwrap_or(&mut missing) += 1;
-                }
-            }
-            self.missing[*bucket] += missing;
-            for (value, count) in codes.values.iter().zip(&mut local).filter(|(_, count)| **count > 0) {
-                let Some(counts) = self.by.of(value.as_ref()) else { continue };
-                counts.resize(self.counts.len(), 0);
-                counts[*bucket] += std::mem::take(count);
-            }
-            self.bound();
-        }
     }
 
     /// Counts by value; `buckets` are those of all rows of the unit, right for those in `rows`.

@@ -118,26 +118,19 @@ fn behind(selection: &Selection, order: Order, after: Option<Position>) -> Selec
 fn fetch(plan: &Plan, run: &Run<'_>, chosen: &[Candidate]) -> Batch {
     let mut by_unit: Vec<usize> = (0..chosen.len()).collect();
     by_unit.sort_by_key(|at| (chosen[*at].unit, chosen[*at].row));
-    // For each chosen record, in which batch of those read it is, and where.
-    let mut places: Vec<Option<(usize, usize)>> = vec![None; chosen.len()];
-    let mut read: Vec<Batch> = Vec::new();
+    // For each chosen record, where among those read it is.
+    let mut places: Vec<Option<usize>> = vec![None; chosen.len()];
+    let mut records = Batch::new();
     for of_unit in by_unit.chunk_by(|a, b| chosen[*a].unit == chosen[*b].unit) {
         let unit = &plan.units[chosen[of_unit[0]].unit];
-        let rows = of_unit.iter().map(|at| chosen[*at].row);
-        match unit.fetch(rows) {
-            Ok(batch) => {
-                for (place, at) in of_unit.iter().enumerate() {
-                    places[*at] = Some((read.len(), place));
-                }
-                read.push(batch);
-            }
+        let before = records.len();
+        match unit.fetch_into(of_unit.iter().map(|at| chosen[*at].row), &mut records) {
+            Ok(()) => of_unit.iter().zip(before..).for_each(|(at, place)| places[*at] = Some(place)),
             Err(error) => run.note(unit, error),
         }
     }
-    let mut records = Batch::new();
-    for (batch, place) in places.into_iter().flatten() {
-        records.push_ref(read[batch].get(place));
-    }
+    let order: Vec<usize> = places.into_iter().flatten().collect();
+    records.arrange(&order);
     records
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sawyer_model::{Batch, Error, RecordRef, Timestamp, ValueRef};
 use sawyer_query::FieldPattern;
 use sawyer_query::search::{Budget, Position, SearchStats, Selection};
-use sawyer_segment::{Codes, Groups, Rows};
+use sawyer_segment::{Groups, Rows};
 
 use super::counts::{Counts, each_once};
 use crate::memory::Held;
@@ -172,15 +172,25 @@ impl Unit {
     /// The records of these rows (ascending), in order.
     pub(super) fn fetch(&self, rows: impl Iterator<Item = usize>) -> Result<Batch, Error> {
         let mut records = Batch::new();
+        self.fetch_into(rows, &mut records)?;
+        Ok(records)
+    }
+
+    /// Adds the records of these rows (ascending) to a batch, in order. After an error it may have some of them.
+    pub(super) fn fetch_into(
+        &self,
+        rows: impl Iterator<Item = usize>,
+        records: &mut Batch,
+    ) -> Result<(), Error> {
         match &self.part {
             Part::Held(batch) => rows.for_each(|row| records.push_ref(batch.get(row))),
             Part::Block { segment, block, .. } => {
                 let mut wanted = Rows::none(self.rows);
                 rows.for_each(|row| wanted.insert(row));
-                segment.segment.fetch(*block, &wanted, &mut records)?;
+                segment.segment.fetch(*block, &wanted, records)?;
             }
         }
-        Ok(records)
+        Ok(())
     }
 
     /// The values of a field in these rows. If the field has several names, the first one that a row has counts.
@@ -201,9 +211,16 @@ impl Unit {
         Ok(all)
     }
 
-    /// Which of a few values each row has, if the unit knows: all the rows, so it is for when many of them are wanted.
-    pub(super) fn codes(&self, field: &FieldPattern) -> Result<Option<Codes>, Error> {
-        let Part::Block { segment, block, .. } = &self.part else { return Ok(None) };
+    /// Counts the values of a field in these rows, each range by itself, if the unit knows which rows have the same value;
+    /// says whether it counted. See [`sawyer_segment::Segment::count_codes`].
+    pub(super) fn count_codes(
+        &self,
+        rows: &Rows,
+        field: &FieldPattern,
+        ranges: &[Range<usize>],
+        sink: &mut dyn FnMut(usize, Option<&str>, u64),
+    ) -> Result<bool, Error> {
+        let Part::Block { segment, block, .. } = &self.part else { return Ok(false) };
         let mut there = Vec::new();
         for name in field.names().unwrap_or_default() {
             if segment.segment.may_have_field(*block, name)? {
@@ -211,8 +228,8 @@ impl Unit {
             }
         }
         match there[..] {
-            [name] => segment.segment.codes(*block, name),
-            _ => Ok(None),
+            [name] => segment.segment.count_codes(*block, rows, name, ranges, sink),
+            _ => Ok(false),
         }
     }
 

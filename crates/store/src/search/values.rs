@@ -2,10 +2,10 @@
 //!
 //! Owns: the bound of what is counted. Invariant: within the bound the answer is exact.
 
-use sawyer_model::{Error, Value};
+use sawyer_model::{Error, Value, ValueRef};
 use sawyer_query::FieldPattern;
 use sawyer_query::search::{Budget, Order, SearchStats, TopValues, ValuesRequest};
-use sawyer_segment::{Codes, Rows};
+use sawyer_segment::Rows;
 
 use super::counts::{Counts, starts_with};
 use super::plan::Plan;
@@ -18,7 +18,7 @@ use crate::engine::Engine;
 const VALUES_MAX: usize = 4_000_000;
 
 /// The values of all rows of a block are looked up if at least one in so many is counted.
-const CODES_PART: usize = 8;
+const CODES_PART: usize = 64;
 
 #[derive(Default)]
 struct Tally {
@@ -41,7 +41,7 @@ pub(super) fn values(engine: &Engine, request: &ValuesRequest, budget: &Budget) 
     }
     let stats = run.stats();
     let (rows, missing, distinct) = (all.rows, all.missing, all.counts.len() as u64);
-    let (values, _) = all.counts.into_top(request.limit, |count| *count);
+    let values = all.counts.into_top(request.limit, |count| *count).0;
     let partial = stats.partial || all.dropped;
     Ok(TopValues { values, rows, missing, distinct, stats: SearchStats { partial, ..stats } })
 }
@@ -54,10 +54,7 @@ impl Tally {
         field: &FieldPattern,
         prefix: Option<&str>,
     ) -> Result<(), Error> {
-        if rows.count() * CODES_PART >= rows.len()
-            && let Some(codes) = unit.codes(field)?
-        {
-            self.add_codes(&codes, rows, prefix);
+        if rows.count() * CODES_PART >= rows.len() && self.add_codes(unit, rows, field, prefix)? {
             return Ok(());
         }
         let mut told = Rows::none(rows.len());
@@ -81,20 +78,30 @@ impl Tally {
         Ok(())
     }
 
-    fn add_codes(&mut self, codes: &Codes, rows: &Rows, prefix: Option<&str>) {
-        let mut counts = vec![0u64; codes.values.len()];
-        let mut missing = 0;
-        for row in rows.iter() {
-            *counts.get_mut(codes.codes[row] as usize).unwrap_or(&mut missing) += 1;
-        }
-        for (value, count) in codes.values.iter().zip(counts).filter(|(_, count)| *count > 0) {
-            if prefix.is_none_or(|prefix| starts_with(value.as_ref(), prefix)) {
-                self.counts.add(value.as_ref(), count);
+    /// Counts where the unit knows which rows have the same value; says whether it does.
+    fn add_codes(
+        &mut self,
+        unit: &Unit,
+        rows: &Rows,
+        field: &FieldPattern,
+        prefix: Option<&str>,
+    ) -> Result<bool, Error> {
+        let Self { counts, missing, .. } = self;
+        let all = 0..rows.len();
+        let told = unit.count_codes(rows, field, std::slice::from_ref(&all), &mut |_, value, count| {
+            let Some(value) = value.map(ValueRef::Str) else {
+                *missing += count;
+                return;
+            };
+            if prefix.is_none_or(|prefix| starts_with(value, prefix)) {
+                counts.add(value, count);
             }
+        })?;
+        if told {
+            self.rows += rows.count() as u64;
+            self.bound();
         }
-        self.rows += rows.count() as u64;
-        self.missing += missing;
-        self.bound();
+        Ok(told)
     }
 
     fn merge(&mut self, other: Self) {
