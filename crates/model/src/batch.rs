@@ -570,7 +570,8 @@ impl RecordEditor<'_> {
     ///
     /// # Panics
     /// If a part does not lie within that text.
-    pub fn extend_found<'v>(&mut self, place: TextPlace, fields: &mut dyn Iterator<Item = FoundField<'v>>) {
+    #[inline]
+    pub fn extend_found<'v>(&mut self, place: TextPlace, fields: impl Iterator<Item = FoundField<'v>>) {
         self.stamp_own();
         for FoundField { name, guess, value } in fields {
             let number = self.batch.names.intern_guessed(name, guess);

@@ -235,7 +235,15 @@ pub(crate) fn find_special(bytes: &[u8]) -> usize {
     // Sets the high bit of bytes that are zero; bits above the first such byte may be wrong, those below not.
     let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
     let mut at = 0;
-    for chunk in bytes.chunks_exact(8) {
+    // Many bytes at once, as the compiler can with vector instructions, as long as there is nothing in them.
+    let special = |byte: u8| u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20);
+    for chunk in bytes.as_chunks::<32>().0 {
+        if chunk.iter().fold(0, |any, byte| any | special(*byte)) != 0 {
+            break;
+        }
+        at += 32;
+    }
+    for chunk in bytes[at..].chunks_exact(8) {
         let word = u64::from_le_bytes(chunk.try_into().expect("chunks of eight"));
         let quote = zero(word ^ (ONES * u64::from(b'"')));
         let backslash = zero(word ^ (ONES * u64::from(b'\\')));

@@ -78,7 +78,8 @@ impl Flight {
             return;
         }
         let (outlet, waker) = (outlet.clone(), self.waker.clone());
-        let mut batch = std::mem::take(batch);
+        let next = batch.next_like();
+        let mut batch = std::mem::replace(batch, next);
         for covered in batch.covered() {
             offsets.sent(covered.source);
         }

@@ -14,6 +14,22 @@ impl Batch {
         self.covered.shrink_to_fit();
     }
 
+    /// An empty one that has room for as much as this one holds: for the next of its kind.
+    #[must_use]
+    pub fn next_like(&self) -> Self {
+        Self {
+            text: String::with_capacity(self.text.len()),
+            fields: Vec::with_capacity(self.fields.len()),
+            entries: Vec::with_capacity(self.entries.len()),
+            ..Self::default()
+        }
+    }
+
+    /// Makes room for so many further fields.
+    pub fn reserve_fields(&mut self, count: usize) {
+        self.fields.reserve(count);
+    }
+
     /// Takes out the records for which `keep` says no.
     pub fn retain(&mut self, mut keep: impl FnMut(RecordRef<'_>) -> bool) {
         self.encoded = None;

@@ -125,9 +125,23 @@ fn of_text(text: &str) -> u64 {
     // What is left is less than a word: the last word of the text, or the few bytes that there are.
     let last = match bytes.last_chunk::<8>() {
         Some(word) => u64::from_le_bytes(*word),
-        None => rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        None => few(rest),
     };
     sum.rotate_left(11).wrapping_add(last.wrapping_mul(FACTOR))
+}
+
+/// Up to seven bytes, each in its place.
+#[inline]
+fn few(bytes: &[u8]) -> u64 {
+    let half = |bytes: [u8; 4]| u64::from(u32::from_le_bytes(bytes));
+    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>(), bytes) {
+        (Some(first), Some(last), _) => half(*first) << 32 | half(*last),
+        (_, _, [first, .., last]) => {
+            u64::from(*first) << 16 | u64::from(bytes[bytes.len() / 2]) << 8 | u64::from(*last)
+        }
+        (_, _, [one]) => u64::from(*one),
+        _ => 0,
+    }
 }
 
 /// 2^64 divided by the golden ratio: spreads bits.

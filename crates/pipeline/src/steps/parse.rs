@@ -10,7 +10,9 @@ use std::time::Duration;
 use sawyer_codec::body::{Format, Parser, Rules};
 use sawyer_codec::fields::FieldSink;
 use sawyer_config::{Setting, Settings, choice, settings};
-use sawyer_model::{Batch, Error, RecordEditor, RecordRef, Stream, Timestamp, Transfer, ValueRef, names};
+use sawyer_model::{
+    Batch, Error, NameId, RecordEditor, RecordRef, Stream, Timestamp, Transfer, ValueRef, names,
+};
 use sawyer_telemetry::Counter;
 
 use super::hint::ParserHint;
@@ -30,6 +32,9 @@ const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(86_400);
 /// A record's time further behind its arrival than this is marked. Old files are read when Sawyer first starts on
 /// a machine, so that months are nothing unusual.
 const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(366 * 86_400);
+
+/// Most fields of a record that room is made for before they are found.
+const FIELDS_EACH_MAX: usize = 32;
 
 /// What an input says of a line by itself; a record with nothing else of its own was not parsed.
 const OF_THE_LINE: [&str; 5] =
@@ -108,6 +113,8 @@ struct Parse {
     settings: ParseSettings,
     parser: Parser,
     schema: Schema,
+    /// How many fields the records of the last batch had: room for those of the next.
+    fields_each: usize,
     /// Records by the format that they turned out to have, in the order of [`Format::ALL`].
     parsed: [Counter; Format::ALL.len()],
 }
@@ -120,7 +127,8 @@ impl StepPlan for ParsePlan {
             let labels = [("format", format.name()), step, pipeline];
             context.metrics.counter("sawyer_step_parsed_records", help, &labels)
         });
-        Ok(Box::new(Parse { settings: self.0, parser: Parser::default(), schema: Schema::default(), parsed }))
+        let (parser, schema) = (Parser::default(), Schema::default());
+        Ok(Box::new(Parse { settings: self.0, parser, schema, fields_each: 1, parsed }))
     }
 }
 
@@ -129,13 +137,16 @@ impl Step for Parse {
         let batch = Arc::make_mut(&mut transfer.batch);
         let mut parsed = [0; Format::ALL.len()];
         let formats = self.formats(batch);
+        batch.reserve_fields(batch.len() * self.fields_each);
+        let mut audit = Known::default();
         for at in 0..batch.len() {
             let Some(format) = formats[batch.get(at).stream_index()] else { continue };
-            let mut record = batch.edit(at);
-            if let Some(format) = self.parse(&mut record, format) {
+            if let Some(format) = self.parse(batch, at, format, &mut audit) {
                 parsed[format as usize] += 1;
             }
         }
+        let fields: usize = batch.iter().map(|record| record.own_fields_by_id().len()).sum();
+        self.fields_each = fields.div_ceil(batch.len().max(1)).min(FIELDS_EACH_MAX);
         for (counter, parsed) in self.parsed.iter().zip(parsed) {
             counter.inc_by(parsed);
         }
@@ -159,8 +170,14 @@ impl Parse {
         batch.streams().iter().map(of).collect()
     }
 
-    fn parse(&mut self, record: &mut RecordEditor<'_>, format: Option<Format>) -> Option<Format> {
-        let view = record.as_ref();
+    fn parse(
+        &mut self,
+        batch: &mut Batch,
+        at: usize,
+        format: Option<Format>,
+        audit: &mut Known,
+    ) -> Option<Format> {
+        let view = batch.get(at);
         let wanted = self.settings.when.as_ref().is_none_or(|when| when.matches(view));
         if !wanted || self.is_parsed(view, format) {
             return None;
@@ -169,8 +186,10 @@ impl Parse {
         // An input that is told no time by anybody takes that of arrival.
         let own_time = self.settings.prefer_body_time || view.timestamp() == view.observed();
         let rules = Rules { format, own_time };
-        let format = self.parser.apply(record, &rules);
-        if format == Format::Json && record.as_ref().get(audit::AUDIT_ID).is_some() {
+        let format = self.parser.apply(&mut batch.edit(at), &rules);
+        let may_be_audit = format == Format::Json && audit.is_had_by(batch, at);
+        let record = &mut batch.edit(at);
+        if may_be_audit {
             audit::apply(record, own_time);
         }
         let view = record.as_ref();
@@ -192,6 +211,22 @@ impl Parse {
         let mut comparison = Comparison { record, same: false };
         self.parser.parse(record.message(), format, record.observed(), &mut comparison);
         comparison.same
+    }
+}
+
+/// The number of the audit event's name in a batch, if it has one; looked for when the batch has got names.
+#[derive(Default)]
+struct Known {
+    names: usize,
+    id: Option<NameId>,
+}
+
+impl Known {
+    fn is_had_by(&mut self, batch: &Batch, at: usize) -> bool {
+        if self.names != batch.name_count() {
+            *self = Self { names: batch.name_count(), id: batch.find_name(audit::AUDIT_ID) };
+        }
+        self.id.is_some_and(|id| batch.get(at).get_by_id(id).is_some())
     }
 }
 
