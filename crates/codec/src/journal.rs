@@ -1,7 +1,7 @@
 //! Reads the files of systemd's journal.
 //!
 //! Owns: the file format (systemd.io/JOURNAL_FILE_FORMAT): header, chains of entry arrays, entries, data objects,
-//! compact and regular, compressed with zstd or LZ4.
+//! compact and regular, compressed with zstd, LZ4 or XZ.
 //! Does not own: finding files, waiting for changes, which file follows which (`input`), the fields of a record
 //! ([`record`]).
 //! Invariant: never panics and never loops, whatever the bytes; reads only, so a file may be written meanwhile.

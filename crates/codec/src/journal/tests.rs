@@ -211,7 +211,8 @@ fn packed_values_are_unpacked_or_reported() {
         (Packing::Plain, true),
         (Packing::Zstd, true),
         (Packing::Lz4, true),
-        (Packing::Xz, false),
+        (Packing::Xz, true),
+        (Packing::BrokenXz, false),
         (Packing::BrokenLz4, false),
         (Packing::BrokenZstd, false),
     ] {

@@ -75,7 +75,7 @@ impl Values {
             }
             FLAG_ZSTD => self.unpack_zstd().ok_or("zstd payload is damaged or too long"),
             FLAG_LZ4 => self.unpack_lz4().ok_or("LZ4 payload is damaged or too long"),
-            FLAG_XZ => Err("XZ compression is not supported"),
+            FLAG_XZ => self.unpack_xz().ok_or("XZ payload is damaged or too long"),
             _ => Err("more than one compression"),
         }
     }
@@ -85,6 +85,14 @@ impl Values {
         decoder.window_log_max(WINDOW_LOG_MAX).ok()?;
         decoder.take(VALUE_BYTES_MAX as u64 + 1).read_to_end(&mut self.payload).ok()?;
         (self.payload.len() <= VALUE_BYTES_MAX).then_some(())
+    }
+
+    /// A stream of its own for each value, as systemd before 246 writes it by default on some systems.
+    fn unpack_xz(&mut self) -> Option<()> {
+        if xz_length(&self.packed)? > VALUE_BYTES_MAX {
+            return None;
+        }
+        lzma_rs::xz_decompress(&mut &self.packed[..], &mut self.payload).ok()
     }
 
     /// The unpacked length, then one block.
@@ -99,4 +107,36 @@ impl Values {
         let written = lz4_flex::block::decompress_into(block, &mut self.payload).ok()?;
         (written == length).then_some(())
     }
+}
+
+/// How long an XZ stream of one block says that it is unpacked: its chunks say so, and the decoder holds them to that.
+/// Source: "The .xz File Format" 1.2, and LZMA2 as in the Linux kernel's `xz_dec_lzma2.c`.
+fn xz_length(packed: &[u8]) -> Option<usize> {
+    let block = packed.get(12..)?;
+    let size = |at: usize| Some(usize::from(u16::from_be_bytes([*block.get(at)?, *block.get(at + 1)?])) + 1);
+    let mut at = (usize::from(*block.first()?) + 1) * 4;
+    let mut length = 0;
+    loop {
+        match *block.get(at)? {
+            0 => break,
+            1 | 2 => {
+                length += size(at + 1)?;
+                at += 3 + size(at + 1)?;
+            }
+            control @ 0x80.. => {
+                length += (usize::from(control & 0x1f) << 16) + size(at + 1)?;
+                at += 5 + usize::from(control >= 0xc0) + size(at + 3)?;
+            }
+            _ => return None,
+        }
+    }
+    let check_bytes = match packed[7] & 0x0f {
+        0 => 0,
+        1 => 4,
+        4 => 8,
+        10 => 32,
+        _ => return None,
+    };
+    // The index comes behind the only block.
+    (*block.get((at + 1).next_multiple_of(4) + check_bytes)? == 0).then_some(length)
 }

@@ -129,8 +129,12 @@ fn exported(number: u64, message: &[u8]) -> Vec<u8> {
 
 /// Has systemd-journal-remote write entries into a file.
 fn receive(file: &Path, entries: &[Vec<u8>]) {
+    receive_with(&["--split-mode=none"], file, entries);
+}
+
+fn receive_with(options: &[&str], file: &Path, entries: &[Vec<u8>]) {
     let mut remote = Command::new("timeout");
-    remote.args(["--signal=KILL", "30", REMOTE, "--split-mode=none", "--output"]).arg(file).arg("-");
+    remote.args(["--signal=KILL", "30", REMOTE]).args(options).arg("--output").arg(file).arg("-");
     let mut remote = remote.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut input = remote.stdin.take().unwrap();
     entries.iter().for_each(|entry| input.write_all(entry).unwrap());
@@ -173,4 +177,61 @@ fn every_entry_of_journal_remote_is_found_once() {
     }
     let last = &sawyer.all("journal.number: 3999")[0];
     assert_eq!(last["timestamp"], "2026-11-18T11:06:40.003999Z", "{last}");
+}
+
+/// Packs the values of messages with liblzma, in the way of systemd's `compress_blob_xz`: LZMA2, fast, no check.
+const PACK: &str = r#"
+import lzma, struct, sys
+path, = sys.argv[1:]
+data = bytearray(open(path, 'rb').read())
+flags, = struct.unpack_from('<I', data, 12)
+head = 72 if flags & 16 else 64
+filters = [{'id': lzma.FILTER_LZMA2, 'dict_size': 1 << 20, 'mode': lzma.MODE_FAST, 'nice_len': 128,
+            'mf': lzma.MF_HC3, 'depth': 4}]
+at = packed = 0
+while (at := data.find(b'MESSAGE=number', at + 1)) > 0:
+    value = at - head
+    size, = struct.unpack_from('<Q', data, value + 8)
+    if data[value:value + 2] != b'\1\0' or size < 600:
+        continue
+    xz = lzma.compress(bytes(data[at:value + size]), check=lzma.CHECK_NONE, filters=filters)
+    data[at:at + len(xz)] = xz
+    data[value + 1] = 1
+    struct.pack_into('<Q', data, value + 8, head + len(xz))
+    packed += 1
+struct.pack_into('<I', data, 12, flags | 1)
+open(path, 'wb').write(data)
+print(packed)
+"#;
+
+#[test]
+fn values_packed_with_xz_are_read_as_systemd_reads_them() {
+    if !sawyer_testkit::may_use_root("systemd-journal-remote")
+        || !daemon::have_programs(&["systemd-journal-remote", "journalctl", "python3"])
+    {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let journals = folder.path().join("host/var/log/journal/remote");
+    fs::create_dir_all(&journals).unwrap();
+    let file = journals.join("old.journal");
+    let texts: Vec<String> = (0..40u64)
+        .map(|number| {
+            format!("number {number} {}", format!("{:x} ", number * 7919).repeat(30 << (number % 10)))
+        })
+        .collect();
+    let entries: Vec<_> = (0..).zip(&texts).map(|(number, text)| exported(number, text.as_bytes())).collect();
+    receive_with(&["--split-mode=none", "--compress=no"], &file, &entries);
+    let packed = Command::new("python3").args(["-c", PACK]).arg(&file).output().unwrap();
+    let packed: usize = String::from_utf8(packed.stdout).unwrap().trim().parse().unwrap();
+    assert!(packed > 30, "{packed}");
+    // This systemd packs with zstd. It reads what older ones left, which says that the file is such a one.
+    let read = Command::new("journalctl").args(["--output=cat", "--file"]).arg(&file).output().unwrap();
+    assert_eq!(String::from_utf8(read.stdout).unwrap(), texts.join("\n") + "\n");
+    let mut sawyer = Sawyer::up(folder.path());
+    wait_for_numbers(&mut sawyer, 40);
+    for record in sawyer.all("journal.number: *") {
+        let number: usize = record["journal.number"].as_str().unwrap().parse().unwrap();
+        assert_eq!(record["message"].as_str().unwrap(), texts[number]);
+    }
 }

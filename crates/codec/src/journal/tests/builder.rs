@@ -13,7 +13,11 @@ pub(super) enum Packing {
     Xz,
     BrokenLz4,
     BrokenZstd,
+    BrokenXz,
 }
+
+/// `MESSAGE=` and three hundred times `abc `, as liblzma packs it without a checksum, which is how journald does.
+const XZ: &[u8] = b"\xfd\x37\x7a\x58\x5a\x00\x00\x00\xff\x12\xd9\x41\x02\x00\x21\x01\x16\x00\x00\x00\x74\x2f\xe5\xa3\xe0\x04\xb7\x00\x19\x5d\x00\x26\x91\x46\xc0\xd1\x94\x57\xe4\x92\xeb\x2b\xa6\x1f\xe7\x29\x28\xab\x6c\xac\xdf\x04\x11\xb9\x30\x00\x00\x00\x00\x00\x00\x01\x2d\xb8\x09\x00\x00\x00\x6a\xce\xd8\x25\xa8\x00\x0a\xfc\x02\x00\x00\x00\x00\x00\x59\x5a";
 
 /// Entries in one array; small, so that chains are tested.
 const ARRAY_CAPACITY: usize = 4;
@@ -45,7 +49,11 @@ impl Builder {
             Packing::Plain => (field.to_vec(), 0),
             Packing::Zstd => (zstd::bulk::compress(field, 3).unwrap(), 4),
             Packing::Lz4 => (lz4(field, field.len()), 2),
-            Packing::Xz => (b"\xfd7zXZ\0".to_vec(), 1),
+            Packing::Xz => {
+                assert_eq!(field, [b"MESSAGE=".as_slice(), &b"abc ".repeat(300)].concat());
+                (XZ.to_vec(), 1)
+            }
+            Packing::BrokenXz => (b"\xfd7zXZ\0".to_vec(), 1),
             Packing::BrokenLz4 => (lz4(field, 1 << 40), 2),
             Packing::BrokenZstd => (b"not zstd".to_vec(), 4),
         };
