@@ -18,7 +18,7 @@ use crate::tail::encoding::Charset;
 use crate::tail::layout::{FoundFile, IdentifyBy, Layout, Rotation, Scan, list};
 use crate::tail::lines::Form;
 use crate::tail::resolve::resolve;
-use crate::tail::{FileStat, Tail, TailSettings, glob};
+use crate::tail::{FileStat, RotateSettings, Tail, TailSettings, glob};
 
 settings! {
     /// Reads plain log files: a line is a message. Rotated siblings (`app.log.1`, `app.log-20261120.gz` …) are
@@ -39,6 +39,9 @@ settings! {
         pub cluster: Option<String>,
         /// Fields that every record gets, such as `env` or, beside an application in its pod, `namespace` and `pod`.
         pub fields: BTreeMap<String, String> = BTreeMap::new(),
+        /// Rotate the files that nobody else rotates, such as those of an application in a volume that it shares with a
+        /// sidecar. Sawyer has to be allowed to write them. Not at all by default.
+        pub rotate: Option<RotateSettings>,
         /// Whether these are paths of the node, to be looked for below `--host-root`.
         pub on_host: bool = true,
     }
@@ -200,6 +203,10 @@ impl Layout for Files {
 
     fn identify_by(&self) -> IdentifyBy {
         IdentifyBy::Inode
+    }
+
+    fn rotates(&self) -> Option<&RotateSettings> {
+        self.settings.rotate.as_ref()
     }
 
     fn places(&self) -> Vec<(PathBuf, bool)> {

@@ -36,6 +36,7 @@ use tokio::sync::oneshot;
 use self::flight::Flight;
 use self::layout::Layout;
 use self::reader::Reader;
+pub(crate) use self::reader::RotateSettings;
 use self::watch::Waker;
 use crate::offsets::{Found, Offsets};
 use crate::positions::{self, ImportSettings, Position};

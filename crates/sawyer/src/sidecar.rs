@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sawyer_config::yaml_text;
+use sawyer_config::{ByteSize, yaml_text};
 
 use crate::args::Common;
 use crate::roles::{Role, run};
@@ -25,6 +25,10 @@ pub(crate) struct SidecarArgs {
     /// are sent to.
     #[arg(long, value_enum)]
     stdout: Option<Form>,
+    /// Keep the files from growing: when so much of one was delivered, its space on the disk is given back. No line is
+    /// lost by it, and the program needs to know nothing of it. Other ways: `rotate` of the input `files`.
+    #[arg(long, value_name = "SIZE")]
+    rotate: Option<ByteSize>,
 }
 
 /// How lines are printed.
@@ -51,13 +55,13 @@ const STATE: &str = ".sawyer";
 
 /// Runs it until a signal tells it to stop.
 pub(crate) fn sidecar(args: SidecarArgs) -> Result<()> {
-    let SidecarArgs { mut common, files, stdout } = args;
+    let SidecarArgs { mut common, files, stdout, rotate } = args;
     // Several in one pod share its network.
     common.listen.get_or_insert(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     if common.data.is_none() {
         common.data = state_beside(&files);
     }
-    let defaults = defaults(&files, stdout, |name| std::env::var(name).ok());
+    let defaults = defaults(&files, stdout, rotate, |name| std::env::var(name).ok());
     // It holds for as long as the process.
     run(Role::Sidecar { defaults: Box::leak(defaults.into_boxed_str()) }, &common)
 }
@@ -70,15 +74,21 @@ fn state_beside(files: &[String]) -> Option<PathBuf> {
 }
 
 /// Inputs, and outputs if it prints.
-fn defaults(files: &[String], stdout: Option<Form>, variable: impl Fn(&str) -> Option<String>) -> String {
+fn defaults(
+    files: &[String],
+    stdout: Option<Form>,
+    rotate: Option<ByteSize>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> String {
     let list: Vec<String> = files.iter().map(|pattern| yaml_text(pattern)).collect();
     let known = IDENTITY.iter().filter_map(|(name, field)| {
         let value = variable(name).filter(|value| !value.is_empty())?;
         Some(format!("{field}: {}", yaml_text(&value)))
     });
     let known: Vec<String> = known.collect();
+    let rotate = rotate.map_or(String::new(), |size| format!(", rotate: {{size_max: \"{size}\"}}"));
     let mut text = format!(
-        "inputs:\n  files: {{include: [{}], exclude: [], on_host: false, fields: {{{}}}}}\n",
+        "inputs:\n  files: {{include: [{}], exclude: [], on_host: false, fields: {{{}}}{rotate}}}\n",
         list.join(", "),
         known.join(", ")
     );
@@ -105,12 +115,19 @@ mod tests {
             "POD_UID" => Some(String::new()),
             _ => None,
         };
-        let text = defaults(&["/logs/*.log".to_owned()], Some(Form::Lines), variable);
+        let text = defaults(&["/logs/*.log".to_owned()], Some(Form::Lines), None, variable);
         assert_eq!(
             text,
             "inputs:\n  files: {include: [\"/logs/*.log\"], exclude: [], on_host: false, \
              fields: {namespace: \"shop: \\\"x\\\"\", pod: cart-1}}\noutputs:\n  stdout: {format: lines}\n"
         );
+    }
+
+    #[test]
+    fn files_are_rotated_if_it_is_asked_to() {
+        let text = defaults(&["/logs/a.log".to_owned()], None, Some(ByteSize::mib(20)), |_| None);
+        let input = "{include: [/logs/a.log], exclude: [], on_host: false, fields: {}, rotate: {size_max: \"20MiB\"}}";
+        assert_eq!(text, format!("inputs:\n  files: {input}\n"));
     }
 
     #[test]

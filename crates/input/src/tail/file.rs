@@ -56,6 +56,8 @@ pub(super) struct TailFile {
     pub(super) told: Option<std::io::ErrorKind>,
     /// Whether it was not where it was found, and the next sweep has not looked yet.
     pub(super) missing: bool,
+    /// Up to where its disk space was given back.
+    pub(super) freed: u64,
     pub(super) known: Option<Known>,
     /// The file that has the same content and is read instead, if there is one.
     pub(super) copy_of: Option<FileId>,
@@ -98,6 +100,7 @@ impl TailFile {
             failures: 0,
             told: None,
             missing: false,
+            freed: 0,
             known: None,
             copy_of: None,
             unwanted: false,

@@ -15,6 +15,7 @@ use sawyer_model::{Stream, Value};
 
 use super::content::FileStat;
 use super::lines::Form;
+use super::reader::RotateSettings;
 use super::watch::Waker;
 
 /// Knows more about who speaks than the place of a file tells. It never waits.
@@ -82,6 +83,11 @@ pub(crate) trait Layout: fmt::Debug + Send {
     /// How this one is known again.
     fn identify_file_by(&self, _found: &FoundFile) -> IdentifyBy {
         self.identify_by()
+    }
+
+    /// How its files are rotated by whoever reads them; not at all by default.
+    fn rotates(&self) -> Option<&RotateSettings> {
+        None
     }
 
     /// The places it looks at, and whether they are there.

@@ -17,6 +17,7 @@ pub(super) struct Meters {
     cut: Counter,
     pub(super) rotated_unread: Counter,
     pub(super) truncations: Counter,
+    pub(super) rotations: Counter,
 }
 
 impl Meters {
@@ -40,6 +41,10 @@ impl Meters {
                 "Bytes of files that were removed or cut before they were read; of compressed ones the compressed",
             ),
             truncations: counter("sawyer_input_truncations", "Files that were cut while they were followed"),
+            rotations: counter(
+                "sawyer_input_rotations",
+                "Files that were rotated by Sawyer itself, or gave back the space of what was delivered",
+            ),
             input: context.name.clone(),
             metrics,
         }

@@ -7,6 +7,7 @@
 mod about;
 mod adopt;
 mod identify;
+mod rotate;
 mod sweep;
 mod turn;
 
@@ -22,6 +23,7 @@ use sawyer_pipeline::{Context, Stop};
 use sawyer_telemetry::Seldom;
 
 use self::adopt::Adopted;
+pub(crate) use self::rotate::RotateSettings;
 use super::content::Inode;
 use super::file::{Phase, TailFile};
 use super::flight::Flight;
@@ -108,6 +110,7 @@ pub(super) struct Reader {
     pause_until: Instant,
     save_trouble: Seldom,
     watch_trouble: Seldom,
+    rotate_trouble: Seldom,
 }
 
 impl Reader {
@@ -153,6 +156,7 @@ impl Reader {
             pause_until: now,
             save_trouble: Seldom::new(TELL_INTERVAL),
             watch_trouble: Seldom::new(TELL_INTERVAL),
+            rotate_trouble: Seldom::new(TELL_INTERVAL),
         })
     }
 

@@ -10,6 +10,7 @@ mod journal;
 mod kubernetes;
 mod order;
 mod others;
+mod own_rotation;
 mod rotation;
 mod shared;
 mod trouble;

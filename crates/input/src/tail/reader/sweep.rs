@@ -45,6 +45,7 @@ impl Reader {
         }
         self.retry();
         self.release_held();
+        self.rotate_due();
         if self.round.is_multiple_of(FORGET_ROUNDS) {
             self.offsets.forget(self.context.clock.now(), self.settings.forget_after);
         }

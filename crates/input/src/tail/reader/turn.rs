@@ -232,6 +232,7 @@ impl Reader {
         if first {
             self.wake_group(&group);
         }
+        self.rotate_if_due(id);
     }
 
     pub(super) fn wake_group(&mut self, group: &str) {
