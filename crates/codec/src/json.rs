@@ -16,7 +16,7 @@ mod tests;
 
 pub(crate) use flatten::number;
 pub use flatten::{EMPTY_NAME, Scratch, flatten};
-pub(crate) use scan::{Scanner, Text, find_special, unescape};
+pub(crate) use scan::{Scanner, Text, plain_bytes, unescape};
 
 /// Where a text is not JSON, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,10 +5,11 @@
 //! Invariant: valid JSON on one line, whatever the record holds. `ndjson_in` reads it back.
 
 use std::io::Write;
+use std::ops::Range;
 
 use sawyer_model::{Batch, RecordId, RecordRef, Timestamp, ValueRef, names};
 
-use crate::json::find_special;
+use crate::json::plain_bytes;
 use crate::time::write_rfc3339;
 
 mod batch;
@@ -80,11 +81,25 @@ pub fn write_all(
     out: &mut Vec<u8>,
     ends: &mut Vec<usize>,
 ) {
-    let mut writer = BatchWriter::new(batch, AsTheyAre { without_original });
-    for record in batch.iter() {
-        write_by(&mut writer, record, out);
+    write_each(batch, 0..batch.len(), without_original, out, &mut |out| {
         out.extend_from_slice(behind);
         ends.push(out.len());
+    });
+}
+
+/// Appends records of a batch as [`write`] does, the ones with these numbers. `done` is called behind each, and may take
+/// away what was appended so far.
+pub fn write_each(
+    batch: &Batch,
+    records: Range<usize>,
+    without_original: bool,
+    out: &mut Vec<u8>,
+    done: &mut dyn FnMut(&mut Vec<u8>),
+) {
+    let mut writer = BatchWriter::new(batch, AsTheyAre { without_original });
+    for record in records.map(|at| batch.get(at)) {
+        write_by(&mut writer, record, out);
+        done(out);
     }
 }
 
@@ -121,28 +136,59 @@ pub fn write_value(value: ValueRef<'_>, out: &mut Vec<u8>) {
     Writer { options: &Options::default(), out, truncated: Vec::new() }.value(value);
 }
 
+/// Bytes that are copied at once. So many may be written where the first of them is the last that counts.
+const WORD_BYTES: usize = 8;
+
 /// Appends a text as a JSON string.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    let mut rest = text.as_bytes();
-    loop {
-        let place = find_special(rest);
-        out.extend_from_slice(&rest[..place]);
-        let Some(&special) = rest.get(place) else { break };
-        match special {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            other => {
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&[hex_digit(other >> 4), hex_digit(other & 15)]);
-            }
+    let start = out.len();
+    let bytes = text.as_bytes();
+    // Most of what is escaped takes two bytes; what takes more makes room for itself.
+    out.resize(start + 2 * bytes.len() + WORD_BYTES + 2, 0);
+    out[start] = b'"';
+    let (mut from, mut to) = (0, start + 1);
+    while let Some(word) = bytes.get(from..from + WORD_BYTES) {
+        // Copied whole: what is wrong of it is overwritten.
+        out[to..to + WORD_BYTES].copy_from_slice(word);
+        let plain = plain_bytes(u64::from_le_bytes(word.try_into().expect("eight bytes")));
+        (from, to) = (from + plain, to + plain);
+        if plain < WORD_BYTES {
+            to = escape(bytes[from], bytes.len() - from, out, to);
+            from += 1;
         }
-        rest = &rest[place + 1..];
     }
-    out.push(b'"');
+    for at in from..bytes.len() {
+        if matches!(bytes[at], b'"' | b'\\' | 0..0x20) {
+            to = escape(bytes[at], bytes.len() - at, out, to);
+        } else {
+            out[to] = bytes[at];
+            to += 1;
+        }
+    }
+    out[to] = b'"';
+    out.truncate(to + 1);
+}
+
+/// Writes a byte that cannot stand in a string as it is, the first of so many that are left; gives where the next one
+/// goes.
+fn escape(byte: u8, left: usize, out: &mut Vec<u8>, at: usize) -> usize {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        other => {
+            let long = [b'\\', b'u', b'0', b'0', hex_digit(other >> 4), hex_digit(other & 15)];
+            if out.len() < at + long.len() + 2 * left + WORD_BYTES {
+                // Once is enough: now all that is left may be as long.
+                out.resize(at + long.len() * left + 2 * WORD_BYTES, 0);
+            }
+            out[at..at + long.len()].copy_from_slice(&long);
+            return at + long.len();
+        }
+    };
+    out[at..at + 2].copy_from_slice(&[b'\\', short]);
+    at + 2
 }
 
 struct Writer<'o, 'r> {

@@ -20,7 +20,7 @@ use crate::adaptive::Adaptive;
 use crate::letters::{DeadLetters, Letter};
 use crate::random::Random;
 use crate::state::{Identity, State, Status};
-use crate::target::{Item, Limits, Target};
+use crate::target::{Item, Limits, Payload, Target};
 use crate::verdict::{Answer, Trouble, Verdict};
 use crate::waiting::{Entry, Group, Waiting};
 
@@ -153,7 +153,7 @@ pub fn courier<T: Target>(
     (Outbox { to, room, permits, urgent_room, urgent_permits, limits, state }, courier)
 }
 
-impl<P> Outbox<P> {
+impl<P: Payload> Outbox<P> {
     /// Waits for room and hands items in. Where more than the room comes at once, it passes alone. `beside` is what
     /// is held as long as they are beside their own bytes, such as the records that they were made of.
     ///
@@ -177,7 +177,8 @@ impl<P> Outbox<P> {
             false => (&self.room, self.permits),
             true => (&self.urgent_room, self.urgent_permits),
         };
-        let bytes = items.iter().map(|item| item.bytes).sum::<usize>() + beside;
+        let held = |item: &Item<P>| item.payload.held_bytes().unwrap_or(item.bytes);
+        let bytes = items.iter().map(held).sum::<usize>() + beside;
         let wanted = u32::try_from(bytes.div_ceil(PERMIT_BYTES).max(1)).unwrap_or(u32::MAX).min(permits);
         let room = tokio::select! {
             room = Arc::clone(room).acquire_many_owned(wanted) => room.map_err(|_| CourierGone)?,
@@ -311,6 +312,10 @@ impl<T: Target> Courier<T> {
         if rejected.is_empty() {
             return;
         }
+        let single = |(entry, reason): (Entry<T::Payload>, String)| {
+            entry.apart().map(move |entry| (entry, reason.clone())).collect::<Vec<_>>()
+        };
+        let rejected: Vec<_> = rejected.into_iter().flat_map(single).collect();
         self.state.rejected(rejected.len());
         if let Some((_, reason)) = rejected.first() {
             self.state.noted(reason.clone());

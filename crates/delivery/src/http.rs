@@ -6,6 +6,7 @@
 
 mod body;
 mod client;
+mod deflate;
 mod endpoint;
 pub(crate) mod files;
 mod settings;
@@ -17,7 +18,7 @@ mod tests;
 pub use reqwest::header::{HeaderName, HeaderValue};
 pub use reqwest::{Method, Url};
 
-pub use body::{Compression, compress};
+pub use body::{Compression, PIECE_BYTES, Piece, body, compress};
 pub use client::{ANSWER_BYTES_MAX, Client, Request, Response, unanswered};
 pub use endpoint::{Endpoints, read_endpoints, read_url};
 pub use settings::{HttpSettings, TlsSettings};

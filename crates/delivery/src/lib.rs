@@ -34,5 +34,5 @@ pub use courier::{Courier, CourierGone, Outbox, courier};
 pub use letters::{DeadLetters, Letter, LoggedLetters, Promise};
 pub use settings::DeliverySettings;
 pub use state::{Identity, Status};
-pub use target::{Item, Limits, Origin, Target};
+pub use target::{Item, Limits, Origin, Part, Payload, Target};
 pub use verdict::{Answer, Trouble, Verdict};

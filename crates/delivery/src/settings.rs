@@ -23,10 +23,9 @@ settings! {
         #[range(1..=256)]
         pub requests_max: u32 = 8,
         /// Most bytes of records that wait for the target or are on their way, counted in both their forms, here and
-        /// there. Beyond it whatever comes before this
-        /// output waits.
+        /// there. Beyond it whatever comes before this output waits.
         #[range(ByteSize::mib(1)..=ByteSize::gib(4))]
-        pub memory_max: ByteSize = ByteSize::mib(16),
+        pub memory_max: ByteSize = ByteSize::mib(8),
         /// How long a record is tried before it is rejected as undeliverable. Without it, as long as it takes.
         pub retry_for: Option<Duration>,
         /// Longest pause before something is tried again.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::target::{Item, Limits};
+use crate::target::{Item, Limits, Payload};
 
 #[cfg(test)]
 mod tests;
@@ -37,6 +37,25 @@ pub(crate) struct Entry<P> {
     pub(crate) room: std::sync::Arc<tokio::sync::OwnedSemaphorePermit>,
 }
 
+impl<P: Payload> Entry<P> {
+    /// How many things it stands for.
+    pub(crate) fn count(&self) -> usize {
+        self.item.payload.count()
+    }
+
+    /// Those things one by one.
+    pub(crate) fn apart(self) -> impl Iterator<Item = Self> {
+        let Self { item, since, retries, urgent, room } = self;
+        item.apart().into_iter().map(move |item| Self {
+            item,
+            since,
+            retries,
+            urgent,
+            room: std::sync::Arc::clone(&room),
+        })
+    }
+}
+
 /// Items that make one request.
 #[derive(Debug)]
 pub(crate) struct Group<P> {
@@ -48,9 +67,14 @@ pub(crate) struct Group<P> {
     pub(crate) due: Instant,
 }
 
-impl<P> Group<P> {
+impl<P: Payload> Group<P> {
     pub(crate) fn bytes(&self) -> usize {
         self.entries.iter().map(|entry| entry.item.bytes).sum()
+    }
+
+    /// How many things its entries stand for.
+    pub(crate) fn count(&self) -> usize {
+        self.entries.iter().map(Entry::count).sum()
     }
 }
 
@@ -83,19 +107,22 @@ struct Lane<P> {
     /// Whether they began the last request: then what is tried again begins the next one.
     urgent_began: bool,
     fresh_bytes: usize,
+    /// How many things they stand for.
+    fresh_count: usize,
     /// What is tried again: by when, or in an ordered lane by place.
     again: BTreeMap<(Instant, i64), Group<P>>,
     under_way: usize,
     turn: Option<Instant>,
 }
 
-impl<P> Lane<P> {
+impl<P: Payload> Lane<P> {
     fn new() -> Self {
         Self {
             fresh: VecDeque::new(),
             urgent: 0,
             urgent_began: false,
             fresh_bytes: 0,
+            fresh_count: 0,
             again: BTreeMap::new(),
             under_way: 0,
             turn: None,
@@ -114,7 +141,7 @@ impl<P> Lane<P> {
         }
         let fresh = self.fresh.front().map(|oldest| {
             let full =
-                self.fresh_bytes >= limits.request_bytes_max || self.fresh.len() >= limits.request_items_max;
+                self.fresh_bytes >= limits.request_bytes_max || self.fresh_count >= limits.request_items_max;
             if full || closing || self.urgent > 0 { oldest.since } else { oldest.since + limits.age_max }
         });
         again.into_iter().chain(fresh).min()
@@ -132,49 +159,54 @@ impl<P> Lane<P> {
         if group.fixed {
             return group;
         }
-        let mut bytes = group.bytes();
+        let (mut bytes, mut count) = (group.bytes(), group.count());
         while let Some(entry) = self.again.first_entry() {
             let other = entry.get();
-            let more = other.bytes();
-            let fits = bytes + more <= limits.request_bytes_max
-                && group.entries.len() + other.entries.len() <= limits.request_items_max;
+            let (more, more_count) = (other.bytes(), other.count());
+            let fits =
+                bytes + more <= limits.request_bytes_max && count + more_count <= limits.request_items_max;
             if other.due > now || other.fixed || !fits {
                 break;
             }
             bytes += more;
+            count += more_count;
             group.entries.append(&mut entry.remove().entries);
         }
         if limits.ordered && !self.again.is_empty() {
             return group;
         }
-        self.fill(&mut group, bytes, limits, |_| true);
+        self.fill(&mut group, limits, |_| true);
         group
     }
 
     /// Urgent items alone: a target that takes its time for each item has them the sooner the fewer there are.
     fn take_urgent(&mut self, partition: u64, limits: &Limits, now: Instant) -> Group<P> {
         let mut group = Group { entries: Vec::new(), partition, fixed: false, due: now };
-        self.fill(&mut group, 0, limits, |lane| lane.urgent > 0);
+        self.fill(&mut group, limits, |lane| lane.urgent > 0);
         group
     }
 
     /// Adds fresh items as long as they fit, and as `more` says.
-    fn fill(&mut self, group: &mut Group<P>, mut bytes: usize, limits: &Limits, more: fn(&Self) -> bool) {
+    fn fill(&mut self, group: &mut Group<P>, limits: &Limits, more: fn(&Self) -> bool) {
+        let (mut bytes, mut count) = (group.bytes(), group.count());
         while let Some(next) = self.fresh.front().filter(|_| more(self)) {
+            let next_count = next.count();
             let fits = bytes + next.item.bytes <= limits.request_bytes_max
-                && group.entries.len() < limits.request_items_max;
+                && count + next_count <= limits.request_items_max;
             if !fits && !group.entries.is_empty() {
                 break;
             }
             bytes += next.item.bytes;
+            count += next_count;
             self.fresh_bytes -= next.item.bytes;
+            self.fresh_count -= next_count;
             self.urgent = self.urgent.saturating_sub(1);
             group.entries.extend(self.fresh.pop_front());
         }
     }
 }
 
-impl<P> Waiting<P> {
+impl<P: Payload> Waiting<P> {
     pub(crate) fn new(limits: Limits) -> Self {
         let start = Instant::now();
         Self {
@@ -196,10 +228,11 @@ impl<P> Waiting<P> {
         let partition = entry.item.partition;
         let lane = self.lanes.entry(partition).or_insert_with(Lane::new);
         lane.fresh_bytes += entry.item.bytes;
+        lane.fresh_count += entry.count();
         lane.fresh.push_back(entry);
         // Only the first item and the one that fills a request change the lane's turn.
         let full = lane.fresh_bytes >= self.limits.request_bytes_max
-            || lane.fresh.len() >= self.limits.request_items_max;
+            || lane.fresh_count >= self.limits.request_items_max;
         if lane.fresh.len() == 1 || full {
             self.set_turn(partition);
         }
@@ -214,6 +247,7 @@ impl<P> Waiting<P> {
         let partition = entry.item.partition;
         let lane = self.lanes.entry(partition).or_insert_with(Lane::new);
         lane.fresh_bytes += entry.item.bytes;
+        lane.fresh_count += entry.count();
         lane.fresh.insert(lane.urgent, entry);
         lane.urgent += 1;
         self.set_turn(partition);
@@ -282,7 +316,7 @@ impl<P> Waiting<P> {
     /// This request was refused as too large. Halves of such a request teach nothing new: the one item that is too
     /// large may be in them.
     pub(crate) fn too_large(&mut self, group: &Group<P>, now: Instant) {
-        if !group.fixed && group.entries.len() > 1 {
+        if !group.fixed && group.count() > 1 {
             self.limits.request_bytes_max = self.limits.request_bytes_max.min(group.bytes() / 2).max(1);
             self.raise_at = now + LOWERED_TIME;
         }

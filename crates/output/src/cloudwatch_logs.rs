@@ -26,7 +26,7 @@ use sawyer_pipeline::{Context, Kind, Output, OutputPlan};
 
 pub use settings::{CloudwatchLogsSettings, EventFormat, GroupClass};
 
-use crate::deliver::{self, Delivered, HttpOutputSettings};
+use crate::deliver::{self, Delivered, HttpOutputSettings, OneByOne};
 use event::{EVENT_BYTES_MAX, EVENTS_MAX, Events, REQUEST_BYTES_MAX};
 use groups::{Groups, NewGroup, Places};
 use target::PutTarget;
@@ -144,7 +144,7 @@ impl OutputPlan for PutPlan {
         let client = Client::new(self.http, std::slice::from_ref(&endpoint), Some(signer), clock.clone())?;
         let groups = Groups::new(self.new_group, clock.clone());
         let target = PutTarget::new(client, endpoint, self.places, groups, clock);
-        Ok(Box::new(Delivered::new(target, self.events, limits, context)))
+        Ok(Box::new(Delivered::new(target, OneByOne(self.events), limits, context)))
     }
 }
 

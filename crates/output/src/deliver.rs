@@ -1,18 +1,20 @@
 //! Outputs that send records to a peer through a courier.
 //!
 //! Owns: the way from a queue of transfers to items with acknowledgements; settings that all such outputs have.
-//! Does not own: sending, verdicts, trying again (`delivery`), the form of records at a target ([`Form`]).
+//! Does not own: sending, verdicts, trying again (`delivery`), the form of records at a target ([`Form`]), records that
+//! are items many at a time (`runs`).
 //! Invariant: a transfer is acknowledged once every record of it is done, or kept as a dead letter.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use sawyer_config::{At, Problems, Reference, Setting, Settings, With};
 use sawyer_delivery::auth::AuthPlan;
 use sawyer_delivery::http::{Client, HttpSettings};
 use sawyer_delivery::{
-    Courier, DeadLetters, DeliverySettings, Identity, Item, Limits, LoggedLetters, Origin, Outbox, Target,
-    courier,
+    Courier, DeadLetters, DeliverySettings, Identity, Item, Limits, LoggedLetters, Origin, Outbox, Payload,
+    Target, courier,
 };
 use sawyer_model::{Ack, Batch, Count, Error, ErrorKind, Outcome, RecordRef};
 use sawyer_pipeline::{Context, LaneReceiver, Output, QueueReceiver, Queued, Running, Stop};
@@ -101,16 +103,53 @@ pub(crate) fn client(
     Client::new(http, endpoints, authorize, context.clock.clone())
 }
 
-/// An output that sends what a form writes to a target.
-pub(crate) struct Delivered<T: Target, F> {
-    form: Arc<F>,
-    outbox: Outbox<Bytes>,
+/// Makes items of batches.
+pub(crate) trait Maker: Send + Sync + 'static {
+    type Payload: Payload;
+
+    /// The records of a batch as items, each with its share in the duty, and how many bytes they have in requests.
+    fn items(&self, batch: &Arc<Batch>, limits: &Limits, duty: &Ack) -> (Vec<Item<Self::Payload>>, usize);
+}
+
+/// Each record as an item.
+pub(crate) struct OneByOne<F>(pub(crate) F);
+
+impl<F: Form> Maker for OneByOne<F> {
+    type Payload = Bytes;
+
+    fn items(&self, batch: &Arc<Batch>, _limits: &Limits, duty: &Ack) -> (Vec<Item<Bytes>>, usize) {
+        let Self(form) = self;
+        // Documents are mostly shorter than this, and what is not used of it is given back.
+        let mut out = Vec::with_capacity(batch.text_bytes() * 2 + batch.len() * RECORD_BYTES);
+        let mut ends = Vec::with_capacity(batch.len());
+        form.write_all(batch, &mut out, &mut ends);
+        out.shrink_to_fit();
+        let bytes = out.len();
+        let out = Bytes::from(out);
+        let mut start = 0;
+        let items = (0_u32..).zip(ends).map(|(at, end)| {
+            let payload = out.slice(start..end);
+            start = end;
+            let record = Origin { batch: Arc::clone(batch), at };
+            let bytes = form.counted(payload.len());
+            let partition = form.partition(record.record(), &payload);
+            let ack = duty.clone().worth(Count::new(1, record.record().range().len()));
+            Item { bytes, payload, partition, record: Some(record), ack }
+        });
+        (items.collect(), bytes)
+    }
+}
+
+/// An output that sends the items that a maker makes to a target.
+pub(crate) struct Delivered<T: Target, M> {
+    maker: Arc<M>,
+    outbox: Outbox<T::Payload>,
     courier: Courier<T>,
     report: Arc<Report>,
 }
 
-impl<T: Target<Payload = Bytes>, F: Form> Delivered<T, F> {
-    pub(crate) fn new(target: T, form: F, limits: Limits, context: &Context) -> Self {
+impl<T: Target, M: Maker<Payload = T::Payload>> Delivered<T, M> {
+    pub(crate) fn new(target: T, maker: M, limits: Limits, context: &Context) -> Self {
         let identity = Identity {
             name: context.name.clone(),
             what: "output",
@@ -124,16 +163,16 @@ impl<T: Target<Payload = Bytes>, F: Form> Delivered<T, F> {
             None => Arc::new(LoggedLetters::new(clock)),
         };
         let (outbox, courier) = courier(Arc::new(target), limits, identity, letters);
-        Self { form: Arc::new(form), outbox, courier, report: Arc::new(Report::new(context)) }
+        Self { maker: Arc::new(maker), outbox, courier, report: Arc::new(Report::new(context)) }
     }
 }
 
-impl<T: Target<Payload = Bytes>, F: Form> Output for Delivered<T, F> {
+impl<T: Target, M: Maker<Payload = T::Payload>> Output for Delivered<T, M> {
     fn run(self: Box<Self>, from: QueueReceiver, stop: Stop) -> Running {
         Box::pin(async move {
-            let Self { form, outbox, courier, report } = *self;
+            let Self { maker, outbox, courier, report } = *self;
             let work = async {
-                let (fed, delivered) = tokio::join!(feed(from, outbox, form, report), courier.run());
+                let (fed, delivered) = tokio::join!(feed(from, outbox, maker, report), courier.run());
                 delivered.and(fed)
             };
             // Whatever is under way when it is time to give up is dropped, and with it the duty to acknowledge.
@@ -147,27 +186,27 @@ impl<T: Target<Payload = Bytes>, F: Form> Output for Delivered<T, F> {
 }
 
 /// Hands over all transfers of the queue, urgent ones beside the others, so that they never wait for them.
-async fn feed<F: Form>(
+async fn feed<M: Maker>(
     from: QueueReceiver,
-    outbox: Outbox<Bytes>,
-    form: Arc<F>,
+    outbox: Outbox<M::Payload>,
+    maker: Arc<M>,
     report: Arc<Report>,
 ) -> Result<(), Error> {
     let (urgent, normal) = from.into_lanes();
-    let urgent = feed_lane(urgent, true, &outbox, &form, &report);
-    tokio::try_join!(urgent, feed_lane(normal, false, &outbox, &form, &report)).map(|_| ())
+    let urgent = feed_lane(urgent, true, &outbox, &maker, &report);
+    tokio::try_join!(urgent, feed_lane(normal, false, &outbox, &maker, &report)).map(|_| ())
 }
 
-async fn feed_lane<F: Form>(
+async fn feed_lane<M: Maker>(
     mut from: LaneReceiver,
     urgent: bool,
-    outbox: &Outbox<Bytes>,
-    form: &Arc<F>,
+    outbox: &Outbox<M::Payload>,
+    maker: &Arc<M>,
     report: &Arc<Report>,
 ) -> Result<(), Error> {
     while let Some(queued) = from.next().await {
-        let (form, report) = (Arc::clone(form), Arc::clone(report));
-        let work = tokio::task::spawn_blocking(move || items(queued, &*form, report));
+        let (maker, report, limits) = (Arc::clone(maker), Arc::clone(report), outbox.limits().clone());
+        let work = tokio::task::spawn_blocking(move || items(queued, &*maker, &limits, report));
         let (items, beside) = work
             .await
             .map_err(|panic| Error::new(ErrorKind::Bug, "writing records panicked").because(panic))?;
@@ -184,33 +223,25 @@ async fn feed_lane<F: Form>(
 }
 
 /// The records of a transfer as items, and how many bytes they hold beside their own.
-fn items<F: Form>(queued: Queued, form: &F, report: Arc<Report>) -> (Vec<Item<Bytes>>, usize) {
+fn items<M: Maker>(
+    queued: Queued,
+    maker: &M,
+    limits: &Limits,
+    report: Arc<Report>,
+) -> (Vec<Item<M::Payload>>, usize) {
     let (transfer, room) = queued.into_parts();
     let batch: Arc<Batch> = transfer.batch;
-    // Documents are mostly shorter than this, and what is not used of it is given back.
-    let mut out = Vec::with_capacity(batch.text_bytes() * 2 + batch.len() * RECORD_BYTES);
-    let mut ends = Vec::with_capacity(batch.len());
-    form.write_all(&batch, &mut out, &mut ends);
-    out.shrink_to_fit();
-    let (count, bytes, ack) = (batch.len(), out.len(), transfer.ack);
+    let (count, ack) = (batch.len(), transfer.ack);
+    let written = Arc::new(AtomicUsize::new(0));
+    let told = Arc::clone(&written);
     let whole = Ack::tallied(move |outcome, tally| {
         if outcome == Outcome::Durable {
-            report.delivered(count, bytes);
+            report.delivered(count, told.load(Ordering::Relaxed));
             ack.durable_but(&tally.loose);
         }
     });
-    let out = Bytes::from(out);
-    let mut start = 0;
-    let items = (0_u32..).zip(ends).map(|(at, end)| {
-        let payload = out.slice(start..end);
-        start = end;
-        let bytes = form.counted(payload.len());
-        let partition = form.partition(batch.get(at as usize), &payload);
-        let worth = Count::new(1, batch.get(at as usize).range().len());
-        let record = Some(Origin { batch: Arc::clone(&batch), at });
-        Item { bytes, payload, partition, record, ack: whole.clone().worth(worth) }
-    });
-    let items: Vec<Item<Bytes>> = items.collect();
+    let (items, bytes) = maker.items(&batch, limits, &whole);
+    written.store(bytes, Ordering::Relaxed);
     whole.durable();
     // From here on the courier's own bound holds for these records.
     drop(room);

@@ -25,6 +25,7 @@ use sawyer_pipeline::{Context, Kind, Output, OutputPlan};
 pub use settings::{ElasticsearchSettings, TemplateChoice};
 
 use crate::deliver::{self, Delivered, HttpOutputSettings, ITEM_BYTES_MAX};
+use crate::runs::InRuns;
 use document::Documents;
 use index::IndexName;
 use target::BulkTarget;
@@ -80,10 +81,11 @@ impl OutputPlan for BulkPlan {
 
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
         let Self { endpoints, index, settings: HttpOutputSettings { delivery, http, auth, own } } = *self;
+        let compression = http.compression;
         let client = deliver::client(http, auth, &endpoints, context)?;
         let template = Template::of(own.template, &index);
         let target = BulkTarget::new(client, endpoints, own.pipeline.as_deref(), template);
-        let documents = Documents::new(index, own.original);
+        let documents = InRuns::new(Documents::new(index, own.original), compression);
         Ok(Box::new(Delivered::new(target, documents, delivery.limits(ITEM_BYTES_MAX), context)))
     }
 }

@@ -10,6 +10,9 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
+use sawyer_codec::json_out;
 use sawyer_config::{At, Problems};
 use sawyer_delivery::http::{HeaderName, HeaderValue, Url, read_url};
 use sawyer_model::{Batch, Error};
@@ -17,8 +20,8 @@ use sawyer_pipeline::{Context, Kind, Output, OutputPlan};
 
 pub use settings::{BodyForm, HttpSettings, HttpVerb};
 
-use crate::deliver::{self, Delivered, Form, HttpOutputSettings, ITEM_BYTES_MAX};
-use crate::encode::LineFormat;
+use crate::deliver::{self, Delivered, HttpOutputSettings, ITEM_BYTES_MAX};
+use crate::runs::{InRuns, Rows};
 use target::HttpTarget;
 
 /// The kind `http`.
@@ -69,19 +72,37 @@ impl OutputPlan for HttpPlan {
 
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
         let Self { url, headers, settings: HttpOutputSettings { delivery, http, auth, own } } = *self;
+        let compression = http.compression;
         let client = deliver::client(http, auth, std::slice::from_ref(&url), context)?;
         let mut limits = delivery.limits(ITEM_BYTES_MAX);
         limits.ordered = own.ordered;
         let target = HttpTarget::new(client, url, own.method, own.body, headers);
-        Ok(Box::new(Delivered::new(target, Lines, limits, context)))
+        let records = InRuns::new(Records { body: own.body }, compression);
+        Ok(Box::new(Delivered::new(target, records, limits, context)))
     }
 }
 
-/// Each record as the HTTP API shows it, with a line feed behind it, which the target makes a comma of in a list.
-struct Lines;
+/// Each record as the HTTP API shows it: lines, or what stands in a list.
+struct Records {
+    body: BodyForm,
+}
 
-impl Form for Lines {
-    fn write_all(&self, batch: &Batch, out: &mut Vec<u8>, ends: &mut Vec<usize>) {
-        LineFormat::Json.write_all(batch, out, ends);
+impl Rows for Records {
+    fn write(
+        &self,
+        batch: &Batch,
+        records: Range<usize>,
+        out: &mut Vec<u8>,
+        done: &mut dyn FnMut(&mut Vec<u8>),
+    ) {
+        let behind: &[u8] = if self.body == BodyForm::Ndjson { b"\n" } else { b"" };
+        json_out::write_each(batch, records, false, out, &mut |out| {
+            out.extend_from_slice(behind);
+            done(out);
+        });
+    }
+
+    fn between(&self) -> &'static [u8] {
+        if self.body == BodyForm::Ndjson { b"" } else { b"," }
     }
 }

@@ -32,6 +32,7 @@ mod letters;
 mod lines;
 mod naming;
 mod report;
+mod runs;
 
 #[cfg(test)]
 mod testing;

@@ -23,7 +23,7 @@ use sawyer_pipeline::{Context, Kind, Output, OutputPlan};
 
 pub use settings::{LokiLine, LokiSettings};
 
-use crate::deliver::{self, Delivered, HttpOutputSettings};
+use crate::deliver::{self, Delivered, HttpOutputSettings, OneByOne};
 use entry::{Entries, Metadata, Meters};
 use labels::Labels;
 use target::PushTarget;
@@ -129,6 +129,6 @@ impl OutputPlan for LokiPlan {
             state: Default::default(),
         };
         let target = PushTarget::new(client, endpoints, line_max);
-        Ok(Box::new(Delivered::new(target, form, limits, context)))
+        Ok(Box::new(Delivered::new(target, OneByOne(form), limits, context)))
     }
 }

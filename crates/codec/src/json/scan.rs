@@ -230,10 +230,6 @@ impl<'a> Scanner<'a> {
 /// Offset of the first quote, backslash or control character; the length if there is none.
 #[inline]
 pub(crate) fn find_special(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    // Sets the high bit of bytes that are zero; bits above the first such byte may be wrong, those below not.
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
     let mut at = 0;
     // Many bytes at once, as the compiler can with vector instructions, as long as there is nothing in them.
     let special = |byte: u8| u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20);
@@ -244,18 +240,27 @@ pub(crate) fn find_special(bytes: &[u8]) -> usize {
         at += 32;
     }
     for chunk in bytes[at..].chunks_exact(8) {
-        let word = u64::from_le_bytes(chunk.try_into().expect("chunks of eight"));
-        let quote = zero(word ^ (ONES * u64::from(b'"')));
-        let backslash = zero(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let found = quote | backslash | control;
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+        let plain = plain_bytes(u64::from_le_bytes(chunk.try_into().expect("chunks of eight")));
+        at += plain;
+        if plain < 8 {
+            return at;
         }
-        at += 8;
     }
     let rest = bytes[at..].iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
     rest.map_or(bytes.len(), |place| at + place)
+}
+
+/// How many of eight bytes, lowest first, come before the first quote, backslash or control character.
+#[inline]
+pub(crate) fn plain_bytes(word: u64) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    // Sets the high bit of bytes that are zero; bits above the first such byte may be wrong, those below not.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let quote = zero(word ^ (ONES * u64::from(b'"')));
+    let backslash = zero(word ^ (ONES * u64::from(b'\\')));
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+    ((quote | backslash | control).trailing_zeros() / 8) as usize
 }
 
 /// Appends a string with its escapes resolved. Escapes must be well-formed, as [`Scanner::string`] leaves them;

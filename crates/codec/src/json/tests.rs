@@ -273,6 +273,6 @@ proptest! {
     #[test]
     fn finds_the_first_special_byte(bytes in prop::collection::vec(prop_oneof![Just(b'"'), Just(b'\\'), 0_u8..40, any::<u8>(), Just(b'a'), Just(b'b')], 0..40)) {
         let wanted = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(bytes.len());
-        prop_assert_eq!(find_special(&bytes), wanted);
+        prop_assert_eq!(scan::find_special(&bytes), wanted);
     }
 }

@@ -104,6 +104,21 @@ fn lines_of_a_batch_share_their_stream() {
     "#);
 }
 
+#[test]
+fn every_escape_at_every_place_reads_back() {
+    for special in ['"', '\\', '\n', '\r', '\t', '\u{1}', '\u{1b}', '\u{7f}', 'é'] {
+        for len in 0..40 {
+            for every in 1..10 {
+                let text: String = (0..len).map(|at| if at % every == 0 { special } else { 'x' }).collect();
+                let mut out = b"before".to_vec();
+                write_string(&text, &mut out);
+                assert_eq!(serde_json::from_slice::<String>(&out[6..]).unwrap(), text);
+                assert_eq!(&out[6..], serde_json::to_string(&text).unwrap().as_bytes());
+            }
+        }
+    }
+}
+
 fn any_value() -> impl Strategy<Value = Value> {
     let scalar = prop_oneof![
         Just(Value::Null),

@@ -11,11 +11,11 @@ impl<T: Target> Courier<T> {
         let Returned { group, answer, started, saturated, .. } = returned;
         let partition = group.partition;
         match answer {
-            Answer::Items { verdicts, detail } if verdicts.len() == group.entries.len() => {
+            Answer::Items { verdicts, detail } if verdicts.len() == group.count() => {
                 self.settle_items(group, verdicts, detail, started, saturated);
             }
             Answer::Items { verdicts, .. } => {
-                let (got, expected) = (verdicts.len(), group.entries.len());
+                let (got, expected) = (verdicts.len(), group.count());
                 let detail = format!("the answer speaks of {got} items, and {expected} were sent");
                 self.failed(group, Trouble { reason: "answer", detail, after: None }, started);
             }
@@ -45,18 +45,28 @@ impl<T: Target> Courier<T> {
         let (mut done, mut duplicates) = (0, 0);
         let mut rejected = Vec::new();
         let mut again = Again { entries: Vec::new(), after: None, reasons: Vec::new() };
-        for (entry, verdict) in group.entries.into_iter().zip(verdicts) {
-            match verdict {
-                Verdict::Done => {
-                    done += 1;
-                    entry.item.ack.durable();
+        let mut verdicts = verdicts.into_iter();
+        for entry in group.entries {
+            let count = entry.count();
+            if verdicts.as_slice()[..count].iter().all(|verdict| *verdict == Verdict::Done) {
+                verdicts.by_ref().take(count).for_each(drop);
+                done += count;
+                entry.item.ack.durable();
+                continue;
+            }
+            for (entry, verdict) in entry.apart().zip(verdicts.by_ref()) {
+                match verdict {
+                    Verdict::Done => {
+                        done += 1;
+                        entry.item.ack.durable();
+                    }
+                    Verdict::Duplicate => {
+                        duplicates += 1;
+                        entry.item.ack.ended(Fate::Deduplicated, "target");
+                    }
+                    Verdict::Reject { reason } => rejected.push((entry, reason)),
+                    Verdict::Retry { reason, after } => again.push(entry, reason, after),
                 }
-                Verdict::Duplicate => {
-                    duplicates += 1;
-                    entry.item.ack.ended(Fate::Deduplicated, "target");
-                }
-                Verdict::Reject { reason } => rejected.push((entry, reason)),
-                Verdict::Retry { reason, after } => again.push(entry, reason, after),
             }
         }
         self.state.delivered(done, duplicates);
@@ -101,7 +111,7 @@ impl<T: Target> Courier<T> {
         let now = Instant::now();
         self.adaptive.overloaded(started, now);
         self.state.failed(&trouble);
-        self.state.retried(trouble.reason, group.entries.len());
+        self.state.retried(trouble.reason, group.count());
         // Requests that were under way when the first one failed tell the same thing, and count once.
         if self.gate.last_failure.is_none_or(|last| started >= last) {
             self.gate.failures = self.gate.failures.saturating_add(1);
@@ -121,6 +131,9 @@ impl<T: Target> Courier<T> {
     /// Sends both halves, each as it is; what cannot be cut is rejected.
     fn halve(&mut self, group: Group<T::Payload>, reason: String) {
         let Group { mut entries, partition, .. } = group;
+        if entries.len() == 1 {
+            entries = entries.into_iter().flat_map(Entry::apart).collect();
+        }
         if entries.len() <= 1 {
             let rejected = entries.pop().map(|entry| (entry, reason));
             return self.reject(rejected.into_iter().collect());

@@ -6,13 +6,14 @@
 //! empty part, or is said twice; and within a document no field is a value and an object at once.
 
 use std::convert::Infallible;
+use std::ops::Range;
 
 use sawyer_codec::json_out::{BatchWriter, Key, Naming};
 use sawyer_codec::time::write_rfc3339;
 use sawyer_model::{Batch, RecordRef, ValueRef, names};
 
 use super::index::IndexName;
-use crate::deliver::Form;
+use crate::runs::Rows;
 
 /// Where the record's time stands, as Elasticsearch's own data streams have it.
 const TIME: &str = "@timestamp";
@@ -39,11 +40,17 @@ impl Documents {
     }
 }
 
-impl Form for Documents {
-    fn write_all(&self, batch: &Batch, out: &mut Vec<u8>, ends: &mut Vec<usize>) {
+impl Rows for Documents {
+    fn write(
+        &self,
+        batch: &Batch,
+        records: Range<usize>,
+        out: &mut Vec<u8>,
+        done: &mut dyn FnMut(&mut Vec<u8>),
+    ) {
         let mut writer = BatchWriter::new(batch, Names { original: self.original });
         let mut index = self.index.writer();
-        for record in batch.iter() {
+        for record in records.map(|at| batch.get(at)) {
             out.extend_from_slice(b"{\"create\":{\"_index\":\"");
             index.write(record, out);
             out.extend_from_slice(b"\",\"_id\":\"");
@@ -56,7 +63,7 @@ impl Form for Documents {
             writer.time(record.observed(), out);
             writer.fields(record, out);
             out.extend_from_slice(b"}\n");
-            ends.push(out.len());
+            done(out);
         }
     }
 }

@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use sawyer_delivery::http::{Client, Compression, Endpoints, Judgement, Method, Request, Response, Url};
-use sawyer_delivery::http::{compress, judge, unanswered};
-use sawyer_delivery::{Answer, Item, Target, Trouble};
+use sawyer_delivery::http::{body, judge, unanswered};
+use sawyer_delivery::{Answer, Item, Payload, Target, Trouble};
 
 use super::answer;
 use super::template::Template;
+use crate::runs::Run;
 
 /// Of the answer only this is needed, which is a small part of it. A cluster that does not know the parameter sends
 /// all of it.
@@ -89,22 +90,23 @@ fn settled(response: &Response) -> Result<(), Trouble> {
 }
 
 impl Target for BulkTarget {
-    type Payload = Bytes;
+    type Payload = Run;
 
-    async fn send(&self, items: &[Item<Bytes>]) -> Answer {
+    async fn send(&self, items: &[Item<Run>]) -> Answer {
         if let Err(answer) = self.set_up().await {
             return answer;
         }
-        let parts: Vec<Bytes> = items.iter().map(|item| item.payload.clone()).collect();
+        let pieces = items.iter().map(|item| item.payload.piece()).collect();
+        let count = items.iter().map(|item| item.payload.count()).sum();
         let compression = self.client.compression();
-        let body = compress(parts, compression).await;
+        let body = body(pieces, compression).await;
         let make = |url| Request::with_body(Method::POST, url, "application/x-ndjson", compression, body);
         let response = match self.ask(&self.path, make).await {
             Ok(response) => response,
             Err(trouble) => return unanswered(trouble),
         };
         match judge(&response) {
-            Judgement::Done => answer::read(&response.body, items.len()),
+            Judgement::Done => answer::read(&response.body, count),
             Judgement::TooLarge => Answer::TooLarge,
             Judgement::Refused(reason) => Answer::Refused(reason),
             Judgement::Failed(trouble) => Answer::Failed(trouble),

@@ -11,7 +11,7 @@ use sawyer_testkit::peer::{Peer, Play, Received, Reply};
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::deliver::Form as _;
+use crate::runs::Rows as _;
 use crate::testing::{Bench, Dice, batch_of, context, numbered, plan, record, sim};
 
 /// A cluster that keeps documents.
@@ -123,7 +123,7 @@ fn open(settings: &str, url: &str) -> Bench {
 fn document(record: &Record) -> Json {
     let documents = Documents::new(IndexName::parse("logs-{namespace}-{date}").unwrap(), true);
     let mut out = Vec::new();
-    documents.write_all(&batch_of(std::slice::from_ref(record)), &mut out, &mut Vec::new());
+    documents.write(&batch_of(std::slice::from_ref(record)), 0..1, &mut out, &mut |_| {});
     let text = String::from_utf8(out).unwrap();
     let (action, document) = text.split_once('\n').unwrap();
     let id = "00000000000000000000000000000007-0";
@@ -213,7 +213,7 @@ fn a_name_follows_from_the_record_that_has_it() {
     let alone: Vec<_> = records.iter().map(names).collect();
     let documents = Documents::new(IndexName::parse("logs-{date}").unwrap(), true);
     let mut out = Vec::new();
-    documents.write_all(&batch_of(&records), &mut out, &mut Vec::new());
+    documents.write(&batch_of(&records), 0..records.len(), &mut out, &mut |_| {});
     let lines = out.split(|byte| *byte == b'\n').skip(1).step_by(2);
     let together: Vec<Json> = lines.map(|line| serde_json::from_slice(line).unwrap()).collect();
     assert_eq!(together, alone.iter().cloned().map(Json::Object).collect::<Vec<_>>());

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use sawyer_delivery::http::{Client, HeaderName, HeaderValue, Judgement, Method, Request, Url};
-use sawyer_delivery::http::{compress, judge, unanswered};
-use sawyer_delivery::{Answer, Item, Target};
+use sawyer_delivery::http::{Piece, body, judge, unanswered};
+use sawyer_delivery::{Answer, Item, Payload, Target};
 
 use super::settings::{BodyForm, HttpVerb};
+use crate::runs::Run;
 
 pub(super) struct HttpTarget {
     client: Client,
@@ -32,17 +33,17 @@ impl HttpTarget {
 }
 
 impl Target for HttpTarget {
-    type Payload = Bytes;
+    type Payload = Run;
 
-    async fn send(&self, items: &[Item<Bytes>]) -> Answer {
-        let (parts, media_type) = match self.body {
+    async fn send(&self, items: &[Item<Run>]) -> Answer {
+        let (pieces, media_type) = match self.body {
             BodyForm::Ndjson => {
-                (items.iter().map(|item| item.payload.clone()).collect(), "application/x-ndjson")
+                (items.iter().map(|item| item.payload.piece()).collect(), "application/x-ndjson")
             }
             BodyForm::Json => (list(items), "application/json"),
         };
         let compression = self.client.compression();
-        let body = compress(parts, compression).await;
+        let body = body(pieces, compression).await;
         let url = self.url.clone();
         let mut request = Request::with_body(self.method.clone(), url, media_type, compression, body);
         for (name, value) in &self.headers {
@@ -54,7 +55,7 @@ impl Target for HttpTarget {
             Err(trouble) => return unanswered(trouble),
         };
         match judge(&response) {
-            Judgement::Done => Answer::done(items.len()),
+            Judgement::Done => Answer::done(items.iter().map(|item| item.payload.count()).sum()),
             Judgement::TooLarge => Answer::TooLarge,
             Judgement::Refused(reason) => Answer::Refused(reason),
             Judgement::Failed(trouble) => Answer::Failed(trouble),
@@ -62,13 +63,14 @@ impl Target for HttpTarget {
     }
 }
 
-/// Lines as a list: `[`, lines with `,` between them, `]`.
-fn list(items: &[Item<Bytes>]) -> Vec<Bytes> {
-    let mut parts = Vec::with_capacity(items.len() * 2 + 1);
+/// Records as a list: `[`, runs with `,` between them as between their records, `]`.
+fn list(items: &[Item<Run>]) -> Vec<Piece> {
+    let mut pieces = Vec::with_capacity(items.len() * 2 + 1);
     for item in items {
-        parts.push(Bytes::from_static(if parts.is_empty() { b"[" } else { b"," }));
-        parts.push(item.payload.slice(..item.payload.len() - 1));
+        let before: &[u8] = if pieces.is_empty() { b"[" } else { b"," };
+        pieces.push(Piece::plain(Bytes::from_static(before)));
+        pieces.push(item.payload.piece());
     }
-    parts.push(Bytes::from_static(b"]"));
-    parts
+    pieces.push(Piece::plain(Bytes::from_static(b"]")));
+    pieces
 }

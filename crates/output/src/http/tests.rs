@@ -34,7 +34,7 @@ fn messages(request: &Received) -> Vec<String> {
     records.iter().map(|record| record["message"].as_str().unwrap().to_owned()).collect()
 }
 
-fn lines(range: std::ops::Range<u64>) -> Vec<String> {
+fn lines(range: Range<u64>) -> Vec<String> {
     range.map(|at| format!("line {at}")).collect()
 }
 
@@ -93,6 +93,38 @@ async fn a_refused_body_is_cut_until_the_record_at_fault_stands_alone() {
     assert_eq!(bench.drain().await.1, [Outcome::Undelivered], "nobody keeps dead letters yet");
     assert_eq!(metrics.numbers("sawyer_delivery_rejected_items")[0].1, 1);
     assert_eq!(metrics.numbers("sawyer_delivery_items")[0].1, 15);
+}
+
+#[tokio::test]
+async fn many_records_go_in_several_pieces() {
+    for settings in
+        ["", "body: json", "body: json\ncompression: none", "batch_records_max: 1000", "batch_max: 1KiB"]
+    {
+        let peer = Peer::start(|_, _| Play::Answer(Reply::new(200, "")));
+        let mut bench = open(&format!("ordered: true\n{settings}"), &peer.url());
+        bench.send(numbered(0, 3000)).await;
+        let metrics = bench.context.metrics.clone();
+        assert_eq!(bench.drain().await.1, [Outcome::Durable]);
+        let requests = peer.received();
+        let arrived: Vec<Vec<String>> = requests.iter().map(messages).collect();
+        assert!(arrived.concat() == lines(0..3000), "{settings}");
+        assert!(arrived.iter().all(|request| request.len() <= 1000) || !settings.contains("records_max"));
+        assert_eq!(metrics.numbers("sawyer_delivery_items")[0].1, 3000);
+    }
+}
+
+#[tokio::test]
+async fn one_record_at_fault_among_many_stands_alone() {
+    let peer = Peer::start(|_, request| {
+        let bad = messages(request).contains(&"line 1777".to_owned());
+        Play::Answer(Reply::new(if bad { 400 } else { 200 }, "line 1777 is wrong"))
+    });
+    let mut bench = open("", &peer.url());
+    bench.send(numbered(0, 3000)).await;
+    let metrics = bench.context.metrics.clone();
+    assert_eq!(bench.drain().await.1, [Outcome::Undelivered], "nobody keeps dead letters yet");
+    assert_eq!(metrics.numbers("sawyer_delivery_rejected_items")[0].1, 1);
+    assert_eq!(metrics.numbers("sawyer_delivery_items")[0].1, 2999);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use sawyer_pipeline::{Context, Output, OutputPlan};
 use super::config::KafkaConfig;
 use super::message::Messages;
 use super::watch::{Listener, Watch};
-use crate::deliver::{Delivered, ITEM_BYTES_MAX};
+use crate::deliver::{Delivered, ITEM_BYTES_MAX, OneByOne};
 
 /// Pause while librdkafka's own queue is full.
 const QUEUE_PAUSE: Duration = Duration::from_millis(10);
@@ -72,7 +72,7 @@ impl OutputPlan for KafkaPlan {
         let target = KafkaTarget { messages: messages.clone(), config, watch, producer: Mutex::new(None) };
         // What is wrong with its settings is told now.
         let _kept = target.producer()?;
-        Ok(Box::new(Delivered::new(target, messages, limits, context)))
+        Ok(Box::new(Delivered::new(target, OneByOne(messages), limits, context)))
     }
 }
 
