@@ -94,6 +94,12 @@ class Refuses(unittest.TestCase):
     def test_an_ingress_without_hosts(self):
         self.check({"server": {"ingress": {"enabled": True}}}, "server.ingress.hosts: at least one is needed")
 
+    def test_ports_of_receivers(self):
+        for value in ["5514/sctp", "0/udp", "5514/udp+tcp", "udp", 0, 65536, [5514]]:
+            self.check({"server": {"receivers": {"syslog": value}}}, "/server/receivers/syslog")
+        long = {"server": {"receivers": {"syslog-of-firms": "5514/tcp+udp"}}}
+        self.check(long, "`syslog-of-firms-udp` would have a name of more than 15 letters")
+
     def test_no_good_values(self):
         for name, values in helm.cases().items():
             with self.subTest(case=name):

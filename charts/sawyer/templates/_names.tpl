@@ -101,3 +101,19 @@ policy/v1beta1
 {{- $collect := .Values.agent.collect }}
 {{- if and .Values.agent.enabled $collect.containers $collect.metadata }}true{{ end }}
 {{- end }}
+
+{{- /* Ports of receivers, each with its name, number and protocol: `4318`, `5514/udp`, `5514/tcp+udp`. */}}
+{{- define "sawyer.receivers" -}}
+{{- $ports := list -}}
+{{- range $name, $value := . -}}
+{{- $parts := splitList "/" (ternary $value (printf "%d/tcp" (int $value)) (kindIs "string" $value)) -}}
+{{- range $at, $protocol := splitList "+" (index $parts 1) -}}
+{{- $own := ternary $name (printf "%s-%s" $name $protocol) (eq $at 0) -}}
+{{- if gt (len $own) 15 -}}
+{{- fail (printf "receivers: the port `%s` would have a name of more than 15 letters; choose a shorter one" $own) -}}
+{{- end -}}
+{{- $ports = append $ports (dict "name" $own "port" (int (index $parts 0)) "protocol" (upper $protocol)) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson (dict "ports" $ports) -}}
+{{- end -}}

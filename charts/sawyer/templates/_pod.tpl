@@ -81,8 +81,8 @@ envFrom:
 {{- end }}
 ports:
   - {name: http, containerPort: 7280, protocol: TCP}
-  {{- range $name, $port := $role.receivers }}
-  - {name: {{ $name }}, containerPort: {{ int $port }},{{ if eq $.component "agent" }} hostPort: {{ int $port }},{{ end }} protocol: TCP}
+  {{- range (include "sawyer.receivers" $role.receivers | fromJson).ports }}
+  - {name: {{ .name }}, containerPort: {{ int .port }},{{ if eq $.component "agent" }} hostPort: {{ int .port }},{{ end }} protocol: {{ .protocol }}}
   {{- end }}
 livenessProbe:
   httpGet: {path: /healthz, port: http}
