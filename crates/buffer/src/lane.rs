@@ -157,6 +157,11 @@ impl LaneIndex {
         self.waiting_bytes + unscanned
     }
 
+    /// Bytes of entries that do not wait: those that were taken, mostly.
+    pub(crate) fn taken_bytes(&self) -> u64 {
+        self.bytes.saturating_sub(self.sheddable_bytes())
+    }
+
     /// Entries that were taken and are neither done nor given back.
     pub(crate) fn in_flight(&self) -> usize {
         self.entries.len() - self.waiting.len() - self.aside

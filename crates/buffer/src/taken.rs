@@ -12,7 +12,8 @@ use sawyer_model::{Count, Error, Fate, Fates, Timestamp};
 use crate::engine::Engine;
 use crate::entry::{Head, Lane, Note};
 use crate::error::{BufferError, Result};
-use crate::lane::{Content, Live};
+use crate::lane::{Content, LaneIndex, Live};
+use crate::settings::OnFull;
 
 /// An entry that was taken, and the duty to say what became of it. Dropped, it waits again.
 #[derive(Debug)]
@@ -56,6 +57,9 @@ impl Engine {
         }
         state.expire(&self.plan, self.clock.now());
         for lane in lanes.iter().copied() {
+            if self.keeps_back(state.lane(lane), lane) {
+                continue;
+            }
             if let Some(file) = state.lane(lane).unscanned_before_next() {
                 return Next::Read(Reading::Scan(Arc::clone(self), lane, file));
             }
@@ -75,6 +79,15 @@ impl Engine {
         if state.ended && in_flight == 0 && !state.has_pending() { Next::Over } else { Next::Empty }
     }
 
+    /// Whether no more of a lane may be taken for now. What is taken cannot make room, so a buffer that is to shed keeps
+    /// half of its bytes; else an output that holds as much as the buffer does would make it block.
+    fn keeps_back(&self, index: &LaneIndex, lane: Lane) -> bool {
+        self.plan.on_full == OnFull::ShedOldest
+            && lane == Lane::Normal
+            && index.in_flight() > 0
+            && index.taken_bytes() >= self.plan.bytes_max / 2
+    }
+
     /// Ends what was taken.
     fn finish(&self, lane: Lane, seq: u64, fates: &Fates) {
         let mut state = self.state();
@@ -88,7 +101,8 @@ impl Engine {
             self.meters.done_records.inc_by(entry.head.records.into());
         }
         self.work.raise();
-        if ended {
+        // Who was kept back may go on.
+        if ended || self.plan.on_full == OnFull::ShedOldest {
             self.ready.notify_waiters();
         }
     }

@@ -11,18 +11,21 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use sawyer_config::{Document, Problems, Settings, settings};
+use sawyer_config::{Document, Problems};
 use sawyer_disk::{Disk, SimDisk, SimSettings};
-use sawyer_model::{Ack, Batch, Error, Outcome, Record, SeqRange, SourceId, Stream, Timestamp, Value};
-use sawyer_pipeline::stop::{Stop, Stopper};
-use sawyer_pipeline::{Context, Input, InputPlan, Kind, Kinds, Outlet, Resources, Running, TopologyPlan};
+use sawyer_model::{Ack, Batch, Outcome, Record, SeqRange, SourceId, Stream, Timestamp, Value};
+use sawyer_pipeline::stop::Stopper;
+use sawyer_pipeline::{Resources, TopologyPlan};
 use sawyer_telemetry::{Clock, Health, Metrics};
 use sawyer_testkit::elasticsearch::Cluster;
 use sawyer_testkit::peer::{Manner, Peer, Play, Received, Reply};
 
+#[path = "harness/say.rs"]
+mod say;
 #[path = "harness/told.rs"]
 mod told;
 
+use say::kinds;
 use told::Told;
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_176_000);
@@ -35,43 +38,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Real time in which the machine does what a moment of virtual time brings about.
 const REAL: Duration = Duration::from_millis(2);
-
-settings! {
-    /// Says what it is told to.
-    pub struct SaySettings {}
-}
-
-type Said = tokio::sync::mpsc::UnboundedReceiver<(Batch, Ack)>;
-
-#[derive(Debug)]
-struct Say(Said);
-
-impl InputPlan for Say {
-    fn open(self: Box<Self>, _: &Context) -> Result<Box<dyn Input>, Error> {
-        Ok(self)
-    }
-}
-
-impl Input for Say {
-    fn run(mut self: Box<Self>, to: Outlet, _: Stop) -> Running {
-        Box::pin(async move {
-            while let Some((batch, ack)) = self.0.recv().await {
-                to.send(batch, ack).await.unwrap();
-            }
-            Ok(())
-        })
-    }
-}
-
-fn kinds(said: Said) -> Kinds {
-    let said = Mutex::new(Some(said));
-    let say = Kind::<Box<dyn InputPlan>> {
-        name: "say",
-        reference: SaySettings::reference,
-        read: Box::new(move |_, _| Some(Box::new(Say(said.lock().unwrap().take()?)))),
-    };
-    Kinds { inputs: vec![say], steps: sawyer_pipeline::steps::kinds(), outputs: sawyer_output::kinds() }
-}
 
 fn batch(minute: u64) -> Batch {
     let stream = [("namespace", "shop"), ("pod", "cart-1"), ("container", "app")];

@@ -128,7 +128,14 @@ impl Reference {
 
     fn take(&mut self) -> Option<(Lane, Vec<u8>)> {
         self.expire();
+        let out = self.lanes[&Lane::Normal].iter().filter(|item| item.taken);
+        let out = out.map(|item| item.bytes).sum::<u64>();
+        // What is out cannot make room, so half of a buffer that is to shed stays in.
+        let keeps = self.plan.on_full == OnFull::ShedOldest && out > 0 && out >= self.plan.bytes_max / 2;
         for lane in [Lane::Urgent, Lane::Normal] {
+            if keeps && lane == Lane::Normal {
+                continue;
+            }
             if let Some(item) = self.lane(lane).iter_mut().find(|item| !item.taken) {
                 item.taken = true;
                 return Some((lane, item.text.clone()));

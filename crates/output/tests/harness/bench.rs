@@ -30,6 +30,11 @@ pub(crate) struct Bench {
 impl Bench {
     /// Starts an output of this kind.
     pub(crate) fn start(kind: &str, settings: &str) -> Self {
+        Self::start_as("out", kind, settings)
+    }
+
+    /// Starts an output of this kind under a name.
+    pub(crate) fn start_as(name: &str, kind: &str, settings: &str) -> Self {
         let kind = sawyer_output::kinds().into_iter().find(|known| known.name == kind).unwrap();
         let document = Document::parse("sawyer.yaml", settings).unwrap();
         let mut problems = Problems::new();
@@ -38,7 +43,7 @@ impl Bench {
         let metrics = Metrics::new();
         let health = Health::new();
         let context = Context {
-            name: "out".into(),
+            name: name.into(),
             clock: Clock::system(),
             metrics: metrics.clone(),
             state: Arc::new(SimDisk::new(1, SimSettings::default())),

@@ -11,7 +11,7 @@ use tracing::span;
 pub(crate) struct Told(Arc<Mutex<BTreeMap<String, Vec<String>>>>);
 
 impl Told {
-    /// The errors that were told with a message.
+    /// The errors that were told with a message, with the names of those who told them.
     pub(crate) fn of(&self, message: &str) -> Vec<String> {
         self.0.lock().unwrap().get(message).cloned().unwrap_or_default()
     }
@@ -20,6 +20,7 @@ impl Told {
 #[derive(Default)]
 struct Words {
     message: String,
+    name: String,
     error: String,
 }
 
@@ -27,6 +28,7 @@ impl Visit for Words {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         match field.name() {
             "message" => self.message = format!("{value:?}"),
+            "target_name" | "output" => self.name = format!("{value:?}"),
             "error" => self.error = format!("{value:?}"),
             _ => {}
         }
@@ -49,7 +51,12 @@ impl tracing::Subscriber for Told {
     fn event(&self, event: &tracing::Event<'_>) {
         let mut words = Words::default();
         event.record(&mut words);
-        self.0.lock().unwrap().entry(words.message).or_default().push(words.error);
+        self.0
+            .lock()
+            .unwrap()
+            .entry(words.message)
+            .or_default()
+            .push(format!("{} {}", words.name, words.error));
     }
 
     fn enter(&self, _: &span::Id) {}
