@@ -33,12 +33,9 @@ enum Verdict {
     All,
     /// Each has to be asked.
     Each,
-    /// Those have to be asked that have the letters of one of these needles in an entry.
-    WithEntry(u32),
+    /// Those have to be asked that have certain letters in an entry: these slots tell.
+    WithEntry(u32, u32),
 }
-
-/// No gate, no program.
-const NOTHING: u32 = u32::MAX;
 
 /// Bits of the classes of shapes.
 const ALL: u8 = 1;
@@ -53,19 +50,14 @@ const HOLDS: u8 = 2;
 pub(super) struct Asking {
     /// Bit 0: all satisfy the test; bit 1: they are asked.
     pub(super) classes: Vec<u8>,
-    gate_of: Vec<u32>,
-    gates: Vec<Gate>,
+    /// Which of the slots have to be looked at first; none for most.
+    spans: Vec<(u32, u32)>,
+    /// What a text must have in one of its entries, all of one shape beside each other: a row touches as few places
+    /// as possible.
+    slots: Vec<GateSlot>,
     /// For each set of needles what is known of the entries.
     tables: Vec<Vec<u8>>,
     programs: Option<Programs>,
-}
-
-/// What a text must have in an entry, of one shape.
-#[derive(Debug)]
-struct Gate {
-    /// What is known of the entries: number of the table.
-    table: usize,
-    slots: Vec<GateSlot>,
 }
 
 /// A slot that may have it.
@@ -86,8 +78,8 @@ enum Codes {
     One(u64, u8),
     /// What is known of each number. Those behind are damage, which is found when the text is made.
     Each(Box<[u8]>),
-    /// The entry with this number + the slot's, by the table of the gate.
-    From(u64),
+    /// The entry with this number + the slot's, by this table.
+    From(u64, usize),
 }
 
 /// Slots of wider numbers are not told by a table of their own.
@@ -98,7 +90,7 @@ struct Judge<'a> {
     shapes: &'a Shapes,
     test: &'a TextTest<'a>,
     needles: RefCell<Vec<Needle>>,
-    gates: Vec<Gate>,
+    slots: Vec<GateSlot>,
     /// The needles of each table.
     tables: Vec<(Vec<usize>, Vec<u8>)>,
 }
@@ -106,18 +98,18 @@ struct Judge<'a> {
 impl Asking {
     /// Finds out what is true of the shapes of a group.
     pub(super) fn of(shapes: &Shapes, test: &TextTest<'_>) -> Self {
-        let (needles, gates, tables) = Default::default();
-        let mut judge = Judge { shapes, test, needles, gates, tables };
+        let (needles, slots, tables) = Default::default();
+        let mut judge = Judge { shapes, test, needles, slots, tables };
         let mut programs = match test.test {
             FieldTest::Regex(regex) => regex.automaton().map(|automaton| Programs::new(automaton.clone())),
             _ => None,
         };
         let mut classes = vec![ASKED];
-        let mut gate_of = vec![NOTHING];
+        let mut spans = vec![(0, 0)];
         for shape in 0..shapes.shapes.len() {
             let mut verdict = judge.verdict(shape);
             if let Some(programs) = &mut programs
-                && matches!(verdict, Verdict::Each | Verdict::WithEntry(_))
+                && matches!(verdict, Verdict::Each | Verdict::WithEntry(..))
             {
                 match programs.add(shapes, shape) {
                     Answer::No => verdict = Verdict::None,
@@ -125,27 +117,25 @@ impl Asking {
                     Answer::Unknown => {}
                 }
             }
-            let (class, gate) = match verdict {
-                Verdict::None => (0, NOTHING),
-                Verdict::All => (ALL, NOTHING),
-                Verdict::Each => (ASKED, NOTHING),
-                Verdict::WithEntry(gate) => (ASKED, gate),
+            let (class, span) = match verdict {
+                Verdict::None => (0, (0, 0)),
+                Verdict::All => (ALL, (0, 0)),
+                Verdict::Each => (ASKED, (0, 0)),
+                Verdict::WithEntry(start, end) => (ASKED, (start, end)),
             };
             classes.push(class);
-            gate_of.push(gate);
+            spans.push(span);
         }
         let tables = judge.tables.into_iter().map(|(_, table)| table).collect();
-        Self { classes, gate_of, gates: judge.gates, tables, programs }
+        Self { classes, spans, slots: judge.slots, tables, programs }
     }
 
     /// About how much memory it takes.
     pub(super) fn memory_bytes(&self) -> usize {
         let of_codes = |codes: &Codes| if let Codes::Each(known) = codes { known.len() } else { 0 };
-        let of_slot = |slot: &GateSlot| size_of::<GateSlot>() + of_codes(&slot.codes);
-        let gates: usize = self.gates.iter().flat_map(|gate| &gate.slots).map(of_slot).sum();
-        self.classes.len() * (1 + size_of::<u32>())
-            + self.gates.len() * size_of::<Gate>()
-            + gates
+        let slots: usize = self.slots.iter().map(|slot| size_of::<GateSlot>() + of_codes(&slot.codes)).sum();
+        self.classes.len() * (1 + size_of::<(u32, u32)>())
+            + slots
             + self.tables.iter().map(Vec::len).sum::<usize>()
             + self.programs.as_ref().map_or(0, Programs::memory_bytes)
     }
@@ -153,13 +143,12 @@ impl Asking {
     /// What is to be said of a text of this shape whose bits start here, without making it.
     #[inline]
     pub(super) fn answer(&self, shapes: &Shapes, id: u16, packed: &[u8], bit: usize) -> Answer {
-        let gate = self.gate_of[usize::from(id)];
-        if gate != NOTHING {
-            let Gate { table, slots } = &self.gates[gate as usize];
-            let table = &self.tables[*table];
+        let (start, end) = self.spans[usize::from(id)];
+        if start < end {
             let mut has = false;
-            for GateSlot { bit: start, width, codes, apart } in slots {
+            for GateSlot { bit: start, width, codes, apart } in &self.slots[start as usize..end as usize] {
                 let number = unpack_at(packed, *width, bit + *start as usize);
+                // Entries that are not there are found to be damaged when a text is made.
                 let known = match codes {
                     Codes::One(one, known) => {
                         if number == *one {
@@ -169,7 +158,9 @@ impl Asking {
                         }
                     }
                     Codes::Each(known) => known.get(number as usize).copied().unwrap_or(HAS),
-                    Codes::From(least) => table.get((least + number) as usize).copied().unwrap_or(HAS),
+                    Codes::From(least, table) => {
+                        self.tables[*table].get((least + number) as usize).copied().unwrap_or(HAS)
+                    }
                 };
                 if *apart && known & HOLDS != 0 {
                     return Answer::Yes;
@@ -189,7 +180,7 @@ impl Asking {
 
 impl Codes {
     /// Of a slot of entries of which this is known.
-    fn of(slot: &Slot, shapes: &Shapes, known: &[u8]) -> Self {
+    fn of(slot: &Slot, shapes: &Shapes, table: usize, known: &[u8]) -> Self {
         let known_of = |entry: u64| known.get(entry as usize).copied().unwrap_or(HAS);
         let each: Box<[u8]> = match slot {
             Slot::Listed { list, .. } => {
@@ -199,7 +190,7 @@ impl Codes {
             Slot::Entry { least, width } if *width <= CODES_WIDTH_MAX => {
                 (0..1 << width).map(|number| known_of(u64::from(*least) + number)).collect()
             }
-            Slot::Entry { least, .. } => return Self::From(u64::from(*least)),
+            Slot::Entry { least, .. } => return Self::From(u64::from(*least), table),
             _ => Box::default(),
         };
         let mut some = (0..).zip(&each).filter(|(_, known)| **known != 0);
@@ -291,11 +282,11 @@ impl Judge<'_> {
         let known = &self.tables[table].1;
         let slots = slots.into_iter().map(|(bit, slot, apart)| {
             let width = slot.bits() as u32;
-            GateSlot { bit, width, codes: Codes::of(slot, self.shapes, known), apart }
+            GateSlot { bit, width, codes: Codes::of(slot, self.shapes, table, known), apart }
         });
-        let slots = slots.collect();
-        self.gates.push(Gate { table, slots });
-        Verdict::WithEntry(self.gates.len() as u32 - 1)
+        let start = self.slots.len() as u32;
+        self.slots.extend(slots);
+        Verdict::WithEntry(start, self.slots.len() as u32)
     }
 
     /// Whether spaces, or the ends of the text, stand around a slot.
