@@ -58,6 +58,29 @@ impl Cost {
     }
 }
 
+/// CPU time of the threads of a process that run at present, by their names, most first. Numbers at the end of a name do
+/// not count.
+///
+/// # Errors
+/// If there is no such process.
+pub fn by_thread(pid: u32) -> Result<Vec<(String, Duration)>> {
+    let mut found: Vec<(String, Duration)> = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may have ended meanwhile.
+        let Ok(stat) = fs::read_to_string(task?.path().join("stat")) else { continue };
+        let name =
+            stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(") ")).map_or("", |(name, _)| name);
+        let name = name.trim_end_matches(|letter: char| letter.is_ascii_digit() || letter == '-').to_owned();
+        let cpu = cpu_of(&stat).context("read the times of a thread in an unknown form")?;
+        match found.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += cpu,
+            None => found.push((name, cpu)),
+        }
+    }
+    found.sort_by_key(|(_, cpu)| std::cmp::Reverse(*cpu));
+    Ok(found)
+}
+
 /// Ticks of the kernel in a second, as it tells times to programs (`USER_HZ`): 100 on every platform of today.
 const TICKS_PER_SECOND: u64 = 100;
 
@@ -71,6 +94,8 @@ fn cpu_of(stat: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
 
     #[test]
@@ -78,6 +103,21 @@ mod tests {
         let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 100 0 0 0 150 25 10 5 20 0 1 0 9 1 1";
         assert_eq!(cpu_of(stat), Some(Duration::from_millis(1900)));
         assert_eq!(cpu_of("nothing"), None);
+    }
+
+    #[test]
+    fn threads_are_told_by_their_names() {
+        // Its name is there once it runs.
+        let ((runs, begun), (stop, stopped)) = (mpsc::channel(), mpsc::channel::<()>());
+        let named = std::thread::Builder::new().name("a thread-7".into()).spawn(move || {
+            runs.send(()).unwrap();
+            stopped.recv()
+        });
+        begun.recv().unwrap();
+        let threads = by_thread(std::process::id()).unwrap();
+        assert!(threads.iter().any(|(name, _)| name == "a thread"), "{threads:?}");
+        drop(stop);
+        assert!(named.unwrap().join().unwrap().is_err());
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! What it costs a server to take records by the native protocol, and by NDJSON over HTTP.
 //!
-//! `cargo run --release -p sawyer-bench --bin native -- SAWYER RECORDS.ndjson FOLDER`
-//!
-//! `SAWYER` is the binary to measure (a release build), `RECORDS.ndjson` has one record a line, and `FOLDER` is emptied. An
-//! agent reads the file and sends it to a server. Told is the processor time of each, until the last record is
-//! acknowledged and until the server is quiet (sealed and merged); beside it what the kernel alone needs for the file.
+//! An agent reads a file of records, made up as those of `store` unless another one is given, and sends it to a server.
+//! Told is the processor time of each, until the last record is acknowledged and until the server is quiet (sealed and
+//! merged); beside it what the kernel alone needs for the file.
 
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
@@ -16,7 +14,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use clap::Parser;
 use sawyer_bench::Cost;
+use sawyer_bench::kubernetes::Workload;
+
+/// Records that the aim is for.
+const AIM_RECORDS: u64 = 2_000_000;
+
+/// Threads with less are not told.
+const SHOWN_MIN: Duration = Duration::from_millis(50);
 
 /// Longest wait for everything to arrive.
 const WAIT_MAX: Duration = Duration::from_secs(1800);
@@ -97,17 +103,53 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()>
     Ok(())
 }
 
-fn main() -> Result<()> {
-    let args: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let [sawyer, records, folder] = args.as_slice() else {
-        bail!("usage: native SAWYER RECORDS.ndjson FOLDER")
-    };
-    let (records, bytes) = (records.canonicalize()?, fs::metadata(records)?.len());
-    let count = BufReader::new(fs::File::open(&records)?).split(b'\n').count() as u64;
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
+/// Measures the native protocol.
+#[derive(Debug, Parser)]
+struct Args {
+    /// The binary.
+    #[arg(long, default_value = "target/release/sawyer")]
+    binary: PathBuf,
+    /// How many records are made up.
+    #[arg(long, default_value_t = AIM_RECORDS)]
+    records: u64,
+    /// Which workload.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// A file with one record in JSON a line, which is sent instead.
+    #[arg(long)]
+    file: Option<PathBuf>,
+}
+
+/// Writes the records that `store` has too.
+fn write_records(args: &Args, path: &Path) -> Result<()> {
+    let now = std::time::UNIX_EPOCH.elapsed()?.as_nanos() as u64;
+    let mut workload = Workload::new(args.seed, args.records, now);
+    let mut file = fs::File::create(path)?;
+    let mut lines = String::new();
+    while workload.write_line(&mut lines) {
+        if lines.len() > 1 << 20 {
+            file.write_all(lines.as_bytes())?;
+            lines.clear();
+        }
     }
-    fs::create_dir_all(folder)?;
+    file.write_all(lines.as_bytes())?;
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let (sawyer, temporary) = (&args.binary, tempfile::tempdir()?);
+    let folder = temporary.path();
+    let records = match &args.file {
+        Some(file) => file.canonicalize()?,
+        None => {
+            let made_up = folder.join("records.ndjson");
+            write_records(&args, &made_up)?;
+            made_up
+        }
+    };
+    let bytes = fs::metadata(&records)?.len();
+    let count = BufReader::new(fs::File::open(&records)?).split(b'\n').count() as u64;
     let server = Process::start(sawyer, "server", folder, "inputs: {sawyer: }\n")?;
     let config = format!(
         "inputs: {{records: {{type: files, include: [{}], on_host: false}}}}\n\
@@ -118,6 +160,7 @@ fn main() -> Result<()> {
     let agent = Process::start(sawyer, "agent", folder, &config)?;
     wait_until("all is acknowledged", || Ok(agent.number("sawyer_output_records")? >= count))?;
     let (taken, sent) = (server.cost()?, agent.cost()?);
+    let threads = sawyer_bench::by_thread(server.child.id())?;
     let mut before = taken.cpu;
     wait_until("the server is quiet", || {
         let now = server.cost()?.cpu;
@@ -134,6 +177,11 @@ fn main() -> Result<()> {
     };
     tell("agent: read, parse, buffer, send", sent);
     tell("server: until everything is acknowledged", taken);
+    for (name, cpu) in threads.iter().filter(|(_, cpu)| *cpu >= SHOWN_MIN) {
+        println!("    {name:<40} {:>8.2} CPU s", cpu.as_secs_f64());
+    }
+    let aim = 1.3 * count as f64 / AIM_RECORDS as f64;
+    println!("    {:<40} {aim:>8.2} CPU s", "aim, for taking: all but sealing and merging");
     tell("server: until sealed and merged", quiet);
     tell("yardstick: reading the file, checksummed", file);
     Ok(())

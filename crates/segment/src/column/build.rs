@@ -31,7 +31,9 @@ pub(crate) enum Form<'a, F> {
 
 #[derive(Debug, Default)]
 struct ValuesBuilder {
+    /// The type of each value; none as long as all have the same one.
     kinds: Vec<u8>,
+    count: usize,
     mask: u8,
     bools: Vec<bool>,
     ints: Vec<i64>,
@@ -157,8 +159,15 @@ impl ValuesBuilder {
                 kind::LIST
             }
         };
-        self.kinds.push(kind);
-        self.mask |= 1 << kind;
+        let mask = self.mask | 1 << kind;
+        if mask.count_ones() > 1 {
+            if self.kinds.is_empty() {
+                self.kinds.resize(self.count, self.mask.trailing_zeros() as u8);
+            }
+            self.kinds.push(kind);
+        }
+        self.mask = mask;
+        self.count += 1;
     }
 
     fn add_stats(&self, stats: &mut Stats) {
@@ -196,6 +205,7 @@ impl ValuesBuilder {
 
     fn clear(&mut self) {
         self.kinds.clear();
+        self.count = 0;
         self.mask = 0;
         self.bools.clear();
         self.ints.clear();
