@@ -17,11 +17,13 @@ use crate::msgpack::{Amiss, MsgpackError, Reader, Sizer, Token, event_time, writ
 use crate::structured::{Dialect, Objects};
 
 mod handshake;
+mod pieces;
 
 #[cfg(test)]
 mod tests;
 
 pub use handshake::{Ping, helo, pong, read_ping};
+pub use pieces::Pieces;
 
 /// Longest entry once unpacked; a longer one ends its chunk.
 pub const ENTRY_BYTES_MAX: usize = 16 << 20;
@@ -103,6 +105,10 @@ pub struct Events<'a> {
     group: Vec<u8>,
     json: Vec<u8>,
     index: u64,
+    /// Where pieces of lines are joined, if they are.
+    pieces: Option<Pieces>,
+    /// Whether they may be: not what was let go of unjoined.
+    joins: bool,
     /// How many of the last entries in a row were none.
     unreadable: u32,
 }
@@ -168,7 +174,7 @@ pub fn frame(bytes: &[u8]) -> Result<Frame<'_>, ForwardError> {
         Left::Packed(packed) if options.compressed => unpack(packed.rest()),
         left => left,
     };
-    let events = Events { left, group: Vec::new(), json: Vec::new(), index: 0, unreadable: 0 };
+    let events = Events::new(left);
     Ok(Frame::Chunk(Chunk { tag, id: options.chunk, signal: options.signal, bytes: body, events }))
 }
 
@@ -230,6 +236,28 @@ enum Taken<'a> {
     End,
     /// What is left cannot be read; these are the bytes, or the first of them.
     Unreadable(&'a [u8]),
+}
+
+impl<'a> Events<'a> {
+    fn new(left: Left<'a>) -> Self {
+        Self { left, group: Vec::new(), json: Vec::new(), index: 0, pieces: None, joins: true, unreadable: 0 }
+    }
+
+    /// The entries that [`Pieces::rest`] gave.
+    #[must_use]
+    pub fn of_rest(entries: &'a [u8]) -> Self {
+        Self { joins: false, ..Self::new(Left::Packed(Reader::new(entries))) }
+    }
+
+    /// Joins the pieces of lines from now on, with what is held of them.
+    pub fn join(&mut self, pieces: Pieces) {
+        self.pieces = Some(pieces).filter(|_| self.joins);
+    }
+
+    /// What is held of lines whose last piece did not come yet.
+    pub fn pieces(&mut self) -> Pieces {
+        self.pieces.take().unwrap_or_default()
+    }
 }
 
 impl Events<'_> {
@@ -325,6 +353,18 @@ impl Events<'_> {
                 }
             }
             return Ok(None);
+        }
+        let (mut time, joined) = (time, reader.rest());
+        let line;
+        if let Some(pieces) = &mut self.pieces {
+            match pieces.take(joined, time) {
+                pieces::Taken::Whole => {}
+                pieces::Taken::Held => return Ok(None),
+                pieces::Taken::Line(since, record) => {
+                    (time, line) = (since, record);
+                    reader = Reader::new(&line);
+                }
+            }
         }
         self.json.clear();
         write_json(&mut reader, &mut self.json, amiss)?;

@@ -219,3 +219,89 @@ proptest! {
         }
     }
 }
+
+/// A piece as docker's driver sends it: a frame of the mode Message.
+fn piece(id: &str, ordinal: u32, last: bool, log: &[u8]) -> Vec<u8> {
+    let mut frame = b"\x93\xa3tag\xd7\x00\x6b\x00\x1a\x20\x00\x00\x00\x07\x86".to_vec();
+    let (ordinal, last) = (ordinal.to_string(), last.to_string());
+    for (name, value) in [
+        ("source", b"stdout".as_slice()),
+        ("partial_message", b"true"),
+        ("partial_id", id.as_bytes()),
+        ("partial_ordinal", ordinal.as_bytes()),
+        ("partial_last", last.as_bytes()),
+        ("log", log),
+    ] {
+        handshake::push_str(&mut frame, name.as_bytes());
+        handshake::push_str(&mut frame, value);
+    }
+    frame
+}
+
+/// The messages of frames of one connection, those of what is left at its end among them.
+fn joined(frames: &[Vec<u8>]) -> Vec<String> {
+    let (mut pieces, mut shown) = (Pieces::default(), Vec::new());
+    let mut take = |mut events: Events<'_>, pieces: Pieces| {
+        events.join(pieces);
+        let mut objects = Objects::new(origin());
+        assert!(!events.fill(&mut objects, 0, 1000, 16 << 20));
+        let batch = objects.finish().batch;
+        let all: std::collections::BTreeSet<u64> =
+            batch.covered().iter().flat_map(|covered| covered.range.start..covered.range.end).collect();
+        assert_eq!(all.len() as u64, events.taken(), "every entry has its place");
+        shown.extend(batch.iter().map(|record| {
+            let partial = if record.get("partial_message").is_some() { "partial " } else { "" };
+            let Some(sawyer_model::ValueRef::Str(text)) = record.get("message") else { panic!("no message") };
+            format!("{partial}{text}")
+        }));
+        events.pieces()
+    };
+    for bytes in frames {
+        let Frame::Chunk(chunk) = frame(bytes).unwrap() else { panic!("no chunk") };
+        pieces = take(chunk.events, pieces);
+    }
+    let rest = pieces.rest();
+    take(Events::of_rest(&rest), pieces);
+    shown
+}
+
+#[test]
+fn pieces_of_a_line_are_one_record_though_others_come_between() {
+    let torn = "결".as_bytes();
+    let frames = [
+        piece("a", 1, false, b"one "),
+        piece("b", 1, false, &torn[..2]),
+        [b"\x92\xa3tag\x91", &entry("whole")[..]].concat(),
+        piece("a", 2, false, b"line "),
+        piece("b", 2, true, &torn[2..]),
+        piece("a", 3, true, b"it is"),
+    ];
+    assert_eq!(joined(&frames), ["whole", "결", "one line it is"]);
+}
+
+#[test]
+fn pieces_without_their_line_are_kept() {
+    let frames = [
+        piece("gone", 2, true, b"no beginning"),
+        piece("a", 1, false, b"no "),
+        piece("a", 2, false, b"end"),
+        piece("b", 1, false, b"a gap"),
+        piece("b", 3, true, b"behind it"),
+    ];
+    let wanted = ["partial no beginning", "partial behind it", "partial no end", "partial a gap"];
+    assert_eq!(joined(&frames), wanted);
+}
+
+#[test]
+fn what_is_held_of_lines_is_bounded() {
+    let text = vec![b'x'; 60_000];
+    let endless: Vec<_> = (1..=30).map(|ordinal| piece("a", ordinal, false, &text)).collect();
+    let lengths: Vec<usize> = joined(&endless).iter().map(String::len).collect();
+    // Above a mebibyte it is given out, and what comes behind is kept as it comes.
+    assert_eq!(lengths[0], "partial ".len() + 18 * 60_000);
+    assert_eq!(lengths.len(), 1 + 12);
+    let many: Vec<_> =
+        (0..100).map(|id| piece(&id.to_string(), 1, false, id.to_string().as_bytes())).collect();
+    let given: Vec<String> = (0..100).map(|id| format!("partial {id}")).collect();
+    assert_eq!(joined(&many), given);
+}

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sawyer_codec::forward::{Chunk, Frame, ack, frame};
+use sawyer_codec::forward::{Chunk, Events, Frame, Pieces, ack, frame};
 use sawyer_codec::msgpack::Sizer;
 use sawyer_codec::pushed::{Bounds, Origin};
 use sawyer_codec::structured::{Objects, TakenObjects};
@@ -378,11 +378,24 @@ impl Connection {
             way_in,
             sequence,
             tag: (Vec::new(), Arc::clone(client.stream())),
+            pieces: Pieces::default(),
             in_flight: Arc::new(Semaphore::new(self.shared.settings.chunks_in_flight_max as usize)),
             failed,
             shared: Arc::clone(&self.shared),
             writer: Arc::clone(&self.writer),
         };
+        let ended = self.take_frames(client, &mut intake, &mut failure).await;
+        // Its rest is lost with the connection, the beginning is not.
+        intake.pass_on_rest().await?;
+        ended
+    }
+
+    async fn take_frames(
+        &mut self,
+        client: &Arc<Client>,
+        intake: &mut Chunks,
+        failure: &mut watch::Receiver<bool>,
+    ) -> Result<(), Ended> {
         let most = self.shared.settings.frame_bytes_max.bytes() as usize;
         loop {
             let (length, turn) = tokio::select! {
@@ -415,6 +428,9 @@ struct Chunks {
     sequence: Sequence,
     /// The last tag, and the stream of what has it.
     tag: (Vec<u8>, Arc<Stream>),
+    /// Beginnings of lines whose rest is still to come. Only of chunks that want no answer: one that does would get it
+    /// when its line is whole, and its client sends no further one before that.
+    pieces: Pieces,
     in_flight: Arc<Semaphore>,
     failed: watch::Sender<bool>,
     shared: Arc<Shared>,
@@ -451,6 +467,9 @@ impl Chunks {
             Some(_) => Arc::clone(&self.in_flight).acquire_owned().await.ok(),
         };
         let mut waits = Vec::new();
+        if chunk.id.is_none() {
+            chunk.events.join(std::mem::take(&mut self.pieces));
+        }
         loop {
             let mut objects = Objects::new(origin.clone());
             let more = chunk.events.fill(&mut objects, first, BATCH_RECORDS, BATCH_TEXT_BYTES);
@@ -469,11 +488,21 @@ impl Chunks {
         }
         match chunk.id {
             None => {
+                self.pieces = chunk.events.pieces();
                 self.sequence.take(chunk.events.taken());
             }
             Some(id) => self.answer_when_durable(ack(id), waits, in_flight),
         }
         Ok(())
+    }
+
+    /// Passes on the beginnings of lines whose rest will not come.
+    async fn pass_on_rest(&mut self) -> Result<(), Ended> {
+        let entries = self.pieces.rest();
+        let tag = self.tag.0.clone();
+        let events = Events::of_rest(&entries);
+        let rest = Chunk { tag: &tag, id: None, signal: 0, bytes: &entries, events };
+        if entries.is_empty() { Ok(()) } else { self.take(rest, entries.len()).await }
     }
 
     /// Answers once everything is durable; ends the connection when something will not be.

@@ -29,6 +29,17 @@ fn what_docker_sends_to_fluentd_arrives_with_its_stream() {
     sawyer.wait_for_count("tag: docker.asks and message: acked and stream: stdout", 100);
     sawyer.wait_for_count("tag: docker.cart and message: out", 300);
     sawyer.wait_for_count("tag: docker.cart and message: err and stream: stderr", 300);
+    // Lines of 100 KB, which the driver cuts, come whole.
+    sawyer.wait_for_count("tag: docker.cart and message: long", 3);
+    for record in sawyer.all("tag: docker.cart and message: long") {
+        let message = record["message"].as_str().unwrap();
+        assert!(
+            message.len() > 102_400 && message.contains(" end of "),
+            "{} bytes: {message:.20}",
+            message.len()
+        );
+    }
+    assert_eq!(sawyer.count("partial_message: *"), 0);
     sawyer.wait_for_count("tag: docker.cart and http.status: 503 and level: warn", 1);
     let trace = "tag: docker.cart and message: \"java.lang.IllegalStateException: no stock\"";
     sawyer.wait_for_count(trace, 1);
