@@ -54,7 +54,7 @@ impl Engine {
         let chosen = merge::choose(&entries, bytes_max, now, busy).or_else(|| {
             let hasty =
                 |id: u64| !busy(id) && segments.iter().any(|s| s.entry.id == id && s.segment.is_hasty());
-            if idle { merge::choose_hasty(&entries, bytes_max, hasty) } else { None }
+            merge::choose_hasty(&entries, bytes_max, idle, hasty)
         })?;
         merging.extend(&chosen);
         Some(segments.into_iter().filter(|segment| chosen.contains(&segment.entry.id)).collect())

@@ -44,14 +44,18 @@ pub(crate) fn choose(
 }
 
 /// Those of the oldest partition with any that are `hasty`, as many as fit, even if it is one: for when nothing else is to
-/// be done. What comes of it is not hasty, so a record is rewritten once more at most.
+/// be done. Unless the store is `idle`, only those that [`choose`] leaves alone: the others are merged anyway. What comes
+/// of it is not hasty, so a record is rewritten once more at most.
 pub(crate) fn choose_hasty(
     segments: &[SegmentEntry],
     merged_bytes_max: u64,
+    idle: bool,
     hasty: impl Fn(u64) -> bool,
 ) -> Option<Vec<u64>> {
     let mut partitions: BTreeMap<Partition, Vec<&SegmentEntry>> = BTreeMap::new();
-    for segment in segments.iter().filter(|segment| hasty(segment.id)) {
+    let is_due =
+        |segment: &&SegmentEntry| (idle || segment.raw_bytes > merged_bytes_max / 2) && hasty(segment.id);
+    for segment in segments.iter().filter(is_due) {
         partitions.entry(segment.partition()).or_default().push(segment);
     }
     let mut first = partitions.into_values().next()?;
@@ -134,10 +138,19 @@ mod tests {
             segment(3, 90_000_000, 3),
             segment(4, 9_000_000, 3),
         ];
-        assert_eq!(choose_hasty(&segments, MAX, |_| true), Some(vec![1, 3]), "as many as fit");
-        assert_eq!(choose_hasty(&segments, MAX, |id| id == 3 || id == 2), Some(vec![3]));
-        assert_eq!(choose_hasty(&segments, MAX, |id| id == 2), Some(vec![2]));
-        assert_eq!(choose_hasty(&segments, MAX, |_| false), None);
+        assert_eq!(choose_hasty(&segments, MAX, true, |_| true), Some(vec![1, 3]), "as many as fit");
+        assert_eq!(choose_hasty(&segments, MAX, true, |id| id == 3 || id == 2), Some(vec![3]));
+        assert_eq!(choose_hasty(&segments, MAX, true, |id| id == 2), Some(vec![2]));
+        assert_eq!(choose_hasty(&segments, MAX, true, |_| false), None);
+    }
+
+    #[test]
+    fn what_no_merge_takes_does_not_wait_for_the_load_to_end() {
+        let segments = [segment(1, 9_000_000, 0), segment(2, 90_000_000, 0), segment(3, 60_000_000, 0)];
+        assert_eq!(choose(&segments, MAX, NOON, |_| false), None);
+        assert_eq!(choose_hasty(&segments, MAX, false, |_| true), Some(vec![2]));
+        assert_eq!(choose_hasty(&segments, MAX, false, |id| id != 2), Some(vec![3]));
+        assert_eq!(choose_hasty(&segments, MAX, false, |id| id == 1), None, "it will be merged with others");
     }
 
     #[test]

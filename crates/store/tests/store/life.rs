@@ -10,6 +10,7 @@ use sawyer_disk::{Disk, Fault, RealDisk, SimDisk, SimSettings};
 use sawyer_model::{Batch, ErrorKind, Record, RecordId, SeqRange, SourceId, Timestamp};
 use sawyer_query::Predicate;
 use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
+use sawyer_segment::Segment;
 use sawyer_store::{Store, StorePlan, StoreSettings, StoreStats};
 use sawyer_telemetry::{Clock, Metrics};
 
@@ -359,4 +360,35 @@ fn places_that_are_forgotten_on_disk_are_forgotten_in_memory() {
     store.seal_now().unwrap();
     let stored = |n| store.append(Arc::new(place(n))).unwrap().stored;
     assert_eq!([stored(10_005), stored(6), stored(5), stored(0)], [0, 0, 1, 1]);
+}
+
+#[test]
+fn segments_too_large_to_be_merged_get_their_shapes_while_more_comes() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let plan = plan_of("memory_max: 1MiB\nmerged_bytes_max: 64KiB\nfree_min: 0\nseal_interval: 1h\n");
+    let store = open(&disk, &plan, &clock).unwrap();
+    let folder = std::path::Path::new("segments");
+    let (mut sealed, mut sent) = (0, 0);
+    for n in 0..40 {
+        clock.advance(Duration::from_secs(1));
+        let more = some_records(&clock, 1, n * 500, 500);
+        let more: Vec<Record> =
+            more.into_iter().map(|record| Record { timestamp: clock.now(), ..record }).collect();
+        store.append(Arc::new(batch_of(&more))).unwrap();
+        sent += more.len() as u64;
+        store.run_once().unwrap();
+        store.remove_superfluous();
+        let mut rows = 0;
+        let names = disk.read_dir(folder).unwrap();
+        for name in &names {
+            let file = disk.open_read(&folder.join(&name.name)).unwrap();
+            let mut bytes = vec![0; file.len().unwrap() as usize];
+            file.read_exact_at(&mut bytes, 0).unwrap();
+            let segment = Segment::open(Arc::new(bytes)).unwrap();
+            assert!(!segment.is_hasty(), "{:?}", segment.summary());
+            rows += segment.rows();
+        }
+        sealed += usize::from(!names.is_empty() && rows < sent);
+    }
+    assert!(sealed > 10, "there were segments, and records in memory, {sealed} times");
 }
