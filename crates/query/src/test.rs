@@ -92,7 +92,7 @@ pub struct RegexTest {
     /// Letters that what matches has.
     needed: Needed,
     /// Made when it is first asked for, once for all copies.
-    automaton: Arc<OnceLock<Option<Automaton>>>,
+    automaton: Arc<OnceLock<Option<Arc<Automaton>>>>,
 }
 
 /// See [`FieldTest::Contains`].
@@ -150,6 +150,15 @@ impl FieldTest {
     pub fn contains(part: &str, ignore_case: bool) -> Self {
         let folded = ignore_case.then(|| Needle::new(&fold(part)));
         Self::Contains(ContainsTest { part: part.into(), folded })
+    }
+
+    /// The same test, to be compared with later ones: it holds nothing that was made to ask it.
+    #[must_use]
+    pub fn to_remember(&self) -> Self {
+        match self {
+            Self::Regex(test) => Self::Regex(RegexTest { automaton: Arc::default(), ..test.clone() }),
+            other => other.clone(),
+        }
     }
 
     /// Whether a value of a field of this kind satisfies it. See [`FieldKind::of`], and for bare words
@@ -364,8 +373,8 @@ impl RangeTest {
 impl RegexTest {
     /// The expression as an automaton, if it has one.
     #[must_use]
-    pub fn automaton(&self) -> Option<&Automaton> {
-        self.automaton.get_or_init(|| Automaton::of(self.pattern())).as_ref()
+    pub fn automaton(&self) -> Option<&Arc<Automaton>> {
+        self.automaton.get_or_init(|| Automaton::of(self.pattern()).map(Arc::new)).as_ref()
     }
 
     /// The pattern as it was written.

@@ -60,6 +60,12 @@ impl Automaton {
         (start < State::UNKNOWN).then_some(Self { table, start })
     }
 
+    /// How much memory it takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.table.memory_usage()
+    }
+
     /// The state at the start of a text.
     #[must_use]
     pub fn start(&self) -> State {

@@ -5,6 +5,8 @@
 //! Does not own: the automaton (`sawyer_query`).
 //! Invariant: the answer for a text is that of the automaton over its bytes, or that the text has to be asked.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use sawyer_query::{Automaton, State};
 
@@ -22,7 +24,8 @@ const KNOWN_STATES: usize = 2;
 /// See the head of the module.
 #[derive(Debug)]
 pub(super) struct Programs {
-    automaton: Automaton,
+    /// All groups that are asked the same share it.
+    automaton: Arc<Automaton>,
     /// For each shape the number of its program, or [`NO_PROGRAM`].
     numbers: Vec<u32>,
     programs: Vec<Program>,
@@ -30,6 +33,7 @@ pub(super) struct Programs {
     steps: Vec<Step>,
     /// For a state, what each entry makes of it.
     by_entry: Vec<EntryTable>,
+    /// Of use only while shapes are added, as is what follows.
     entry_tables: HashMap<State, usize>,
     /// Where sets of states lead over slots of digits.
     over_digits: HashMap<(Digits, Vec<State>), Vec<State>>,
@@ -85,14 +89,24 @@ enum Digits {
 }
 
 impl Programs {
-    pub(super) fn new(automaton: Automaton) -> Self {
+    pub(super) fn new(automaton: Arc<Automaton>) -> Self {
         let (numbers, programs, steps, by_entry, entry_tables, over_digits) = Default::default();
         Self { automaton, numbers, programs, steps, by_entry, entry_tables, over_digits }
     }
 
-    /// About how much memory they take.
+    /// Forgets what is of no use once all shapes have been added.
+    pub(super) fn finish(&mut self) {
+        (self.entry_tables, self.over_digits) = Default::default();
+        self.numbers.shrink_to_fit();
+        self.programs.shrink_to_fit();
+        self.steps.shrink_to_fit();
+    }
+
+    /// About how much memory they take. The automaton is told by shares: the first that holds it tells of all of it, so
+    /// that together they tell of no less than there is.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.numbers.len() * size_of::<u32>()
+        self.automaton.memory_bytes() / Arc::strong_count(&self.automaton).saturating_sub(1).max(1)
+            + self.numbers.len() * size_of::<u32>()
             + self.programs.len() * size_of::<Program>()
             + self.steps.len() * size_of::<Step>()
             + self

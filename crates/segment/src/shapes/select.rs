@@ -86,13 +86,13 @@ pub(crate) fn select_all(data: Data<'_>, wanted: &Rows, test: &TextTest<'_>) -> 
 
 impl Shapes {
     /// What is known of each shape for a test, found out now or before.
-    fn asking(&self, test: &TextTest<'_>, cache: &Cache) -> Arc<Kept<Asking>> {
+    pub(super) fn asking(&self, test: &TextTest<'_>, cache: &Cache) -> Arc<Kept<Asking>> {
         let slot = {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
             let at = asked.iter().position(|known| known.kind == test.kind && known.test == *test.test);
             let known = at.map(|at| asked.remove(at));
             let known = known.unwrap_or_else(|| Asked {
-                test: test.test.clone(),
+                test: test.test.to_remember(),
                 kind: test.kind,
                 slot: Arc::default(),
             });

@@ -1,8 +1,14 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
+use sawyer_query::{FieldKind, FieldTest};
 
 use super::learn::Learned;
+use super::verdict::Asking;
 use super::*;
 use crate::bits::BitWriter;
+use crate::cache::Cache;
+use crate::text::TextTest;
 
 fn gather<T: AsRef<str>>(texts: &[T]) -> crate::text::Texts {
     let mut gathered = crate::text::Texts::default();
@@ -136,4 +142,49 @@ proptest! {
             }
         }
     }
+}
+
+/// What 200 texts have together, and a test of an expression whose automaton is large.
+fn shapes_and_test() -> (Shapes, FieldTest) {
+    let texts = made(200, |n| format!("user={} took {}ms", ["one", "two", "six"][n as usize % 3], n % 1000));
+    let mut pending = Pending::default();
+    pending.add(0, &gather(&texts));
+    (Shapes::parse(&pending.write(true).shapes).unwrap(), FieldTest::regex(r"user=\w+ took \d+9ms").unwrap())
+}
+
+fn text_test(test: &FieldTest) -> TextTest<'_> {
+    TextTest { test, kind: FieldKind::Text, matches: &|_| false, needle: None, whole: None }
+}
+
+#[test]
+fn groups_that_are_asked_the_same_share_an_automaton_which_is_counted() {
+    let (shapes, test) = shapes_and_test();
+    let FieldTest::Regex(regex) = &test else { panic!("{test:?}") };
+    let automaton = regex.automaton().unwrap();
+    let table = automaton.memory_bytes();
+    assert!(table > 100_000, "{table}");
+    let mut asked = Vec::new();
+    let mut bytes = Vec::new();
+    for _ in 0..50 {
+        asked.push(Asking::of(&shapes, &text_test(&test)));
+        bytes.push(asked.last().unwrap().memory_bytes());
+    }
+    assert_eq!(Arc::strong_count(automaton), 51, "none has one of its own");
+    assert!(bytes[0] >= table && bytes[0] < 2 * table, "{bytes:?} {table}");
+    assert!(bytes.iter().sum::<usize>() < 8 * table, "{bytes:?}");
+}
+
+#[test]
+fn a_group_that_remembers_a_test_does_not_hold_its_automaton() {
+    let (shapes, test) = shapes_and_test();
+    let FieldTest::Regex(regex) = &test else { panic!("{test:?}") };
+    let automaton = Arc::downgrade(regex.automaton().unwrap());
+    let cache = Cache::new(64 << 20);
+    drop(shapes.asking(&text_test(&test), &cache));
+    drop(test);
+    assert!(
+        automaton.upgrade().is_some_and(|automaton| cache.stats().bytes as usize > automaton.memory_bytes())
+    );
+    drop(cache);
+    assert!(automaton.upgrade().is_none());
 }

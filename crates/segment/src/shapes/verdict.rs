@@ -6,6 +6,7 @@
 //! Invariant: what is said of a text without making it is what the test says of the text.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use sawyer_query::{Around, FieldTest, Letters};
 
@@ -84,6 +85,8 @@ enum Codes {
 
 /// Slots of wider numbers are not told by a table of their own.
 const CODES_WIDTH_MAX: u32 = 10;
+/// Nor are they once the tables of a group are this large together, in bytes: a slot may be a few bytes of a file.
+const CODES_BYTES_MAX: usize = 4 << 20;
 
 /// What is being found out.
 struct Judge<'a> {
@@ -93,15 +96,19 @@ struct Judge<'a> {
     slots: Vec<GateSlot>,
     /// The needles of each table.
     tables: Vec<(Vec<usize>, Vec<u8>)>,
+    /// How large tables of slots may become yet.
+    codes_left: usize,
 }
 
 impl Asking {
     /// Finds out what is true of the shapes of a group.
     pub(super) fn of(shapes: &Shapes, test: &TextTest<'_>) -> Self {
         let (needles, slots, tables) = Default::default();
-        let mut judge = Judge { shapes, test, needles, slots, tables };
+        let mut judge = Judge { shapes, test, needles, slots, tables, codes_left: CODES_BYTES_MAX };
         let mut programs = match test.test {
-            FieldTest::Regex(regex) => regex.automaton().map(|automaton| Programs::new(automaton.clone())),
+            FieldTest::Regex(regex) => {
+                regex.automaton().map(|automaton| Programs::new(Arc::clone(automaton)))
+            }
             _ => None,
         };
         let mut classes = vec![ASKED];
@@ -125,6 +132,9 @@ impl Asking {
             };
             classes.push(class);
             spans.push(span);
+        }
+        if let Some(programs) = &mut programs {
+            programs.finish();
         }
         let tables = judge.tables.into_iter().map(|(_, table)| table).collect();
         Self { classes, spans, slots: judge.slots, tables, programs }
@@ -180,14 +190,14 @@ impl Asking {
 
 impl Codes {
     /// Of a slot of entries of which this is known.
-    fn of(slot: &Slot, shapes: &Shapes, table: usize, known: &[u8]) -> Self {
+    fn of(slot: &Slot, shapes: &Shapes, table: usize, known: &[u8], left: &mut usize) -> Self {
         let known_of = |entry: u64| known.get(entry as usize).copied().unwrap_or(HAS);
         let each: Box<[u8]> = match slot {
             Slot::Listed { list, .. } => {
                 let list = &shapes.lists[list.start as usize..list.end as usize];
                 list.iter().map(|entry| known_of(u64::from(*entry))).collect()
             }
-            Slot::Entry { least, width } if *width <= CODES_WIDTH_MAX => {
+            Slot::Entry { least, width } if *width <= CODES_WIDTH_MAX && *left >= 1 << width => {
                 (0..1 << width).map(|number| known_of(u64::from(*least) + number)).collect()
             }
             Slot::Entry { least, .. } => return Self::From(u64::from(*least), table),
@@ -196,7 +206,10 @@ impl Codes {
         let mut some = (0..).zip(&each).filter(|(_, known)| **known != 0);
         match (some.next(), some.next()) {
             (Some((one, known)), None) => Self::One(one, *known),
-            _ => Self::Each(each),
+            _ => {
+                *left = left.saturating_sub(each.len());
+                Self::Each(each)
+            }
         }
     }
 }
@@ -279,10 +292,10 @@ impl Judge<'_> {
             return Verdict::None;
         }
         let table = self.table(needles);
-        let known = &self.tables[table].1;
+        let (known, left) = (&self.tables[table].1, &mut self.codes_left);
         let slots = slots.into_iter().map(|(bit, slot, apart)| {
             let width = slot.bits() as u32;
-            GateSlot { bit, width, codes: Codes::of(slot, self.shapes, table, known), apart }
+            GateSlot { bit, width, codes: Codes::of(slot, self.shapes, table, known, left), apart }
         });
         let start = self.slots.len() as u32;
         self.slots.extend(slots);
