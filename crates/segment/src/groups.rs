@@ -18,6 +18,9 @@ use crate::segment::Segment;
 use crate::source::Data;
 use crate::text::{Cell, Text};
 
+/// Most numbers in the table of entries and ranges that [`Segment::count_codes`] makes: 2 MB.
+const CELLS_MAX: usize = 1 << 19;
+
 /// The values of a field in rows of a block.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Groups {
@@ -33,7 +36,7 @@ pub struct Groups {
 impl Segment {
     /// Counts the values of a field in rows of a block, each of these neighbouring ranges by itself, if the column tells
     /// which rows have the same value: strings in the own fields of rows, with no stream that has the field where a row
-    /// does not. Calls with the number of the range, the value, and how many rows have it; with no value for those that
+    /// does not, and not too many values for so many ranges. Calls with the number of the range, the value, and how many rows have it; with no value for those that
     /// do not have the field. Says whether it counted. The same as [`Segment::groups`] says, at less cost.
     ///
     /// # Errors
@@ -94,6 +97,9 @@ impl Segment {
         }
         let data = self.data(block, entry);
         let width = texts.entry_count();
+        if ranges.len() > 1 && width.saturating_mul(ranges.len()) > CELLS_MAX {
+            return Ok(false);
+        }
         let mut counts = vec![0u32; width * ranges.len()];
         let tables = counts.chunks_mut(width.max(1));
         let is_known = if every_row {

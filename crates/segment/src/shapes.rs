@@ -27,6 +27,7 @@ use crate::bytes::{Put, Reader};
 use crate::error::{Damage, Decoded};
 
 pub(crate) use self::portion::{Home, Portion, PortionCursor};
+pub(crate) use self::raw::Plain;
 pub(crate) use self::select::{select, select_all};
 pub(crate) use self::write::{Pending, Written};
 

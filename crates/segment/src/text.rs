@@ -286,8 +286,13 @@ impl Text {
 
 impl Frame {
     fn read(&self, data: Data<'_>) -> Result<TextFrame> {
+        self.read_within(data, usize::MAX)
+    }
+
+    /// Its texts, if they are no longer together than this.
+    fn read_within(&self, data: Data<'_>, bytes_max: usize) -> Result<TextFrame> {
         let bytes = data.frame(self.offset, self.len, self.checksum)?;
-        TextFrame::parse(&bytes, self.rows).map_err(data.place.damaged())
+        TextFrame::parse_within(&bytes, self.rows, bytes_max).map_err(data.place.damaged())
     }
 }
 

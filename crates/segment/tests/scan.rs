@@ -13,7 +13,7 @@ use sawyer_model::{Batch, Record, RecordRef, SeqRange, SourceId, Stream, Timesta
 use sawyer_query::kql::{RangeOp, WildcardText};
 use sawyer_query::search::{Budget, Position, SearchStats, Selection};
 use sawyer_query::{Context, FieldPattern, FieldTest, Predicate};
-use sawyer_segment::{EncodeSettings, Rows, Segment, encode};
+use sawyer_segment::{Cache, EncodeSettings, Rows, Segment, encode};
 
 use self::generate::{batches, records, text};
 
@@ -309,4 +309,90 @@ fn a_budget_ends_the_work() {
     budget.cancel();
     let error = segment.scan(1, &selection, &budget, &mut stats).unwrap_err();
     assert_eq!(error.kind(), sawyer_model::ErrorKind::Closed);
+}
+
+/// A block of 16,000 records of 1,200 users, some of whom come often.
+fn users() -> Segment {
+    let stream = Arc::new(Stream::default());
+    let line = |n: u64| Record {
+        timestamp: Timestamp::from_millis(n as i64),
+        observed: Timestamp::from_millis(n as i64),
+        source: SourceId(1),
+        range: SeqRange::new(n, n + 1),
+        stream: Arc::clone(&stream),
+        fields: vec![(
+            "user".into(),
+            Value::from(format!("user number {}", n % [400, 2000][n as usize % 2])),
+        )],
+    };
+    let records: Vec<Record> = (0..16_000).map(line).collect();
+    segment_of(&batches(&records, 16_000), &EncodeSettings::default())
+}
+
+#[test]
+fn many_values_are_not_counted_in_many_ranges_by_one_table() {
+    let segment = users();
+    assert_eq!(segment.blocks().len(), 1);
+    let rows = Rows::all(16_000);
+    let count = |ranges: usize| {
+        let width = 16_000 / ranges;
+        let ranges: Vec<_> = (0..ranges).map(|range| range * width..(range + 1) * width).collect();
+        let mut counted = 0;
+        let told = segment.count_codes(0, &rows, "user", &ranges, &mut |_, _, count| counted += count);
+        (told.unwrap(), counted)
+    };
+    assert_eq!(count(1), (true, 16_000));
+    assert_eq!(count(50), (true, 16_000));
+    assert_eq!(count(5000), (false, 0));
+}
+
+/// Texts of which no two are alike, though each in itself if it is said so: 1000 in each block.
+fn odd_texts(hasty: bool, alike: bool, cache: &Cache) -> (Segment, usize) {
+    let stream = Arc::new(Stream::default());
+    let (mut text_bytes, mut number) = (0, 1u64);
+    let records: Vec<Record> = (0..4000)
+        .map(|n: u64| {
+            let mut text = String::new();
+            for _ in 0..300 {
+                number = number.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                text.push_str(["at ", "in(", "x.", "o/", "Zk", "Na", "-"][(number >> 58) as usize % 7]);
+            }
+            let text = if alike { text.repeat(10) } else { text };
+            text_bytes += text.len();
+            Record {
+                timestamp: Timestamp::from_millis(n as i64),
+                observed: Timestamp::from_millis(n as i64),
+                source: SourceId(1),
+                range: SeqRange::new(n, n + 1),
+                stream: Arc::clone(&stream),
+                fields: vec![("message".into(), Value::from(format!("{text}{n}")))],
+            }
+        })
+        .collect();
+    let settings = EncodeSettings { block_rows_max: 1000, shapes: !hasty, ..EncodeSettings::default() };
+    let batches = batches(&records, 4000);
+    let batches: Vec<&Batch> = batches.iter().collect();
+    let bytes = encode(&batches, &settings).unwrap().bytes;
+    (Segment::open_in(Arc::new(bytes), cache).unwrap(), text_bytes)
+}
+
+#[test]
+fn texts_without_a_shape_are_counted_as_they_are_when_they_are_asked() {
+    for (hasty, alike) in [(true, false), (false, false), (false, true)] {
+        let cache = Cache::new(1 << 30);
+        let (segment, text_bytes) = odd_texts(hasty, alike, &cache);
+        let mut batch = Batch::new();
+        for block in 0..segment.blocks().len() {
+            let mut rows = Rows::none(segment.blocks()[block].rows);
+            rows.insert(7);
+            segment.fetch(block, &rows, &mut batch).unwrap();
+        }
+        let fetched = cache.stats().bytes as usize;
+        let asked = FieldTest::contains("no(t", true);
+        scan_all(&segment, &Predicate::field(FieldPattern::name("message"), asked));
+        let scanned = cache.stats().bytes as usize - fetched;
+        assert!(fetched < text_bytes / 8, "{hasty} {alike}: {fetched} of {text_bytes}");
+        assert!(scanned > 2 * text_bytes, "{hasty} {alike}: {scanned} of {text_bytes}");
+        assert!(scanned < 4 * text_bytes, "{hasty} {alike}: {scanned} of {text_bytes}");
+    }
 }

@@ -2,14 +2,18 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use sawyer_codec::journal::record::EntryWriter;
 use sawyer_codec::journal::{Entry, Journal};
 use sawyer_disk::frames::{Check, FrameFormat, scan};
 use sawyer_disk::{Disk, SimDisk, SimSettings};
 use sawyer_model::{Batch, SourceId, Stream, Timestamp};
-use sawyer_segment::{Segment, decode_batch, decode_batch_unverified, encode_batch, encode_batch_columns};
+use sawyer_query::search::{Budget, SearchStats, Selection};
+use sawyer_query::{FieldPattern, FieldTest, Predicate};
+use sawyer_segment::{
+    Rows, Segment, decode_batch, decode_batch_unverified, encode_batch, encode_batch_columns,
+};
 use sawyer_telemetry::Books;
 
 use crate::Target;
@@ -55,6 +59,12 @@ fn golden(path: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(path)).unwrap_or_default()
 }
 
+/// What is asked of the texts of a segment: by their letters, and by an automaton.
+static ASKED: LazyLock<[Predicate; 2]> = LazyLock::new(|| {
+    let regex = FieldTest::regex(r"e\w*\d").expect("it is an expression");
+    [FieldTest::contains("re", true), regex].map(|test| Predicate::field(FieldPattern::name("message"), test))
+});
+
 /// A segment; checksums are not compared, so that what lies behind them is reached.
 pub(super) const SEGMENT: Target = Target {
     name: "segment",
@@ -64,11 +74,22 @@ pub(super) const SEGMENT: Target = Target {
             let _ = segment.fields(block);
             let _ = segment.timestamps(block);
             let _ = segment.observed(block);
+            // A few rows, whose texts are kept, then all.
+            let mut rows = Rows::none(segment.blocks()[block].rows);
+            (0..rows.len()).step_by(50).for_each(|row| rows.insert(row));
+            let _ = segment.fetch(block, &rows, &mut Batch::new());
+            for predicate in &*ASKED {
+                let (start, end) = (Timestamp::MIN, Timestamp::MAX);
+                let selection = Selection { predicate: predicate.clone(), start, end };
+                let _ = segment.scan(block, &selection, &Budget::unlimited(), &mut SearchStats::default());
+            }
             let _ = segment.decode_block(block);
         }
     },
     seeds: || {
-        ["segment/tests/golden/segment-v1.bin", "segment/tests/golden/segment-v2.bin"].map(golden).into()
+        ["segment-v1", "segment-v2", "segment-v3", "segment-shapes-v3"]
+            .map(|name| golden(&format!("segment/tests/golden/{name}.bin")))
+            .into()
     },
     words: &["message", "level"],
 };

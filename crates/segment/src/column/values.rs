@@ -124,6 +124,11 @@ impl Values {
         if let Some(count) = has(kind::LIST) {
             values.lists = Some(Lists::parse(reader, count, data_offset, elements_max.unwrap_or(0))?);
         }
+        // A column has one place among the texts of its group.
+        let is_shaped = [&values.strs, &values.jsons].into_iter().flatten().any(Text::is_shaped);
+        if is_shaped && (mask != 1 << kind::STR || elements_max.is_none()) {
+            return Err(Damage::expected("texts of a group in a column of strings alone"));
+        }
         Ok(values)
     }
 
@@ -297,5 +302,39 @@ impl Lists {
         let start = if at == 0 { 0 } else { self.ends[at - 1] };
         let places = start as usize..self.ends[at] as usize;
         places.map(|at| Ok(self.elements.get(head, at, data, cursor)?.to_value())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::Put;
+    use crate::text::put_shaped;
+
+    #[test]
+    fn only_strings_alone_lie_with_those_of_other_blocks() {
+        let parse = |head: &[u8], count: usize, elements_max: Option<usize>| {
+            Values::parse(&mut Reader::new(head), count, &mut 0, elements_max).is_ok()
+        };
+        let mut strings = vec![1 << kind::STR];
+        put_shaped(&mut strings);
+        assert!(parse(&strings, 3, Some(9)));
+        assert!(!parse(&strings, 3, None), "elements of lists");
+        let mut jsons = vec![1 << kind::JSON];
+        put_shaped(&mut jsons);
+        assert!(!parse(&jsons, 3, Some(9)));
+        let mut both = vec![1 << kind::STR | 1 << kind::JSON];
+        let kinds = [kind::STR, kind::JSON, kind::STR].map(i64::from);
+        crate::ints::encode(&mut both, &kinds);
+        let mut plain = both.clone();
+        put_shaped(&mut both);
+        put_shaped(&mut both);
+        assert!(!parse(&both, 3, Some(9)));
+        // The same column is fine with texts of its own.
+        for text in ["a", "{}"] {
+            plain.put_u8(0);
+            plain.put_text(text);
+        }
+        assert!(parse(&plain, 3, Some(9)));
     }
 }

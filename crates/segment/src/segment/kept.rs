@@ -9,9 +9,9 @@ use super::Segment;
 use super::parts::Window;
 use crate::cache::{Cache, Kept, Slot};
 use crate::column::Column;
-use crate::error::Result;
+use crate::error::{Damage, Result};
 use crate::layout::{ColumnEntry, Directory, part};
-use crate::shapes::{Home, Portion};
+use crate::shapes::{Home, Plain, Portion};
 use crate::source::Data;
 
 /// Slots for parts, by their kinds.
@@ -23,6 +23,8 @@ pub(crate) struct BlockSlots {
     /// In the order of the directory, as those below.
     columns: Box<[Slot<Column>]>,
     texts: Box<[Slot<Portion>]>,
+    /// Of those texts the ones without a shape, once they were asked.
+    plain: Box<[Slot<Plain>]>,
     parts: [Slot<Vec<u8>>; PARTS],
 }
 
@@ -32,6 +34,7 @@ impl BlockSlots {
         Self {
             columns: (0..count).map(|_| Slot::default()).collect(),
             texts: (0..count).map(|_| Slot::default()).collect(),
+            plain: (0..count).map(|_| Slot::default()).collect(),
             parts: Default::default(),
         }
     }
@@ -88,6 +91,9 @@ impl Segment {
         let slots = self.slots(block)?;
         let slot = at.map(|at| &slots.texts[at]);
         if let Some(kept) = slot.and_then(|slot| self.cache.get(slot)) {
+            if kept.len() != count {
+                return Err(data.place.damaged()(Damage::expected("texts of a group of blocks")));
+            }
             return Ok(kept);
         }
         let portion = Portion::read(data, home, count)?;
@@ -96,6 +102,27 @@ impl Segment {
             Some(slot) if keep => self.cache.keep(slot, portion, bytes),
             _ => Kept::new(portion),
         })
+    }
+
+    /// The texts without a shape that a column has in a group of blocks, if there are any that `read` gives.
+    pub(crate) fn plain(
+        &self,
+        home: Home<'_>,
+        read: impl FnOnce() -> Result<Option<Plain>>,
+    ) -> Result<Option<Arc<Kept<Plain>>>> {
+        let Home { block, name, keep, .. } = home;
+        let at = self.directory(block)?.columns.binary_search_by_key(&name, |column| column.name).ok();
+        let slots = self.slots(block)?;
+        let slot = at.map(|at| &slots.plain[at]);
+        if let Some(kept) = slot.and_then(|slot| self.cache.get(slot)) {
+            return Ok(Some(kept));
+        }
+        let Some(plain) = read()? else { return Ok(None) };
+        let bytes = plain.memory_bytes();
+        Ok(Some(match slot {
+            Some(slot) if keep => self.cache.keep(slot, plain, bytes),
+            _ => Kept::new(plain),
+        }))
     }
 
     /// The filter of a block: the whole of it if it was read before, or there is room to keep it.

@@ -90,3 +90,19 @@ proptest! {
         read_all(Bytes { source: Arc::new(raw), verify: false }, segment.footer);
     }
 }
+
+#[test]
+fn texts_of_a_group_are_not_taken_for_those_of_another_column() {
+    let segment = Segment::open(Arc::new(segment_bytes())).unwrap();
+    let directory = segment.directory(0).unwrap();
+    let mut shaped = 0;
+    for entry in &directory.columns {
+        let data = segment.data(0, entry);
+        for count in [segment.blocks()[0].rows, 9, 70] {
+            let read = crate::shapes::Portion::of(data, count);
+            shaped += usize::from(read.is_ok());
+            assert!(read.is_err() || count == segment.blocks()[0].rows, "{count}");
+        }
+    }
+    assert_eq!(shaped, 1, "the messages");
+}

@@ -4,7 +4,7 @@
 //! Does not own: where it lies in the segment (`layout`), what all blocks of the group share ([`Shapes`]).
 //! Invariant: what was read has as many texts as the column says, and none of them reads bits behind the end.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::Shapes;
 use super::raw::Raw;
@@ -127,8 +127,7 @@ impl Portion {
             let head = segment.bytes.read_checked(stored.raw_head, place)?;
             let text = parse_raw(&head, raw_count).map_err(place.at(stored.raw_head.offset).damaged())?;
             let data_offset = stored.raw_head.offset.saturating_add(stored.raw_head.len);
-            let data_len = stored.raw_data_len;
-            portion.raw = Some(Raw { head, text, data_offset, data_len, read: OnceLock::new() });
+            portion.raw = Some(Raw { head, text, data_offset });
         }
         Ok(portion)
     }
@@ -161,6 +160,11 @@ impl Portion {
             return Err(Damage::expected("as many bits as all slots take"));
         }
         Ok(raw as usize)
+    }
+
+    /// How many texts there are.
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
     }
 
     /// About how much memory it takes.

@@ -1,22 +1,20 @@
 //! Texts of a block that have no shape.
 //!
-//! Owns: [`Raw`]: keeping them decompressed with the portion, and which of them have the letters that a test needs.
-//! Does not own: what is asked (`sawyer_query`), how they are kept on disk (`text`).
+//! Owns: [`Raw`], [`Plain`]: having them decompressed, and which of them have the letters that a test needs.
+//! Does not own: what is asked (`sawyer_query`), how they are kept on disk (`text`), for how long (`segment`).
 //! Invariant: the answer is that of asking every text; letters only choose whom to ask.
 
 use std::cell::RefCell;
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use memchr::memmem;
 use sawyer_query::Letters;
 
 use crate::bits::Rows;
+use crate::cache::Kept;
 use crate::error::Result;
 use crate::source::Data;
 use crate::text::{Cell, Text, TextTest, Texts};
-
-/// What texts take in memory for each byte of them on disk, about: decompressed, and once more in lower case.
-const MEMORY_PER_BYTE: u64 = 8;
 
 /// Texts without a shape.
 #[derive(Debug)]
@@ -25,14 +23,11 @@ pub(super) struct Raw {
     pub(super) text: Text,
     /// Where their data starts in the segment.
     pub(super) data_offset: u64,
-    pub(super) data_len: u64,
-    /// All of them, once they were asked for.
-    pub(super) read: OnceLock<Option<Plain>>,
 }
 
-/// Texts as they are.
+/// All texts without a shape that a block has of a group, as they are.
 #[derive(Debug)]
-pub(super) struct Plain {
+pub(crate) struct Plain {
     texts: Texts,
     lower: String,
     /// Whether case-folding may make letters of something that is not ASCII.
@@ -49,25 +44,19 @@ struct Having {
 impl Raw {
     /// About how much memory they take.
     pub(super) fn memory_bytes(&self) -> usize {
-        let plain = usize::try_from(self.data_len.saturating_mul(MEMORY_PER_BYTE)).unwrap_or(usize::MAX);
-        self.head.len().saturating_add(self.text.memory_bytes()).saturating_add(plain)
+        self.head.len() + self.text.memory_bytes()
     }
 
     fn data<'a>(&self, data: Data<'a>) -> Data<'a> {
         super::Portion::raw_data(self, data)
     }
 
-    fn plain(&self, data: Data<'_>) -> Result<Option<&Plain>> {
-        if let Some(known) = self.read.get() {
-            return Ok(known.as_ref());
-        }
-        let plain = self.text.read_frames(self.data(data))?.map(|texts| Plain {
-            lower: texts.all().to_ascii_lowercase(),
-            // Only the Kelvin sign and `İ` fold to ASCII.
-            folds: texts.all().contains(['\u{212a}', '\u{130}']),
-            texts,
-        });
-        Ok(self.read.get_or_init(|| plain).as_ref())
+    /// All of them, read now or before; none if they do not lie in frames.
+    fn plain(&self, data: Data<'_>) -> Result<Option<Arc<Kept<Plain>>>> {
+        let Some(home) = data.home else { return Ok(None) };
+        // No block has more text than it was made of.
+        let bytes_max = home.segment.footer.blocks[home.block].raw_bytes;
+        home.segment.plain(home, || Ok(self.text.read_frames(self.data(data), bytes_max)?.map(Plain::of)))
     }
 
     /// Puts the rows in whose texts satisfy the test.
@@ -110,6 +99,20 @@ impl Having {
 }
 
 impl Plain {
+    fn of(texts: Texts) -> Self {
+        Self {
+            lower: texts.all().to_ascii_lowercase(),
+            // Only the Kelvin sign and `İ` fold to ASCII.
+            folds: texts.all().contains(['\u{212a}', '\u{130}']),
+            texts,
+        }
+    }
+
+    /// How much memory they take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.texts.memory_bytes() + self.lower.capacity()
+    }
+
     fn having(&self, letters: Letters<'_>) -> Having {
         let (text, any_case, all) = match letters {
             Letters::Exact(text) => (text, false, self.texts.all()),

@@ -71,6 +71,11 @@ impl Texts {
         (at, self.ends[at])
     }
 
+    /// How much memory they take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.text.capacity() + self.ends.capacity() * size_of::<usize>()
+    }
+
     /// The length of all texts together.
     pub(crate) fn bytes(&self) -> usize {
         self.text.len()
@@ -100,6 +105,11 @@ impl Texts {
 impl TextFrame {
     /// Reads the bytes of a frame of `count` texts.
     pub(crate) fn parse(bytes: &[u8], count: usize) -> Decoded<Self> {
+        Self::parse_within(bytes, count, TEXT_BYTES_MAX)
+    }
+
+    /// As [`TextFrame::parse`], if the texts are no longer together than this.
+    pub(super) fn parse_within(bytes: &[u8], count: usize, bytes_max: usize) -> Decoded<Self> {
         let mut reader = Reader::new(bytes);
         let lengths = Ints::parse(&mut reader, count)?.decode(bytes);
         let mut ends = Vec::with_capacity(count);
@@ -107,7 +117,7 @@ impl TextFrame {
         for length in lengths {
             let length = usize::try_from(length).ok().filter(|length| *length <= VALUE_BYTES_MAX);
             end += length.ok_or(Damage::expected("texts within bounds"))?;
-            if end > TEXT_BYTES_MAX {
+            if end > bytes_max.min(TEXT_BYTES_MAX) {
                 return Err(Damage::expected("a frame within bounds"));
             }
             ends.push(end as u32);

@@ -155,12 +155,14 @@ impl Text {
         small.get_or_init(|| codes.decode(head).into_iter().map(known).collect()).as_deref()
     }
 
-    /// All texts, if they lie in frames of their own.
-    pub(crate) fn read_frames(&self, data: Data<'_>) -> Result<Option<Texts>> {
+    /// All texts, if they lie in frames of their own. They are damaged if they are longer than this together: what frames
+    /// say of their lengths is believed up to the bound of one alone.
+    pub(crate) fn read_frames(&self, data: Data<'_>, bytes_max: u64) -> Result<Option<Texts>> {
         let Kind::Frames(frames) = &self.kind else { return Ok(None) };
         let mut all = Texts::default();
         for frame in frames {
-            let texts = frame.read(data)?;
+            let left = usize::try_from(bytes_max).unwrap_or(usize::MAX).saturating_sub(all.bytes());
+            let texts = frame.read_within(data, left)?;
             (0..texts.len()).filter_map(|at| texts.get(at)).for_each(|text| all.push(text));
         }
         Ok(Some(all))

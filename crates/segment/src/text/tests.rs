@@ -90,3 +90,22 @@ fn a_long_text_ends_its_frame() {
     texts[50] = "결".repeat(700_000);
     assert_eq!(round_trip(&texts).0, FRAMES);
 }
+
+#[test]
+fn frames_are_read_up_to_the_bound_of_their_block() {
+    let mut gathered = Texts::default();
+    (0..5000).for_each(|n: u64| {
+        gathered.push(&format!("{:x} and on it goes {n}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    });
+    let (mut head, mut data) = (Vec::new(), Vec::new());
+    encode(&gathered, &mut head, &mut data);
+    assert_eq!(head[0], FRAMES);
+    let read = Text::parse(&mut Reader::new(&head), 5000, &mut 0).unwrap();
+    let bytes = Bytes { source: Arc::new(data), verify: true };
+    let data = Data { bytes: &bytes, offset: 0, place: Place::of("test"), home: None };
+    let whole = gathered.bytes() as u64;
+    assert_eq!(read.read_frames(data, whole).unwrap().unwrap().all(), gathered.all());
+    for most in [whole - 1, whole / 2, 0] {
+        assert!(read.read_frames(data, most).is_err(), "{most}");
+    }
+}

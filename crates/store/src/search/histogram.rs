@@ -159,27 +159,32 @@ impl Tally {
         }
         if let Some(field) = field {
             let spans: Vec<Range<usize>> = ranges.iter().map(|(_, range)| range.clone()).collect();
-            let buckets = self.counts.len();
-            let Self { by, missing, .. } = self;
-            let told = unit.count_codes(rows, field, &spans, &mut |span, value, count| {
-                let bucket = ranges[span].0;
-                match value.and_then(|value| by.of(ValueRef::Str(value))) {
-                    Some(counts) => {
-                        counts.resize(buckets, 0);
-                        counts[bucket] += count;
-                    }
-                    None => missing[bucket] += count,
-                }
-            })?;
-            if !told {
+            let mut count =
+                |span: usize, value: Option<&str>, count| self.count(value, ranges[span].0, count);
+            if !unit.count_codes(rows, field, &spans, &mut count)? {
                 return Ok(false);
             }
-            self.bound();
         }
         for (bucket, range) in ranges {
             self.counts[bucket] += rows.count_within(range) as u64;
         }
         Ok(true)
+    }
+
+    /// Counts a value, or that there is none, some more times in a bucket.
+    fn count(&mut self, value: Option<&str>, bucket: usize, count: u64) {
+        let buckets = self.counts.len();
+        match value.and_then(|value| self.by.of(ValueRef::Str(value))) {
+            Some(counts) => {
+                let is_new = counts.is_empty();
+                counts.resize(buckets, 0);
+                counts[bucket] += count;
+                if is_new {
+                    self.bound();
+                }
+            }
+            None => self.missing[bucket] += count,
+        }
     }
 
     /// Counts by value; `buckets` are those of all rows of the unit, right for those in `rows`.
@@ -262,5 +267,26 @@ impl Tally {
                 add_to(&mut self.other, &counts);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_one_block_are_bounded_while_they_are_counted() {
+        let mut tally = Tally::new(5000, Some(10));
+        let most = tally.values_max;
+        assert!(most < 1000, "{most}");
+        for n in 0..10_000usize {
+            tally.count(Some(&format!("user {n}")), n % 5000, 1);
+            assert!(tally.by.len() <= most, "{} of {most}", tally.by.len());
+        }
+        tally.count(None, 1, 3);
+        let (by, rest) = tally.by.into_top(most, |counts| counts.iter().sum());
+        let kept: u64 = by.iter().map(|(_, counts)| counts.iter().sum::<u64>()).sum();
+        assert_eq!((rest.count(), kept + tally.other.iter().sum::<u64>()), (0, 10_000));
+        assert!(tally.dropped && tally.missing[1] == 3);
     }
 }
