@@ -61,6 +61,9 @@ pub(crate) struct Kept<T> {
     used: AtomicBool,
 }
 
+/// Something up to this part of the bound is kept even if others have to go for it, however much is read but once.
+const SMALL_PART: usize = 64;
+
 trait Keepable: Send + Sync {
     /// Whether it was used since this was last asked.
     fn take_used(&self) -> bool;
@@ -75,6 +78,11 @@ impl<T: Send + Sync> Keepable for Kept<T> {
 impl<T> Kept<T> {
     pub(crate) fn new(value: T) -> Arc<Self> {
         Arc::new(Self { value, used: AtomicBool::new(false) })
+    }
+
+    /// Says that it was used, by somebody who did not look it up.
+    pub(crate) fn note_use(&self) {
+        self.used.store(true, Ordering::Relaxed);
     }
 }
 
@@ -139,9 +147,9 @@ impl Cache {
         self.0.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether so much can be kept besides what is there.
+    /// Whether so much can be kept besides what is there, or is little enough that others may go for it.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.all().bytes.saturating_add(bytes) <= self.0.bytes_max
+        bytes <= self.0.bytes_max / SMALL_PART || self.all().bytes.saturating_add(bytes) <= self.0.bytes_max
     }
 
     /// What a slot had last, if it is still there.
@@ -152,7 +160,7 @@ impl Cache {
         Some(kept)
     }
 
-    /// Keeps what was read for a slot, which takes about so many bytes.
+    /// Keeps what was read for a slot, which takes about so many bytes; not if it alone is more than there is room for.
     pub(crate) fn keep<T: Send + Sync + 'static>(
         &self,
         slot: &Slot<T>,
@@ -163,6 +171,10 @@ impl Cache {
         *slot.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&kept);
         self.0.read.fetch_add(1, Ordering::Relaxed);
         let bytes = bytes.saturating_add(KEPT_BYTES);
+        if bytes > self.0.bytes_max {
+            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+            return kept;
+        }
         let mut given_up = Vec::new();
         {
             let mut all = self.all();
@@ -192,13 +204,21 @@ impl Cache {
 
 impl All {
     /// Gives up what was not used lately, whichever comes first at random: so a question that goes through more than
-    /// there is room for finds a part of it again the next time, where giving up the oldest would leave nothing.
+    /// there is room for finds a part of it again the next time, where giving up the oldest would leave nothing. What others
+    /// hold, such as the shapes that portions are made of, stays and counts until they let go of it: giving it up would
+    /// free nothing. What no slot finds any more goes even if it was used.
     fn make_room(&mut self, bytes_max: usize, given_up: &mut Vec<Arc<dyn Keepable>>) {
-        while self.bytes > bytes_max && !self.kept.is_empty() {
+        let mut held = 0;
+        while self.bytes > bytes_max && held < 2 * self.kept.len() {
             self.next = self.next.wrapping_add(1);
             let random = xxh3_64(&self.next.to_le_bytes());
             let at = ((u128::from(random) * self.kept.len() as u128) >> 64) as usize;
-            if !self.kept[at].0.take_used() {
+            let kept = &self.kept[at].0;
+            let is_lost = Arc::weak_count(kept) == 0;
+            if Arc::strong_count(kept) > 1 {
+                held += 1;
+            } else if is_lost || !kept.take_used() {
+                held = 0;
                 let (kept, bytes) = self.kept.swap_remove(at);
                 self.bytes -= bytes;
                 given_up.push(kept);
@@ -225,7 +245,7 @@ mod tests {
             let there = slots.iter().filter(|slot| slot.get().is_some()).count();
             assert_eq!((there, cache.stats().bytes), (10, 10_000), "round {round}");
         }
-        assert!(cache.has_room(0) && !cache.has_room(1));
+        assert!(cache.has_room(10_000 / SMALL_PART) && !cache.has_room(10_000 / SMALL_PART + 1));
         let stats = cache.stats();
         assert_eq!(stats.read - stats.dropped, 10);
     }
@@ -247,6 +267,56 @@ mod tests {
             keep(&cache, &slots, 0);
         }
         assert!(cache.stats().found > 970, "{:?}", cache.stats());
+    }
+
+    #[test]
+    fn what_others_that_are_kept_hold_counts_as_long_as_they_do() {
+        let cache = Cache::new(10_000);
+        let inner: Vec<Slot<usize>> = (0..20).map(|_| Slot::default()).collect();
+        let outer: Vec<Slot<Arc<Kept<usize>>>> = (0..40).map(|_| Slot::default()).collect();
+        for round in 0..200 {
+            let number = round * 7 % 40;
+            let bytes = 1000 - KEPT_BYTES;
+            let read = || cache.get_or_read(&inner[number / 2], |_| bytes, || Ok::<_, ()>(number / 2));
+            cache.get_or_read(&outer[number], |_| 500 - KEPT_BYTES, read).unwrap();
+            let alive = inner.iter().filter(|slot| slot.get().is_some()).count() * 1000
+                + outer.iter().filter(|slot| slot.get().is_some()).count() * 500;
+            assert_eq!(
+                cache.stats().bytes as usize,
+                alive,
+                "round {round}: nothing lives that is not counted"
+            );
+            assert!(alive <= 12_000, "round {round}: {alive}");
+        }
+    }
+
+    #[test]
+    fn what_is_more_than_there_is_room_for_drives_nothing_out() {
+        let cache = Cache::new(10_000);
+        let slots: Vec<Slot<usize>> = (0..10).map(|_| Slot::default()).collect();
+        (0..10).for_each(|number| keep(&cache, &slots, number));
+        let large = Slot::default();
+        assert_eq!(**cache.keep(&large, 1, 10_001), 1);
+        assert_eq!(slots.iter().filter(|slot| slot.get().is_some()).count(), 10);
+        assert!(large.get().is_none());
+    }
+
+    #[test]
+    fn what_nobody_finds_any_more_goes_first() {
+        let cache = Cache::new(100_000);
+        let keep_all = |slots: &[Slot<usize>]| {
+            (0..50).for_each(|number| keep(&cache, slots, number));
+            // All are used.
+            (0..50).for_each(|number| keep(&cache, slots, number));
+        };
+        let stays: Vec<Slot<usize>> = (0..50).map(|_| Slot::default()).collect();
+        keep_all(&stays);
+        let goes: Vec<Slot<usize>> = (0..50).map(|_| Slot::default()).collect();
+        keep_all(&goes);
+        drop(goes);
+        let more: Vec<Slot<usize>> = (0..10).map(|_| Slot::default()).collect();
+        (0..10).for_each(|number| keep(&cache, &more, number));
+        assert!(stays.iter().filter(|slot| slot.get().is_some()).count() >= 48);
     }
 
     #[test]

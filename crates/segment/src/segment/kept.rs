@@ -91,6 +91,7 @@ impl Segment {
         let slots = self.slots(block)?;
         let slot = at.map(|at| &slots.texts[at]);
         if let Some(kept) = slot.and_then(|slot| self.cache.get(slot)) {
+            kept.note_shapes_use();
             if kept.len() != count {
                 return Err(data.place.damaged()(Damage::expected("texts of a group of blocks")));
             }
@@ -125,7 +126,7 @@ impl Segment {
         }))
     }
 
-    /// The filter of a block: the whole of it if it was read before, or there is room to keep it.
+    /// The filter of a block: the whole of it if it was read before, or may be kept.
     pub(crate) fn filter(&self, block: usize) -> Result<Option<Arc<Kept<Vec<u8>>>>> {
         let slot = &self.slots(block)?.parts[usize::from(part::FILTER)];
         if let Some(kept) = self.cache.get(slot) {

@@ -162,6 +162,11 @@ impl Portion {
         Ok(raw as usize)
     }
 
+    /// Says that it was asked for, and so its shapes were.
+    pub(crate) fn note_shapes_use(&self) {
+        self.shapes.note_use();
+    }
+
     /// How many texts there are.
     pub(crate) fn len(&self) -> usize {
         self.ids.len()
