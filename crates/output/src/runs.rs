@@ -9,12 +9,14 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use sawyer_delivery::http::{Compression, PIECE_BYTES, Piece};
 use sawyer_delivery::{Item, Limits, Origin, Part, Payload};
 use sawyer_model::{Ack, Batch, Count};
 
 use crate::deliver::Maker;
+
+#[cfg(test)]
+mod tests;
 
 /// How records look at a target that takes them one behind the other.
 pub(crate) trait Rows: Send + Sync + 'static {
@@ -45,7 +47,9 @@ pub(crate) struct Run {
     form: Arc<dyn Rows>,
     batch: Arc<Batch>,
     records: Range<usize>,
-    piece: Piece,
+    /// What is sent; none for a record of a run that was taken apart, which is written when it is sent, so that what
+    /// is tried again takes no memory beside its batch.
+    piece: Option<Piece>,
 }
 
 thread_local! {
@@ -59,7 +63,12 @@ const SCRATCH_BYTES_MAX: usize = 4 * PIECE_BYTES;
 impl Run {
     /// What is sent.
     pub(crate) fn piece(&self) -> Piece {
-        self.piece.clone()
+        let written = || {
+            let mut out = Vec::new();
+            self.form.write(&self.batch, self.records.clone(), &mut out, &mut |_| ());
+            Piece::plain(out.into())
+        };
+        self.piece.clone().unwrap_or_else(written)
     }
 }
 
@@ -69,7 +78,7 @@ impl Payload for Run {
     }
 
     fn held_bytes(&self) -> Option<usize> {
-        Some(self.piece.held_bytes())
+        Some(self.piece.as_ref().map_or(0, Piece::held_bytes))
     }
 
     fn apart(self) -> Vec<Part<Self>> {
@@ -79,8 +88,7 @@ impl Payload for Run {
             let (form, bytes) = (Arc::clone(&form), out.len());
             let record = Origin { batch: Arc::clone(&batch), at: at as u32 };
             let worth = Count::new(1, record.record().range().len());
-            let piece = Piece::plain(Bytes::copy_from_slice(out));
-            let payload = Self { form, batch: Arc::clone(&batch), records: at..at + 1, piece };
+            let payload = Self { form, batch: Arc::clone(&batch), records: at..at + 1, piece: None };
             parts.push(Part { payload, bytes, record: Some(record), worth });
             at += 1;
             out.clear();
@@ -109,7 +117,7 @@ impl Maker for InRuns {
             let worth = Count::new(records.len() as u64, own);
             let only = (records.len() == 1).then_some(records.start as u32);
             let record = only.map(|at| Origin { batch: Arc::clone(batch), at });
-            let piece = Piece::of(bytes, *compression);
+            let piece = Some(Piece::of(bytes, *compression));
             let payload = Run { form: Arc::clone(form), batch: Arc::clone(batch), records, piece };
             written += bytes.len();
             items.push(Item {
@@ -121,6 +129,8 @@ impl Maker for InRuns {
             });
         };
         SCRATCH.with_borrow_mut(|out| {
+            // A writer that panicked left something there, of whatever output the thread served.
+            out.clear();
             // The run's first record, the one that is being written, and where the one before that ends.
             let (mut first, mut at, mut end) = (0, 0, 0);
             form.write(batch, 0..batch.len(), out, &mut |out| {
