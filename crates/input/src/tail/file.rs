@@ -58,6 +58,8 @@ pub(super) struct TailFile {
     pub(super) missing: bool,
     /// Up to where its disk space was given back.
     pub(super) freed: u64,
+    /// Whether it could not be rotated when that was last tried.
+    pub(super) rotate_failed: bool,
     pub(super) known: Option<Known>,
     /// The file that has the same content and is read instead, if there is one.
     pub(super) copy_of: Option<FileId>,
@@ -101,6 +103,7 @@ impl TailFile {
             told: None,
             missing: false,
             freed: 0,
+            rotate_failed: false,
             known: None,
             copy_of: None,
             unwanted: false,

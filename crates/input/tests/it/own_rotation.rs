@@ -116,3 +116,55 @@ async fn the_oldest_stays_until_it_is_delivered() {
     assert_eq!(fs::read_to_string(node.path(&format!("{LOG}.1"))).unwrap(), lines(200..400));
     run.stop().await;
 }
+
+#[tokio::test]
+async fn space_is_given_back_again_after_the_writer_begins_anew() {
+    let node = Node::new();
+    let mut file = writer(&node);
+    let run = start(&node, "how: free", Taker::Keeps);
+    file.write_all(lines(0..2000).as_bytes()).unwrap();
+    run.records(2000).await;
+    let taken = || fs::metadata(node.path(LOG)).unwrap().blocks() * 512;
+    run.wait(|| taken() < 400 << 10, "space").await;
+    file.set_len(0).unwrap();
+    file.write_all(lines(3000..4000).as_bytes()).unwrap();
+    run.records(3000).await;
+    run.wait(|| taken() < 400 << 10, "space").await;
+    run.stop().await;
+    assert_eq!(node.metric("sawyer_input_truncations_total"), 1);
+}
+
+#[tokio::test]
+async fn a_copy_of_somebody_who_was_killed_before_the_cut_is_made_anew() {
+    let node = Node::new();
+    let mut file = writer(&node);
+    let run = start(&node, "how: copy_truncate", Taker::Keeps);
+    file.write_all(lines(0..100).as_bytes()).unwrap();
+    run.records(100).await;
+    run.stop().await;
+    file.write_all(lines(100..200).as_bytes()).unwrap();
+    node.write(&format!("{LOG}.1"), lines(0..150));
+    let run = start(&node, "how: copy_truncate", Taker::Keeps);
+    run.wait(|| fs::metadata(node.path(LOG)).unwrap().len() == 0, "cut").await;
+    assert_eq!(fs::read_to_string(node.path(&format!("{LOG}.1"))).unwrap(), lines(0..200));
+    run.records(100).await;
+    assert_eq!(first_words(&run), numbers(100..200));
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_rotated_is_not_tried_again_with_each_line() {
+    let node = Node::new();
+    let mut file = writer(&node);
+    // What cannot be removed is where the copy would be written.
+    fs::create_dir(node.path("var/log/.app.log.1.sawyer")).unwrap();
+    let rotate = "sweep_interval: 10m\nrotate: {size_max: 128KiB, how: copy_truncate}\n";
+    let run = node.start("files", rotate, Taker::Keeps);
+    for round in 0..10 {
+        file.write_all(lines(round * 200..round * 200 + 200).as_bytes()).unwrap();
+        run.records(round as usize * 200 + 200).await;
+    }
+    run.stop().await;
+    let tries = node.metric("sawyer_input_errors_total");
+    assert!((1..=3).contains(&tries), "tried {tries} times");
+}

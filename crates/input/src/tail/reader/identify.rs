@@ -290,6 +290,7 @@ impl Reader {
         let source = known.source;
         self.flush_file(file);
         file.known = None;
+        file.freed = 0;
         file.caught_up = false;
         if self.by_source.get(&source) == Some(&id) {
             self.by_source.remove(&source);
@@ -310,6 +311,7 @@ impl Reader {
             "{path} was cut to begin anew; what it held and was not read yet is gone"
         );
         self.flush_file(file);
+        file.freed = 0;
         let Some(known) = file.known.take() else { return };
         self.offsets.edit(known.source).superseded = true;
         if self.by_source.get(&known.source) == Some(&id) {

@@ -6,8 +6,9 @@
 //! writes between the last look at a file and its cut is the one exception, and only of `copy_truncate`.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
@@ -17,7 +18,10 @@ use super::super::content::FileStat;
 use super::super::file::{Phase, TailFile};
 use super::super::watch::FileId;
 use super::Reader;
-use crate::offsets::Progress;
+use crate::offsets::{HEAD_BYTES_MAX, Head, Progress};
+
+#[cfg(test)]
+mod tests;
 
 choice! {
     /// How a file is kept from growing.
@@ -27,7 +31,8 @@ choice! {
         /// Needs a file system with holes: ext4, xfs, btrfs, tmpfs.
         Free = "free",
         /// It is copied to `.1` and cut. For writers that never open it again and append (`O_APPEND`); what they write
-        /// in the microseconds between copy and cut is lost.
+        /// in the microseconds between copy and cut is lost. After a kill between the two, the copy is thrown away and
+        /// made anew when the file was read to its end; until then some of its lines may be delivered twice.
         CopyTruncate = "copy_truncate",
         /// It is renamed to `.1`. For writers that look whether their file is still there, and open it anew.
         Rename = "rename",
@@ -65,11 +70,19 @@ impl Reader {
         }
     }
 
-    /// Rotates a file that was read to its end, if it is long enough.
-    pub(super) fn rotate_if_due(&mut self, id: FileId) {
+    /// Rotates a file that was just read to its end, if it is long enough. One that could not be rotated is tried
+    /// again by sweeps only: each try may copy all of it.
+    pub(super) fn rotate_at_end(&mut self, id: FileId) {
+        if self.files.get(&id).is_some_and(|file| !file.rotate_failed) {
+            self.rotate_if_due(id);
+        }
+    }
+
+    fn rotate_if_due(&mut self, id: FileId) {
         let Some(settings) = self.layout.rotates().cloned() else { return };
         let Some(mut file) = self.files.remove(&id) else { return };
         let rotated = if file.is_live() { self.rotate(id, &mut file, &settings) } else { Ok(false) };
+        file.rotate_failed = rotated.is_err();
         let path = file.path().display().to_string();
         self.files.insert(id, file);
         match rotated {
@@ -103,10 +116,17 @@ impl Reader {
             return free(file, durable, size_max);
         }
         // What was read of it is to be all, so that no more than a moment's lines come out of order.
-        if offset < size_max || offset < file.seen.0 || !self.make_room(file.path(), settings.keep)? {
+        if offset < size_max || offset < file.seen.0 {
             return Ok(false);
         }
         let first = numbered(file.path(), 1);
+        if settings.how == RotateHow::CopyTruncate && is_beginning(&first, &open(file)?)? {
+            // Somebody was killed between the copy and the cut.
+            fs::remove_file(&first)?;
+        }
+        if !self.make_room(file.path(), settings.keep)? {
+            return Ok(false);
+        }
         match settings.how {
             RotateHow::Rename => fs::rename(file.path(), &first)?,
             _ => {
@@ -176,9 +196,29 @@ fn free(file: &mut TailFile, durable: u64, size_max: u64) -> io::Result<bool> {
     if end < start + size_max {
         return Ok(false);
     }
+    let Some(known) = &file.known else { return Ok(false) };
+    let (head, read) = (known.head, known.offset);
+    let freed = punch(&open(file)?, &head, read, start..end)?;
+    if freed {
+        file.freed = end;
+    }
+    Ok(freed)
+}
+
+/// Frees a range of a file, unless it is not the one any more of which so much was read: it may have been cut and begun
+/// anew since, and nothing of it is delivered then.
+fn punch(file: &File, head: &Head, read: u64, range: Range<u64>) -> io::Result<bool> {
+    let mut start = [0; HEAD_BYTES_MAX];
+    let wanted = start.len().min(usize::try_from(read).unwrap_or(usize::MAX));
+    if file.metadata()?.len() < read || file.read_exact_at(&mut start[..wanted], 0).is_err() {
+        return Ok(false);
+    }
+    if !head.matches(&start[..wanted]) {
+        return Ok(false);
+    }
     // After a start it is not known what was freed before, and freeing it again costs nothing.
-    fallocate(open(file)?, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, start, end - start)?;
-    file.freed = end;
+    let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    fallocate(file, how, range.start, range.end - range.start)?;
     Ok(true)
 }
 
@@ -188,17 +228,58 @@ fn copy_and_cut(file: &TailFile, to: &Path) -> io::Result<()> {
     let name = to.file_name().and_then(|name| name.to_str()).ok_or(io::ErrorKind::InvalidInput)?;
     // Not found by any pattern while it is not whole.
     let unfinished = to.with_file_name(format!(".{name}.sawyer"));
-    let mut copy = File::create(&unfinished)?;
-    copy.set_permissions(from.metadata()?.permissions())?;
-    while io::copy(&mut from, &mut copy)? > 0 {
-        copy.sync_all()?;
-    }
+    let mut copy = copy(&mut from, &unfinished)?;
     fs::rename(&unfinished, to)?;
-    if let Some(folder) = to.parent() {
-        File::open(folder)?.sync_all()?;
+    let mut rest = || {
+        if let Some(folder) = to.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+        while io::copy(&mut from, &mut copy)? > 0 {
+            copy.sync_data()?;
+        }
+        from.set_len(0)
+    };
+    // The file is still whole then, and its copy would be read beside it.
+    rest().inspect_err(|_| drop(fs::remove_file(to)))
+}
+
+/// Copies a file, durably; where that fails, nothing of the copy stays to fill the disk. Others may write in the folder,
+/// so whatever has the copy's name is removed, and never written to.
+fn copy(from: &mut File, to: &Path) -> io::Result<File> {
+    match fs::remove_file(to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
-    while io::copy(&mut from, &mut copy)? > 0 {
-        copy.sync_data()?;
+    let mut copy = OpenOptions::new().write(true).create_new(true).open(to)?;
+    let mut fill = || {
+        copy.set_permissions(from.metadata()?.permissions())?;
+        while io::copy(from, &mut copy)? > 0 {
+            copy.sync_all()?;
+        }
+        Ok(())
+    };
+    fill().inspect_err(|_: &io::Error| drop(fs::remove_file(to)))?;
+    Ok(copy)
+}
+
+/// Whether a file holds the beginning of another one, byte for byte.
+fn is_beginning(copy: &Path, of: &File) -> io::Result<bool> {
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).map_err(io::Error::other)?;
+    let Ok(mut copy) = OpenOptions::new().read(true).custom_flags(flags).open(copy) else { return Ok(false) };
+    let stat = copy.metadata()?;
+    if !stat.is_file() || stat.len() > of.metadata()?.len() {
+        return Ok(false);
     }
-    from.set_len(0)
+    let (mut part, mut other, mut at) = (vec![0; 64 << 10], vec![0; 64 << 10], 0);
+    loop {
+        let read = copy.read(&mut part)?;
+        if read == 0 {
+            return Ok(true);
+        }
+        of.read_exact_at(&mut other[..read], at)?;
+        if part[..read] != other[..read] {
+            return Ok(false);
+        }
+        at += read as u64;
+    }
 }

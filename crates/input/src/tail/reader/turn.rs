@@ -232,7 +232,7 @@ impl Reader {
         if first {
             self.wake_group(&group);
         }
-        self.rotate_if_due(id);
+        self.rotate_at_end(id);
     }
 
     pub(super) fn wake_group(&mut self, group: &str) {
