@@ -3,8 +3,8 @@
 //! Owns: the order of fields, names that are said twice, the bounds of what one line may bring.
 //! Does not own: where the fields come from (`json`, `body`), and what they mean.
 //! Invariant: bounded by [`RECORD_FIELDS_MAX`] values, [`NAMES_BYTES_MAX`] bytes of names, and a value beyond
-//! [`VALUE_BYTES_MAX`] bytes of copied text (arrays within arrays are given whole at each level), in time linear in what
-//! it is given.
+//! [`VALUE_BYTES_MAX`] bytes of text and beyond [`TIMES_MAX`] times the text that is read (arrays within arrays are given
+//! whole at each level), in time linear in what it is given.
 
 use sawyer_model::batch::{FoundField, FoundValue};
 use sawyer_model::limits::{RECORD_FIELDS_MAX, VALUE_BYTES_MAX};
@@ -22,6 +22,10 @@ mod tests;
 /// Most bytes of field names that one line may bring; beyond it fields stay in the line as written. Long paths
 /// around many small values would otherwise make a small line fill a node's memory.
 pub const NAMES_BYTES_MAX: usize = 4 << 20;
+
+/// How many times its length a text may say in all its values together. Whoever writes values apart from the text makes
+/// as many bytes of it, and a request of 64 MiB has to stay below what a batch may have.
+const TIMES_MAX: usize = 8;
 
 /// Buffers above this many bytes are given back after the line that needed them.
 const KEPT_BYTES_MAX: usize = 1 << 20;
@@ -53,6 +57,8 @@ pub struct Fields {
     text: String,
     /// Address and length of the text that is read, while it is.
     within: Option<(usize, usize)>,
+    /// Bytes of all values, parts and copies.
+    said_bytes: usize,
     names: Names,
     names_bytes: usize,
     entries: Vec<Entry>,
@@ -110,6 +116,7 @@ impl Default for Fields {
         use std::hash::{BuildHasher, RandomState};
         Self {
             text: String::new(),
+            said_bytes: 0,
             within: None,
             names: Names::new(RandomState::new().hash_one(0)),
             names_bytes: 0,
@@ -167,6 +174,7 @@ impl Fields {
             self.entries = Vec::new();
         }
         self.text.clear();
+        self.said_bytes = 0;
         self.entries.clear();
         self.names_bytes = 0;
         self.names.begin();
@@ -349,6 +357,7 @@ impl Fields {
     #[inline]
     fn keep(&mut self, text: &str) -> Span {
         let len = text.len() as u32;
+        self.said_bytes += text.len();
         if let Some((begin, length)) = self.within {
             // While that text is read it stands where it stands, so what lies between its ends is a part of it.
             let start = text.as_ptr().addr().wrapping_sub(begin);
@@ -365,7 +374,8 @@ impl Fields {
     #[inline]
     fn add(&mut self, name: &str, value: Option<ValueRef<'_>>, derived: bool) {
         let full = self.entries.len() >= RECORD_FIELDS_MAX || self.names_bytes > NAMES_BYTES_MAX;
-        if full || self.text.len() > VALUE_BYTES_MAX {
+        let said_max = self.within.map_or(VALUE_BYTES_MAX, |(_, length)| VALUE_BYTES_MAX.min(TIMES_MAX * length));
+        if full || self.said_bytes > said_max {
             return;
         }
         let number = self.names.number(name);

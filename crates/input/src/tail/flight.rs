@@ -43,6 +43,8 @@ pub(crate) struct Flight {
     landed: Arc<Mutex<Vec<Landed>>>,
     sending: Option<JoinHandle<Result<(), QueueClosed>>>,
     bytes: u64,
+    /// Since when it is full, and nothing was reported.
+    full_since: Option<Instant>,
     progress: Arc<Progress>,
     /// Batches that were sent.
     sent: u64,
@@ -53,7 +55,7 @@ impl Flight {
     pub(crate) fn new(runtime: Handle, outlet: Outlet, waker: Waker) -> Self {
         let progress = Arc::new(Progress::new(Instant::now()));
         let (landed, outlet) = (Arc::default(), Some(outlet));
-        Self { runtime, outlet, waker, landed, sending: None, bytes: 0, progress, sent: 0 }
+        Self { runtime, outlet, waker, landed, sending: None, bytes: 0, full_since: None, progress, sent: 0 }
     }
 
     /// What is told of reading to whoever waits for more.
@@ -69,6 +71,12 @@ impl Flight {
     /// Whether reading has to wait for acknowledgements.
     pub(crate) fn is_full(&self) -> bool {
         self.bytes >= FLIGHT_BYTES_MAX
+    }
+
+    /// Tells those who wait for more lines whether they are what reading waits for.
+    pub(crate) fn tell_stalled(&mut self) {
+        self.full_since = self.is_full().then(|| self.full_since.unwrap_or_else(Instant::now));
+        self.progress.set_stalled(self.full_since);
     }
 
     /// Gives a batch away, unless there is nothing in it, or the one before was not taken yet.
@@ -130,6 +138,7 @@ impl Flight {
         if landed.is_empty() {
             return None;
         }
+        self.full_since = None;
         let mut undelivered = Vec::new();
         for Landed { outcome, covered, bytes, tally } in landed {
             self.bytes = self.bytes.saturating_sub(bytes);

@@ -205,6 +205,7 @@ impl Reader {
         if self.batch_is_full() || self.ready.is_empty() {
             flight.send(&mut self.batch, &mut self.offsets);
         }
+        flight.tell_stalled();
         let busy = self.may_read(flight) && !self.ready.is_empty();
         let timeout = if busy { Duration::ZERO } else { self.idle_time() };
         self.wait(timeout, flight);

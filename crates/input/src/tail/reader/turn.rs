@@ -458,7 +458,9 @@ impl Reader {
         file.failures += 1;
         // A file that is being compressed ends too early for a moment.
         let early = error.kind() == io::ErrorKind::UnexpectedEof && file.failures < FAILURES_EARLY;
-        file.missing = error.kind() == io::ErrorKind::NotFound && !gone;
+        // A sweep that did not see it either has found what became of it, or cannot find out.
+        let seen = file.round == self.round;
+        file.missing = error.kind() == io::ErrorKind::NotFound && !gone && seen;
         if file.missing {
             // Renamed or compressed since it was found; newer files wait until it is known what became of it.
             self.sweep_soon();

@@ -153,7 +153,10 @@ impl Gathered {
             return false;
         }
         let progress = self.progress.as_ref();
-        progress.is_none_or(|progress| progress.is_silent(self.first.source, self.due, got(progress)))
+        // What groups keep from being acknowledged may be all that the input waits for.
+        progress.is_none_or(|progress| {
+            progress.is_stalled(now) || progress.is_silent(self.first.source, self.due, got(progress))
+        })
     }
 
     pub(super) fn source(&self) -> SourceId {

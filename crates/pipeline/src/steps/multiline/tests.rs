@@ -267,6 +267,19 @@ fn a_process_that_stood_still_reads_before_it_gives_out() {
 }
 
 #[test]
+fn a_group_does_not_keep_its_input_from_reading() {
+    let mut told = Told::new();
+    let first = told.batch(0, &["ERROR x"]);
+    told.arrives(first, 0);
+    told.looks(10);
+    // The rest is there, and not read before something is acknowledged, as this group may be.
+    told.progress.set_behind(SourceId(7), true);
+    told.progress.set_stalled(Some(told.bench.start + Duration::from_millis(100)));
+    assert_eq!((told.wakes(250), told.wakes(500)), (0, 0));
+    assert_eq!((told.wakes(599), told.wakes(600)), (0, 1));
+}
+
+#[test]
 fn what_an_input_never_tells_is_given_out_at_last() {
     let mut told = Told::new();
     let first = told.batch(0, &["ERROR x"]);
