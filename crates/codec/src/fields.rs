@@ -374,7 +374,8 @@ impl Fields {
     #[inline]
     fn add(&mut self, name: &str, value: Option<ValueRef<'_>>, derived: bool) {
         let full = self.entries.len() >= RECORD_FIELDS_MAX || self.names_bytes > NAMES_BYTES_MAX;
-        let said_max = self.within.map_or(VALUE_BYTES_MAX, |(_, length)| VALUE_BYTES_MAX.min(TIMES_MAX * length));
+        let said_max =
+            self.within.map_or(VALUE_BYTES_MAX, |(_, length)| VALUE_BYTES_MAX.min(TIMES_MAX * length));
         if full || self.said_bytes > said_max {
             return;
         }

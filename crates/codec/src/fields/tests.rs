@@ -20,6 +20,21 @@ fn buffers_are_used_again_and_given_back_when_large() {
     assert!(fields.text.capacity() < KEPT_BYTES_MAX);
 }
 
+#[test]
+fn a_text_is_not_said_again_and_again() {
+    let mut fields = Fields::default();
+    let text = "x".repeat(1000);
+    fields.begin(&text);
+    // As arrays within arrays are, each with all that it holds.
+    for depth in 0..16 {
+        fields.field(&format!("a{depth}"), ValueRef::Json(&text));
+    }
+    assert_eq!(fields.slots(), TIMES_MAX + 1);
+    fields.begin(&text);
+    fields.field("a", ValueRef::Json(&text));
+    assert_eq!(fields.slots(), 1, "the next text has its own");
+}
+
 proptest! {
     #[test]
     fn agrees_with_a_map(given in prop::collection::vec(("[a-d]{1,2}|[0-9]{3}", any::<i64>()), 0..200), rounds in 1_usize..3) {
