@@ -4,8 +4,8 @@
 //! Does not own: the program's pipes (`pipeline::process`).
 //! Promise: at least once. With `acknowledge: written` records are acknowledged when they are in the pipe, and what the
 //! program loses is lost. With `acknowledge: answered` they are acknowledged when the program has said `ok` to them;
-//! if it fails before that, they are written again to a new one. A record that the program refuses is counted and
-//! logged, and its transfer let go of unacknowledged: its source still has it, and reads it again after a restart.
+//! if it fails before that, they are written again to a new one. A record that the program refuses is told, counted (in
+//! the ledger as filtered, for the reason `refused`), and left out: the program's word is the user's own rule.
 
 mod settings;
 mod sink;

@@ -2,12 +2,13 @@
 //!
 //! Owns: gathering transfers into groups, trying again, acknowledging.
 //! Does not own: where the lines go ([`Sink`]).
-//! Invariant: a transfer is acknowledged after the write that held all its lines succeeded, and none was refused.
+//! Invariant: a transfer is acknowledged after the write that held all its lines succeeded; a record that was refused
+//! is told, counted, and left out.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sawyer_model::{Ack, Batch, Error, ErrorKind, RecordId};
+use sawyer_model::{Batch, Count, Error, ErrorKind, Fate};
 use sawyer_pipeline::{Backoff, Context, Output, QueueReceiver, Queued, Running, Stop};
 use tokio::time::{Instant, timeout_at};
 
@@ -168,26 +169,22 @@ fn acknowledge(group: Vec<Queued>, lines: &Lines, report: &Report) {
     if accepted > 0 {
         report.delivered(accepted, lines.bytes.len());
     }
+    let rule = Arc::from("refused");
     let mut refused = lines.refused.iter().peekable();
     let mut end = 0;
     for queued in group {
         let (transfer, room) = queued.into_parts();
         let start = end;
         end += transfer.batch.len();
-        let mut whole = true;
+        let mut ack = transfer.ack;
         while let Some((at, why)) = refused.next_if(|(at, _)| *at < end) {
-            let id: RecordId = transfer.batch.get(at - start).id();
-            report.refused(&id.to_string(), why);
-            whole = false;
+            let record = transfer.batch.get(at - start);
+            report.refused(&record.id().to_string(), why);
+            ack.note(Fate::Filtered, &rule, Count::new(1, record.range().len()));
         }
-        settle(transfer.ack, whole);
-        drop(room);
-    }
-}
-
-fn settle(ack: Ack, whole: bool) {
-    if whole {
+        // Unacknowledged, the source would give all of it again and again.
         ack.durable();
+        drop(room);
     }
 }
 

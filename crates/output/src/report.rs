@@ -9,7 +9,8 @@ use sawyer_model::Error;
 use sawyer_pipeline::Context;
 use sawyer_telemetry::{Clock, Counter, Health, Metrics, Seldom};
 
-/// How soon the same trouble is told in the log again, at first and at most: each time it waits twice as long.
+/// How soon the same trouble is told in the log again, at first and at most: each time it waits twice as long. Refusals, of
+/// which each is another, always wait alike.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 const LOG_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
@@ -39,7 +40,7 @@ impl Report {
             clock: context.clock.clone(),
             health: context.health.clone(),
             log: Seldom::rarer(LOG_INTERVAL, LOG_INTERVAL_MAX),
-            refusals: Seldom::rarer(LOG_INTERVAL, LOG_INTERVAL_MAX),
+            refusals: Seldom::new(LOG_INTERVAL),
             troubled: AtomicBool::new(false),
             name: context.name.clone(),
         }
@@ -83,7 +84,7 @@ impl Report {
         self.health.not_ready(self.part(), format!("a record was refused: {why}"));
         if let Some(held_back) = self.refusals.pass(self.clock.now()) {
             let output = &self.name;
-            let advice = "a record was refused; it is not acknowledged and not sent again before a restart";
+            let advice = "a record was refused for good, and is left out";
             tracing::error!(output, record, error = why, held_back, "{advice}");
         }
     }

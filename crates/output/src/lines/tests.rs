@@ -23,8 +23,10 @@ impl Sink for Moody {
             match self.dice.below(20) {
                 0 => return Err(Error::new(ErrorKind::Retry, "not now")),
                 1 if self.refuses => lines.refused.push((at, "never".into())),
-                _ => self.taken.lock().push(message(&line)),
+                _ => {}
             }
+            // What became of a refused line is known as well.
+            self.taken.lock().push(message(&line));
             lines.done += 1;
         }
         Ok(())
