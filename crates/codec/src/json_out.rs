@@ -216,7 +216,9 @@ impl<'r> Writer<'_, 'r> {
             ValueRef::Null => self.out.extend_from_slice(b"null"),
             ValueRef::Bool(true) => self.out.extend_from_slice(b"true"),
             ValueRef::Bool(false) => self.out.extend_from_slice(b"false"),
-            ValueRef::Int(number) => write_int(number, self.out),
+            ValueRef::Int(number) => {
+                self.out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+            }
             ValueRef::Float(number) => write_float(number, self.out),
             ValueRef::Timestamp(time) => self.time(time),
             ValueRef::Str(text) => return self.text(text),
@@ -282,25 +284,6 @@ fn write_raw(text: &str, out: &mut Vec<u8>) {
     for byte in out[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
         *byte = b' ';
     }
-}
-
-fn write_int(number: i64, out: &mut Vec<u8>) {
-    const DIGITS_MAX: usize = 20;
-    let mut digits = [0; DIGITS_MAX];
-    let mut at = DIGITS_MAX;
-    let mut rest = number.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if number < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(&digits[at..]);
 }
 
 /// The shortest digits that read back as the same float, always with a point or an exponent.

@@ -94,18 +94,8 @@ struct Taken {
 impl Taken {
     /// Says of a line that it is stored.
     fn put_stored(&mut self, line: u64) {
-        let mut digits = [0; 20];
-        let (mut at, mut rest) = (digits.len(), line);
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
         self.items.push_str(r#"{"line":"#);
-        self.items.push_str(str::from_utf8(&digits[at..]).unwrap_or_default());
+        self.items.push_str(itoa::Buffer::new().format(line));
         self.items.push_str(r#","status":"stored"}"#);
     }
 }

@@ -95,7 +95,7 @@ impl Form {
     pub(crate) fn put(self, value: ValueRef<'_>, out: &mut String) -> bool {
         match (self, value) {
             (Self::Plain, ValueRef::Str(text) | ValueRef::Json(text)) => out.push_str(text),
-            (Self::Plain, ValueRef::Int(value)) => put_int(value, out),
+            (Self::Plain, ValueRef::Int(value)) => out.push_str(itoa::Buffer::new().format(value)),
             (Self::Plain, ValueRef::Float(value)) => write(out, format_args!("{value}")),
             (Self::Plain, ValueRef::Bool(value)) => out.push_str(if value { "true" } else { "false" }),
             (Self::Plain, ValueRef::Null) => out.push_str("null"),
@@ -189,24 +189,6 @@ fn put_escape(letter: char, out: &mut String) {
     }
 }
 
-fn put_int(value: i64, out: &mut String) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    let mut rest = value.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        out.push('-');
-    }
-    out.push_str(str::from_utf8(&digits[at..]).expect("digits are text"));
-}
-
 fn put_epoch(time: Timestamp, unit: Unit, out: &mut String) -> bool {
     let nanos = match unit {
         Unit::Nanoseconds => 1,
@@ -216,7 +198,7 @@ fn put_epoch(time: Timestamp, unit: Unit, out: &mut String) -> bool {
     };
     let whole = time.nanos() % nanos == 0;
     if whole {
-        put_int(time.nanos() / nanos, out);
+        out.push_str(itoa::Buffer::new().format(time.nanos() / nanos));
     }
     whole
 }
