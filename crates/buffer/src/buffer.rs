@@ -19,6 +19,7 @@ use crate::entry::{Lane, Note};
 use crate::error::BufferError;
 use crate::inspect::{Content, EntryInfo, LaneSummary};
 use crate::lane;
+use crate::reserve::Reserve;
 use crate::settings::BufferPlan;
 use crate::taken::{Next, Taken};
 
@@ -157,6 +158,12 @@ impl Buffer {
                 }
             }
         }
+    }
+
+    /// A handle for one who puts in, on the room for what is lost where it is.
+    #[must_use]
+    pub fn reserve(&self) -> Reserve {
+        Reserve::new(Arc::downgrade(&self.0.engine))
     }
 
     /// Nothing more will be put in: [`take`](Buffer::take) gives what is there, and then none.

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 use sawyer_disk::{Disk, Lock};
 use sawyer_model::{Error, RangeSet, SeqRange, Timestamp};
 use sawyer_telemetry::{Clock, Ledger, Metrics};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::acks::{ACKS_DIR, AckLog, DoneSets, number_of};
 use crate::damage::DamageLog;
@@ -67,6 +67,8 @@ pub(crate) struct Engine {
     pub(crate) ready: Notify,
     /// There is work for a turn.
     pub(crate) work: Signal,
+    /// Whether only what is in danger is to be let in.
+    pub(crate) spills: watch::Sender<bool>,
     trouble: Mutex<Trouble>,
     _lock: Option<Box<dyn Lock>>,
 }
@@ -125,6 +127,7 @@ impl Engine {
             reads: Mutex::new(()),
             ready: Notify::new(),
             work: Signal::default(),
+            spills: watch::Sender::new(false),
             trouble: Mutex::new(Trouble::default()),
             _lock: lock,
         };
@@ -234,8 +237,9 @@ impl Engine {
         let mut state = self.state();
         let shed = std::mem::take(&mut state.shed);
         self.meters.show(&state);
-        let book = state.book();
+        let (book, spills) = (state.book(), state.spills(&self.plan));
         drop(state);
+        self.spills.send_if_modified(|told| std::mem::replace(told, spills) != spills);
         self.ledger.set_buffer(&self.name, book);
         for (lane, why, entry) in shed {
             self.meters.shed(lane, why, entry.head.records, entry.bytes);
@@ -325,7 +329,11 @@ impl Engine {
             }
             let live = pending.live;
             let entry = Entry { head, place, bytes, content, live, read_failures: 0, deliveries: 0 };
+            let records = entry.head.records;
             state.publish(&self.plan, lane, entry);
+            if lane == Lane::Normal && state.spills(&self.plan) {
+                self.meters.spilled_records.inc_by(records.into());
+            }
             told.push(pending.done);
         }
         drop(state);

@@ -23,6 +23,8 @@
 //! What is forgotten of acknowledgements is delivered again. Entries that were being put in may be there or not,
 //! whole and once.
 //!
+//! A full buffer can go on to take what is lost where it is ([`Buffer::reserve`]).
+//!
 //! A buffer in memory is the same without files.
 
 mod acks;
@@ -36,6 +38,7 @@ mod inspect;
 mod lane;
 mod meters;
 mod read;
+mod reserve;
 mod settings;
 mod signal;
 mod state;
@@ -46,6 +49,7 @@ pub use self::buffer::Buffer;
 pub use self::damage::Damage;
 pub use self::entry::{Lane, Note, PAYLOAD_BYTES_MAX};
 pub use self::inspect::{Content, EntryInfo, Inspector, LaneSummary};
+pub use self::reserve::Reserve;
 pub use self::settings::{BufferKind, BufferPlan, BufferSettings, OnFull, SyncPolicy};
 pub use self::taken::Taken;
 

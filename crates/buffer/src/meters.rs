@@ -12,6 +12,7 @@ use crate::state::{Shed, State};
 pub(crate) struct Meters {
     pub(crate) pushed_records: Counter,
     pub(crate) pushed_bytes: Counter,
+    pub(crate) spilled_records: Counter,
     pub(crate) done_records: Counter,
     pub(crate) dead_records: Counter,
     pub(crate) redelivered: Counter,
@@ -48,6 +49,10 @@ impl Meters {
         Self {
             pushed_records: counter("sawyer_buffer_pushed_records", "Records put into the buffer."),
             pushed_bytes: counter("sawyer_buffer_pushed_bytes", "Bytes put into the buffer."),
+            spilled_records: counter(
+                "sawyer_buffer_spilled_records",
+                "Records let in beyond the bound, because their files were to be removed.",
+            ),
             done_records: counter("sawyer_buffer_done_records", "Records that left the buffer for good."),
             dead_records: counter("sawyer_buffer_dead_records", "Records made dead letters."),
             redelivered: counter("sawyer_buffer_redelivered_entries", "Entries taken again after a release."),

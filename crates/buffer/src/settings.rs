@@ -23,6 +23,9 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 /// See [`FILE_BYTES_MAX`].
 const FILE_BYTES_MIN: u64 = 64 << 10;
 
+/// Room for lines that would be lost otherwise, beside the bound, as a part of it, when none is set.
+const SPILL_PART: u64 = 4;
+
 /// This part of the bound is kept for urgent entries, so that they pass when others wait for room.
 const URGENT_PART: u64 = 16;
 
@@ -67,6 +70,11 @@ settings! {
         /// at most `16MiB`) for each entry that is being sent.
         #[range(ByteSize::mib(1)..=ByteSize::MAX)]
         pub bytes_max: Option<ByteSize>,
+        /// Bytes beside `bytes_max` for lines whose files are removed next: when the buffer is full, inputs read only
+        /// these. Urgent entries may use it too. Without it a quarter of `bytes_max` on disk; `0` leaves such lines
+        /// to their files.
+        #[range(ByteSize::ZERO..=ByteSize::MAX)]
+        pub spill_max: Option<ByteSize>,
         /// Longest wait. What is older is let go of and counted as shed. Without it nothing is too old.
         #[range(Duration::from_secs(1)..=Duration::from_secs(10 * 365 * 24 * 60 * 60))]
         pub age_max: Option<Duration>,
@@ -92,6 +100,7 @@ settings! {
 pub struct BufferPlan {
     pub(crate) kind: BufferKind,
     pub(crate) bytes_max: u64,
+    pub(crate) spill_max: u64,
     pub(crate) age_max: Option<Duration>,
     pub(crate) on_full: OnFull,
     pub(crate) sync: SyncPolicy,
@@ -109,6 +118,12 @@ impl BufferSettings {
             problems.push(&at.key("sync"), "a buffer in memory has no disk to sync: leave `sync` out");
             return None;
         }
+        if self.kind == BufferKind::Memory && self.spill_max.is_some_and(|max| max > ByteSize::ZERO) {
+            let problem =
+                "lines are not safe in memory, so none can be taken out of danger: leave `spill_max` out";
+            problems.push(&at.key("spill_max"), problem);
+            return None;
+        }
         Some(self.plan())
     }
 
@@ -118,10 +133,15 @@ impl BufferSettings {
             BufferKind::Memory => MEMORY_DEFAULT,
         };
         let bytes_max = self.bytes_max.unwrap_or(default).bytes();
+        let spill_default = match self.kind {
+            BufferKind::Disk => bytes_max / SPILL_PART,
+            BufferKind::Memory => 0,
+        };
         let dead_letters_max = self.dead_letters_max.bytes();
         BufferPlan {
             kind: self.kind,
             bytes_max,
+            spill_max: self.spill_max.map_or(spill_default, ByteSize::bytes),
             age_max: self.age_max,
             on_full: self.on_full,
             sync: self.sync,
@@ -146,9 +166,9 @@ impl Default for BufferPlan {
 }
 
 impl BufferPlan {
-    /// Most bytes in the lanes that leave, seen from the lane that is put into.
-    pub(crate) fn limit(&self, urgent: bool) -> u64 {
-        if urgent { self.bytes_max } else { self.bytes_max - self.bytes_max / URGENT_PART }
+    /// Most bytes in the lanes that leave for entries that are not urgent and in no danger.
+    pub(crate) fn normal_max(&self) -> u64 {
+        self.bytes_max - self.bytes_max / URGENT_PART
     }
 }
 
@@ -178,5 +198,15 @@ mod tests {
         let problems = plan("kind: memory\nsync: never").unwrap_err();
         assert!(problems.starts_with("test.yaml:2:"), "{problems}");
         assert!(problems.contains("leave `sync` out"), "{problems}");
+    }
+
+    #[test]
+    fn there_is_room_for_lines_in_danger_on_disk_only() {
+        let spill = |text| plan(text).map(|plan| plan.spill_max);
+        assert_eq!(spill("bytes_max: 8MiB"), Ok(2 << 20));
+        assert_eq!(spill("spill_max: 0"), Ok(0));
+        assert_eq!(spill("kind: memory"), Ok(0));
+        let problems = plan("kind: memory\nspill_max: 1MiB").unwrap_err();
+        assert!(problems.starts_with("test.yaml:2:"), "{problems}");
     }
 }

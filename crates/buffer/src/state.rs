@@ -2,7 +2,8 @@
 //!
 //! Owns: who is let in, who makes room, what is served from memory.
 //! Does not own: writing and reading (`write`, `read`).
-//! Invariant: the lanes that leave never hold more than the bound, save that one entry passes an empty buffer.
+//! Invariant: the lanes that leave never hold more than the bound, and beside it what is in danger elsewhere, within a
+//! bound of its own; save that one entry passes an empty buffer.
 
 use std::collections::VecDeque;
 
@@ -76,6 +77,8 @@ pub(crate) struct State {
     /// How records ended, of all time, and how many had when the buffer was opened.
     pub(crate) ends: Ends,
     ended_before: u64,
+    /// Those who have something to put in that is lost otherwise.
+    pub(crate) in_danger: usize,
     /// Nothing more is let in.
     pub(crate) ended: bool,
     /// Nothing more is let in or out.
@@ -93,6 +96,7 @@ impl State {
             shed: Vec::new(),
             ends,
             ended_before,
+            in_danger: 0,
             ended: false,
             closed: false,
         }
@@ -139,6 +143,22 @@ impl State {
         }
     }
 
+    /// Most bytes that may count against the bound of a lane when something is let in there.
+    fn limit(&self, lane: Lane, plan: &BufferPlan) -> u64 {
+        match lane {
+            Lane::Dead => plan.dead_letters_max,
+            Lane::Normal if self.in_danger > 0 => plan.normal_max().saturating_add(plan.spill_max),
+            Lane::Normal => plan.normal_max(),
+            // What is let in beyond the bound takes nothing of what is kept for urgent entries.
+            Lane::Urgent => plan.bytes_max.saturating_add(plan.spill_max),
+        }
+    }
+
+    /// Whether only what is in danger is to be let in.
+    pub(crate) fn spills(&self, plan: &BufferPlan) -> bool {
+        self.in_danger > 0 && self.bytes_with(Lane::Normal) > plan.normal_max()
+    }
+
     /// The next group that is written together, urgent ones first. Sheds if that is the policy.
     pub(crate) fn admit(&mut self, plan: &BufferPlan) -> Admission {
         for lane in [Lane::Urgent, Lane::Dead, Lane::Normal] {
@@ -151,10 +171,8 @@ impl State {
     }
 
     fn admit_to(&mut self, lane: Lane, plan: &BufferPlan) -> Admission {
-        let (limit, sheds) = match lane {
-            Lane::Dead => (plan.dead_letters_max, true),
-            _ => (plan.limit(lane == Lane::Urgent), plan.on_full == OnFull::ShedOldest),
-        };
+        let limit = self.limit(lane, plan);
+        let sheds = lane == Lane::Dead || plan.on_full == OnFull::ShedOldest;
         let mut group = Vec::new();
         let mut group_bytes = 0;
         // Whoever gave up waiting is left out.

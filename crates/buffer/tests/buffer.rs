@@ -156,3 +156,39 @@ async fn what_a_payload_was_made_of_comes_in_its_place_once() {
     three.ack();
     buffer.close().await;
 }
+
+#[tokio::test]
+async fn a_full_buffer_takes_what_is_in_danger_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let sizes =
+        BufferSettings { bytes_max: Some(ByteSize::mib(1)), spill_max: Some(ByteSize::mib(1)), ..defaults() };
+    let buffer = open(folder.path(), sizes);
+    let large = Bytes::from(vec![7; 400 << 10]);
+    let push = || {
+        let (buffer, large) = (buffer.clone(), large.clone());
+        tokio::spawn(async move { buffer.push(Lane::Normal, large, 1).await })
+    };
+    push().await.unwrap().unwrap();
+    push().await.unwrap().unwrap();
+    let (reserve, other) = (buffer.reserve(), buffer.reserve());
+    let third = push();
+    reserve.set_in_danger(true);
+    third.await.unwrap().unwrap();
+    assert!(reserve.is_used() && other.is_used());
+    push().await.unwrap().unwrap();
+    let fifth = push();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!fifth.is_finished(), "that is its bound");
+    // Urgent entries have a room of their own still.
+    buffer.push(Lane::Urgent, text("urgent"), 1).await.unwrap();
+    buffer.take().await.unwrap().unwrap().ack();
+    buffer.take().await.unwrap().unwrap().ack();
+    fifth.await.unwrap().unwrap();
+    reserve.set_in_danger(false);
+    other.until_unused().await;
+    assert!(!reserve.is_used(), "nobody is in danger, and whoever waits does so as before");
+    other.set_in_danger(true);
+    assert!(reserve.is_used());
+    drop(other);
+    reserve.until_unused().await;
+}

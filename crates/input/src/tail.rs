@@ -62,6 +62,11 @@ settings! {
         /// tells of are seen at once.
         #[range(Duration::from_millis(100)..=Duration::from_secs(600))]
         pub sweep_interval: Duration = Duration::from_secs(10),
+        /// How many files of a log there are, with the one that is written, before the oldest is removed: what the
+        /// kubelet calls `containerLogMaxFiles`. What is not safe of the oldest is read first, and goes on into the
+        /// buffers of outputs, as far as `spill_max` there, when these are full.
+        #[range(1..=1000)]
+        pub files_kept: u32 = 5,
         /// Where to start in files that are there at the first start.
         pub read_from: ReadFrom = ReadFrom::Beginning,
         /// Leave out files that were last written longer ago than this when they are first seen. None by default.
@@ -155,7 +160,7 @@ impl Input for Tail {
             let mut reader = Reader::new(*self, stop.clone())
                 .map_err(|error| Error::new(ErrorKind::Retry, "make an event descriptor").because(error))?;
             let waker = reader.waker();
-            let flight = Flight::new(Handle::current(), to, waker.clone());
+            let flight = Flight::new(Handle::current(), to, waker.clone()).minds_spill();
             let companion = reader.companion();
             let reading = on_thread(stop, waker, move || reader.run(flight));
             match companion {

@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 
 use crate::ports::Ports;
 use crate::queue::{Place, QueueClosed, QueueReceiver, QueueSender};
+use crate::spill::Spill;
 use crate::stop::Stop;
 
 /// Something that runs until it is done.
@@ -179,6 +180,9 @@ pub struct Outlet {
     /// Whoever has room in some pipelines and waits for it in others. One at a time, so that what an input cannot pass on
     /// takes no more than a batch's room from others.
     turn: Arc<Mutex<()>>,
+    spill: Spill,
+    /// Whether it waits while buffers take only what is in danger.
+    gives_way: bool,
     records: Counter,
     bytes: Counter,
     ledger: Ledger,
@@ -202,6 +206,8 @@ impl Outlet {
         Self {
             pipelines,
             turn: Arc::default(),
+            spill: Spill::default(),
+            gives_way: true,
             records: metrics.counter("sawyer_input_records", "Records read, by input", &labels),
             bytes: metrics.counter(
                 "sawyer_input_text_bytes",
@@ -210,6 +216,20 @@ impl Outlet {
             ),
             ledger: metrics.ledger().clone(),
         }
+    }
+
+    /// The same, with the buffers behind it.
+    #[must_use]
+    pub fn with_spill(self, spill: Spill) -> Self {
+        Self { spill, ..self }
+    }
+
+    /// For an input that looks at the [`Spill`] by itself, and sends only lines in danger while that is on; what others
+    /// send waits meanwhile.
+    #[must_use]
+    pub fn minds_spill(self) -> (Self, Spill) {
+        let spill = self.spill.clone();
+        (Self { gives_way: false, ..self }, spill)
     }
 
     /// Waits for room and passes a batch on. What becomes of it is booked when all of it is durable.
@@ -235,6 +255,9 @@ impl Outlet {
     /// # Errors
     /// As of [`Outlet::send`].
     pub async fn send_tallied(&self, batch: Batch, ack: Ack) -> Result<(), QueueClosed> {
+        if self.gives_way {
+            self.spill.over().await;
+        }
         let mut places = self.reserve(batch.bytes()).await?;
         self.records.inc_by(batch.len() as u64);
         self.bytes.inc_by(batch.text_bytes() as u64);

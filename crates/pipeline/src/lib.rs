@@ -16,6 +16,7 @@ pub mod component;
 pub mod ports;
 pub mod process;
 pub mod queue;
+pub mod spill;
 pub mod steps;
 pub mod stop;
 pub mod topology;
@@ -26,5 +27,6 @@ pub use component::{
 };
 pub use ports::Ports;
 pub use queue::{LaneReceiver, Place, QueueReceiver, QueueSender, Queued};
+pub use spill::Spill;
 pub use stop::{Stop, Stopper};
 pub use topology::{Resources, Topology, TopologyPlan};

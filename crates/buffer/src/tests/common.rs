@@ -30,6 +30,7 @@ pub(super) struct Rig {
 pub(super) fn small_plan() -> BufferPlan {
     BufferPlan {
         bytes_max: 8 << 10,
+        spill_max: 1500,
         file_bytes: 700,
         dead_file_bytes: 500,
         memory_max: 600,

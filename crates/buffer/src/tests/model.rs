@@ -1,6 +1,7 @@
 //! Random work against a naive reference, on disk and in memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -8,6 +9,7 @@ use proptest::prelude::*;
 use super::common::{Rig, Told, is_in, small_plan};
 use crate::entry::{Lane, Note, OVERHEAD_BYTES};
 use crate::lane::Content;
+use crate::reserve::Reserve;
 use crate::settings::{BufferKind, BufferPlan, OnFull};
 use crate::taken::Taken;
 
@@ -19,6 +21,7 @@ enum Step {
     Release(prop::sample::Index),
     Bury(prop::sample::Index),
     Wait(u64),
+    Danger(bool),
     Redrive(prop::sample::Index),
     /// A new process; the old one closed, or was killed.
     Restart {
@@ -36,6 +39,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => any::<prop::sample::Index>().prop_map(Step::Release),
         1 => any::<prop::sample::Index>().prop_map(Step::Bury),
         1 => (0u64..40).prop_map(Step::Wait),
+        2 => any::<bool>().prop_map(Step::Danger),
         1 => any::<prop::sample::Index>().prop_map(Step::Redrive),
         1 => any::<bool>().prop_map(|killed| Step::Restart { killed }),
     ];
@@ -58,6 +62,7 @@ struct Reference {
     lanes: BTreeMap<Lane, Vec<Item>>,
     pending: BTreeMap<Lane, Vec<Item>>,
     shed: i64,
+    in_danger: bool,
 }
 
 impl Reference {
@@ -95,13 +100,9 @@ impl Reference {
     fn turn(&mut self) {
         self.expire();
         for lane in [Lane::Urgent, Lane::Dead, Lane::Normal] {
-            let limit = if lane == Lane::Dead {
-                self.plan.dead_letters_max
-            } else {
-                self.plan.limit(lane == Lane::Urgent)
-            };
             let sheds = lane == Lane::Dead || self.plan.on_full == OnFull::ShedOldest;
             while let Some(first) = self.pending[&lane].first().cloned() {
+                let limit = self.limit(lane);
                 let held = self.bytes(lane);
                 if held + first.bytes <= limit || held == 0 {
                     let item = Item { at: self.now, ..first };
@@ -112,6 +113,21 @@ impl Reference {
                 }
             }
         }
+    }
+
+    fn limit(&self, lane: Lane) -> u64 {
+        let BufferPlan { bytes_max, spill_max, dead_letters_max, .. } = self.plan;
+        let normal_max = bytes_max - bytes_max / 16;
+        match lane {
+            Lane::Dead => dead_letters_max,
+            Lane::Normal => normal_max + if self.in_danger { spill_max } else { 0 },
+            Lane::Urgent => bytes_max + spill_max,
+        }
+    }
+
+    /// Whether only what is in danger is to be put in.
+    fn spills(&self) -> bool {
+        self.in_danger && self.bytes(Lane::Normal) > self.plan.bytes_max - self.plan.bytes_max / 16
     }
 
     fn expire(&mut self) {
@@ -151,6 +167,7 @@ impl Reference {
 
 struct Both {
     rig: Option<Rig>,
+    reserve: Reserve,
     model: Reference,
     held: Vec<Taken>,
     told: Vec<(Vec<u8>, Told)>,
@@ -163,9 +180,26 @@ struct Both {
 impl Both {
     fn new(plan: &BufferPlan) -> Self {
         let lanes = || Lane::ALL.map(|lane| (lane, Vec::new())).into_iter().collect::<BTreeMap<_, _>>();
-        let model = Reference { plan: plan.clone(), now: 0, lanes: lanes(), pending: lanes(), shed: 0 };
-        let rig = Some(Rig::new(plan.clone()));
-        Self { rig, model, held: Vec::new(), told: Vec::new(), count: 0, shed_before: 0, left: 0 }
+        let model = Reference {
+            plan: plan.clone(),
+            now: 0,
+            lanes: lanes(),
+            pending: lanes(),
+            shed: 0,
+            in_danger: false,
+        };
+        let rig = Rig::new(plan.clone());
+        let reserve = Reserve::new(Arc::downgrade(&rig.engine));
+        Self {
+            rig: Some(rig),
+            reserve,
+            model,
+            held: Vec::new(),
+            told: Vec::new(),
+            count: 0,
+            shed_before: 0,
+            left: 0,
+        }
     }
 
     fn rig(&self) -> &Rig {
@@ -220,6 +254,10 @@ impl Both {
                 self.rig().clock.advance(Duration::from_secs(*seconds));
                 self.model.now += seconds;
             }
+            Step::Danger(in_danger) => {
+                self.reserve.set_in_danger(*in_danger);
+                self.model.in_danger = *in_danger;
+            }
             Step::Redrive(at) => self.redrive(at),
             Step::Restart { killed } => self.restart(*killed),
         }
@@ -256,6 +294,8 @@ impl Both {
         for lane in Lane::ALL {
             rig.engine.list(lane).unwrap();
         }
+        self.reserve = Reserve::new(Arc::downgrade(&rig.engine));
+        self.model.in_danger = false;
         self.rig = Some(rig);
         for items in self.model.lanes.values_mut() {
             items.iter_mut().for_each(|item| item.taken = false);
@@ -277,6 +317,7 @@ impl Both {
             let bytes: u64 = items.iter().map(|item| item.bytes).sum();
             assert_eq!((summary.entries, summary.bytes), (items.len(), bytes), "{}", summary.lane.name());
         }
+        assert_eq!(self.reserve.is_used(), self.model.spills());
         let book = self.rig().engine.state().book();
         assert_eq!(book.unaccounted(), (0, 0), "{book:?}");
         assert!(book.read.records >= self.left, "what ended stays on the books: {book:?}");

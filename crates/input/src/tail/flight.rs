@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use sawyer_model::{Ack, Batch, Covered, Error, ErrorKind, Outcome, Progress, SourceId, Tally};
 use sawyer_pipeline::queue::QueueClosed;
-use sawyer_pipeline::{Outlet, Stop};
+use sawyer_pipeline::{Outlet, Spill, Stop};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -39,6 +39,7 @@ pub(crate) struct Flight {
     runtime: Handle,
     /// None once it is closing.
     outlet: Option<Outlet>,
+    spill: Spill,
     waker: Waker,
     landed: Arc<Mutex<Vec<Landed>>>,
     sending: Option<JoinHandle<Result<(), QueueClosed>>>,
@@ -54,8 +55,37 @@ impl Flight {
     /// Sends into `outlet`, and calls the waker when there is something to be looked at.
     pub(crate) fn new(runtime: Handle, outlet: Outlet, waker: Waker) -> Self {
         let progress = Arc::new(Progress::new(Instant::now()));
-        let (landed, outlet) = (Arc::default(), Some(outlet));
-        Self { runtime, outlet, waker, landed, sending: None, bytes: 0, full_since: None, progress, sent: 0 }
+        let (landed, outlet, spill) = (Arc::default(), Some(outlet), Spill::default());
+        Self {
+            runtime,
+            outlet,
+            spill,
+            waker,
+            landed,
+            sending: None,
+            bytes: 0,
+            full_since: None,
+            progress,
+            sent: 0,
+        }
+    }
+
+    /// For one who sends only what is in danger while buffers spill.
+    pub(crate) fn minds_spill(mut self) -> Self {
+        if let Some((outlet, spill)) = self.outlet.take().map(Outlet::minds_spill) {
+            (self.outlet, self.spill) = (Some(outlet), spill);
+        }
+        self
+    }
+
+    /// The room for what is in danger.
+    pub(crate) fn spill(&self) -> &Spill {
+        &self.spill
+    }
+
+    /// Whether nothing is on its way.
+    pub(crate) fn is_over(&self) -> bool {
+        self.bytes == 0
     }
 
     /// What is told of reading to whoever waits for more.
@@ -164,7 +194,7 @@ impl Flight {
         if let Some(task) = self.sending.take() {
             task.abort();
         }
-        self.outlet = None;
+        (self.outlet, self.spill) = (None, Spill::default());
         let deadline = Instant::now() + LANDING_WAIT;
         self.land(offsets);
         while self.bytes > 0 && Instant::now() < deadline {

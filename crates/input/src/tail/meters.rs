@@ -11,6 +11,7 @@ pub(super) struct Meters {
     input: String,
     pub(super) files: Gauge,
     pub(super) bytes_behind: Gauge,
+    pub(super) files_in_danger: Gauge,
     lines: Counter,
     bytes: Counter,
     malformed: Counter,
@@ -29,6 +30,10 @@ impl Meters {
         Self {
             files: gauge("sawyer_input_files", "Files that are followed"),
             bytes_behind: gauge("sawyer_input_bytes_behind", "Bytes in files that were not read yet"),
+            files_in_danger: gauge(
+                "sawyer_input_files_in_danger",
+                "Files that are removed next, or were, and that are not durable elsewhere to their end",
+            ),
             lines: counter("sawyer_input_lines", "Lines read, as they stand in files"),
             bytes: counter("sawyer_input_bytes", "Bytes read from files, unpacked"),
             malformed: counter("sawyer_input_malformed_lines", "Lines without the form of their file"),

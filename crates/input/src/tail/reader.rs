@@ -1,17 +1,17 @@
 //! The reading thread: whose turn it is, what is on its way, when to wait.
 //!
 //! Owns: the files that are followed, the batch that is being filled, the loop.
-//! Does not own: looking for files ([`sweep`]), telling them apart ([`identify`]), reading them ([`turn`]).
+//! Does not own: looking for files ([`sweep`]), which of them goes first ([`danger`]), telling them apart ([`identify`]), reading them ([`turn`]).
 //! Invariant: memory is bounded: one batch that is being filled, and what [`Flight`] bounds.
 
 mod about;
 mod adopt;
+mod danger;
 mod identify;
 mod rotate;
 mod sweep;
 mod turn;
 
-use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +23,7 @@ use sawyer_pipeline::{Context, Stop};
 use sawyer_telemetry::Seldom;
 
 use self::adopt::Adopted;
+use self::danger::DANGER_INTERVAL;
 pub(crate) use self::rotate::RotateSettings;
 use super::content::Inode;
 use super::file::{Phase, TailFile};
@@ -46,10 +47,6 @@ const BATCH_STREAMS_MAX: usize = 256;
 
 /// Turns between two looks at acknowledgements and events.
 const TURNS_MAX: usize = 64;
-
-/// Files that wait for their turn and are looked at for the one that is removed next. More would cost more than they
-/// are read in.
-const READY_LOOKED_AT_MAX: usize = 128;
 
 /// How often files are looked at that were written a moment ago.
 const TICK: Duration = Duration::from_millis(50);
@@ -89,6 +86,9 @@ pub(super) struct Reader {
     ready: VecDeque<FileId>,
     /// Turns so far.
     turns: u64,
+    /// Files that are removed next and not safe, and when to look again.
+    in_danger: usize,
+    danger_at: Instant,
     warm: Vec<FileId>,
     /// Whether a file waits for something to be reported.
     retry_landed: bool,
@@ -141,6 +141,8 @@ impl Reader {
             open_files_max: open_files_max(),
             ready: VecDeque::new(),
             turns: 0,
+            in_danger: 0,
+            danger_at: now,
             warm: Vec::new(),
             retry_landed: false,
             closing: Vec::new(),
@@ -195,19 +197,23 @@ impl Reader {
             self.tick();
         }
         self.save_if_due();
-        let mut turns = 0;
-        while turns < TURNS_MAX && self.may_read(flight) {
-            let Some(id) = self.next_ready() else { break };
-            self.turn(id);
+        self.tell_danger(flight);
+        let spills = flight.spill().is_on();
+        let (mut turns, mut none_left) = (0, false);
+        while turns < TURNS_MAX && self.may_read(flight) && !none_left {
+            match self.next_ready(spills) {
+                Some(id) => self.turn(id),
+                None => none_left = true,
+            }
             turns += 1;
         }
         self.meters.count(std::mem::take(&mut self.counts));
-        if self.batch_is_full() || self.ready.is_empty() {
+        if self.batch_is_full() || self.ready.is_empty() || none_left {
             flight.send(&mut self.batch, &mut self.offsets);
         }
         flight.tell_stalled();
-        let busy = self.may_read(flight) && !self.ready.is_empty();
-        let timeout = if busy { Duration::ZERO } else { self.idle_time() };
+        let busy = self.may_read(flight) && !self.ready.is_empty() && !none_left;
+        let timeout = if busy { Duration::ZERO } else { self.idle_time(flight) };
         self.wait(timeout, flight);
         Ok(())
     }
@@ -240,23 +246,6 @@ impl Reader {
         }
     }
 
-    /// Whose turn it is. All take turns; but every second one goes to the log whose oldest file that waits has most
-    /// files of the log behind it, if there is one, because that is removed next.
-    fn next_ready(&mut self) -> Option<FileId> {
-        self.turns = self.turns.wrapping_add(1);
-        if self.turns.is_multiple_of(2) || self.ready.len() < 2 {
-            return self.ready.pop_front();
-        }
-        let danger = |id: &FileId| {
-            let file = self.files.get(id).filter(|file| !file.is_live())?;
-            let group = self.groups.get(&file.found.group)?;
-            Some(group.iter().rev().take_while(|other| *other != id).count())
-        };
-        let looked_at = self.ready.iter().take(READY_LOOKED_AT_MAX).enumerate();
-        let most = looked_at.filter_map(|(at, id)| Some((danger(id)?, Reverse(at)))).max();
-        self.ready.remove(most.map_or(0, |(_, Reverse(at))| at))
-    }
-
     fn may_read(&self, flight: &Flight) -> bool {
         !flight.is_full() && !self.batch_is_full() && Instant::now() >= self.pause_until
     }
@@ -266,7 +255,7 @@ impl Reader {
     }
 
     /// How long nothing needs to be done, unless something happens.
-    fn idle_time(&self) -> Duration {
+    fn idle_time(&self, flight: &Flight) -> Duration {
         let now = Instant::now();
         let mut until = self.sweep_at;
         if !self.warm.is_empty() {
@@ -274,6 +263,9 @@ impl Reader {
         }
         if !self.ready.is_empty() && now < self.pause_until {
             until = until.min(self.pause_until);
+        }
+        if !self.ready.is_empty() || !flight.is_over() {
+            until = until.min(now + DANGER_INTERVAL);
         }
         let mut wait = until.saturating_duration_since(now);
         if let Some(due) = self.offsets.save_due() {

@@ -3,6 +3,7 @@
 //! Stopping goes with the stream: inputs stop reading, pipelines finish what was read, outputs empty their queues.
 //! Whatever is not durable when the time for that is over is let go of unacknowledged, and read again next time.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use super::plan::{BufferedOutput, FrontPlan, Named, PipelinePlan, TopologyPlan};
 use crate::component::{Context, Input, Outlet, Output, Running, Step};
 use crate::ports::Ports;
 use crate::queue::{QueueClosed, QueueReceiver, QueueSender, queue};
+use crate::spill::Spill;
 use crate::steps::route::Router;
 use crate::stop::{Stop, Stopper};
 
@@ -157,6 +159,7 @@ impl Topology {
         let (give_up, given_up) = Stopper::new();
         let mut tasks = JoinSet::new();
         let mut to_outputs = Vec::new();
+        let buffers: HashMap<String, Buffer> = self.buffers().into_iter().collect();
         for Named { name, plan: OpenOutput { output, buffer } } in self.outputs {
             let (sender, receiver) = queue(OUTPUT_QUEUE_BYTES_MAX);
             spawn(&mut tasks, &self.health, "output", &name, output.run(receiver, given_up.clone()));
@@ -180,10 +183,13 @@ impl Topology {
         drop(to_outputs);
         for Named { name, plan: input } in self.inputs {
             let taking = to_pipelines.iter().filter(|(plan, _)| plan.inputs.contains(&name));
-            let outlet = Outlet::along(&name, books::ways(&name, taking), &self.metrics);
+            let reached: BTreeSet<&String> = taking.clone().flat_map(|(plan, _)| &plan.outputs).collect();
+            let reserves = reached.into_iter().filter_map(|output| buffers.get(output).map(Buffer::reserve));
+            let outlet = Outlet::along(&name, books::ways(&name, taking), &self.metrics)
+                .with_spill(Spill::into_buffers(reserves.collect()));
             spawn(&mut tasks, &self.health, "input", &name, input.run(outlet, stop.clone()));
         }
-        drop(to_pipelines);
+        drop((to_pipelines, buffers));
         self.keeper.beside(join(tasks, &stop, &give_up, drain)).await
     }
 }

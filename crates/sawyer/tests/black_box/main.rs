@@ -17,6 +17,7 @@ mod reload;
 mod rotation;
 mod schema;
 mod sidecar;
+mod spill;
 mod stored;
 mod tls;
 mod trouble;

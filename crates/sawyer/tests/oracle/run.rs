@@ -166,10 +166,11 @@ fn start(target: &dyn Target, folder: &Path) -> Sawyer {
     Sawyer::launch(command).unwrap_or_else(|log| panic!("it did not start:\n{log}"))
 }
 
-/// The configuration: all is small, so that everything is met: a full buffer, many requests, timeouts.
+/// The configuration: all is small, so that everything is met: a full buffer, files that are removed next, many requests,
+/// timeouts.
 fn config(target: &dyn Target, folder: &Path) -> String {
     let mut text = format!(
-        "{}inputs: {{containers: }}\npipelines:\n  main:\n    steps: [mask, parse]\noutputs:\n  out:\n",
+        "{}inputs: {{containers: {{files_kept: 2}}}}\npipelines:\n  main:\n    steps: [mask, parse]\noutputs:\n  out:\n",
         target.surroundings()
     );
     let mut line = |line: &str| text.push_str(&format!("    {line}\n"));
