@@ -23,10 +23,10 @@ use sawyer_pipeline::{Context, Input, InputPlan, Kind};
 
 use self::cluster::Cluster;
 use crate::node::node_name;
-use crate::tail::layout::{About, Companion, FoundFile, IdentifyBy, Layout, Scan, list};
+use crate::tail::layout::{About, Companion, FoundFile, IdentifyBy, Layout, Owner, Scan};
 use crate::tail::lines::Form;
 use crate::tail::watch::Waker;
-use crate::tail::{FileStat, Tail, TailSettings, glob};
+use crate::tail::{Tail, TailSettings, glob};
 
 settings! {
     /// Reads the logs of containers: of Kubernetes pods (CRI), and of docker.
@@ -108,17 +108,6 @@ impl InputPlan for ContainersPlan {
     }
 }
 
-/// Who speaks in a log, as far as its place says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Owner {
-    namespace: Option<String>,
-    pod: Option<String>,
-    pod_uid: Option<String>,
-    container: Option<String>,
-    image: Option<String>,
-    restart_count: Option<u32>,
-}
-
 /// All layouts.
 #[derive(Debug)]
 struct Containers {
@@ -126,8 +115,6 @@ struct Containers {
     /// Where the node's file system is mounted.
     root: Option<PathBuf>,
     node: Option<String>,
-    /// Owners of the files of the present sweep, by the number in [`FoundFile::owner`].
-    owners: Vec<Owner>,
     /// Inodes that were found in the present sweep.
     seen: HashSet<(u64, u64)>,
     described: docker::Descriptions,
@@ -139,18 +126,13 @@ impl Containers {
     fn new(settings: ContainersSettings, host_root: Option<&Path>) -> Self {
         let root = host_root.filter(|_| settings.on_host).map(Path::to_owned);
         let node = settings.node.clone().or_else(|| node_name(host_root));
-        let (owners, seen) = (Vec::new(), HashSet::new());
-        Self { settings, root, node, owners, seen, described: docker::Descriptions::default(), cluster: None }
+        let (seen, described) = (HashSet::new(), docker::Descriptions::default());
+        Self { settings, root, node, seen, described, cluster: None }
     }
 
     /// Where a path of the node is to be found from here.
     fn on_host(&self, path: &Path) -> PathBuf {
         on_host(self.root.as_deref(), path)
-    }
-
-    fn add_owner(&mut self, owner: Owner) -> u32 {
-        self.owners.push(owner);
-        (self.owners.len() - 1) as u32
     }
 
     fn is_excluded(&self, owner: &Owner) -> bool {
@@ -195,7 +177,6 @@ impl Layout for Containers {
     }
 
     fn scan(&mut self, scan: &mut Scan) {
-        self.owners.clear();
         self.seen.clear();
         pods::scan(self, scan);
         links::scan(self, scan);
@@ -204,7 +185,7 @@ impl Layout for Containers {
     }
 
     fn identity(&self, found: &FoundFile) -> Result<Arc<Stream>, io::Error> {
-        let owner = self.owners.get(found.owner as usize).cloned().unwrap_or_default();
+        let owner = Owner::clone(&found.owner);
         let texts = [
             (names::CLUSTER, self.settings.cluster.clone()),
             (names::NODE, self.node.clone()),
@@ -249,47 +230,6 @@ fn on_host(root: Option<&Path>, path: &Path) -> PathBuf {
         Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
         None => path.to_owned(),
     }
-}
-
-/// How often a folder is looked at in which names move meanwhile: files are rotated far more seldom.
-const LOOKS_MAX: u32 = 4;
-
-/// What lies in a folder of logs.
-struct Entry {
-    name: String,
-    path: PathBuf,
-    is_link: bool,
-    /// What the system says of it, if it is a regular file.
-    stat: Option<FileStat>,
-}
-
-/// What lies in a folder, all of it as it was at one time: where a file was rotated or compressed meanwhile, one may be
-/// missing, and another have the name of an older one.
-fn look(folder: &Path, scan: &mut Scan) -> Vec<Entry> {
-    let modified = || folder.metadata().and_then(|metadata| metadata.modified()).ok();
-    let (folders, errors) = (scan.folders.len(), scan.errors.len());
-    let mut entries = Vec::new();
-    for _ in 0..LOOKS_MAX {
-        entries.clear();
-        scan.folders.truncate(folders);
-        scan.errors.truncate(errors);
-        let before = modified();
-        let mut moved = false;
-        for (name, path) in list(folder, scan) {
-            match path.symlink_metadata() {
-                Ok(metadata) => {
-                    let stat = metadata.is_file().then(|| FileStat::from(&metadata));
-                    entries.push(Entry { name, path, is_link: metadata.is_symlink(), stat });
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => moved = true,
-                Err(error) => scan.errors.push((path, error)),
-            }
-        }
-        if !moved && before == modified() {
-            break;
-        }
-    }
-    entries
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use sawyer_pipeline::{Context, Input, InputPlan, Kind};
 
 use crate::node::node_name;
 use crate::tail::encoding::Charset;
-use crate::tail::layout::{FoundFile, IdentifyBy, Layout, Rotation, Scan, list};
+use crate::tail::layout::{Entry, FoundFile, IdentifyBy, Layout, Rotation, Scan, list, look};
 use crate::tail::lines::Form;
 use crate::tail::resolve::resolve;
 use crate::tail::{FileStat, RotateSettings, Tail, TailSettings, glob};
@@ -129,7 +129,7 @@ impl Files {
     }
 
     fn folder(&self, folder: &Path, pattern: &str, seen: &mut HashSet<(u64, u64)>, scan: &mut Scan) {
-        for (name, _) in list(&self.on_host(folder), scan) {
+        for Entry { name, path, is_link, stat } in look(&self.on_host(folder), scan) {
             let Some((stem, rotation, gzip)) = parse_name(pattern, &name) else { continue };
             let (log, host_path) = (folder.join(stem), folder.join(&name));
             let excluded = |path: &Path| {
@@ -139,34 +139,28 @@ impl Files {
             if excluded(&log) || excluded(&host_path) {
                 continue;
             }
-            let Some((path, stat)) = self.stat(&host_path, scan) else { continue };
+            let found = if is_link { self.stat_target(&host_path, scan) } else { Some(path).zip(stat) };
+            let Some((path, stat)) = found else { continue };
             if seen.insert(stat.inode) {
                 let group: Arc<str> = log.to_string_lossy().into();
-                let source = Arc::clone(&group);
-                scan.files.push(FoundFile { path, group, part: 0, rotation, gzip, source, owner: 0, stat });
+                let (source, owner) = (Arc::clone(&group), Arc::default());
+                scan.files.push(FoundFile { path, group, part: 0, rotation, gzip, source, owner, stat });
             }
         }
     }
 
-    /// Where a file really is, and what the system says of it.
-    fn stat(&self, host_path: &Path, scan: &mut Scan) -> Option<(PathBuf, FileStat)> {
-        let mut path = self.on_host(host_path);
-        let mut metadata = path.symlink_metadata();
-        if metadata.as_ref().is_ok_and(std::fs::Metadata::is_symlink) {
-            match resolve(self.root.as_deref(), host_path) {
-                Ok(target) => path = self.on_host(&target),
-                Err(error) => metadata = Err(error),
-            }
-            if metadata.is_ok() {
-                metadata = path.symlink_metadata();
-            }
-        }
-        match metadata {
-            Ok(metadata) if metadata.is_file() => Some((path, FileStat::from(&metadata))),
-            Ok(_) => None,
+    /// Where a link leads, and what the system says of the file there, if it is one.
+    fn stat_target(&self, link: &Path, scan: &mut Scan) -> Option<(PathBuf, FileStat)> {
+        let found = resolve(self.root.as_deref(), link).and_then(|target| {
+            let path = self.on_host(&target);
+            let metadata = path.symlink_metadata()?;
+            Ok((path, metadata))
+        });
+        match found {
+            Ok((path, metadata)) => metadata.is_file().then(|| (path, FileStat::from(&metadata))),
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
-                    scan.errors.push((path, error));
+                    scan.errors.push((self.on_host(link), error));
                 }
                 None
             }

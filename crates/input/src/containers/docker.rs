@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Containers, Entry, Owner, look, on_host};
-use crate::tail::layout::{FoundFile, Rotation, Scan, list};
+use super::{Containers, on_host};
+use crate::tail::layout::{Entry, FoundFile, Owner, Rotation, Scan, list, look};
 
 /// Largest description that is read; those of real containers have some 10 KB.
 const CONFIG_BYTES_MAX: u64 = 4 << 20;
@@ -50,12 +50,15 @@ pub(super) fn log(
         return;
     };
     let group: Arc<str> = host_path.to_string_lossy().into();
-    let number = containers.add_owner(owner.clone());
+    let owner = Arc::new(owner.clone());
     for Entry { name, path, stat, .. } in look(&on_host(containers.root.as_deref(), folder), scan) {
         let Some(suffix) = name.strip_prefix(stem) else { continue };
         let (Some((rotation, gzip)), Some(stat)) = (Rotation::parse(suffix), stat) else { continue };
         let (group, source) = (Arc::clone(&group), Arc::clone(source));
-        containers.add(FoundFile { path, group, part: 0, rotation, gzip, source, owner: number, stat }, scan);
+        containers.add(
+            FoundFile { path, group, part: 0, rotation, gzip, source, owner: Arc::clone(&owner), stat },
+            scan,
+        );
     }
 }
 

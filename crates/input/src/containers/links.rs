@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Containers, Owner, docker};
-use crate::tail::layout::{Scan, list};
+use super::{Containers, docker};
+use crate::tail::layout::{Owner, Scan, list};
 use crate::tail::resolve::resolve;
 
 pub(super) fn scan(containers: &mut Containers, scan: &mut Scan) {

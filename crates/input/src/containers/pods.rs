@@ -6,8 +6,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Containers, Entry, Owner, docker, look};
-use crate::tail::layout::{FoundFile, Rotation, Scan, list};
+use super::{Containers, docker};
+use crate::tail::layout::{Entry, FoundFile, Owner, Rotation, Scan, list, look};
 use crate::tail::resolve::resolve;
 
 pub(super) fn scan(containers: &mut Containers, scan: &mut Scan) {
@@ -48,7 +48,7 @@ fn container(containers: &mut Containers, folder: &Path, host_folder: &Path, own
             continue;
         }
         let Some(stat) = stat else { continue };
-        let owner = containers.add_owner(owner);
+        let owner = Arc::new(owner);
         let group = Arc::clone(&group);
         containers.add(FoundFile { path, group, part: restarts, rotation, gzip, source, owner, stat }, scan);
     }

@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use sawyer_kube::{PodInfo, VolumeFiles};
 
-use super::{Containers, Entry, Owner, look};
+use super::Containers;
 use crate::tail::glob;
-use crate::tail::layout::{FoundFile, Scan, list};
+use crate::tail::layout::{Entry, FoundFile, Owner, Scan, list, look};
 
 /// The folder of a pod's volumes of this kind.
 const EMPTY_DIR: &str = "volumes/kubernetes.io~empty-dir";
@@ -68,7 +68,7 @@ fn volume(containers: &mut Containers, volumes: &Path, pod: &PodInfo, files: &Vo
         if inside { list(&folder, scan).into_iter().map(|(name, _)| name).collect() } else { Vec::new() }
     };
     glob::walk(parent, &mut names, &mut |folder| folders.push(folder.to_owned()));
-    let owner = containers.add_owner(owner);
+    let owner = Arc::new(owner);
     for inner in folders {
         let folder = below(&inner);
         if !is_plain(volumes, &folder) {
@@ -80,8 +80,16 @@ fn volume(containers: &mut Containers, volumes: &Path, pod: &PodInfo, files: &Vo
             let group: Arc<str> = folder.join(stem).to_string_lossy().into();
             // What the container calls it.
             let source = format!("{}{}", files.mount, inner.join(stem).display());
-            let found =
-                FoundFile { path, group, part: 0, rotation, gzip, source: source.into(), owner, stat };
+            let found = FoundFile {
+                path,
+                group,
+                part: 0,
+                rotation,
+                gzip,
+                source: source.into(),
+                owner: Arc::clone(&owner),
+                stat,
+            };
             containers.add(found, scan);
         }
     }

@@ -6,6 +6,8 @@
 
 use std::cmp::Reverse;
 use std::fmt;
+use std::io;
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -72,7 +74,7 @@ pub(crate) trait Layout: fmt::Debug + Send {
     ///
     /// # Errors
     /// Why that cannot be told yet.
-    fn identity(&self, found: &FoundFile) -> Result<Arc<Stream>, std::io::Error>;
+    fn identity(&self, found: &FoundFile) -> Result<Arc<Stream>, io::Error>;
 
     /// The form of its lines, seen the first of them.
     fn form(&self, found: &FoundFile, first_line: &[u8]) -> Form;
@@ -114,7 +116,7 @@ pub(crate) struct Scan {
     /// Folders in which more may appear.
     pub(crate) folders: Vec<PathBuf>,
     /// What could not be looked at.
-    pub(crate) errors: Vec<(PathBuf, std::io::Error)>,
+    pub(crate) errors: Vec<(PathBuf, io::Error)>,
 }
 
 /// A file that was found.
@@ -132,10 +134,21 @@ pub(crate) struct FoundFile {
     pub(crate) gzip: bool,
     /// The path that records name: that of the log, as it is on the host, rotated or not.
     pub(crate) source: Arc<str>,
-    /// A number by which the layout knows who speaks.
-    pub(crate) owner: u32,
+    /// Who speaks, as far as its place says.
+    pub(crate) owner: Arc<Owner>,
     /// What the system says of it.
     pub(crate) stat: FileStat,
+}
+
+/// Who speaks in the log of a container, as far as its place says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) namespace: Option<String>,
+    pub(crate) pod: Option<String>,
+    pub(crate) pod_uid: Option<String>,
+    pub(crate) container: Option<String>,
+    pub(crate) image: Option<String>,
+    pub(crate) restart_count: Option<u32>,
 }
 
 /// The age of a file among its siblings; sorts from the oldest to the newest.
@@ -176,39 +189,88 @@ impl Rotation {
 
 /// The names in a folder with what they are; what goes wrong with one of them does not hide the others.
 pub(crate) fn list(folder: &Path, scan: &mut Scan) -> Vec<(String, PathBuf)> {
-    let entries = match folder.read_dir() {
-        Ok(entries) => entries,
-        Err(error) => {
-            if is_absent(&error) {
-                // It will appear in the nearest folder that is there.
-                scan.folders
-                    .extend(folder.ancestors().skip(1).find(|above| above.is_dir()).map(Path::to_owned));
-            } else {
-                scan.errors.push((folder.to_owned(), error));
-            }
-            return Vec::new();
+    let names = list_inodes(folder, scan).into_iter().map(|(name, _)| name);
+    names.map(|name| (name.clone(), folder.join(name))).collect()
+}
+
+/// The names in a folder with their inodes.
+fn list_inodes(folder: &Path, scan: &mut Scan) -> Names {
+    match read_names(folder) {
+        Ok((names, errors)) => {
+            scan.folders.push(folder.to_owned());
+            scan.errors.extend(errors.into_iter().map(|error| (folder.to_owned(), error)));
+            return names;
         }
-    };
-    scan.folders.push(folder.to_owned());
-    let mut names = Vec::new();
-    for entry in entries {
+        Err(error) if is_absent(&error) => {
+            // It will appear in the nearest folder that is there.
+            scan.folders.extend(folder.ancestors().skip(1).find(|above| above.is_dir()).map(Path::to_owned));
+        }
+        Err(error) => scan.errors.push((folder.to_owned(), error)),
+    }
+    Vec::new()
+}
+
+/// The names in a folder with their inodes.
+type Names = Vec<(String, u64)>;
+
+/// The names in a folder with their inodes, sorted, and what went wrong with some of them.
+fn read_names(folder: &Path) -> io::Result<(Names, Vec<io::Error>)> {
+    let (mut names, mut errors) = (Vec::new(), Vec::new());
+    for entry in folder.read_dir()? {
         match entry {
-            Ok(entry) => {
-                // Names that are not text are none that kubelet, docker or logrotate make.
-                if let Ok(name) = entry.file_name().into_string() {
-                    names.push((name, entry.path()));
-                }
-            }
-            Err(error) => scan.errors.push((folder.to_owned(), error)),
+            // Names that are not text are none that kubelet, docker or logrotate make.
+            Ok(entry) => names.extend(entry.file_name().into_string().ok().map(|name| (name, entry.ino()))),
+            Err(error) => errors.push(error),
         }
     }
     names.sort();
-    names
+    Ok((names, errors))
+}
+
+/// How often a folder is looked at in which names move meanwhile: files are rotated far more seldom.
+const LOOKS_MAX: u32 = 4;
+
+/// What lies in a folder of logs.
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) is_link: bool,
+    /// What the system says of it, if it is a regular file.
+    pub(crate) stat: Option<FileStat>,
+}
+
+/// What lies in a folder, all of it as it was at one time: where a file was rotated or compressed meanwhile, one may be
+/// missing, and another have the name of an older one.
+pub(crate) fn look(folder: &Path, scan: &mut Scan) -> Vec<Entry> {
+    let (folders, errors) = (scan.folders.len(), scan.errors.len());
+    let mut entries = Vec::new();
+    for _ in 0..LOOKS_MAX {
+        entries.clear();
+        scan.folders.truncate(folders);
+        scan.errors.truncate(errors);
+        let names = list_inodes(folder, scan);
+        for (name, _) in &names {
+            let (name, path) = (name.clone(), folder.join(name));
+            match path.symlink_metadata() {
+                Ok(metadata) => {
+                    let stat = metadata.is_file().then(|| FileStat::from(&metadata));
+                    entries.push(Entry { name, path, is_link: metadata.is_symlink(), stat });
+                }
+                Err(error) if is_absent(&error) => {}
+                Err(error) => scan.errors.push((path, error)),
+            }
+        }
+        // The time at which a folder changed is too coarse to tell.
+        if read_names(folder).unwrap_or_default().0 == names {
+            break;
+        }
+    }
+    entries
 }
 
 /// Whether an error only says that something is not there (any more).
-pub(crate) fn is_absent(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+pub(crate) fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 #[cfg(test)]

@@ -211,3 +211,24 @@ async fn many_files_are_read_in_turns() {
     assert_eq!(records.len(), count as usize * 4);
     run.stop().await;
 }
+
+#[tokio::test]
+async fn a_file_that_is_removed_before_its_first_turn_keeps_its_owner() {
+    let node = Node::new();
+    let folder = |pod: u32| format!("var/log/pods/shop_p{pod}_11111111-2222-3333-4444-555555555555/app");
+    for pod in 0..20 {
+        node.write(&format!("{}/0.log", folder(pod)), "");
+    }
+    node.write(&format!("{WEB}/0.log"), cri(1, "stdout", "F", "all were seen"));
+    let run = node.containers(Taker::Keeps);
+    run.records(1).await;
+    for pod in 0..20 {
+        node.write(&format!("{}/0.log", folder(pod)), cri(1, "stdout", "F", &format!("p{pod}")));
+        fs::remove_dir_all(node.path(&folder(pod))).unwrap();
+    }
+    let records = run.records(21).await;
+    for record in &records[1..] {
+        assert_eq!(text(record, "pod"), text(record, "message"));
+    }
+    run.stop().await;
+}

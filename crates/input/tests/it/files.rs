@@ -56,6 +56,35 @@ async fn equal_beginnings_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_rotated_and_compressed_before_its_first_turn_is_read_once() {
+    let node = Node::new();
+    let logs: Vec<String> = (0..20).map(|number| format!("var/log/app{number}.log")).collect();
+    for log in &logs {
+        node.write(log, "");
+    }
+    node.write("var/log/first.log", "all were seen\n");
+    let run = start(&node);
+    run.records(1).await;
+    for log in &logs {
+        node.write(log, lines(0..10));
+        node.gzip(log);
+        node.rename(&format!("{log}.gz"), &format!("{log}.2.gz"));
+        node.write(&format!("{log}.1"), lines(10..15));
+        node.write(log, lines(15..20));
+    }
+    node.write("var/log/first.log", "all were written\n");
+    run.records(2 + 20 * logs.len()).await;
+    // Time for what must not come.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let records = run.stop().await;
+    for log in &logs {
+        let of_log: Vec<_> =
+            records.iter().filter(|record| text(record, "source") == format!("/{log}")).cloned().collect();
+        assert_eq!(messages(&of_log), numbers(0..20), "{log}");
+    }
+}
+
+#[tokio::test]
 async fn a_copied_and_cut_file_loses_nothing_that_was_copied() {
     let node = Node::new();
     node.write("var/log/app.log", lines(0..1000));

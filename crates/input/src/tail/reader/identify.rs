@@ -168,6 +168,9 @@ impl Reader {
         if let Some(other) = self.by_source.get(&source).filter(|other| **other != id) {
             return Err(WaitFor::File(*other));
         }
+        if let Some(original) = gzip_length.and_then(|length| self.removed_unread(found, head, length)) {
+            return Err(WaitFor::File(original));
+        }
         let Some(progress) = self.offsets.get(source).filter(|progress| progress.inode != stat.inode) else {
             return Ok(source);
         };
@@ -182,6 +185,22 @@ impl Reader {
             (None, 0) => Ok(source),
             (None, _) => Err(WaitFor::Acknowledgement),
         }
+    }
+
+    /// The file of which this one is the compressed copy, if it was removed before its first turn: it is open still,
+    /// and its name does not tell any more that it was rotated.
+    fn removed_unread(&self, found: &FoundFile, head: &[u8], length: u32) -> Option<FileId> {
+        let head = Head::of(head);
+        let is_original = |id: &FileId| {
+            let Some(other) = self.files.get(id).filter(|other| other.gone && other.known.is_none()) else {
+                return false;
+            };
+            let bytes = other.content.as_ref().and_then(|content| Some(content.stat().ok()?.bytes));
+            bytes.is_some_and(|bytes| bytes as u32 == length)
+                && other.found.part == found.part
+                && may_begin_with(other, head)
+        };
+        self.groups.get(&found.group)?.iter().copied().find(is_original)
     }
 
     /// A first line in a container's log is there once in the world, except if its file was cut and then began with
