@@ -7,11 +7,12 @@ use serde_json::{Map, Value, json};
 use crate::Api;
 
 /// What is told of each input and output: name in the answer, name of the metric.
-const INPUT_NUMBERS: [(&str, &str); 4] = [
+const INPUT_NUMBERS: [(&str, &str); 5] = [
     ("records", "sawyer_input_records"),
     ("bytes", "sawyer_input_bytes"),
     ("files", "sawyer_input_files"),
     ("bytes_behind", "sawyer_input_bytes_behind"),
+    ("files_in_danger", "sawyer_input_files_in_danger"),
 ];
 const OUTPUT_NUMBERS: [(&str, &str); 1] = [("records", "sawyer_output_taken_records")];
 

@@ -9,8 +9,9 @@ import { IconButton } from './IconButton';
 import { SearchPage } from './SearchPage';
 import { SettingsMenu } from './SettingsMenu';
 
-/** A room of its own chunk: who searches does not wait for it. */
+/** Rooms of chunks of their own: who searches does not wait for them. */
 const AlertsRoom = lazy(() => import('../alerts/AlertsRoom'));
+const PipelineRoom = lazy(() => import('../pipeline/PipelineRoom'));
 
 const RAC_LOCALES = { en: 'en-US', ko: 'ko-KR' } as const;
 
@@ -29,21 +30,22 @@ export function App() {
             </span>
             {t.appName}
           </a>
-          <h1 className="visually-hidden">{room === 'alerts' ? t.alerts : t.search}</h1>
+          <h1 className="visually-hidden">{t[room]}</h1>
           <nav className="rooms" aria-label={t.rooms}>
             <RoomButton room="search" current={room} label={t.search} />
             <RoomButton room="alerts" current={room} label={t.alerts} />
+            <RoomButton room="pipeline" current={room} label={t.pipeline} />
           </nav>
           <div className="spacer" />
           <IconButton icon="help" label={`${t.shortcuts} (?)`} onClick={help.open} />
           <SettingsMenu />
         </header>
-        {room === 'alerts' ? (
-          <Suspense fallback={<main className="empty">{t.loading}</main>}>
-            <AlertsRoom />
-          </Suspense>
-        ) : (
+        {room === 'search' ? (
           <SearchPage />
+        ) : (
+          <Suspense fallback={<main className="empty">{t.loading}</main>}>
+            {room === 'alerts' ? <AlertsRoom /> : <PipelineRoom />}
+          </Suspense>
         )}
         {help.isOpen && <Help onClose={help.close} />}
       </div>

@@ -31,7 +31,8 @@ export interface SearchState {
   rule: string | null;
 }
 
-export type Room = 'search' | 'alerts';
+const ROOMS = ['search', 'alerts', 'pipeline'] as const;
+export type Room = (typeof ROOMS)[number];
 
 export const DEFAULT_COLUMNS = ['level', '_origin', 'message'];
 export const REFRESH_CHOICES_S = [0, 5, 10, 30, 60];
@@ -61,7 +62,7 @@ export function parseState(search: string): SearchState {
     refreshS: REFRESH_CHOICES_S.includes(refreshS) ? refreshS : 0,
     record: p.get('id'),
     limit: limit >= 1 && limit <= LIMIT_MAX ? limit : DEFAULT_LIMIT,
-    room: p.get('room') === 'alerts' ? 'alerts' : 'search',
+    room: ROOMS.find((room) => room === p.get('room')) ?? 'search',
     tab: TABS.find((tab) => tab === p.get('tab')) ?? DEFAULT_TAB,
     rule: p.get('rule'),
   };

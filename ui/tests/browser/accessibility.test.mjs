@@ -50,6 +50,10 @@ const STATES = {
   settings: (page) => page.locator('.topbar .icon-button').last().click(),
   help: (page) => page.locator('.topbar .icon-button').first().click(),
   live: (page) => page.locator('.live-button').click(),
+  pipeline: async (page) => {
+    await page.locator('.room').nth(2).click();
+    await page.locator('.books').nth(2).waitFor();
+  },
 };
 
 for (const [locale, colorScheme] of [

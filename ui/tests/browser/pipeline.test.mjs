@@ -1,0 +1,53 @@
+/** The room of the pipeline, against the fixture server. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startFixture } from '../fixture/server.mjs';
+import { launch, openPage, screenshot } from './browser.mjs';
+
+let browser;
+let fixture;
+let page;
+
+before(async () => {
+  browser = await launch();
+  fixture = await startFixture({ count: 50 });
+  page = await openPage(browser, fixture.url);
+});
+
+after(async () => {
+  await browser?.close();
+  await fixture?.close();
+});
+
+test('says that every record is accounted for', async () => {
+  await page.getByRole('button', { name: 'Pipeline' }).click();
+  await page.getByText('Every record that was read is accounted for.').waitFor();
+  assert.match(page.url(), /room=pipeline/);
+  const rows = page.getByRole('group', { name: 'Ledger' }).locator('tbody tr');
+  assert.equal(await rows.count(), 4);
+  assert.match(await rows.first().innerText(), /containers\s+store/);
+  // The largest first, with the rule that left records out.
+  const endings = await rows.first().locator('.ending').allInnerTexts();
+  assert.deepEqual(endings, ['delivered 1,061,194', 'filteredprobes 120,000', 'joined 23,117']);
+  await screenshot(page, 'pipeline');
+});
+
+test('shows what is behind, what waits and what was refused', async () => {
+  const inputs = page.getByRole('group', { name: 'Inputs' });
+  assert.match(await inputs.getByRole('row', { name: 'containers' }).innerText(), /41\s+3\.\d MB?.*\s+2/);
+  const dead = page.getByRole('group', { name: 'Buffers' }).getByRole('row', { name: 'dead letters' });
+  assert.equal(await dead.locator('.is-bad').innerText(), '3');
+});
+
+test('puts the book that does not close first', async () => {
+  fixture.api.pipeline.ledger.ledger.reverse();
+  fixture.api.pipeline.lose(7);
+  await page.getByText('1 of the books below do not close').waitFor({ timeout: 20_000 });
+  const first = page.getByRole('group', { name: 'Ledger' }).locator('tbody tr').first();
+  assert.match(await first.locator('td').last().innerText(), /^7/);
+  await screenshot(page, 'pipeline-open');
+});
+
+test('nothing went wrong meanwhile', () => {
+  assert.deepEqual(page.problems, []);
+});
