@@ -187,10 +187,11 @@ impl<P: Payload> Outbox<P> {
         self.to.send(Parcel { items, room: Arc::new(room), urgent }).await.map_err(|_| CourierGone)
     }
 
-    /// What the target takes at once.
+    /// What the target takes at once, as far as is known by now: what it refused as too large teaches a smaller number.
     #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.limits
+    pub fn limits(&self) -> Limits {
+        let limits = self.limits.clone();
+        Limits { request_bytes_max: limits.request_bytes_max.min(self.state.request_bytes_max()), ..limits }
     }
 
     /// How the delivery fares.
@@ -305,6 +306,7 @@ impl<T: Target> Courier<T> {
         let free = self.room.available_permits().min(self.permits as usize);
         let held = (self.permits as usize - free) * PERMIT_BYTES;
         self.state.moved(self.requests.len(), self.allowed(), held);
+        self.state.learned(self.waiting.request_bytes_max());
     }
 
     /// Sees to it that rejected items are kept, and acknowledges those that are.

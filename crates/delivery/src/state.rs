@@ -3,6 +3,7 @@
 //! Owns: the metrics `sawyer_delivery_*`. Does not own: what to do about trouble (`courier`).
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -56,6 +57,8 @@ pub(crate) struct State {
     /// The reasons of which one was told since the target last took something.
     told: Mutex<Vec<&'static str>>,
     status: Mutex<Status>,
+    /// Most bytes of a request by now; the target may have taught a smaller number than was set.
+    request_bytes_max: AtomicUsize,
     in_flight: Gauge,
     in_flight_max: Gauge,
     held: Gauge,
@@ -92,6 +95,7 @@ impl State {
             log: Seldom::rarer(LOG_INTERVAL, LOG_INTERVAL_MAX),
             told: Mutex::default(),
             status: Mutex::default(),
+            request_bytes_max: AtomicUsize::new(usize::MAX),
             started: identity.clock.now(),
             identity,
         }
@@ -117,6 +121,15 @@ impl State {
         let last = status.last_success.unwrap_or(self.started);
         let idle = self.identity.clock.now().since(last).as_secs();
         self.idle.set(if held_bytes == 0 { 0 } else { idle.cast_signed() });
+    }
+
+    /// What was learned about the target.
+    pub(crate) fn learned(&self, request_bytes_max: usize) {
+        self.request_bytes_max.store(request_bytes_max, Ordering::Relaxed);
+    }
+
+    pub(crate) fn request_bytes_max(&self) -> usize {
+        self.request_bytes_max.load(Ordering::Relaxed)
     }
 
     pub(crate) fn sent(&self) {

@@ -191,6 +191,10 @@ impl<P: Payload> Lane<P> {
         let (mut bytes, mut count) = (group.bytes(), group.count());
         while let Some(next) = self.fresh.front().filter(|_| more(self)) {
             let next_count = next.count();
+            if next_count > 1 && next.item.bytes > limits.request_bytes_max {
+                self.take_first_apart();
+                continue;
+            }
             let fits = bytes + next.item.bytes <= limits.request_bytes_max
                 && count + next_count <= limits.request_items_max;
             if !fits && !group.entries.is_empty() {
@@ -203,6 +207,19 @@ impl<P: Payload> Lane<P> {
             self.urgent = self.urgent.saturating_sub(1);
             group.entries.extend(self.fresh.pop_front());
         }
+    }
+
+    /// The first item stands for more than a request may be by now: sent as it is, it would be refused to be cut.
+    fn take_first_apart(&mut self) {
+        let Some(first) = self.fresh.pop_front() else { return };
+        self.fresh_bytes -= first.item.bytes;
+        let urgent = usize::from(self.urgent > 0);
+        let before = self.fresh.len();
+        for entry in first.apart().collect::<Vec<_>>().into_iter().rev() {
+            self.fresh_bytes += entry.item.bytes;
+            self.fresh.push_front(entry);
+        }
+        self.urgent += urgent * (self.fresh.len() - before) - urgent;
     }
 }
 
@@ -329,6 +346,11 @@ impl<P: Payload> Waiting<P> {
             *max = max.saturating_mul(2).min(self.request_bytes_set);
             self.raise_at = now + LOWERED_TIME;
         }
+    }
+
+    /// Most bytes of a request, as far as is known by now.
+    pub(crate) fn request_bytes_max(&self) -> usize {
+        self.limits.request_bytes_max
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -205,7 +205,7 @@ async fn feed_lane<M: Maker>(
     report: &Arc<Report>,
 ) -> Result<(), Error> {
     while let Some(queued) = from.next().await {
-        let (maker, report, limits) = (Arc::clone(maker), Arc::clone(report), outbox.limits().clone());
+        let (maker, report, limits) = (Arc::clone(maker), Arc::clone(report), outbox.limits());
         let work = tokio::task::spawn_blocking(move || items(queued, &*maker, &limits, report));
         let (items, beside) = work
             .await

@@ -259,3 +259,39 @@ async fn a_record_that_is_too_large_for_a_target_is_left_out_alone() {
         assert_eq!((rejected, (kind.count)()), (1, COUNT as usize - 1), "{name}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_that_a_target_taught_is_kept_to() {
+    const MOST: usize = 30_000;
+    const BATCHES: u64 = 30;
+    let peer = Peer::start(|_, request| {
+        let fits = request.plain_body().len() <= MOST;
+        Play::Answer(if fits { Reply::new(200, "") } else { Reply::new(413, "too large for me") })
+    });
+    let settings = format!("url: {}\nbatch_age_max: 1ms\n", peer.url());
+    let bench = Bench::start_as("taught", "http", &settings);
+    for batch in 0..BATCHES {
+        let mut records = said("cart-1", batch * 100..batch * 100 + 100, Clock::system().now());
+        for record in &mut records {
+            record.fields.push(("filler".into(), Value::from("x".repeat(1000))));
+        }
+        bench.send(&records).await;
+        wait_until("a batch is there", &bench, || bench.outcomes().len() as u64 == batch + 1).await;
+    }
+    let metrics = bench.metrics.clone();
+    assert_eq!(bench.drain().await, [Outcome::Durable; BATCHES as usize]);
+    let sizes: Vec<usize> = peer.received().iter().map(|request| request.plain_body().len()).collect();
+    let refused = sizes.iter().filter(|bytes| **bytes > MOST).count();
+    let splits: i64 = metrics.numbers("sawyer_delivery_splits").iter().map(|(_, number)| number).sum();
+    // A batch is five times as long as the target takes. Cut each time anew it would be refused 3 times.
+    assert!(splits as usize == refused && (2..BATCHES as usize).contains(&refused), "{refused}: {sizes:?}");
+    let lines: usize = peer
+        .received()
+        .iter()
+        .map(|request| {
+            let body = request.plain_body();
+            if body.len() > MOST { 0 } else { body.iter().filter(|byte| **byte == b'\n').count() }
+        })
+        .sum();
+    assert_eq!(lines as u64, BATCHES * 100);
+}

@@ -54,6 +54,10 @@ impl<T: Target> Courier<T> {
                 entry.item.ack.durable();
                 continue;
             }
+            if verdicts.as_slice()[..count].iter().all(|verdict| matches!(verdict, Verdict::Retry { .. })) {
+                again.push_whole(entry, verdicts.by_ref().take(count));
+                continue;
+            }
             for (entry, verdict) in entry.apart().zip(verdicts.by_ref()) {
                 match verdict {
                     Verdict::Done => {
@@ -65,7 +69,7 @@ impl<T: Target> Courier<T> {
                         entry.item.ack.ended(Fate::Deduplicated, "target");
                     }
                     Verdict::Reject { reason } => rejected.push((entry, reason)),
-                    Verdict::Retry { reason, after } => again.push(entry, reason, after),
+                    verdict @ Verdict::Retry { .. } => again.push_whole(entry, std::iter::once(verdict)),
                 }
             }
         }
@@ -175,13 +179,17 @@ struct Again<P> {
 }
 
 impl<P> Again<P> {
-    fn push(&mut self, mut entry: Entry<P>, reason: &'static str, after: Option<std::time::Duration>) {
+    /// All that an entry stands for is tried again, so it stays as it is: what was made of it is made once.
+    fn push_whole(&mut self, mut entry: Entry<P>, verdicts: impl Iterator<Item = Verdict>) {
         entry.retries = entry.retries.saturating_add(1);
         self.entries.push(entry);
-        self.after = self.after.max(after);
-        match self.reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, count)) => *count += 1,
-            None => self.reasons.push((reason, 1)),
+        for verdict in verdicts {
+            let Verdict::Retry { reason, after } = verdict else { continue };
+            self.after = self.after.max(after);
+            match self.reasons.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, count)) => *count += 1,
+                None => self.reasons.push((reason, 1)),
+            }
         }
     }
 

@@ -579,3 +579,51 @@ async fn a_trickle_of_urgent_items_does_not_hold_up_others() {
 async fn futures_are_blocked(future: &mut (impl Future<Output = ()> + Unpin)) -> bool {
     tokio::time::timeout(Duration::from_millis(1), future).await.is_err()
 }
+
+/// Two things in one item.
+struct Pair([u32; 2]);
+
+impl Payload for Pair {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Asks to try a pair again at first.
+struct Busy(Mutex<Vec<Vec<[u32; 2]>>>);
+
+impl Target for Busy {
+    type Payload = Pair;
+
+    async fn send(&self, items: &[Item<Pair>]) -> Answer {
+        let mut seen = self.0.lock();
+        seen.push(items.iter().map(|item| item.payload.0).collect());
+        let verdict = |name: u32| if seen.len() == 1 && name < 2 { retry() } else { Verdict::Done };
+        let verdicts = items.iter().flat_map(|item| item.payload.0).map(verdict).collect();
+        Answer::Items { verdicts, detail: None }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_tried_again_as_a_whole_stays_whole() {
+    let target = Arc::new(Busy(Mutex::default()));
+    let identity = Identity {
+        name: "main".to_owned(),
+        what: "output",
+        clock: Clock::manual(Timestamp::from_secs(1_000)),
+        metrics: Metrics::new(),
+        health: Health::new(),
+    };
+    let (outbox, courier) = courier(Arc::clone(&target), limits(), identity, Arc::new(Kept::default()) as _);
+    let outcomes: Arc<Mutex<Vec<Outcome>>> = Arc::default();
+    let item = |names: [u32; 2]| {
+        let outcomes = Arc::clone(&outcomes);
+        let ack = Ack::new(move |outcome| outcomes.lock().push(outcome));
+        Item { payload: Pair(names), bytes: 10, partition: 0, record: None, ack }
+    };
+    outbox.send(vec![item([0, 1]), item([2, 3])], 0).await.unwrap();
+    drop(outbox);
+    courier.run().await.unwrap();
+    assert_eq!(*target.0.lock(), [vec![[0, 1], [2, 3]], vec![[0, 1]]]);
+    assert_eq!(*outcomes.lock(), [Outcome::Durable; 2]);
+}

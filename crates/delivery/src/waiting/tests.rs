@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use sawyer_model::Ack;
+use sawyer_model::{Ack, Count};
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::target::Part;
 
 const AGE: Duration = Duration::from_secs(1);
 
@@ -147,4 +148,56 @@ fn urgent_items_go_first_and_at_once() {
     ordered.push_urgent(entry(1, 10, 0, now));
     ordered.close();
     assert_eq!(names(ordered.take(now)), [0, 1], "order was asked for");
+}
+
+/// Several things in one item, each of 10 bytes.
+#[derive(Debug, PartialEq, Eq)]
+struct Several(Vec<u32>);
+
+impl Payload for Several {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn apart(self) -> Vec<Part<Self>> {
+        let part =
+            |name| Part { payload: Self(vec![name]), bytes: 10, record: None, worth: Count::new(1, 1) };
+        self.0.into_iter().map(part).collect()
+    }
+}
+
+fn several(names: std::ops::Range<u32>, since: Instant) -> Entry<Several> {
+    let room = std::sync::Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+    let payload = Several(names.collect());
+    let bytes = payload.0.len() * 10;
+    let item = Item { payload, bytes, partition: 0, record: None, ack: Ack::none() };
+    Entry { item, since, retries: 0, urgent: false, room: room.into() }
+}
+
+#[test]
+fn what_stands_for_more_than_was_learned_is_taken_apart_before_it_is_sent() {
+    let now = Instant::now();
+    let limits = Limits { request_items_max: 100, ..limits(false) };
+    let mut waiting = Waiting::new(limits);
+    let next = |waiting: &mut Waiting<Several>| -> Vec<Vec<u32>> {
+        let group = waiting.take(now).unwrap();
+        waiting.returned(0);
+        group.entries.into_iter().map(|entry| entry.item.payload.0).collect()
+    };
+    let ten = || several(0..10, now);
+    waiting.push(ten());
+    let refused = waiting.take(now).unwrap();
+    assert_eq!(refused.count(), 10, "whole, as long as it may fit");
+    waiting.too_large(&refused, now);
+    waiting.returned(0);
+    assert_eq!(waiting.request_bytes_max(), 50);
+    waiting.push_urgent(several(20..28, now));
+    waiting.push(ten());
+    waiting.close();
+    let singles = |names: std::ops::Range<u32>| names.map(|name| vec![name]).collect::<Vec<_>>();
+    assert_eq!(next(&mut waiting), singles(20..25), "urgent ones first");
+    assert_eq!(next(&mut waiting), [singles(25..28), singles(0..2)].concat(), "others behind them");
+    assert_eq!(next(&mut waiting), singles(2..7));
+    assert_eq!(next(&mut waiting), singles(7..10));
+    assert!(waiting.is_empty());
 }
