@@ -160,7 +160,11 @@ impl ForwardPlan {
             .map(|address| Datagrams::udp(&context.ports, address, SMALL_FRAME_BYTES))
             .transpose()?;
         let door = settings.listen.map(|address| Door::tcp(&context.ports, address, tls)).transpose()?;
-        let local = settings.unix.as_ref().map(|path| Door::unix(&context.on_host(path))).transpose()?;
+        let local = settings
+            .unix
+            .as_ref()
+            .map(|path| Door::unix(&context.ports, &context.on_host(path)))
+            .transpose()?;
         let hostname = settings.hostname.clone().or_else(|| crate::node::node_name(None));
         let sockets = Sockets::new(context, settings.connections_max as usize);
         let turns = Arc::new(Semaphore::new(settings.large_frames_max as usize));

@@ -11,13 +11,13 @@ mod datagrams;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sawyer_delivery::tls::{ListenTls, ListenTlsSettings};
 use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome, SourceId};
+use sawyer_pipeline::ports::UnixPath;
 use sawyer_pipeline::queue::QueueClosed;
 use sawyer_pipeline::{Context, Outlet, Ports, Stop};
 use sawyer_telemetry::{Clock, Counter, Gauge, Metrics};
@@ -73,54 +73,6 @@ pub(crate) enum Door {
     Unix(std::os::unix::net::UnixListener, UnixPath),
 }
 
-/// The path of a socket, which is removed with it.
-#[derive(Debug)]
-pub(crate) struct UnixPath(PathBuf);
-
-impl Drop for UnixPath {
-    fn drop(&mut self) {
-        // Somebody may have removed it already.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-impl UnixPath {
-    /// Makes way for a socket at this path: one that nobody listens at any more is removed.
-    ///
-    /// # Errors
-    /// `Conflict` if there is something else.
-    pub(crate) fn take(path: &Path) -> Result<Self, Error> {
-        let cannot =
-            |kind, error: io::Error| Error::new(kind, format!("listen at {}", path.display())).because(error);
-        match path.symlink_metadata() {
-            Ok(metadata) if metadata.file_type().is_socket() => {
-                let asked =
-                    std::os::unix::net::UnixDatagram::unbound().and_then(|socket| socket.connect(path));
-                if asked.as_ref().map_err(io::Error::kind) != Err(io::ErrorKind::ConnectionRefused) {
-                    let what = io::Error::new(io::ErrorKind::AddrInUse, "another program listens there");
-                    return Err(cannot(ErrorKind::Conflict, what));
-                }
-                std::fs::remove_file(path).map_err(|error| cannot(ErrorKind::Invalid, error))?;
-            }
-            Ok(_) => {
-                let what =
-                    io::Error::new(io::ErrorKind::AlreadyExists, "there is something that is no socket");
-                return Err(cannot(ErrorKind::Conflict, what));
-            }
-            Err(_) => {}
-        }
-        Ok(Self(path.to_owned()))
-    }
-
-    /// Lets every program of the machine write to the socket, as they do to `/dev/log`.
-    pub(crate) fn open_to_all(&self) -> Result<(), Error> {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(&self.0, std::fs::Permissions::from_mode(0o666)).map_err(|error| {
-            Error::new(ErrorKind::Invalid, format!("open {} to all", self.0.display())).because(error)
-        })
-    }
-}
-
 impl Door {
     /// Takes an address.
     pub(crate) fn tcp(
@@ -134,17 +86,9 @@ impl Door {
     }
 
     /// Takes a path.
-    pub(crate) fn unix(path: &Path) -> Result<Self, Error> {
-        let taken = UnixPath::take(path)?;
-        let listener = std::os::unix::net::UnixListener::bind(path).and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        });
-        let listener = listener.map_err(|error| {
-            Error::new(ErrorKind::Invalid, format!("listen at {}", path.display())).because(error)
-        })?;
-        taken.open_to_all()?;
-        Ok(Self::Unix(listener, taken))
+    pub(crate) fn unix(ports: &Ports, path: &Path) -> Result<Self, Error> {
+        let (listener, path) = ports.unix(path)?;
+        Ok(Self::Unix(listener, path))
     }
 
     #[cfg(test)]
@@ -243,7 +187,7 @@ impl Sockets {
                 (Listener::Tcp(listener), tls, None)
             }
             Door::Unix(listener, path) => {
-                tracing::info!(input = self.input, path = %path.0.display(), "receiving");
+                tracing::info!(input = self.input, path = %path.path().display(), "receiving");
                 (Listener::Unix(UnixListener::from_std(listener).map_err(listen)?), None, Some(path))
             }
         };

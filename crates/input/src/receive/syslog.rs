@@ -127,7 +127,10 @@ impl SyslogPlan {
             settings.udp.map(|address| Datagrams::udp(&context.ports, address, buffer)).transpose()?;
         let tls = settings.tls.take();
         let door = settings.tcp.map(|address| Door::tcp(&context.ports, address, tls)).transpose()?;
-        let local = settings.unix.as_ref().map(|path| Datagrams::unix(&context.on_host(path), buffer));
+        let local = settings
+            .unix
+            .as_ref()
+            .map(|path| Datagrams::unix(&context.ports, &context.on_host(path), buffer));
         let source = (names::SOURCE.to_owned(), Value::from(format!("syslog:{}", context.name)));
         let own = settings.fields.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
         let stream = Stream::new(own.chain([source]));

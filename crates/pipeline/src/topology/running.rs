@@ -56,6 +56,7 @@ pub struct Topology {
     metrics: Metrics,
     health: Health,
     keeper: Keeper,
+    ports: Ports,
 }
 
 struct OpenOutput {
@@ -81,7 +82,7 @@ impl TopologyPlan {
             state: resources.state.sub(format!("{section}/{name}")),
             host_root: resources.host_root.clone(),
             health: resources.health.clone(),
-            ports: resources.ports.clone(),
+            ports: resources.ports.of(component(section, name)),
             buffer: None,
         };
         resources.ports.begin();
@@ -116,6 +117,7 @@ impl TopologyPlan {
             metrics: resources.metrics.clone(),
             health: resources.health.clone(),
             keeper,
+            ports: resources.ports.clone(),
         })
     }
 }
@@ -133,6 +135,11 @@ impl BufferedOutput {
         let output = self.output.open(&Context { buffer: handle, ..context })?;
         Ok(OpenOutput { output, buffer })
     }
+}
+
+/// A component, as addresses know it.
+fn component(section: &str, name: &str) -> String {
+    format!("{section}/{name}")
 }
 
 fn named(what: &str, name: &str, error: Error) -> Error {
@@ -187,11 +194,24 @@ impl Topology {
             let reserves = reached.into_iter().filter_map(|output| buffers.get(output).map(Buffer::reserve));
             let outlet = Outlet::along(&name, books::ways(&name, taking), &self.metrics)
                 .with_spill(Spill::into_buffers(reserves.collect()));
-            spawn(&mut tasks, &self.health, "input", &name, input.run(outlet, stop.clone()));
+            let work = close_behind(input.run(outlet, stop.clone()), stop.clone(), &self.ports, &name);
+            spawn(&mut tasks, &self.health, "input", &name, work);
         }
         drop((to_pipelines, buffers));
         self.keeper.beside(join(tasks, &stop, &give_up, drain)).await
     }
+}
+
+/// An input that ends before it is told to closes its addresses. At a stop the next topology may want them.
+fn close_behind(input: Running, stop: Stop, ports: &Ports, name: &str) -> Running {
+    let (ports, owner) = (ports.clone(), component("inputs", name));
+    Box::pin(async move {
+        let ended = input.await;
+        if !stop.is_stopped() {
+            ports.close(&owner);
+        }
+        ended
+    })
 }
 
 fn spawn(
@@ -288,7 +308,13 @@ impl Exit {
         if own != whole {
             transfer.ack.note(Fate::Filtered, &ROUTE, whole.less(own));
         }
-        self.queue.send(transfer).await?;
+        match self.queue.reserve(transfer.batch.bytes()).await {
+            Ok(place) => place.put(transfer),
+            Err(closed) => {
+                transfer.ack.taker_ended();
+                return Err(closed);
+            }
+        }
         self.records.inc_by(count);
         Ok(())
     }
@@ -326,7 +352,7 @@ impl Exits {
     }
 
     /// Hands over transfers. An output that has ended gets nothing more: its share of the duty is let go of, so that
-    /// the sources keep what it should have had, and the others go on.
+    /// the sources keep for the next start what it should have had, and the others go on.
     ///
     /// # Errors
     /// [`QueueClosed`] once no output is left.

@@ -117,6 +117,20 @@ fn connect_all_the_time(address: std::net::SocketAddr, stop: &AtomicBool) -> u64
     n
 }
 
+/// Sends to a path until told to stop, as programs do to `/dev/log`; gives how often.
+fn send_all_the_time(path: &Path, stop: &AtomicBool) -> u64 {
+    let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        socket
+            .send_to(format!("<13>Nov 28 12:00:00 cart: local {n}").as_bytes(), path)
+            .expect("nobody is refused");
+        n += 1;
+        pause();
+    }
+    n
+}
+
 /// Waits until some records came by this version of the configuration.
 fn wait_for_more(sawyer: &mut Sawyer, version: u32) {
     let deadline = Instant::now() + SOON;
@@ -131,9 +145,10 @@ fn receivers_refuse_nobody_while_the_configuration_is_exchanged() {
     let folder = tempfile::tempdir().unwrap();
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (loki, lines, gone) = (free(), free(), free());
+    let local = folder.path().join("host/log");
     let config = |version: u32, more: &str| {
         let receivers = format!(
-            "loki: {{listen: '{loki}', clients: {{all: {{token: s3cret}}}}}}, syslog: {{tcp: '{lines}', udp: '{lines}'}}"
+            "loki: {{listen: '{loki}', clients: {{all: {{token: s3cret}}}}}}, syslog: {{tcp: '{lines}', udp: '{lines}', unix: /log}}"
         );
         format!(
             "inputs: {{{receivers}{more}}}\npipelines: {{main: {{steps: [set: {{fields: {{version: {version}}}}}]}}}}\n"
@@ -148,6 +163,10 @@ fn receivers_refuse_nobody_while_the_configuration_is_exchanged() {
         thread::spawn(move || push(address, &stop))
     };
     let (pushing, connecting) = (run(push_to_loki, loki), run(connect_all_the_time, lines));
+    let sending = thread::spawn({
+        let (stop, local) = (Arc::clone(&stop), local.clone());
+        move || send_all_the_time(&local, &stop)
+    });
     for version in 1..=4 {
         wait_for_more(&mut sawyer, version - 1);
         fs::write(folder.path().join("sawyer.yaml"), config(version, "")).unwrap();
@@ -160,8 +179,9 @@ fn receivers_refuse_nobody_while_the_configuration_is_exchanged() {
     let (pushed, connected) = (pushing.join().unwrap(), connecting.join().unwrap());
     assert_eq!(sawyer.count("app: cart"), pushed, "each once");
     assert!(connected > 0);
+    sawyer.wait_for_count("message: local", sending.join().unwrap());
     assert!(sawyer.terminate().1.success());
-    assert!(TcpStream::connect(loki).is_err());
+    assert!(TcpStream::connect(loki).is_err() && !local.exists());
 }
 
 #[test]

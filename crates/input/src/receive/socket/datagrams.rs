@@ -11,10 +11,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use sawyer_model::{Error, ErrorKind};
+use sawyer_pipeline::ports::UnixPath;
 use sawyer_pipeline::{Ports, Stop};
 use tokio::time::Instant;
 
-use super::{BATCH_WAIT, Peer, Sockets, UnixPath};
+use super::{BATCH_WAIT, Peer, Sockets};
 
 /// Longest datagram.
 const DATAGRAM_BYTES_MAX: usize = 64 << 10;
@@ -51,18 +52,10 @@ impl Datagrams {
     }
 
     /// Takes a path.
-    pub(crate) fn unix(path: &Path, buffer_bytes: usize) -> Result<Self, Error> {
-        let taken = UnixPath::take(path)?;
-        let socket = UnixDatagram::bind(path).and_then(|socket| {
-            socket.set_nonblocking(true)?;
-            Ok(socket)
-        });
-        let socket = socket.map_err(|error| {
-            Error::new(ErrorKind::Invalid, format!("listen at {}", path.display())).because(error)
-        })?;
+    pub(crate) fn unix(ports: &Ports, path: &Path, buffer_bytes: usize) -> Result<Self, Error> {
+        let (socket, path) = ports.unix_datagrams(path)?;
         widen(&socket, buffer_bytes);
-        taken.open_to_all()?;
-        Ok(Self::Unix(socket, taken))
+        Ok(Self::Unix(socket, path))
     }
 
     #[cfg(test)]
@@ -144,7 +137,7 @@ pub(crate) async fn receive(
             (Socket::Udp(socket), None)
         }
         Datagrams::Unix(socket, path) => {
-            tracing::info!(input = sockets.input, path = %path.0.display(), "receiving datagrams");
+            tracing::info!(input = sockets.input, path = %path.path().display(), "receiving datagrams");
             (Socket::Unix(tokio::net::UnixDatagram::from_std(socket).map_err(listen)?), Some(path))
         }
     };
