@@ -81,6 +81,9 @@ pub(crate) struct Progress {
     pub(crate) superseded: bool,
     /// Parts of it that were sent and not yet reported. Not kept over a restart.
     pub(crate) in_flight: u32,
+    /// What somebody should have who has ended. Nothing more becomes of it before the next start, which reads it again.
+    /// Not kept over a restart.
+    pub(crate) missed: RangeSet,
 }
 
 impl Progress {
@@ -191,6 +194,29 @@ impl Offsets {
             progress.acked.insert(range);
             self.changed = true;
         }
+    }
+
+    /// A part that was sent was not taken by somebody who has ended.
+    pub(crate) fn missed(&mut self, source: SourceId, range: SeqRange) {
+        self.landed(source, None);
+        if let Some(progress) = self.sources.get_mut(&source) {
+            progress.missed.insert(range);
+        }
+    }
+
+    /// Whether nothing more will become of a source up to `end`: it is durable, or was missed for good.
+    pub(crate) fn is_over(&self, source: SourceId, end: u64) -> bool {
+        self.get(source).is_none_or(|progress| {
+            let reached = || {
+                let (mut at, mut before) = (progress.watermark(), None);
+                while before != Some(at) {
+                    before = Some(at);
+                    at = progress.acked.first_missing(progress.missed.first_missing(at));
+                }
+                at
+            };
+            progress.in_flight == 0 && reached() >= end
+        })
     }
 
     /// Whether all of a source up to `end` is durable and nothing of it is on its way.

@@ -98,6 +98,12 @@ impl Ack {
         self.durable = true;
     }
 
+    /// Lets go of it unacknowledged, because whoever should take it has ended, and will not take it when it is given
+    /// again; others would have it twice then.
+    pub fn taker_ended(self) {
+        self.tally(|tally| tally.taker_ended = true);
+    }
+
     /// As [`Ack::durable`], where other things became of some records.
     pub fn durable_but(mut self, others: &Fates) {
         for (fate, rule, count) in others.iter() {
@@ -203,6 +209,8 @@ impl Ack {
         let mut ack = Self::tallied(move |outcome, tally| {
             if outcome == Outcome::Durable {
                 settle(parts, &tally);
+            } else if tally.taker_ended {
+                parts.into_iter().for_each(|(part, _)| part.taker_ended());
             }
         });
         ack.place = place;
@@ -307,6 +315,22 @@ mod tests {
         drop(ack);
         other.durable();
         assert_eq!(outcome.try_recv(), Ok(Outcome::Undelivered));
+    }
+
+    #[test]
+    fn that_a_taker_has_ended_is_told_to_all_whose_records_were_joined() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let part = || {
+            let told = Arc::clone(&told);
+            let ack =
+                Ack::tallied(move |outcome, tally| told.lock().unwrap().push((outcome, tally.taker_ended)));
+            (ack, Count::new(1, 10))
+        };
+        let joined = Ack::joined(vec![part(), part()], Count::new(1, 20));
+        let other = joined.clone();
+        joined.taker_ended();
+        other.durable();
+        assert_eq!(*told.lock().unwrap(), [(Outcome::Undelivered, true); 2]);
     }
 
     #[test]

@@ -172,6 +172,8 @@ pub struct Tally {
     pub ways: Vec<WayTally>,
     /// What somebody said who knows of no way.
     pub loose: Fates,
+    /// Whoever did not take it has ended; see [`Ack::taker_ended`](crate::Ack::taker_ended).
+    pub taker_ended: bool,
 }
 
 impl Tally {

@@ -43,6 +43,16 @@ struct ExecPlan {
 }
 
 impl OutputPlan for ExecPlan {
+    // What it sends to is not Sawyer's to know, and a program that hangs is as good as a target that is away.
+    fn is_remote(&self) -> bool {
+        true
+    }
+
+    // It gets lines as from a file, unless it is said which go first.
+    fn keeps_order(&self) -> bool {
+        true
+    }
+
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
         let sink = sink::ExecSink::new(self.settings, self.command);
         Ok(Box::new(LineOutput::new(sink, LineFormat::Json, Duration::ZERO, context)))

@@ -157,7 +157,10 @@ async fn deliver<S: Sink>(
                 attempt += 1;
                 tokio::time::sleep(backoff.failed()).await;
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                report.failed(&error);
+                return Err(error);
+            }
         }
     }
     acknowledge(group, &lines, report);

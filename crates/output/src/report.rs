@@ -77,6 +77,11 @@ impl Report {
         }
     }
 
+    /// The output ends, for a reason that whoever runs it tells.
+    pub(crate) fn failed(&self, error: &Error) {
+        self.count_error(error.kind().name());
+    }
+
     /// A record was refused for good.
     pub(crate) fn refused(&self, record: &str, why: &str) {
         self.count_error("refused");

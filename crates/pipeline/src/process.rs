@@ -170,8 +170,8 @@ impl Process {
     /// written.
     ///
     /// # Errors
-    /// [`ProcessError::Write`] when it does not read any more; [`ProcessError::Stuck`] if it has not read enough
-    /// within `wait`.
+    /// [`ProcessError::Ended`] when it has ended, and [`ProcessError::Write`] when it does not read any more;
+    /// [`ProcessError::Stuck`] if it has not read enough within `wait`.
     pub fn write(&mut self, bytes: Vec<u8>, wait: Duration) -> Result<(), ProcessError> {
         let closed = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
         let taken = self.input.as_ref().is_some_and(|input| input.send(bytes).is_ok());
@@ -186,8 +186,25 @@ impl Process {
         };
         written.map_err(|source| {
             self.input = None;
-            ProcessError::Write { name: self.name.clone(), source }
+            let name = self.name.clone();
+            // Whoever reads that a pipe is broken wants to know why; a program that ended says it with its status.
+            match self.status_within(if taken { END_GRACE } else { Duration::ZERO }) {
+                Some(status) => ProcessError::Ended { name, status },
+                None => ProcessError::Write { name, source },
+            }
         })
+    }
+
+    /// How it ended, if it ends by itself in this time.
+    fn status_within(&mut self, wait: Duration) -> Option<String> {
+        let deadline = Instant::now() + wait;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status.to_string()),
+                Ok(None) if Instant::now() < deadline => thread::park_timeout(END_LOOK_INTERVAL),
+                _ => return None,
+            }
+        }
     }
 
     /// The next line of its standard output, without the line feed.
@@ -345,6 +362,13 @@ mod tests {
         assert!(matches!(error, ProcessError::Stuck { .. }), "{error}");
         let error = process.write(b"more".to_vec(), WAIT).unwrap_err();
         assert!(matches!(error, ProcessError::Write { .. }), "{error}");
+    }
+
+    #[test]
+    fn who_writes_to_a_program_that_ended_is_told_how() {
+        let mut process = Process::start(&shell("exit 3")).unwrap();
+        let error = process.write(vec![b'x'; 1 << 20], WAIT).unwrap_err();
+        assert_eq!(error.to_string(), "program `sh` ended (exit status: 3)");
     }
 
     #[test]

@@ -207,3 +207,21 @@ proptest! {
         prop_assert_eq!(format::decode(&bytes).unwrap(), (sources, Books::default()));
     }
 }
+
+#[test]
+fn what_was_missed_is_over_and_not_durable() {
+    let (_folder, disk) = disk();
+    let mut offsets = filled(&disk);
+    (0..3).for_each(|_| offsets.sent(SOURCE));
+    offsets.missed(SOURCE, SeqRange::new(100, 150));
+    offsets.landed(SOURCE, Some(SeqRange::new(150, 180)));
+    assert!(!offsets.is_over(SOURCE, 200), "one is on its way");
+    offsets.missed(SOURCE, SeqRange::new(180, 200));
+    // From 200 to 300 it was durable before.
+    assert!(offsets.is_over(SOURCE, 300) && !offsets.is_over(SOURCE, 301));
+    assert!(!offsets.is_settled(SOURCE, 150));
+    assert_eq!(offsets.get(SOURCE).unwrap().watermark(), 100);
+    offsets.save().unwrap();
+    let (again, _) = Offsets::open(&disk, NOW).unwrap();
+    assert_eq!(again.get(SOURCE).unwrap().missed, RangeSet::default(), "the next start reads it again");
+}

@@ -177,6 +177,11 @@ impl Flight {
                 offsets.book(&tally);
             }
             for covered in covered {
+                // To give it again would only give it to the others twice, for ever.
+                if !durable && tally.taker_ended {
+                    offsets.missed(covered.source, covered.range);
+                    continue;
+                }
                 offsets.landed(covered.source, durable.then_some(covered.range));
                 if !durable {
                     undelivered.push(covered.source);

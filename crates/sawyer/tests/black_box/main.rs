@@ -18,6 +18,7 @@ mod rotation;
 mod schema;
 mod sidecar;
 mod spill;
+mod standard_output;
 mod stored;
 mod tls;
 mod trouble;

@@ -382,7 +382,7 @@ impl Reader {
         work(&mut known.assembler, &mut known.speaker, &mut sink);
     }
 
-    /// Closes files that are done and durable, and forgets those that are gone.
+    /// Closes files that are done and durable, or missed for good, and forgets those that are gone.
     pub(super) fn close_settled(&mut self) {
         for id in std::mem::take(&mut self.closing) {
             let Some(file) = self.files.get(&id) else { continue };
@@ -394,7 +394,7 @@ impl Reader {
             }
             let file = &self.files[&id];
             let settled = file.known.as_ref().is_none_or(|known| {
-                self.offsets.is_settled(known.source, known.offset) && !known.assembler.holds()
+                self.offsets.is_over(known.source, known.offset) && !known.assembler.holds()
             });
             if !settled {
                 self.closing.push(id);

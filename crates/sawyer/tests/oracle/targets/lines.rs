@@ -61,6 +61,7 @@ impl Target for Lines {
                 vec![
                     format!("command: [sh, '{program}', '{out}', '{die}']"),
                     "acknowledge: answered".to_owned(),
+                    "buffer: {bytes_max: 1MiB, memory_max: 64KiB}".to_owned(),
                 ]
             }
         }
