@@ -18,6 +18,7 @@ use crate::letters::Promise;
 pub use secret::CurrentSecret;
 pub use settings::{
     ApiKeySettings, AssumeRoleSettings, AuthPlan, AuthSettings, AwsSettings, BasicSettings, BearerSettings,
+    one_of,
 };
 
 /// Adds to a request what says who it comes from.

@@ -22,6 +22,4 @@ pub use body::{Compression, PIECE_BYTES, Piece, body, compress};
 pub use client::{ANSWER_BYTES_MAX, Client, Request, Response, unanswered};
 pub use endpoint::{Endpoints, read_endpoints, read_url};
 pub use settings::{HttpSettings, TlsSettings};
-pub use status::{Judgement, judge};
-
-pub(crate) use status::shown;
+pub use status::{Judgement, judge, shown};

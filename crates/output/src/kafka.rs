@@ -18,6 +18,8 @@ mod message;
 #[cfg(feature = "kafka")]
 mod target;
 #[cfg(feature = "kafka")]
+mod token;
+#[cfg(feature = "kafka")]
 mod watch;
 
 #[cfg(feature = "kafka")]
@@ -28,7 +30,9 @@ use sawyer_config::{At, Problems, Reference, Settings, With};
 use sawyer_delivery::DeliverySettings;
 use sawyer_pipeline::{Kind, OutputPlan};
 
-pub use settings::{KafkaCompression, KafkaFormat, KafkaSettings, SaslMechanism, SaslSettings};
+pub use settings::{
+    KafkaCompression, KafkaFormat, KafkaSettings, OauthSettings, SaslMechanism, SaslSettings,
+};
 
 /// The kind `kafka`.
 pub(crate) fn kind() -> Kind<Box<dyn OutputPlan>> {
@@ -68,8 +72,9 @@ fn check(
     problems: &mut Problems,
 ) -> Option<Box<dyn OutputPlan>> {
     let messages = message::Messages::parse(own, at, problems);
-    let config = config::check(own, &delivery, at, problems);
-    Some(Box::new(target::KafkaPlan { messages: messages?, config: config?, delivery }))
+    let checked = config::check(own, &delivery, at, problems);
+    let (config, tokens) = checked?;
+    Some(Box::new(target::KafkaPlan { messages: messages?, config, tokens, delivery }))
 }
 
 #[cfg(not(feature = "kafka"))]

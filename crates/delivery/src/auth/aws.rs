@@ -152,6 +152,21 @@ impl Authorize for SigV4 {
     }
 }
 
+/// A URL at a host, such as `https://host/?query`, that shows by itself for so long who it comes from.
+#[must_use]
+pub fn presigned_url(
+    (host, query): (&str, &str),
+    (region, service): (&str, &str),
+    valid: std::time::Duration,
+    credentials: &Credentials,
+    now: Timestamp,
+) -> String {
+    let date = basic_date(now);
+    let scope = Scope { date: &date, region, service };
+    let query = sign::presigned_query(host, query, valid.as_secs(), &scope, credentials);
+    format!("https://{host}/?{query}")
+}
+
 /// Where credentials come from: these keys, else the chain of sources; then the role that they assume.
 pub(super) fn source(
     keys: Option<Credentials>,

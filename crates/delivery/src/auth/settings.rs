@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sawyer_config::{At, Problems, Secret, kinds, settings};
 use sawyer_telemetry::Clock;
 
-use super::aws::{self, AssumedBy, Credentials, SigV4, Surroundings};
+use super::aws::{self, AssumedBy, Credentials, CredentialsSource, SigV4, Surroundings};
 use super::{Authorize, CurrentSecret, Header};
 
 /// The service that is asked unless the settings or the output say another.
@@ -120,7 +120,8 @@ impl AuthSettings {
     }
 }
 
-fn one_of(
+/// A secret that stands in the settings or in a file, and not in both.
+pub fn one_of(
     secret: Option<Secret>,
     file: Option<PathBuf>,
     name: &str,
@@ -192,6 +193,18 @@ impl AwsSettings {
         surroundings: &Surroundings,
         clock: &Clock,
     ) -> Arc<dyn Authorize> {
+        let source = self.credentials(region, surroundings, clock);
+        Arc::new(SigV4::new(region.to_owned(), service.to_owned(), source, clock.clone()))
+    }
+
+    /// The credentials by themselves.
+    #[must_use]
+    pub fn credentials(
+        self,
+        region: &str,
+        surroundings: &Surroundings,
+        clock: &Clock,
+    ) -> Arc<dyn CredentialsSource> {
         let keys = self.access_key_id.zip(self.secret_access_key);
         let keys = keys.map(|(access_key_id, secret_access_key)| Credentials {
             access_key_id,
@@ -203,7 +216,6 @@ impl AwsSettings {
             external_id: role.external_id,
             session_name: Some(role.session_name),
         });
-        let source = aws::source(keys, self.profile, role, region, surroundings, clock);
-        Arc::new(SigV4::new(region.to_owned(), service.to_owned(), source, clock.clone()))
+        aws::source(keys, self.profile, role, region, surroundings, clock)
     }
 }

@@ -46,7 +46,8 @@ pub fn judge(response: &Response) -> Judgement {
 }
 
 /// The beginning of a body, on one line.
-pub(crate) fn shown(body: &[u8]) -> String {
+#[must_use]
+pub fn shown(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES_MAX)]);
     let text = text.trim();
     let cut = if body.len() > SHOWN_BYTES_MAX { "…" } else { "" };

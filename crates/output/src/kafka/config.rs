@@ -12,6 +12,7 @@ use sawyer_model::{Error, ErrorKind};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::settings::{KafkaCompression, KafkaSettings, SaslMechanism, SaslSettings};
+use super::token::{self, TokenPlan};
 
 /// What cannot be set by hand, and what to do instead.
 const OURS: [(&str, &str); 14] = [
@@ -35,12 +36,13 @@ const OURS: [(&str, &str); 14] = [
 ];
 
 /// A checked configuration, and the file that its password is in.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct KafkaConfig {
     client: ClientConfig,
     password_file: Option<PathBuf>,
-    /// Files that librdkafka reads, and does not name when it cannot.
-    tls_files: Vec<PathBuf>,
+    /// Further files with what shows who comes: certificates, which librdkafka reads, and does not name when it cannot,
+    /// and a token.
+    files: Vec<PathBuf>,
     pub(super) message_bytes_max: usize,
 }
 
@@ -50,7 +52,7 @@ pub(super) fn check(
     delivery: &DeliverySettings,
     at: &At<'_>,
     problems: &mut Problems,
-) -> Option<KafkaConfig> {
+) -> Option<(KafkaConfig, Option<TokenPlan>)> {
     let mut right = true;
     if own.brokers.is_empty() || own.brokers.iter().any(|broker| broker.trim().is_empty()) {
         problems.expected(&at.key("brokers"), "addresses such as \"kafka:9092\"");
@@ -80,7 +82,7 @@ pub(super) fn check(
         (Some(_), Some(_)) => "sasl_ssl",
     };
     set("security.protocol", protocol.to_owned());
-    let mut tls_files = Vec::new();
+    let mut shown_files = Vec::new();
     if let Some(tls) = &own.tls {
         let files = [
             ("ssl.ca.location", &tls.ca_file),
@@ -90,7 +92,7 @@ pub(super) fn check(
         for (name, path) in files {
             if let Some(path) = path {
                 set(name, path.display().to_string());
-                tls_files.push(path.clone());
+                shown_files.push(path.clone());
             }
         }
         if tls.cert_file.is_some() != tls.key_file.is_some() {
@@ -98,17 +100,19 @@ pub(super) fn check(
             right = false;
         }
     }
-    let password_file = match &own.sasl {
+    let login = match &own.sasl {
         Some(sasl) => sasl_settings(sasl, &mut client, &at.key("sasl"), problems)?,
-        None => None,
+        None => Login::default(),
     };
+    let Login { password_file, tokens } = login;
+    shown_files.extend(own.sasl.as_ref().and_then(|sasl| sasl.token_file.clone()));
     right &= own.librdkafka.iter().fold(true, |right, (name, value)| {
         let taken = further(name, value, &at.key("librdkafka").key(name), problems);
         client.set(name, value.expose());
         right & taken
     });
     let message_bytes_max = usize::try_from(own.message_max.bytes()).unwrap_or(usize::MAX);
-    right.then_some(KafkaConfig { client, password_file, tls_files, message_bytes_max })
+    right.then_some((KafkaConfig { client, password_file, files: shown_files, message_bytes_max }, tokens))
 }
 
 fn kib(size: ByteSize) -> u64 {
@@ -119,29 +123,53 @@ fn compression(choice: KafkaCompression) -> &'static str {
     choice.as_str()
 }
 
+/// What only the machine knows of who comes.
+#[derive(Default)]
+struct Login {
+    password_file: Option<PathBuf>,
+    tokens: Option<TokenPlan>,
+}
+
 fn sasl_settings(
     sasl: &SaslSettings,
     client: &mut ClientConfig,
     at: &At<'_>,
     problems: &mut Problems,
-) -> Option<Option<PathBuf>> {
-    let mechanism = match sasl.mechanism {
-        SaslMechanism::Plain => "PLAIN",
-        SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
-        SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
+) -> Option<Login> {
+    let tokens = match sasl.mechanism {
+        SaslMechanism::Plain => return password(sasl, "PLAIN", client, at, problems),
+        SaslMechanism::ScramSha256 => return password(sasl, "SCRAM-SHA-256", client, at, problems),
+        SaslMechanism::ScramSha512 => return password(sasl, "SCRAM-SHA-512", client, at, problems),
+        SaslMechanism::Oauthbearer => token::check_bearer(sasl, at, problems)?,
+        SaslMechanism::AwsMskIam => token::check_msk(sasl, at, problems)?,
     };
-    client.set("sasl.mechanism", mechanism).set("sasl.username", &sasl.user);
-    match (&sasl.password, &sasl.password_file) {
+    client.set("sasl.mechanism", "OAUTHBEARER");
+    Some(Login { password_file: None, tokens: Some(tokens) })
+}
+
+fn password(
+    sasl: &SaslSettings,
+    mechanism: &str,
+    client: &mut ClientConfig,
+    at: &At<'_>,
+    problems: &mut Problems,
+) -> Option<Login> {
+    if sasl.user.is_none() {
+        problems.push(at, "expected `user`");
+    }
+    client.set("sasl.mechanism", mechanism).set("sasl.username", sasl.user.as_deref().unwrap_or_default());
+    let password_file = match (&sasl.password, &sasl.password_file) {
         (Some(password), None) => {
             client.set("sasl.password", password.expose());
-            Some(None)
-        }
-        (None, Some(file)) => Some(Some(file.clone())),
-        _ => {
-            problems.push(at, "expected either `password` or `password_file`");
             None
         }
-    }
+        (None, Some(file)) => Some(file.clone()),
+        _ => {
+            problems.push(at, "expected either `password` or `password_file`");
+            return None;
+        }
+    };
+    sasl.user.as_ref().map(|_| Login { password_file, tokens: None })
 }
 
 /// Asks librdkafka whether it takes a setting.
@@ -170,7 +198,7 @@ impl KafkaConfig {
     pub(super) fn client(&self) -> Result<(ClientConfig, u64), Error> {
         let mut client = self.client.clone();
         let mut seen = Xxh3Default::new();
-        for path in &self.tls_files {
+        for path in &self.files {
             seen.update(&read(path, "")?);
         }
         if let Some(path) = &self.password_file {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sawyer_config::{ByteSize, Secret, choice, settings};
+use sawyer_delivery::auth::AwsSettings;
 use sawyer_delivery::http::TlsSettings;
 
 choice! {
@@ -38,6 +39,10 @@ choice! {
         ScramSha256 = "scram_sha_256",
         /// A proof of the password, with SHA-512.
         ScramSha512 = "scram_sha_512",
+        /// A token: as it is (`token`, `token_file`), or as an identity provider gives it (`oauth`).
+        Oauthbearer = "oauthbearer",
+        /// A role of AWS IAM, as Amazon MSK takes it (`aws`).
+        AwsMskIam = "aws_msk_iam",
     }
 }
 
@@ -69,7 +74,7 @@ settings! {
         /// Longest wait of librdkafka for further messages of a partition. A longer wait makes larger batches.
         #[range(Duration::from_millis(0)..=Duration::from_secs(10))]
         pub linger: Duration = Duration::from_millis(20),
-        /// A user and a password. By default there is none.
+        /// Who Sawyer is: a user and a password, a token, a role. By default nobody.
         pub sasl: Option<SaslSettings>,
         /// Encryption; `tls: {}` with the system's certificate authorities. By default there is none.
         pub tls: Option<TlsSettings>,
@@ -78,15 +83,43 @@ settings! {
         pub librdkafka: BTreeMap<String, Secret> = BTreeMap::new(),
     }
 
-    /// A user of the brokers.
+    /// Who Sawyer is for the brokers.
     pub struct SaslSettings {
-        /// How the user is proved.
+        /// How that is proved.
         pub mechanism: SaslMechanism = SaslMechanism::ScramSha512,
-        /// The user.
-        pub user: String,
+        /// The user, for `plain` and `scram_…`.
+        pub user: Option<String>,
         /// The password; better `password_file`, or `${NAME}` from the environment.
         pub password: Option<Secret>,
-        /// A file with the password in it, which is read at the start.
+        /// A file with the password in it, which is read at the start, and again while the brokers refuse the old one.
         pub password_file: Option<PathBuf>,
+        /// For `oauthbearer`: the token; better `token_file`.
+        pub token: Option<Secret>,
+        /// For `oauthbearer`: a file with the token in it, such as a service account's, which is read again when it
+        /// changes.
+        pub token_file: Option<PathBuf>,
+        /// For `oauthbearer`: who gives the token.
+        pub oauth: Option<OauthSettings>,
+        /// For `aws_msk_iam`: the region and the credentials, which are looked for where AWS's own programs look unless
+        /// they stand here.
+        pub aws: Option<AwsSettings>,
+    }
+
+    /// An identity provider that gives tokens for a client's credentials (OAuth 2.0, RFC 6749, section 4.4).
+    pub struct OauthSettings {
+        /// Where tokens are asked for, such as `https://login.example.com/oauth2/v2.0/token`.
+        pub token_url: String,
+        /// The id of the client.
+        pub client_id: String,
+        /// Its secret; better `client_secret_file`, or `${NAME}` from the environment.
+        pub client_secret: Option<Secret>,
+        /// A file with the secret in it, which is read again when it changes.
+        pub client_secret_file: Option<PathBuf>,
+        /// What the token is to be good for, as the provider names it. By default nothing is said.
+        pub scope: Option<String>,
+        /// Encryption, for a `token_url` that begins with `https://`.
+        pub tls: TlsSettings = TlsSettings::default(),
+        /// A proxy, such as `http://proxy:3128`. Without it the environment decides.
+        pub proxy: Option<String>,
     }
 }

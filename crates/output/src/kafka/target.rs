@@ -20,6 +20,7 @@ use sawyer_pipeline::{Context, Output, OutputPlan};
 
 use super::config::KafkaConfig;
 use super::message::Messages;
+use super::token::{TokenPlan, Tokens};
 use super::watch::{Listener, Watch};
 use crate::deliver::{Delivered, ITEM_BYTES_MAX, OneByOne};
 
@@ -43,6 +44,7 @@ struct Made {
 pub(super) struct KafkaPlan {
     pub(super) messages: Messages,
     pub(super) config: KafkaConfig,
+    pub(super) tokens: Option<TokenPlan>,
     pub(super) delivery: DeliverySettings,
 }
 
@@ -50,6 +52,7 @@ pub(super) struct KafkaTarget {
     messages: Messages,
     config: KafkaConfig,
     watch: Arc<Watch>,
+    tokens: Option<Arc<Tokens>>,
     /// Made anew after an error that ends it, and when what it was made of is renewed.
     producer: Mutex<Option<Made>>,
 }
@@ -65,11 +68,13 @@ impl OutputPlan for KafkaPlan {
     }
 
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
-        let Self { messages, config, delivery } = *self;
+        let Self { messages, config, tokens, delivery } = *self;
+        let tokens = tokens.map(|tokens| tokens.open(&context.clock)).transpose()?.map(Arc::new);
         let mut limits = delivery.limits(ITEM_BYTES_MAX);
         limits.ordered = true;
         let watch = Arc::new(Watch::new(context));
-        let target = KafkaTarget { messages: messages.clone(), config, watch, producer: Mutex::new(None) };
+        let target =
+            KafkaTarget { messages: messages.clone(), config, watch, tokens, producer: Mutex::new(None) };
         // What is wrong with its settings is told now.
         let _kept = target.producer()?;
         Ok(Box::new(Delivered::new(target, OneByOne(messages), limits, context)))
@@ -84,7 +89,7 @@ impl KafkaTarget {
         }
         let (config, fingerprint) = self.config.client()?;
         let producer: Producer = config
-            .create_with_context(Listener(Arc::clone(&self.watch)))
+            .create_with_context(Listener(Arc::clone(&self.watch), self.tokens.clone()))
             .map_err(|error| Error::new(ErrorKind::Invalid, "prepare for Kafka").because(error))?;
         let made = Made { producer, fingerprint };
         *slot = Some(made.clone());

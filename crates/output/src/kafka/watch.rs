@@ -3,14 +3,19 @@
 //! Owns: telling it once in a while, and readiness. librdkafka tries a message for as long as it takes, so a cluster that
 //! is away is not seen by the courier, only here.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use sawyer_pipeline::Context;
 use sawyer_telemetry::{Clock, Health, Metrics, Seldom};
+
+use super::token::{Token, Tokens};
 
 /// How soon the same trouble is told in the log again, at first and at most: each time it waits twice as long.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
@@ -24,6 +29,8 @@ pub(super) struct Watch {
     metrics: Metrics,
     seldom: Seldom,
     troubled: AtomicBool,
+    /// What passes by itself, as it was told last: why all brokers are down, when they are.
+    passing: Mutex<String>,
 }
 
 impl Watch {
@@ -35,6 +42,7 @@ impl Watch {
             metrics: context.metrics.clone(),
             seldom: Seldom::rarer(LOG_INTERVAL, LOG_INTERVAL_MAX),
             troubled: AtomicBool::new(false),
+            passing: Mutex::default(),
         }
     }
 
@@ -63,9 +71,17 @@ fn passes(code: RDKafkaErrorCode, reason: &str) -> bool {
 
 /// A handle that librdkafka's threads keep.
 #[derive(Clone)]
-pub(super) struct Listener(pub(super) std::sync::Arc<Watch>);
+pub(super) struct Listener(pub(super) Arc<Watch>, pub(super) Option<Arc<Tokens>>);
 
 impl ClientContext for Listener {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        let tokens = self.1.as_ref().ok_or("no tokens are set")?;
+        let Token { text, principal, until } = tokens.wait_for_one().map_err(|error| error.chain())?;
+        Ok(OAuthToken { token: text, principal_name: principal, lifetime_ms: until.millis() })
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(output = self.0.name, ?level, facility, message, "librdkafka");
     }
@@ -82,11 +98,18 @@ impl ClientContext for Listener {
             .metrics
             .counter("sawyer_output_kafka_errors", "What librdkafka complained about, by output", &labels)
             .inc();
-        if code.is_none_or(|code| !passes(code, reason)) {
+        if code.is_some_and(|code| passes(code, reason)) {
+            reason.clone_into(&mut watch.passing.lock());
+        } else {
             let was_troubled = watch.troubled.swap(true, Ordering::AcqRel);
+            let part = format!("output {}", watch.name);
             // That all brokers are down says less than why the last one is.
-            if !(was_troubled && code == Some(RDKafkaErrorCode::AllBrokersDown)) {
-                watch.health.not_ready(format!("output {}", watch.name), reason);
+            match code {
+                Some(RDKafkaErrorCode::AllBrokersDown) if was_troubled => {}
+                Some(RDKafkaErrorCode::AllBrokersDown) if !watch.passing.lock().is_empty() => {
+                    watch.health.not_ready(part, format!("{reason}; the last one: {}", watch.passing.lock()));
+                }
+                _ => watch.health.not_ready(part, reason),
             }
         }
         if let Some(held_back) = watch.seldom.pass(watch.clock.now()) {

@@ -3,13 +3,17 @@
 Usage: kafka_gate.py WORLD. The file WORLD is JSON, read for every connection:
     upstream   port of the broker
     tls        null, or {"cert", "key"} and, where clients must have a certificate, "client_ca"
-    mechanism  null, or the one that is offered: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512
+    mechanism  null, or the one that is offered: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER
     users      {user: password}
+    tokens     for OAUTHBEARER: those that are good
+    aws        or the account whose signed tokens are: {"id", "key", "session", "region"}
 
-TLS is OpenSSL's, SCRAM is scramp's. Frames are those of the protocol guide: SaslHandshake (17) and SaslAuthenticate
+TLS is OpenSSL's, SCRAM is scramp's, signatures are checked by botocore. Frames are those of the protocol guide: SaslHandshake (17) and SaslAuthenticate
 (36) are answered here, ApiVersions (18) goes through before, anything else only after it.
 """
 
+import base64
+import datetime
 import json
 import socket
 import socketserver
@@ -17,6 +21,7 @@ import ssl
 import struct
 import sys
 import threading
+import urllib.parse
 
 import scramp
 
@@ -107,6 +112,56 @@ class Scram:
             raise Refused(why + self.mechanism) from error
 
 
+class Bearer:
+    """RFC 7628: what is wrong with a token is told first; the client nods, and then it is over."""
+
+    def __init__(self, world):
+        self.world = world
+        self.is_refused = self.is_done = False
+
+    def step(self, message):
+        if self.is_refused:
+            raise Refused('{"status":"invalid_token"}')
+        parts = message.split(b"\1")
+        token = next((part[12:] for part in parts if part.startswith(b"auth=Bearer ")), b"").decode()
+        aws = self.world.get("aws")
+        is_good = is_signed(token, aws) if aws else token in self.world.get("tokens", [])
+        if not is_good:
+            self.is_refused = True
+            return b'{"status":"invalid_token"}'
+        self.is_done = True
+        return b""
+
+
+def is_signed(token, aws):
+    """Whether it is a URL that this account has signed for Amazon MSK, and that is good now."""
+    import botocore.auth
+    import botocore.awsrequest
+    import botocore.credentials
+
+    url = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+    parts = urllib.parse.urlsplit(url)
+    pairs = urllib.parse.parse_qsl(parts.query)
+    told = dict(pairs)
+    start = datetime.datetime.strptime(told["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.timezone.utc)
+    age = (datetime.datetime.now(datetime.timezone.utc) - start).total_seconds()
+    signed = [pair for pair in pairs if pair[0] not in ("X-Amz-Signature", "User-Agent")]
+    query = urllib.parse.urlencode(signed, quote_via=urllib.parse.quote, safe="-_.~")
+    request = botocore.awsrequest.AWSRequest("GET", f"https://{parts.netloc}{parts.path}?{query}")
+    request.context["timestamp"] = told["X-Amz-Date"]
+    credentials = botocore.credentials.Credentials(aws["id"], aws["key"], aws["session"])
+    signer = botocore.auth.SigV4QueryAuth(credentials, "kafka-cluster", aws["region"], expires=900)
+    text = signer.string_to_sign(request, signer.canonical_request(request))
+    return (
+        parts.netloc == f"kafka.{aws['region']}.amazonaws.com"
+        and told["Action"] == "kafka-cluster:Connect"
+        and -60 < age < int(told["X-Amz-Expires"]) <= 900
+        and told.get("X-Amz-Security-Token") == aws["session"]
+        and told["X-Amz-Signature"] == signer.signature(text, request)
+        and told["User-Agent"].startswith("sawyer/")
+    )
+
+
 def authenticated(version, error, why, data):
     """The body of an answer to SaslAuthenticate."""
     head = struct.pack(">h", error)
@@ -116,6 +171,12 @@ def authenticated(version, error, why, data):
     why = struct.pack(">h", -1) if why is None else text(why)
     life = struct.pack(">q", 0) if version == 1 else b""
     return head + why + struct.pack(">i", len(data)) + data + life
+
+
+def method_of(mechanism, world):
+    if mechanism == "PLAIN":
+        return Plain(world["users"])
+    return Bearer(world) if mechanism == "OAUTHBEARER" else Scram(mechanism, world["users"])
 
 
 class Gate(socketserver.BaseRequestHandler):
@@ -163,7 +224,7 @@ class Gate(socketserver.BaseRequestHandler):
                 send(client, correlation + struct.pack(">hi", error, 1) + text(offered))
                 if not is_known:
                     raise Closed
-                method = Plain(world["users"]) if offered == "PLAIN" else Scram(offered, world["users"])
+                method = method_of(offered, world)
             elif key == AUTHENTICATE and method is not None:
                 if version >= 2:
                     size, rest = read_varint(rest[1:])

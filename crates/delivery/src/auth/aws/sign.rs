@@ -41,14 +41,43 @@ pub(super) fn signature(
     credentials: &Credentials,
 ) -> String {
     let (canonical, signed) = canonical_request(line, headers, body);
-    let to_sign = string_to_sign(&canonical, scope);
+    let signature = signed_by(&canonical, scope, credentials);
+    let (id, scope) = (&credentials.access_key_id, scope.text());
+    format!("{ALGORITHM} Credential={id}/{scope}, SignedHeaders={signed}, Signature={signature}")
+}
+
+/// The query of a GET of `/` at a host that is good for so many seconds without any header but `Host`.
+pub(super) fn presigned_query(
+    host: &str,
+    query: &str,
+    seconds: u64,
+    scope: &Scope<'_>,
+    credentials: &Credentials,
+) -> String {
+    let credential = format!("{}/{}", credentials.access_key_id, scope.text());
+    let mut query = format!(
+        "{query}&X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={}&X-Amz-Date={}&X-Amz-Expires={seconds}",
+        encode(credential.as_bytes()),
+        scope.date
+    );
+    if let Some(token) = &credentials.session_token {
+        let _ = write!(query, "&X-Amz-Security-Token={}", encode(token.expose().as_bytes()));
+    }
+    query.push_str("&X-Amz-SignedHeaders=host");
+    let (canonical, _) = canonical_request(("GET", "/", &query), &[("host", host)], b"");
+    let signature = signed_by(&canonical, scope, credentials);
+    let _ = write!(query, "&X-Amz-Signature={signature}");
+    query
+}
+
+/// The signature of a request in the form that is signed.
+fn signed_by(canonical: &str, scope: &Scope<'_>, credentials: &Credentials) -> String {
+    let to_sign = string_to_sign(canonical, scope);
     let mut key = format!("AWS4{}", credentials.secret_access_key.expose()).into_bytes();
     for part in [scope.day(), scope.region, scope.service, "aws4_request"] {
         key = mac(&key, part.as_bytes()).as_ref().to_vec();
     }
-    let signature = hex(mac(&key, to_sign.as_bytes()).as_ref());
-    let (id, scope) = (&credentials.access_key_id, scope.text());
-    format!("{ALGORITHM} Credential={id}/{scope}, SignedHeaders={signed}, Signature={signature}")
+    hex(mac(&key, to_sign.as_bytes()).as_ref())
 }
 
 pub(super) fn string_to_sign(canonical: &str, scope: &Scope<'_>) -> String {
