@@ -45,6 +45,16 @@ impl Cost {
         Ok(Self { cpu, memory_peak_bytes: kilobytes.unwrap_or(0_u64) * 1024 })
     }
 
+    /// CPU time of the thread that asks, in nanoseconds as the scheduler counts them (`schedstat`).
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn of_thread() -> Result<Duration> {
+        let stat = fs::read_to_string("/proc/thread-self/schedstat").context("read the time of a thread")?;
+        let nanos = stat.split(' ').next().and_then(|first| first.parse().ok());
+        nanos.map(Duration::from_nanos).context("read the time of a thread in an unknown form")
+    }
+
     /// What it cost since `before`; the peak of memory stays as it is.
     #[must_use]
     pub fn since(self, before: Self) -> Self {
