@@ -40,9 +40,21 @@ const SALTS: [u32; 8] =
 #[derive(Debug, Default)]
 pub(crate) struct FilterBuilder {
     hashes: HashSet<u64, BuildHasherDefault<AsIs>>,
-    /// Hashes that were put in lately, each at the place that its lowest bits say: most words come again soon.
-    recent: Vec<u64>,
+    recent: Recent,
     lower: String,
+}
+
+/// Short tokens that were put in lately, as they are: most words come again soon, and need no hash then.
+#[derive(Debug, Default)]
+struct Recent(Vec<Short>);
+
+/// A token of at most [`SHORT_BYTES_MAX`] bytes, exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Short {
+    low: u64,
+    high: u64,
+    /// None is as long as an empty place says.
+    len: u64,
 }
 
 /// Takes numbers that are hashes already for their hashes.
@@ -63,8 +75,45 @@ impl Hasher for AsIs {
     }
 }
 
-/// How many hashes are remembered as recent: 32 KiB.
-const RECENT: usize = 4096;
+/// How many tokens are remembered as recent: 48 KiB.
+const RECENT: usize = 2048;
+const SHORT_BYTES_MAX: usize = 16;
+
+impl Short {
+    #[inline]
+    fn of(token: &str) -> Option<Self> {
+        let (bytes, len) = (token.as_bytes(), token.len());
+        let eight =
+            |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes were taken"));
+        let four = |at: usize| {
+            u64::from(u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes were taken")))
+        };
+        let (low, high) = match len {
+            1..4 => (u64::from(bytes[0]) << 8 | u64::from(bytes[len / 2]), u64::from(bytes[len - 1])),
+            4..8 => (four(0), four(len - 4)),
+            8..=SHORT_BYTES_MAX => (eight(0), eight(len - 8)),
+            _ => return None,
+        };
+        Some(Self { low, high, len: len as u64 })
+    }
+
+    #[inline]
+    fn place(self) -> usize {
+        const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+        let mixed = (self.low ^ self.high.rotate_left(27) ^ self.len).wrapping_mul(MIX);
+        (mixed >> 40) as usize % RECENT
+    }
+}
+
+impl Recent {
+    /// Whether a token was put in lately; else it is remembered, if it is short.
+    #[inline]
+    fn has(&mut self, token: &str) -> bool {
+        let Some(short) = Short::of(token) else { return false };
+        let place = &mut self.0[short.place()];
+        std::mem::replace(place, short) == short
+    }
+}
 
 impl FilterBuilder {
     /// Adds what the values of a column give. Numbers are left out: their least and greatest stand in the directory.
@@ -74,13 +123,10 @@ impl FilterBuilder {
             return;
         }
         let Self { hashes, recent, lower } = self;
-        recent.resize(RECENT, 0);
+        recent.0.resize(RECENT, Short::default());
         let mut take = |token: &str| {
-            let hash = hash_of(token);
-            let known = &mut recent[hash as usize % RECENT];
-            if *known != hash || hash == 0 {
-                *known = hash;
-                hashes.insert(hash);
+            if !recent.has(token) {
+                hashes.insert(hash_of(token));
             }
         };
         let is_text = FieldKind::of(name) == FieldKind::Text;
@@ -106,7 +152,7 @@ impl FilterBuilder {
 
     /// Appends the filter, and is empty again.
     pub(crate) fn finish(&mut self, bits_per_token: usize, out: &mut Vec<u8>) {
-        self.recent.clear();
+        self.recent.0.clear();
         let buckets = (self.hashes.len() * bits_per_token).div_ceil(BUCKET_BYTES * 8).max(1);
         let mut words = vec![[0u32; 8]; buckets];
         for hash in self.hashes.drain() {
@@ -230,6 +276,28 @@ mod tests {
                 prop_assert_eq!(here, there);
             }
         }
+    }
+
+    #[test]
+    fn different_tokens_are_told_apart() {
+        let mut tokens: Vec<String> = Vec::new();
+        for len in 1..=17 {
+            for at in 0..len {
+                tokens.push((0..len).map(|place| if place == at { 'b' } else { 'a' }).collect());
+            }
+            tokens.push("a".repeat(len));
+        }
+        let shorts: std::collections::HashSet<Option<(u64, u64, u64)>> = tokens
+            .iter()
+            .map(|token| Short::of(token).map(|short| (short.low, short.high, short.len)))
+            .collect();
+        let short = tokens.iter().filter(|token| token.len() <= SHORT_BYTES_MAX).count();
+        assert_eq!(shorts.len(), short + 1, "all but the long ones, which are none");
+        let mut recent = Recent(vec![Short::default(); RECENT]);
+        assert_eq!(
+            (recent.has("a"), recent.has("a"), recent.has(""), recent.has("")),
+            (false, true, false, false)
+        );
     }
 
     proptest! {

@@ -25,6 +25,10 @@ const SCALES: [i64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
 pub(crate) fn encode(out: &mut Vec<u8>, values: &[i64]) {
     let scale = scale_of(values);
     out.put_u8(scale as u8);
+    if scale == 0 {
+        // Most columns: nothing is divided.
+        return values.chunks(FRAME_ROWS).for_each(|chunk| encode_frame(out, chunk));
+    }
     let mut frame = Vec::with_capacity(FRAME_ROWS);
     for chunk in values.chunks(FRAME_ROWS) {
         frame.clear();
@@ -36,7 +40,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, values: &[i64]) {
 /// The index of the largest scale that divides all values.
 fn scale_of(values: &[i64]) -> usize {
     let mut scale = SCALES.len() - 1;
-    for value in values {
+    for value in values.iter().filter(|value| **value != 0) {
         while value % SCALES[scale] != 0 {
             scale -= 1;
         }

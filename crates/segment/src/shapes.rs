@@ -29,7 +29,7 @@ use crate::error::{Damage, Decoded};
 pub(crate) use self::portion::{Home, Portion, PortionCursor};
 pub(crate) use self::raw::Plain;
 pub(crate) use self::select::{select, select_all};
-pub(crate) use self::write::{Pending, Written};
+pub(crate) use self::write::{Pending, WrittenGroup};
 
 /// Most bytes of what a group keeps once; a reader refuses more before it makes room for them.
 pub(crate) const SHAPES_BYTES_MAX: usize = 64 << 20;

@@ -12,7 +12,7 @@ use crate::error::{Place, Result};
 use crate::filter::HIDDEN;
 use crate::layout::{Group, GroupPortion};
 use crate::segment::Segment;
-use crate::shapes::{Pending, Written};
+use crate::shapes::{Pending, WrittenGroup};
 use crate::source::Stored;
 use crate::text::Texts;
 use crate::zip;
@@ -115,7 +115,7 @@ impl GroupsBuilder {
     }
 }
 
-fn put_group(name: u32, group: &Written, written: u64, out: &mut Vec<u8>) -> Group {
+fn put_group(name: u32, group: &WrittenGroup, written: u64, out: &mut Vec<u8>) -> Group {
     let mut shapes = Vec::new();
     if !group.shapes.is_empty() {
         shapes.put_varint(group.shapes.len() as u64);

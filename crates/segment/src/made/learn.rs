@@ -5,12 +5,15 @@
 //! Invariant: a line for which nothing fits is a hole as a whole, so that every line can be kept; whether that is worth
 //! it is known at the end.
 
+use std::cell::Cell;
+
 use hashbrown::HashMap;
 use sawyer_model::{Batch, NameId, RecordRef, Timestamp, ValueRef};
 
 use super::forms::Form;
 use super::{
-    OwnFields, PIECES_MAX, Piece, TEMPLATES_BYTES_MAX, TEMPLATES_MAX, Templates, Values, or_of_stream,
+    OwnFields, PIECES_MAX, Piece, SEARCHED_MAX, TEMPLATES_BYTES_MAX, TEMPLATES_MAX, Templates, Values,
+    or_of_stream,
 };
 use crate::text::Texts;
 
@@ -76,6 +79,30 @@ struct Known<'a, 'r> {
     own: &'a OwnFields<'r>,
     names: &'a [Box<str>],
     ids: &'a [Option<NameId>],
+    /// The place of the field behind the one that was asked for last: mostly the next one that is asked for.
+    next: Cell<usize>,
+}
+
+impl<'r> Known<'_, 'r> {
+    /// The record's own value of a field.
+    #[inline]
+    fn own(&self, id: NameId) -> Option<ValueRef<'r>> {
+        let mut fields = self.own.record.own_fields_by_id();
+        if fields.len() > SEARCHED_MAX {
+            return self.own.get(id);
+        }
+        let next = self.next.get();
+        if let Some((known, value)) = fields.nth(next)
+            && known == id
+        {
+            self.next.set(next + 1);
+            return Some(value);
+        }
+        let (at, (_, value)) =
+            self.own.record.own_fields_by_id().enumerate().find(|(_, (known, _))| *known == id)?;
+        self.next.set(at + 1);
+        Some(value)
+    }
 }
 
 impl Values for Known<'_, '_> {
@@ -84,7 +111,7 @@ impl Values for Known<'_, '_> {
     }
 
     fn value(&self, name: usize) -> Option<ValueRef<'_>> {
-        let own = self.ids[name].and_then(|id| self.own.get(id));
+        let own = self.ids[name].and_then(|id| self.own(id));
         or_of_stream(own, self.own.record.stream(), &self.names[name])
     }
 }
@@ -186,7 +213,7 @@ impl Learner {
         for name in &templates.names[ids.len()..] {
             ids.push(row.batch.find_name(name));
         }
-        let known = Known { own, names: &templates.names, ids };
+        let known = Known { own, names: &templates.names, ids, next: Cell::new(0) };
         let before = holes.len();
         let fits = follow(&templates.templates[template as usize], &known, line, holes, scratch);
         if !fits {
@@ -277,7 +304,14 @@ fn follow(
         };
         let Some(value) = value else { return false };
         let written = match (value, form) {
-            (ValueRef::Str(text), Form::Json) if form.first_escaped(text.as_bytes()) == text.len() => text,
+            (ValueRef::Str(text), Form::Json) if form.first_escaped(text.as_bytes()) == text.len() => {
+                // Mostly the value is this very part of the line.
+                if std::ptr::eq(text.as_ptr(), bytes[at..].as_ptr()) && text.len() <= bytes.len() - at {
+                    at += text.len();
+                    continue;
+                }
+                text
+            }
             _ => {
                 scratch.clear();
                 if !form.put(value, scratch) {

@@ -1,21 +1,10 @@
 //! Cutting a text into what is the same in many texts and what varies.
 //!
-//! Owns: what a variable looks like. Does not own: which texts are put together (`learn`).
-//! Invariant: the key of a text, with its variables at the places of the marks, is the text.
+//! Owns: what a word and a variable look like; [`Cut`], a text in pieces, with hashes by which texts alike are found.
+//! Does not own: which texts are put together (`learn`).
+//! Invariant: tokens lie in order, do not overlap, and begin and end where characters do.
 
-use std::ops::Range;
-
-/// Stand in a key for a variable. Texts that have these bytes themselves are not cut.
-pub(super) mod mark {
-    /// Letters and digits, with a digit among them.
-    pub(in super::super) const RUN: u8 = 1;
-    /// A UUID.
-    pub(in super::super) const UUID: u8 = 2;
-    /// A path, as in files and requests.
-    pub(in super::super) const PATH: u8 = 3;
-    /// A word, in what keys of several shapes have together.
-    pub(in super::super) const WORD: u8 = 4;
-}
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Longer texts are not cut: stack traces and the like, which compress well as they are.
 const TEXT_BYTES_MAX: usize = 4096;
@@ -26,109 +15,189 @@ const UUID_HYPHENS: [usize; 4] = [8, 13, 18, 23];
 /// Digits in a row that make a part of a path vary by itself.
 const PATH_DIGITS_MIN: usize = 3;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Letter,
-    Digit,
-    Slash,
-    Mark,
-    Other,
-}
+const LETTER: u8 = 1;
+const DIGIT: u8 = 2;
+const SLASH: u8 = 4;
+/// Part of a character beyond ASCII.
+const WIDE: u8 = 8;
 
-const CLASSES: [Class; 256] = {
-    let mut classes = [Class::Other; 256];
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         classes[byte] = match byte as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' => Class::Letter,
-            b'0'..=b'9' => Class::Digit,
-            b'/' => Class::Slash,
-            mark::RUN..=mark::WORD => Class::Mark,
-            _ => Class::Other,
+            b'a'..=b'z' | b'A'..=b'Z' => LETTER,
+            b'0'..=b'9' => DIGIT,
+            b'/' => SLASH,
+            0x80.. => WIDE,
+            _ => 0,
         };
         byte += 1;
     }
     classes
 };
 
-#[inline]
-fn class(byte: u8) -> Class {
-    CLASSES[usize::from(byte)]
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Letters, or characters beyond ASCII, or both.
+    Word = 1,
+    /// Letters and digits, with a digit among them.
+    Run,
+    Uuid,
+    /// A path, as in files and requests.
+    Path,
 }
 
-/// Whether the byte is of a word: an ASCII letter, or part of any character beyond ASCII.
-#[inline]
-pub(super) fn is_of_word(byte: u8) -> bool {
-    byte >= 0x80 || class(byte) == Class::Letter
+/// A part of a text that may vary.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Token {
+    pub(super) start: u32,
+    pub(super) end: u32,
+    pub(super) kind: Kind,
 }
 
-/// Cuts a text: puts its key into `key`, and the places of its variables into `variables`. Says no to texts that
-/// cannot be cut.
-pub(super) fn cut(whole: &str, key: &mut String, variables: &mut Vec<Range<u32>>) -> bool {
-    let text = whole.as_bytes();
-    key.clear();
-    if text.len() > TEXT_BYTES_MAX {
-        return false;
-    }
-    let before = variables.len();
-    let (mut at, mut done) = (0, 0);
-    while at < text.len() {
-        let start = at;
-        let found = match class(text[at]) {
-            Class::Letter | Class::Digit => {
-                let (end, has_digit) = run(text, at);
-                at = end;
-                if is_uuid(text, start, end) {
-                    at = start + UUID_BYTES;
-                    Some(mark::UUID)
-                } else {
-                    has_digit.then_some(mark::RUN)
+/// A text in pieces. Keeps its memory for the next one.
+#[derive(Debug, Default)]
+pub(super) struct Cut {
+    pub(super) tokens: Vec<Token>,
+    /// A hash for each word, in which its number counts.
+    pub(super) words: Vec<u64>,
+    /// A hash of everything but the words and what stands in variables.
+    pub(super) frame: u64,
+}
+
+impl Cut {
+    /// Cuts a text. Says no to texts that cannot be cut.
+    pub(super) fn read(&mut self, whole: &str) -> bool {
+        let text = whole.as_bytes();
+        self.tokens.clear();
+        self.words.clear();
+        self.frame = 0;
+        if text.len() > TEXT_BYTES_MAX {
+            return false;
+        }
+        // Bytes between two tokens.
+        let mut gap = 0u64;
+        let mut at = 0;
+        while at < text.len() {
+            let start = at;
+            let kind = match CLASSES[usize::from(text[at])] {
+                LETTER | DIGIT => {
+                    let (end, classes) = run(text, at);
+                    at = end;
+                    if is_uuid(text, start, end) {
+                        at = start + UUID_BYTES;
+                        Kind::Uuid
+                    } else if classes & DIGIT != 0 {
+                        Kind::Run
+                    } else {
+                        at = word_end(text, end);
+                        Kind::Word
+                    }
                 }
+                WIDE => {
+                    at = word_end(text, at);
+                    Kind::Word
+                }
+                SLASH => match path(text, at) {
+                    Some(end) => {
+                        at = end;
+                        Kind::Path
+                    }
+                    None => {
+                        at += 1;
+                        gap = self.pass(gap, b'/');
+                        continue;
+                    }
+                },
+                _ => {
+                    at += 1;
+                    gap = self.pass(gap, text[start]);
+                    continue;
+                }
+            };
+            if kind == Kind::Word {
+                let place = self.words.len() as u64;
+                self.words.push(hash_of(&text[start..at]).wrapping_mul(place.wrapping_mul(MIX) | 1));
             }
-            Class::Slash => {
-                let end = path(text, at);
-                at = end.unwrap_or(at + 1);
-                end.map(|_| mark::PATH)
-            }
-            Class::Mark => {
-                variables.truncate(before);
-                return false;
-            }
-            Class::Other => {
-                at += 1;
-                None
-            }
-        };
-        if let Some(mark) = found {
-            key.push_str(&whole[done..start]);
-            key.push(char::from(mark));
-            variables.push(start as u32..at as u32);
-            done = at;
+            self.tokens.push(Token { start: start as u32, end: at as u32, kind });
+            self.mix(gap ^ (kind as u64) << 56);
+            gap = 0;
         }
+        self.mix(gap);
+        self.tokens.len() - self.words.len() <= VARIABLES_MAX
     }
-    if variables.len() - before > VARIABLES_MAX {
-        variables.truncate(before);
-        return false;
+
+    /// Adds a byte to those between two tokens.
+    #[inline]
+    fn pass(&mut self, gap: u64, byte: u8) -> u64 {
+        if gap >> 48 == 0 {
+            return gap << 8 | u64::from(byte);
+        }
+        self.mix(gap);
+        u64::from(byte)
     }
-    key.push_str(&whole[done..]);
-    true
+
+    #[inline]
+    fn mix(&mut self, with: u64) {
+        self.frame = (self.frame.rotate_left(23) ^ with).wrapping_mul(MIX);
+    }
 }
 
-/// Where the letters and digits end that start here, and whether there is a digit among them.
-fn run(text: &[u8], start: usize) -> (usize, bool) {
-    let (mut at, mut has_digit) = (start, false);
+/// An odd number for mixing (the golden ratio).
+pub(super) const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// A hash that need not be the same in the next version.
+#[inline]
+fn hash_of(word: &[u8]) -> u64 {
+    let len = word.len();
+    let eight = |at: usize| u64::from_le_bytes(word[at..at + 8].try_into().expect("eight bytes were taken"));
+    let four = |at: usize| {
+        u64::from(u32::from_le_bytes(word[at..at + 4].try_into().expect("four bytes were taken")))
+    };
+    let (low, high) = match len {
+        0..4 => (u64::from(word[0]) << 8 | u64::from(word[len / 2]), u64::from(word[len - 1])),
+        4..8 => (four(0), four(len - 4)),
+        8..=16 => (eight(0), eight(len - 8)),
+        _ => (xxh3_64(word), 0),
+    };
+    let product = u128::from(low ^ MIX) * u128::from(high ^ (len as u64) << 56 ^ 0xa076_1d64_78bd_642f);
+    (product >> 64) as u64 ^ product as u64
+}
+
+/// Where the letters and digits end that start here, and what is among them.
+#[inline]
+fn run(text: &[u8], start: usize) -> (usize, u8) {
+    let (mut at, mut classes) = (start, 0);
     while at < text.len() {
-        match class(text[at]) {
-            Class::Letter => {}
-            Class::Digit => has_digit = true,
-            _ => break,
+        let class = CLASSES[usize::from(text[at])];
+        if class & (LETTER | DIGIT) == 0 {
+            break;
         }
+        classes |= class;
         at += 1;
     }
-    (at, has_digit)
+    (at, classes)
+}
+
+/// Where the word ends that goes on here: in front of letters that have a digit among them at the latest.
+fn word_end(text: &[u8], start: usize) -> usize {
+    let mut at = start;
+    while at < text.len() && text[at] >= 0x80 {
+        while at < text.len() && text[at] >= 0x80 {
+            at += 1;
+        }
+        let (end, classes) = run(text, at);
+        if classes & DIGIT == 0 {
+            at = end;
+        }
+    }
+    at
 }
 
 /// Whether a UUID in lower case starts here, whose first letters and digits end at `end`.
+#[inline]
 fn is_uuid(text: &[u8], start: usize, end: usize) -> bool {
     if end - start != UUID_HYPHENS[0] || text.len() < start + UUID_BYTES || text[end] != b'-' {
         return false;
@@ -167,50 +236,73 @@ mod tests {
     use super::*;
 
     fn check(text: &str) -> String {
-        let (mut key, mut variables) = (String::new(), Vec::new());
-        if !cut(text, &mut key, &mut variables) {
+        let mut cut = Cut::default();
+        if !cut.read(text) {
             return "-".to_owned();
         }
-        let mut variables = variables.into_iter();
-        let mut out = String::new();
-        for letter in key.chars() {
-            let mut variable = || {
-                let range = variables.next().unwrap();
-                &text[range.start as usize..range.end as usize]
-            };
-            match letter {
-                '\u{1}' => out.push_str(&format!("<{}>", variable())),
-                '\u{2}' => out.push_str(&format!("<uuid {}>", variable())),
-                '\u{3}' => out.push_str(&format!("<path {}>", variable())),
-                other => out.push(other),
+        let (mut out, mut done) = (String::new(), 0);
+        for Token { start, end, kind } in cut.tokens {
+            let token = &text[start as usize..end as usize];
+            out.push_str(&text[done..start as usize]);
+            match kind {
+                Kind::Word => out.push_str(&format!("[{token}]")),
+                Kind::Run => out.push_str(&format!("<{token}>")),
+                Kind::Uuid => out.push_str(&format!("<uuid {token}>")),
+                Kind::Path => out.push_str(&format!("<path {token}>")),
             }
+            done = end as usize;
         }
-        out
+        out + &text[done..]
     }
 
     #[test]
-    fn numbers_ids_and_paths_vary() {
-        assert_eq!(check("took 12ms for u-77: ok"), "took <12ms> for u-<77>: ok");
-        assert_eq!(check("at 10.1.2.33:80"), "at <10>.<1>.<2>.<33>:<80>");
+    fn words_numbers_ids_and_paths_vary() {
+        assert_eq!(check("took 12ms for u-77: ok"), "[took] <12ms> [for] [u]-<77>: [ok]");
+        assert_eq!(check("at 10.1.2.33:80"), "[at] <10>.<1>.<2>.<33>:<80>");
         assert_eq!(
             check("id=0a1b2c3d-0000-1111-2222-abcdefabcdef."),
-            "id=<uuid 0a1b2c3d-0000-1111-2222-abcdefabcdef>."
+            "[id]=<uuid 0a1b2c3d-0000-1111-2222-abcdefabcdef>."
         );
-        assert_eq!(check("id=0a1b2c3d-0000-1111"), "id=<0a1b2c3d>-<0000>-<1111>");
-        assert_eq!(check("GET /api/v1/carts HTTP"), "GET <path /api/v1/carts> HTTP");
-        assert_eq!(check("GET /carts/12345/x a/b"), "GET /carts/<12345>/x a/b");
-        assert_eq!(check("결제 3건"), "결제 <3>건");
-        assert_eq!(check("a\u{1}b"), "-");
+        assert_eq!(check("id=0a1b2c3d-0000-1111"), "[id]=<0a1b2c3d>-<0000>-<1111>");
+        assert_eq!(check("GET /api/v1/carts HTTP"), "[GET] <path /api/v1/carts> [HTTP]");
+        assert_eq!(check("GET /carts/12345/x a/b"), "[GET] /[carts]/<12345>/[x] [a]/[b]");
+        assert_eq!(check("결제 3건 abc결d e결f1"), "[결제] <3>[건] [abc결d] [e결]<f1>");
         assert_eq!(check(&"1 ".repeat(65)), "-");
         assert_eq!(check(""), "");
     }
 
+    fn hashes(text: &str) -> (u64, Vec<u64>) {
+        let mut cut = Cut::default();
+        assert!(cut.read(text));
+        (cut.frame, cut.words)
+    }
+
+    #[test]
+    fn frames_differ_by_all_but_words_and_variables() {
+        let (frame, words) = hashes("took 12ms, for u-77: ok");
+        assert_eq!(hashes("cost 3ms, for v-78: no").0, frame);
+        for other in [
+            "took 12ms for u-77: ok",
+            "took 12ms, for u-77: ok.",
+            "took 12ms, for u-77:          ok",
+            "took 12ms, for u-7u: ok 1",
+            "took for, for u-77: ok",
+        ] {
+            assert_ne!(hashes(other).0, frame, "{other}");
+        }
+        let swapped = hashes("ok 12ms, for u-77: took").1;
+        assert!(words[0] != swapped[0] && words[3] != swapped[3] && words[1] == swapped[1]);
+        let long = "x".repeat(30);
+        let lengths: std::collections::HashSet<u64> = (1..30).map(|len| hashes(&long[..len]).1[0]).collect();
+        assert_eq!(lengths.len(), 29);
+    }
+
     proptest! {
         #[test]
-        fn the_key_and_the_variables_are_the_text(text in "([a-f0-9/ _.:=-]|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\\PC){0,40}") {
+        fn tokens_and_what_is_between_them_are_the_text(text in "([a-f0-9/ _.:=-]|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\\PC){0,40}") {
             let again: String = check(&text);
-            prop_assume!(again != "-" && !text.contains(['<', '>']));
-            prop_assert_eq!(again.replace("<uuid ", "").replace("<path ", "").replace(['<', '>'], ""), text);
+            prop_assume!(again != "-" && !text.contains(['<', '>', '[', ']']));
+            prop_assert_eq!(again.replace("<uuid ", "").replace("<path ", "").replace(['<', '>', '[', ']'], ""), text);
         }
     }
 }

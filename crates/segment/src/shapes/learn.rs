@@ -1,46 +1,51 @@
 //! Which shapes the texts of a group have.
 //!
-//! Owns: [`Learned`]: texts that are equal but for their variables are put together; and those that differ in a word
-//! as well, if they are rare. After CLP (Rodrigues, Luo, Yuan, OSDI '21) and Drain (He et al., ICWS '17).
+//! Owns: [`learn`]: texts that are equal but for their variables are put together; and those that differ in one word as
+//! well, after which that word varies. After CLP (Rodrigues, Luo, Yuan, OSDI '21) and Drain (He et al., ICWS '17).
 //! Does not own: how variables are kept (`write`).
-//! Invariant: what is learned depends on nothing but the texts and their order.
-
-use std::ops::Range;
+//! Invariant: what is learned depends on nothing but the texts and their order; a text is put to others only after it was
+//! compared with them byte by byte.
+//!
+//! Mostly a text is like one that was seen before: it is cut once, two hashes find its shape, its bytes are compared with
+//! those of the first text of the shape. Only a text without a shape is compared with others word by word.
 
 use hashbrown::HashTable;
-use xxhash_rust::xxh3::xxh3_64;
 
-use super::cut::{cut, is_of_word, mark};
+use super::cut::{Cut, Kind, MIX, VARIABLES_MAX};
+use super::{PIECES_MAX, SHAPES_MAX};
 use crate::text::Texts;
 
 /// Fewer texts make no shape: it would take more than it saves.
-const SHAPE_TEXTS_MIN: u32 = 3;
-/// Shapes that have so many texts are not put together with each other.
-const FREQUENT_TEXTS: u32 = 64;
-/// Shapes of more words are not compared word by word.
+const SHAPE_TEXTS_MIN: usize = 3;
+/// Texts of more words are not compared word by word.
 const WORDS_MAX: usize = 48;
-/// Most shapes without a word that are remembered while shapes are joined: some 18 MB. What comes later stays apart.
-const JOINED_MAX: usize = 1 << 19;
-/// Most pieces of a shape.
-pub(super) const PIECES_MAX: usize = 256;
+/// Sets of words that vary, for texts with one frame. What would need more stays apart.
+const MASKS_MAX: usize = 8;
+/// Most shapes without a word that are remembered: some 18 MB. What comes later stays apart.
+const NEAR_MAX: usize = 1 << 19;
 
-/// A text without its variables.
-#[derive(Debug)]
-struct Shape {
-    key: Range<usize>,
-    texts: u32,
-    /// Its words, in `words`.
-    words: Range<usize>,
+const _: () = assert!(WORDS_MAX <= u64::BITS as usize, "each word that may vary has a bit");
+const _: () = assert!((WORDS_MAX + VARIABLES_MAX) * 2 < PIECES_MAX, "readers take every shape");
+
+/// Where a value stands among all texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    pub(super) fn of(self, all: &str) -> &str {
+        &all[self.start as usize..self.end as usize]
+    }
 }
 
 /// A part of a shape that several texts have.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Part {
     Literal(String),
-    /// The variable of this number of a text.
-    Variable(usize),
-    /// The word of this number of its key.
-    Word(usize),
+    /// The value of this number of a text.
+    Slot(usize),
 }
 
 /// Texts of one shape.
@@ -49,268 +54,362 @@ pub(super) struct Common {
     pub(super) parts: Vec<Part>,
     /// The numbers of the texts.
     pub(super) texts: Vec<u32>,
+    /// For each text the values of all slots.
+    pub(super) values: Vec<Span>,
+    pub(super) slots: usize,
 }
 
-/// What was learned of texts.
-pub(super) struct Learned<'a> {
-    texts: &'a Texts,
-    keys: String,
-    shapes: Vec<Shape>,
-    words: Vec<Range<u32>>,
-    /// For each text its shape, or [`NONE`].
-    shape_of: Vec<u32>,
-    variables: Vec<Range<u32>>,
-    /// For each text where its variables start.
-    variables_of: Vec<u32>,
+/// The shapes that are worth it, those of most texts first.
+pub(super) fn learn(texts: &Texts) -> Vec<Common> {
+    if u32::try_from(texts.bytes()).is_err() {
+        return Vec::new();
+    }
+    let mut learner = Learner::new(texts.all());
+    let mut start = 0;
+    for (number, text) in (0..).zip(texts.iter()) {
+        learner.add(number, start, text);
+        start += text.len();
+    }
+    let mut found: Vec<Template> = learner.templates;
+    found.retain(|template| template.texts.len() >= SHAPE_TEXTS_MIN);
+    // Frequent ones come first, so that what is mostly needed lies together.
+    found.sort_by_key(|template| std::cmp::Reverse(template.texts.len()));
+    found.truncate(SHAPES_MAX);
+    found.into_iter().map(|template| template.into_common(texts)).collect()
 }
 
-/// The text has no shape.
-const NONE: u32 = u32::MAX;
+/// What texts have together.
+#[derive(Debug)]
+struct Template {
+    /// Words that vary, a bit for each.
+    mask: u64,
+    /// Where the first text starts and ends.
+    first: Span,
+    texts: Vec<u32>,
+    /// The values of all texts, one behind another.
+    values: Vec<Span>,
+    slots: usize,
+}
 
-impl<'a> Learned<'a> {
-    pub(super) fn of(texts: &'a Texts) -> Self {
-        let count = texts.len();
-        let mut learned = Self {
-            texts,
-            keys: String::new(),
-            shapes: Vec::new(),
-            words: Vec::new(),
-            shape_of: Vec::with_capacity(count),
-            variables: Vec::new(),
-            variables_of: Vec::with_capacity(count),
-        };
-        let mut table: HashTable<(u64, u32)> = HashTable::new();
-        let mut key = String::new();
-        for text in texts.iter() {
-            learned.variables_of.push(learned.variables.len() as u32);
-            let is_cut = cut(text, &mut key, &mut learned.variables);
-            let shape = if is_cut { learned.shape(&mut table, &key) } else { NONE };
-            learned.shape_of.push(shape);
-        }
-        learned
-    }
+/// Which sets of words vary in texts of one frame.
+#[derive(Debug)]
+struct Frame {
+    hash: u64,
+    masks: Vec<u64>,
+}
 
-    fn shape(&mut self, table: &mut HashTable<(u64, u32)>, key: &str) -> u32 {
-        let Self { keys, shapes, .. } = self;
-        let hash = xxh3_64(key.as_bytes());
-        let is_it =
-            |(known, shape): &(u64, u32)| *known == hash && keys[shapes[*shape as usize].key.clone()] == *key;
-        if let Some((_, shape)) = table.find(hash, is_it) {
-            shapes[*shape as usize].texts += 1;
-            return *shape;
-        }
-        let shape = shapes.len() as u32;
-        table.insert_unique(hash, (hash, shape), |(hash, _)| *hash);
-        let start = keys.len();
-        keys.push_str(key);
-        shapes.push(Shape { key: start..keys.len(), texts: 1, words: 0..0 });
-        shape
-    }
+struct Learner<'a> {
+    all: &'a str,
+    templates: Vec<Template>,
+    frames: Vec<Frame>,
+    frame_numbers: HashTable<(u64, u32)>,
+    /// Templates by frame, the words that do not vary, and which do.
+    known: HashTable<(u64, u32)>,
+    /// Templates by the same without one more word.
+    near: HashTable<(u64, u32)>,
+    cut: Cut,
+    row: Vec<Span>,
+}
 
-    /// The variable of this number of a text.
-    #[inline]
-    pub(super) fn variable(&self, text: u32, number: usize) -> &'a str {
-        let range = self.variables[self.variables_of[text as usize] as usize + number].clone();
-        &self.texts.get(text as usize)[range.start as usize..range.end as usize]
-    }
-
-    /// The word of this number of the key of a text.
-    #[inline]
-    pub(super) fn word(&self, text: u32, number: usize) -> &str {
-        let shape = &self.shapes[self.shape_of[text as usize] as usize];
-        self.text_of(&self.words[shape.words.start + number])
-    }
-
-    fn text_of(&self, range: &Range<u32>) -> &str {
-        &self.keys[range.start as usize..range.end as usize]
-    }
-
-    /// The shapes that are worth it.
-    pub(super) fn commons(mut self) -> (Self, Vec<Common>) {
-        self.find_words();
-        let mut joined = Joined::new(self.shapes.len());
-        self.join(&mut joined);
-        let roots: Vec<u32> = (0..self.shapes.len() as u32).map(|shape| joined.root(shape)).collect();
-        let mut texts = vec![0; self.shapes.len()];
-        for (shape, root) in self.shapes.iter().zip(&roots) {
-            texts[*root as usize] += shape.texts;
-        }
-        // For each root the place of its shapes among those that are worth it, in the order in which they were first seen.
-        let mut places = vec![NONE; self.shapes.len()];
-        let mut members: Vec<Vec<u32>> = Vec::new();
-        for (shape, root) in (0..).zip(&roots) {
-            let root = *root as usize;
-            if texts[root] < SHAPE_TEXTS_MIN {
-                continue;
-            }
-            if places[root] == NONE {
-                places[root] = members.len() as u32;
-                members.push(Vec::new());
-            }
-            members[places[root] as usize].push(shape);
-        }
-        let mut commons: Vec<Common> = members.iter().map(|members| self.common(members)).collect();
-        for (text, shape) in (0..).zip(&self.shape_of).filter(|(_, shape)| **shape != NONE) {
-            let place = places[roots[*shape as usize] as usize];
-            if place != NONE {
-                commons[place as usize].texts.push(text);
-            }
-        }
-        commons.retain(|common| common.parts.len() <= PIECES_MAX);
-        (self, commons)
-    }
-
-    fn find_words(&mut self) {
-        let keys = self.keys.as_bytes();
-        for shape in &mut self.shapes {
-            let start = self.words.len();
-            let mut at = shape.key.start;
-            while at < shape.key.end {
-                let from = at;
-                while at < shape.key.end && is_of_word(keys[at]) {
-                    at += 1;
-                }
-                if at > from {
-                    self.words.push(from as u32..at as u32);
-                } else {
-                    at += 1;
-                }
-            }
-            shape.words = start..self.words.len();
+impl<'a> Learner<'a> {
+    fn new(all: &'a str) -> Self {
+        Self {
+            all,
+            templates: Vec::new(),
+            frames: Vec::new(),
+            frame_numbers: HashTable::new(),
+            known: HashTable::new(),
+            near: HashTable::new(),
+            cut: Cut::default(),
+            row: Vec::new(),
         }
     }
 
-    /// Joins shapes that are equal but for one word.
-    fn join(&self, joined: &mut Joined) {
-        let keys = self.keys.as_bytes();
-        let mut table: HashTable<(u64, u32)> = HashTable::with_capacity(self.shapes.len());
-        let mut frame = Vec::new();
-        let mut hashes = Vec::new();
-        for (number, shape) in self.shapes.iter().enumerate() {
-            let words = &self.words[shape.words.clone()];
-            if words.is_empty() || words.len() > WORDS_MAX {
-                continue;
+    /// Adds a text that starts here.
+    fn add(&mut self, number: u32, start: usize, text: &str) {
+        if !self.cut.read(text) {
+            return;
+        }
+        let place = Span { start: start as u32, end: (start + text.len()) as u32 };
+        let frame = self.frame();
+        if let Some(template) = self.find(frame, place).or_else(|| self.join(frame, place)) {
+            let template = &mut self.templates[template];
+            template.texts.push(number);
+            template.values.extend_from_slice(&self.row);
+            return;
+        }
+        row_of(&self.cut, place, 0, &mut self.row);
+        let template = self.templates.len() as u32;
+        self.templates.push(Template {
+            mask: 0,
+            first: place,
+            texts: vec![number],
+            values: self.row.clone(),
+            slots: self.row.len(),
+        });
+        self.remember(frame, template);
+    }
+
+    /// The number of the frame of the text that was cut.
+    fn frame(&mut self) -> usize {
+        let hash = self.cut.frame;
+        if let Some((_, frame)) = self.frame_numbers.find(hash, |(known, _)| *known == hash) {
+            return *frame as usize;
+        }
+        self.frame_numbers.insert_unique(hash, (hash, self.frames.len() as u32), |(hash, _)| *hash);
+        self.frames.push(Frame { hash, masks: vec![0] });
+        self.frames.len() - 1
+    }
+
+    /// The template that the text has, whose values are in `row` then.
+    fn find(&mut self, frame: usize, place: Span) -> Option<usize> {
+        let all: u64 =
+            self.cut.words.iter().fold(self.frames[frame].hash, |sum, word| sum.wrapping_add(*word));
+        for at in 0..self.frames[frame].masks.len() {
+            let mask = self.frames[frame].masks[at];
+            let key = key_of(without(all, mask, &self.cut.words), mask, NO_WORD);
+            let Some((_, template)) = self.known.find(key, |(known, _)| *known == key) else { continue };
+            let template = *template as usize;
+            row_of(&self.cut, place, mask, &mut self.row);
+            let Template { first, ref values, slots, .. } = self.templates[template];
+            if equal_but(self.all, (first, &values[..slots]), (place, &self.row)) {
+                self.frames[frame].masks.swap(0, at);
+                return Some(template);
             }
-            frame.clear();
-            let mut done = shape.key.start;
-            for word in words {
-                frame.extend_from_slice(&keys[done..word.start as usize]);
-                frame.push(mark::WORD);
-                done = word.end as usize;
-            }
-            frame.extend_from_slice(&keys[done..shape.key.end]);
-            let frame = xxh3_64(&frame);
-            hashes.clear();
-            hashes.extend((1u64..).zip(words).map(|(place, word)| {
-                xxh3_64(&keys[word.start as usize..word.end as usize])
-                    .wrapping_mul(place.wrapping_mul(MIX) | 1)
-            }));
-            let all = hashes.iter().fold(frame, |sum, hash| sum.wrapping_add(*hash));
-            for (place, hash) in (1u64..).zip(&hashes) {
-                let without = all.wrapping_sub(*hash).wrapping_add(place).wrapping_mul(MIX);
-                let without = without ^ (without >> 32);
-                match table.find(without, |(known, _)| *known == without) {
-                    Some((_, other)) => self.join_two(joined, number as u32, *other, shape.words.len()),
-                    None if table.len() >= JOINED_MAX => {}
-                    None => {
-                        table.insert_unique(without, (without, number as u32), |(hash, _)| *hash);
-                    }
+        }
+        None
+    }
+
+    /// A template that the text has but for one word, which varies from now on. The values of the text are in `row` then.
+    fn join(&mut self, frame: usize, place: Span) -> Option<usize> {
+        let words = self.cut.words.len();
+        if words == 0 || words > WORDS_MAX {
+            return None;
+        }
+        let all: u64 =
+            self.cut.words.iter().fold(self.frames[frame].hash, |sum, word| sum.wrapping_add(*word));
+        for mask in self.frames[frame].masks.clone() {
+            let rest = without(all, mask, &self.cut.words);
+            for word in (0..words).filter(|word| mask >> word & 1 == 0) {
+                let key = key_of(rest.wrapping_sub(self.cut.words[word]), mask, word);
+                let Some((_, template)) = self.near.find(key, |(known, _)| *known == key) else { continue };
+                let template = *template as usize;
+                if self.templates[template].mask == mask && self.widen(frame, template, place, word) {
+                    return Some(template);
                 }
             }
         }
+        None
     }
 
-    fn join_two(&self, joined: &mut Joined, one: u32, other: u32, words: usize) {
-        let (a, b) = (&self.shapes[one as usize], &self.shapes[other as usize]);
-        // Equal hashes do not make equal frames.
-        if a.texts.min(b.texts) < FREQUENT_TEXTS && b.words.len() == words && self.frames_equal(a, b) {
-            joined.join(one, other);
+    /// Has a word of a template vary, if that makes it one of the text; says whether it does.
+    fn widen(&mut self, frame: usize, number: usize, place: Span, word: usize) -> bool {
+        let Template { mask, first, slots, .. } = self.templates[number];
+        let wider = mask | 1 << word;
+        let masks = &self.frames[frame].masks;
+        if masks.len() >= MASKS_MAX && !masks.contains(&wider) {
+            return false;
         }
+        let mut first_cut = Cut::default();
+        let mut first_row = Vec::new();
+        first_cut.read(first.of(self.all));
+        if first_cut.words.len() != self.cut.words.len() {
+            return false;
+        }
+        row_of(&first_cut, first, wider, &mut first_row);
+        row_of(&self.cut, place, wider, &mut self.row);
+        if !equal_but(self.all, (first, &first_row), (place, &self.row)) {
+            return false;
+        }
+        let template = &mut self.templates[number];
+        // All its texts have the word that the first one has.
+        let at = (0..slots).find(|at| template.values[*at] != first_row[*at]).unwrap_or(slots);
+        let rows = (0..template.texts.len()).map(|row| &template.values[row * slots..(row + 1) * slots]);
+        template.values = rows
+            .flat_map(|row| row[..at].iter().chain([&first_row[at]]).chain(&row[at..]))
+            .copied()
+            .collect();
+        template.slots += 1;
+        template.mask = wider;
+        let all: u64 =
+            first_cut.words.iter().fold(self.frames[frame].hash, |sum, word| sum.wrapping_add(*word));
+        let key = key_of(without(all, mask, &first_cut.words), mask, NO_WORD);
+        if let Ok(known) = self.known.find_entry(key, |(known, of)| *known == key && *of == number as u32) {
+            known.remove();
+        }
+        let cut = std::mem::replace(&mut self.cut, first_cut);
+        self.remember(frame, number as u32);
+        self.cut = cut;
+        true
     }
 
-    /// Whether two shapes with as many words are equal but for words.
-    fn frames_equal(&self, a: &Shape, b: &Shape) -> bool {
-        let keys = self.keys.as_bytes();
-        let (mut at_a, mut at_b) = (a.key.start, b.key.start);
-        for (word_a, word_b) in self.words[a.words.clone()].iter().zip(&self.words[b.words.clone()]) {
-            if keys[at_a..word_a.start as usize] != keys[at_b..word_b.start as usize] {
-                return false;
+    /// Has the template of the text that was cut be found.
+    fn remember(&mut self, frame: usize, template: u32) {
+        let mask = self.templates[template as usize].mask;
+        let Self { cut, frames, known, near, .. } = self;
+        let frame = &mut frames[frame];
+        if !frame.masks.contains(&mask) {
+            frame.masks.insert(0, mask);
+        }
+        let all: u64 = cut.words.iter().fold(frame.hash, |sum, word| sum.wrapping_add(*word));
+        let rest = without(all, mask, &cut.words);
+        let key = key_of(rest, mask, NO_WORD);
+        known.insert_unique(key, (key, template), |(key, _)| *key);
+        if cut.words.len() > WORDS_MAX {
+            return;
+        }
+        for (word, hash) in cut.words.iter().enumerate().filter(|(word, _)| mask >> word & 1 == 0) {
+            let key = key_of(rest.wrapping_sub(*hash), mask, word);
+            if near.len() < NEAR_MAX && near.find(key, |(known, _)| *known == key).is_none() {
+                near.insert_unique(key, (key, template), |(key, _)| *key);
             }
-            (at_a, at_b) = (word_a.end as usize, word_b.end as usize);
         }
-        keys[at_a..a.key.end] == keys[at_b..b.key.end]
     }
+}
 
-    /// What shapes have together that are equal but for words.
-    fn common(&self, members: &[u32]) -> Common {
-        let first = &self.shapes[members[0] as usize];
-        let words = &self.words[first.words.clone()];
-        let varies = |number: usize| {
-            let word = self.text_of(&words[number]);
-            members[1..].iter().any(|other| {
-                let other = &self.shapes[*other as usize];
-                self.text_of(&self.words[other.words.start + number]) != word
-            })
-        };
-        let keys = self.keys.as_bytes();
+impl Template {
+    fn into_common(self, texts: &Texts) -> Common {
+        let all = texts.all();
         let mut parts = Vec::new();
-        let mut literal = first.key.start;
-        let mut variables = 0;
-        let mut next_word = 0;
-        let mut at = first.key.start;
-        let close = |parts: &mut Vec<Part>, from: usize, to: usize| {
-            if from < to {
-                parts.push(Part::Literal(self.text_of(&(from as u32..to as u32)).to_owned()));
+        let mut done = self.first.start;
+        let literal = |parts: &mut Vec<Part>, start: u32, end: u32| {
+            if start < end {
+                parts.push(Part::Literal(Span { start, end }.of(all).to_owned()));
             }
         };
-        while at < first.key.end {
-            if words.get(next_word).is_some_and(|word| word.start as usize == at) {
-                let end = words[next_word].end as usize;
-                if members.len() > 1 && varies(next_word) {
-                    close(&mut parts, literal, at);
-                    parts.push(Part::Word(next_word));
-                    literal = end;
-                }
-                next_word += 1;
-                at = end;
-                continue;
-            }
-            if matches!(keys[at], mark::RUN..=mark::PATH) {
-                close(&mut parts, literal, at);
-                parts.push(Part::Variable(variables));
-                variables += 1;
-                literal = at + 1;
-            }
-            at += 1;
+        for (slot, value) in self.values[..self.slots].iter().enumerate() {
+            literal(&mut parts, done, value.start);
+            parts.push(Part::Slot(slot));
+            done = value.end;
         }
-        close(&mut parts, literal, at);
-        Common { parts, texts: Vec::new() }
+        literal(&mut parts, done, self.first.end);
+        Common { parts, texts: self.texts, values: self.values, slots: self.slots }
     }
 }
 
-/// An odd number for mixing (the golden ratio).
-const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+/// Stands for a key that has all words that do not vary.
+const NO_WORD: usize = 63;
 
-/// Sets of shapes that were joined.
-struct Joined(Vec<u32>);
+/// Where a template, or one without a word more, is found.
+fn key_of(sum: u64, mask: u64, word: usize) -> u64 {
+    let key = (sum ^ mask.rotate_left(29) ^ word as u64).wrapping_mul(MIX);
+    key ^ key >> 32
+}
 
-impl Joined {
-    fn new(count: usize) -> Self {
-        Self((0..count as u32).collect())
+/// A sum of hashes without those of the words that vary.
+#[inline]
+fn without(all: u64, mut mask: u64, words: &[u64]) -> u64 {
+    let mut rest = all;
+    while mask != 0 {
+        let word = mask.trailing_zeros() as usize;
+        rest = rest.wrapping_sub(words.get(word).copied().unwrap_or(0));
+        mask &= mask - 1;
     }
+    rest
+}
 
-    fn root(&mut self, mut one: u32) -> u32 {
-        while self.0[one as usize] != one {
-            let next = self.0[one as usize];
-            self.0[one as usize] = self.0[next as usize];
-            one = next;
+/// The values of a text: its variables, and the words that vary.
+#[inline]
+fn row_of(cut: &Cut, place: Span, mask: u64, row: &mut Vec<Span>) {
+    row.clear();
+    let mut word = 0;
+    for token in &cut.tokens {
+        let varies = token.kind != Kind::Word || {
+            word += 1;
+            word <= WORDS_MAX && mask >> (word - 1) & 1 == 1
+        };
+        if varies {
+            row.push(Span { start: place.start + token.start, end: place.start + token.end });
         }
-        one
+    }
+}
+
+/// Whether two texts are equal but for their values. Equal hashes do not make equal texts.
+#[inline]
+fn equal_but(all: &str, one: (Span, &[Span]), other: (Span, &[Span])) -> bool {
+    if one.1.len() != other.1.len() {
+        return false;
+    }
+    let all = all.as_bytes();
+    let (mut a, mut b) = (one.0.start, other.0.start);
+    for (value_a, value_b) in one.1.iter().zip(other.1) {
+        if all[a as usize..value_a.start as usize] != all[b as usize..value_b.start as usize] {
+            return false;
+        }
+        (a, b) = (value_a.end, value_b.end);
+    }
+    all[a as usize..one.0.end as usize] == all[b as usize..other.0.end as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The shapes of texts, and how many texts have each.
+    fn check(texts: &[&str]) -> String {
+        let mut gathered = Texts::default();
+        texts.iter().for_each(|text| gathered.push(text));
+        let commons = learn(&gathered);
+        for common in &commons {
+            for (text, values) in common.texts.iter().zip(common.values.chunks(common.slots.max(1))) {
+                let made: String = common
+                    .parts
+                    .iter()
+                    .map(|part| match part {
+                        Part::Literal(text) => text,
+                        Part::Slot(slot) => values[*slot].of(gathered.all()),
+                    })
+                    .collect();
+                assert_eq!(made, texts[*text as usize]);
+            }
+        }
+        let show = |common: &Common| {
+            let parts = common.parts.iter().map(|part| match part {
+                Part::Literal(text) => text,
+                Part::Slot(_) => "*",
+            });
+            format!("{}x {}", common.texts.len(), parts.collect::<String>())
+        };
+        commons.iter().map(show).collect::<Vec<_>>().join(" | ")
     }
 
-    /// The one seen first stays the root.
-    fn join(&mut self, one: u32, other: u32) {
-        let (one, other) = (self.root(one), self.root(other));
-        self.0[one.max(other) as usize] = one.min(other);
+    #[test]
+    fn texts_that_differ_in_variables_have_one_shape() {
+        assert_eq!(check(&["a 1.", "b 2", "a 3.", "a x7."]), "3x a *.");
+        assert_eq!(check(&["same", "same", "same"]), "3x same");
+        assert_eq!(check(&["a 1", "a 2"]), "");
+        assert_eq!(check(&[]), "");
+    }
+
+    #[test]
+    fn texts_that_differ_in_a_word_are_joined_word_by_word() {
+        assert_eq!(check(&["a in 1", "b in 2", "c in 3"]), "3x * in *");
+        assert_eq!(check(&["a in b 1", "a in c 2", "d in b 3", "d in c 4", "a on b 1"]), "5x * * * *");
+        assert_eq!(check(&["one two", "six ten", "red off"]), "", "all words differ");
+        // What was seen before a word varied has that word as its value.
+        assert_eq!(check(&["x a 1", "x a 2", "x a 3", "x b 4", "x a 5"]), "5x x * *");
+    }
+
+    #[test]
+    fn many_words_are_not_compared() {
+        let text = |n: usize| format!("{} {}", "w ".repeat(WORDS_MAX), ["a", "b", "c"][n]);
+        let texts: Vec<String> = (0..3).map(text).collect();
+        assert_eq!(check(&texts.iter().map(|text| &**text).collect::<Vec<_>>()), "");
+        assert_eq!(check(&[&*texts[0]; 3]), format!("3x {}", texts[0]));
+    }
+
+    #[test]
+    fn a_frame_has_few_sets_of_words_that_vary() {
+        let mut texts = Vec::new();
+        for place in 0..12 {
+            for word in ["p", "q", "r"] {
+                let words = (0..12).map(|at| {
+                    if at == place { word.to_owned() } else { "abcdefghijkl"[place..=place].repeat(2) }
+                });
+                texts.push(words.collect::<Vec<_>>().join(" "));
+            }
+        }
+        let shown = check(&texts.iter().map(|text| &**text).collect::<Vec<_>>());
+        assert_eq!(shown.split(" | ").count(), MASKS_MAX - 1, "one set is that of none: {shown}");
     }
 }

@@ -17,6 +17,9 @@ const HEX_DIGITS_MIN: usize = 6;
 /// Numbers with at most so many different ones are kept as entries, if that is shorter.
 const FEW_NUMBERS_MAX: usize = 32;
 const UUID_LEN: usize = 36;
+const UUID_DIGITS: usize = 32;
+/// Digits that fit into 64 bits.
+const DIGITS_PER_NUMBER: usize = 16;
 
 /// How the values of a variable are kept.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ pub(super) struct Written {
     pub(super) slot: Slot,
     /// The numbers of a list of entries.
     pub(super) list: Vec<u32>,
-    /// For each value the number that is written; none for those that are written digit by digit.
+    /// For each value the number that is written, or several for one of many digits.
     pub(super) numbers: Vec<u64>,
 }
 
@@ -43,11 +46,13 @@ pub(super) struct Written {
 pub(super) struct Entries {
     table: HashTable<(u64, u32, Range<usize>)>,
     texts: String,
+    /// For each entry its place among those of the slot at hand.
+    places: Vec<u32>,
 }
 
 impl Entries {
     fn number(&mut self, text: &str, builder: &mut ShapesBuilder) -> u32 {
-        let Self { table, texts } = self;
+        let Self { table, texts, .. } = self;
         let hash = xxh3_64(text.as_bytes());
         let known = table.find(hash, |(known, _, at)| *known == hash && texts[at.clone()] == *text);
         if let Some((_, number, _)) = known {
@@ -77,12 +82,12 @@ impl Entries {
             }
         }
         let numbers: Vec<u32> = values.iter().map(|value| self.number(value, builder)).collect();
-        Chosen { prefix: 0, suffix: 0, slot: Some(entries(&numbers)) }
+        Chosen { prefix: 0, suffix: 0, slot: Some(self.entries(&numbers)) }
     }
 
     /// How to keep values that are all numbers or ids.
     fn digits(&mut self, values: &[&str], builder: &mut ShapesBuilder) -> Option<Written> {
-        let without_numbers = |slot| Written { slot, list: Vec::new(), numbers: Vec::new() };
+        let in_digits = |slot| Written { slot, list: Vec::new(), numbers: digit_numbers(values) };
         let length = values[0].len();
         let same_length = values.iter().all(|value| value.len() == length);
         if let Some(numbers) = values.iter().map(|value| decimal(value)).collect::<Option<Vec<u64>>>() {
@@ -95,12 +100,12 @@ impl Entries {
             return numbers.map(|numbers| above_least(numbers, Some(length as u32)));
         }
         if same_length && length == UUID_LEN && values.iter().all(|value| is_uuid(value)) {
-            return Some(without_numbers(Slot::Uuid));
+            return Some(in_digits(Slot::Uuid));
         }
         let is_hex = |value: &&str| value.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let within = (HEX_DIGITS_MIN..=HEX_DIGITS_MAX).contains(&length);
         (same_length && within && values.iter().all(is_hex))
-            .then(|| without_numbers(Slot::Hex { digits: length as u32 }))
+            .then(|| in_digits(Slot::Hex { digits: length as u32 }))
     }
 
     /// Numbers of which there are few different ones, such as statuses, as entries.
@@ -128,7 +133,44 @@ impl Entries {
             return None;
         }
         let entry_numbers: Vec<u32> = values.iter().map(|value| self.number(value, builder)).collect();
-        Some(entries(&entry_numbers))
+        Some(self.entries(&entry_numbers))
+    }
+
+    /// Entries by their numbers, or by their places in a list where that is shorter.
+    fn entries(&mut self, values: &[u32]) -> Written {
+        /// What an entry takes in a list, about, in bits.
+        const LISTED_BITS: usize = 10;
+        const NOT_HERE: u32 = u32::MAX;
+        let most = values.iter().copied().max().unwrap_or(0);
+        if self.places.len() <= most as usize {
+            self.places.resize(most as usize + 1, NOT_HERE);
+        }
+        let places = &mut self.places;
+        let mut list = Vec::new();
+        for value in values {
+            let place = &mut places[*value as usize];
+            if *place == NOT_HERE {
+                *place = 0;
+                list.push(*value);
+            }
+        }
+        list.sort_unstable();
+        let (least, width) = (list[0], width_of(u64::from(most - list[0])));
+        let listed_width = width_of(list.len() as u64 - 1);
+        let listed = listed_width as usize * values.len() + list.len() * LISTED_BITS;
+        let is_listed = listed < width as usize * values.len();
+        if is_listed {
+            (0..).zip(&list).for_each(|(place, value)| places[*value as usize] = place);
+        }
+        let numbers = values
+            .iter()
+            .map(|value| u64::from(if is_listed { places[*value as usize] } else { value - least }));
+        let numbers = numbers.collect();
+        list.iter().for_each(|value| places[*value as usize] = NOT_HERE);
+        if is_listed {
+            return Written { slot: Slot::Listed { list: 0..0, width: listed_width }, list, numbers };
+        }
+        Written { slot: Slot::Entry { least, width }, list: Vec::new(), numbers }
     }
 }
 
@@ -163,10 +205,38 @@ fn all_digits(text: &str) -> bool {
 }
 
 /// The number, if this is how it is written.
+#[inline]
 fn decimal(text: &str) -> Option<u64> {
-    let canonical =
-        all_digits(text) && text.len() <= DIGITS_MAX && (text.len() == 1 || !text.starts_with('0'));
-    if canonical { text.parse().ok() } else { None }
+    let text = text.as_bytes();
+    let canonical = (1..=DIGITS_MAX).contains(&text.len()) && (text.len() == 1 || text[0] != b'0');
+    if !canonical {
+        return None;
+    }
+    text.iter().try_fold(0u64, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit <= 9).then(|| number * 10 + u64::from(digit))
+    })
+}
+
+/// Hexadecimal digits as numbers, the first one lowest.
+fn digit_numbers(values: &[&str]) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    for value in values {
+        let (mut number, mut bits) = (0u64, 0);
+        for byte in value.bytes().filter(|byte| *byte != b'-') {
+            let digit = if byte <= b'9' { byte - b'0' } else { byte - b'a' + 10 };
+            number |= u64::from(digit) << bits;
+            bits += 4;
+            if bits == u64::BITS {
+                numbers.push(number);
+                (number, bits) = (0, 0);
+            }
+        }
+        if bits > 0 {
+            numbers.push(number);
+        }
+    }
+    numbers
 }
 
 fn is_uuid(text: &str) -> bool {
@@ -191,26 +261,22 @@ fn above_least(mut numbers: Vec<u64>, digits: Option<u32>) -> Written {
     Written { slot, list: Vec::new(), numbers }
 }
 
-/// Entries by their numbers, or by their places in a list where that is shorter.
-fn entries(values: &[u32]) -> Written {
-    /// What an entry takes in a list, about, in bits.
-    const LISTED_BITS: usize = 10;
-    let mut list = values.to_vec();
-    list.sort_unstable();
-    list.dedup();
-    let (least, most) = (list[0], list[list.len() - 1]);
-    let width = width_of(u64::from(most - least));
-    let listed_width = width_of(list.len() as u64 - 1);
-    if listed_width as usize * values.len() + list.len() * LISTED_BITS < width as usize * values.len() {
-        let place = |value: &u32| list.binary_search(value).expect("the list has all of them") as u64;
-        let numbers = values.iter().map(place).collect();
-        return Written { slot: Slot::Listed { list: 0..0, width: listed_width }, list, numbers };
-    }
-    let numbers = values.iter().map(|value| u64::from(value - least)).collect();
-    Written { slot: Slot::Entry { least, width }, list: Vec::new(), numbers }
-}
-
 impl Written {
+    /// How many numbers are written for each value.
+    pub(super) fn numbers_per_value(&self) -> usize {
+        match self.slot {
+            Slot::Hex { digits } => (digits as usize).div_ceil(DIGITS_PER_NUMBER),
+            Slot::Uuid => UUID_DIGITS / DIGITS_PER_NUMBER,
+            _ => 1,
+        }
+    }
+
+    /// How many bits each of them has.
+    pub(super) fn widths(&self) -> impl Iterator<Item = u32> {
+        let bits = self.slot.bits();
+        (0..self.numbers_per_value()).map(move |number| (bits - number * 64).min(64) as u32)
+    }
+
     /// Appends the piece of a shape.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         match &self.slot {

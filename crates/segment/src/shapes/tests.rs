@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use sawyer_query::{FieldKind, FieldTest};
 
-use super::learn::Learned;
+use super::learn::learn;
 use super::verdict::Asking;
 use super::*;
 use crate::bits::BitWriter;
@@ -96,8 +96,7 @@ proptest! {
         let written = pending.write(true);
         prop_assume!(!written.shapes.is_empty());
         let shapes = Shapes::parse(&written.shapes).unwrap();
-        let (_, mut commons) = Learned::of(&gathered).commons();
-        commons.sort_by_key(|common| std::cmp::Reverse(common.texts.len()));
+        let commons = learn(&gathered);
         let text = &texts[at.index(texts.len())];
         let part: String = text.chars().skip(from).take(len).collect();
         for letters in [letters, part] {

@@ -4,9 +4,9 @@
 //! Does not own: where they lie in the segment (`encode`).
 //! Invariant: equal texts in equal blocks make equal bytes.
 
-use super::learn::{Common, Learned, Part};
-use super::slots::{Chosen, Entries};
-use super::{SHAPES_BYTES_MAX, SHAPES_MAX, ShapesBuilder, kind};
+use super::learn::{Common, Part, learn};
+use super::slots::{Chosen, Entries, Written};
+use super::{SHAPES_BYTES_MAX, ShapesBuilder, kind};
 use crate::bits::{BitWriter, pack, width_of};
 use crate::bytes::Put;
 use crate::text::{self, Texts};
@@ -21,7 +21,7 @@ pub(crate) struct Pending {
 
 /// A group as it is written.
 #[derive(Debug, Default)]
-pub(crate) struct Written {
+pub(crate) struct WrittenGroup {
     /// What the group keeps once; empty if no text has a shape.
     pub(crate) shapes: Vec<u8>,
     pub(crate) portions: Vec<WrittenPortion>,
@@ -51,7 +51,7 @@ impl Pending {
     }
 
     /// Writes them, by their shapes if these are to be learned, and forgets them.
-    pub(crate) fn write(&mut self, learning: bool) -> Written {
+    pub(crate) fn write(&mut self, learning: bool) -> WrittenGroup {
         let Self { texts, blocks } = std::mem::take(self);
         let group = if learning { Group::of(&texts) } else { Group::for_now(&texts) };
         let mut next = vec![0; group.shapes.len()];
@@ -62,47 +62,47 @@ impl Pending {
             portion
         });
         let portions = portions.collect();
-        Written { shapes: group.plain, portions }
+        WrittenGroup { shapes: group.plain, portions }
     }
 }
 
-/// A shape that texts of the group have.
+/// How the values of a shape are written.
 struct WrittenShape {
-    slots: Vec<(Part, Chosen)>,
+    /// The bits of each number of a text.
+    widths: Vec<u32>,
+    /// The numbers of all texts, one behind another.
+    numbers: Vec<u64>,
 }
 
-struct Group<'a> {
-    /// None if nothing was to be learned.
-    learned: Option<Learned<'a>>,
+struct Group {
+    /// Whether anybody looked for shapes.
+    learned: bool,
     shapes: Vec<WrittenShape>,
     /// For each text the number of its shape + 1; 0 without one.
     ids: Vec<u16>,
     plain: Vec<u8>,
 }
 
-impl<'a> Group<'a> {
-    fn of(texts: &'a Texts) -> Self {
-        let (learned, mut commons) = Learned::of(texts).commons();
-        // Frequent ones come first, so that what is mostly needed lies together.
-        commons.sort_by_key(|common| std::cmp::Reverse(common.texts.len()));
-        commons.truncate(SHAPES_MAX);
+impl Group {
+    fn of(texts: &Texts) -> Self {
+        let commons = learn(texts);
         let mut builder = ShapesBuilder::default();
         let mut entries = Entries::default();
         let shapes: Vec<WrittenShape> =
-            commons.iter().map(|common| write_shape(&learned, common, &mut entries, &mut builder)).collect();
+            commons.iter().map(|common| write_shape(texts, common, &mut entries, &mut builder)).collect();
         let mut ids = vec![0; texts.len()];
         if shapes.is_empty() || builder.bytes() > SHAPES_BYTES_MAX {
-            return Self { learned: Some(learned), shapes: Vec::new(), ids, plain: Vec::new() };
+            return Self { learned: true, shapes: Vec::new(), ids, plain: Vec::new() };
         }
         for (id, common) in (1u16..).zip(&commons) {
             common.texts.iter().for_each(|text| ids[*text as usize] = id);
         }
-        Self { learned: Some(learned), shapes, ids, plain: builder.finish() }
+        Self { learned: true, shapes, ids, plain: builder.finish() }
     }
 
     /// Of texts that will soon be written again.
     fn for_now(texts: &Texts) -> Self {
-        Self { learned: None, shapes: Vec::new(), ids: vec![0; texts.len()], plain: Vec::new() }
+        Self { learned: false, shapes: Vec::new(), ids: vec![0; texts.len()], plain: Vec::new() }
     }
 
     /// Writes the texts of a block. `next` counts for each shape the texts that were written.
@@ -123,54 +123,32 @@ impl<'a> Group<'a> {
                 raw.push(texts.get(text));
                 continue;
             };
-            for (part, chosen) in &self.shapes[shape].slots {
-                let slot = chosen.slot.as_ref().expect("variables without a slot are literals");
-                match slot.numbers.get(next[shape]) {
-                    Some(number) => bits.put(*number, slot.slot.bits() as u32),
-                    None => {
-                        let learned = self.learned.as_ref().expect("shapes were learned");
-                        let value = value_of(learned, part, text as u32);
-                        put_digits(&mut bits, &value[chosen.prefix..value.len() - chosen.suffix]);
-                    }
-                }
+            let WrittenShape { widths, numbers } = &self.shapes[shape];
+            let start = next[shape] * widths.len();
+            for (number, width) in numbers[start..start + widths.len()].iter().zip(widths) {
+                bits.put(*number, *width);
             }
             next[shape] += 1;
         }
         bits.finish();
         let (mut raw_head, mut raw_data) = (Vec::new(), Vec::new());
-        match &self.learned {
-            _ if raw.len() == 0 => {}
-            Some(_) => text::encode(&raw, &mut raw_head, &mut raw_data),
-            None => text::encode_for_now(&raw, &mut raw_head, &mut raw_data),
+        if raw.len() > 0 && self.learned {
+            text::encode(&raw, &mut raw_head, &mut raw_data);
+        } else if raw.len() > 0 {
+            text::encode_for_now(&raw, &mut raw_head, &mut raw_data);
         }
         WrittenPortion { block, packed, raw_head, raw_data }
     }
 }
 
-fn value_of<'l>(learned: &'l Learned<'_>, part: &Part, text: u32) -> &'l str {
-    match part {
-        Part::Variable(number) => learned.variable(text, *number),
-        Part::Word(number) => learned.word(text, *number),
-        Part::Literal(_) => unreachable!("literals have no values"),
-    }
-}
-
-/// Appends hexadecimal digits, the first one lowest.
-fn put_digits(bits: &mut BitWriter<'_>, text: &str) {
-    for byte in text.bytes().filter(|byte| *byte != b'-') {
-        let digit = if byte <= b'9' { byte - b'0' } else { byte - b'a' + 10 };
-        bits.put(u64::from(digit), 4);
-    }
-}
-
 /// Writes a shape, with variables that do not vary as literals.
 fn write_shape(
-    learned: &Learned<'_>,
+    texts: &Texts,
     common: &Common,
     entries: &mut Entries,
     builder: &mut ShapesBuilder,
 ) -> WrittenShape {
-    let mut slots = Vec::new();
+    let mut slots: Vec<Written> = Vec::new();
     let mut pieces = Vec::new();
     let mut count = 0u64;
     let mut literal = String::new();
@@ -185,24 +163,42 @@ fn write_shape(
         1
     };
     for part in &common.parts {
-        if let Part::Literal(text) = part {
-            literal.push_str(text);
-            continue;
-        }
+        let slot = match part {
+            Part::Literal(text) => {
+                literal.push_str(text);
+                continue;
+            }
+            Part::Slot(slot) => *slot,
+        };
         values.clear();
-        values.extend(common.texts.iter().map(|text| value_of(learned, part, *text)));
-        let chosen = entries.choose(&values, builder);
-        literal.push_str(&values[0][..chosen.prefix]);
-        if let Some(slot) = &chosen.slot {
+        values.extend(common.values[slot..].iter().step_by(common.slots).map(|value| value.of(texts.all())));
+        let Chosen { prefix, suffix, slot } = entries.choose(&values, builder);
+        literal.push_str(&values[0][..prefix]);
+        if let Some(slot) = slot {
             count += close(&mut literal, &mut pieces) + 1;
             slot.put(&mut pieces);
-            literal.push_str(&values[0][values[0].len() - chosen.suffix..]);
-            slots.push((part.clone(), chosen));
+            literal.push_str(&values[0][values[0].len() - suffix..]);
+            slots.push(slot);
         }
     }
     count += close(&mut literal, &mut pieces);
     builder.shapes.put_varint(count);
     builder.shapes.extend_from_slice(&pieces);
     builder.shape_count += 1;
-    WrittenShape { slots }
+    in_rows(&slots, common.texts.len())
+}
+
+/// The numbers of all slots, text by text.
+fn in_rows(slots: &[Written], texts: usize) -> WrittenShape {
+    let widths: Vec<u32> = slots.iter().flat_map(Written::widths).collect();
+    let mut numbers = vec![0; widths.len() * texts];
+    let mut column = 0;
+    for slot in slots {
+        let per_text = slot.numbers_per_value();
+        for (row, some) in numbers.chunks_exact_mut(widths.len()).zip(slot.numbers.chunks_exact(per_text)) {
+            row[column..column + per_text].copy_from_slice(some);
+        }
+        column += per_text;
+    }
+    WrittenShape { widths, numbers }
 }

@@ -82,10 +82,9 @@ impl Dictionary {
     /// A dictionary, if it is worth it.
     pub(crate) fn of(texts: &Texts) -> Option<Self> {
         let entries_max = DICTIONARY_ENTRIES_MAX.min(texts.len().div_ceil(2));
-        let mut table: HashTable<u32> = HashTable::new();
+        let mut table: HashTable<(u64, u32)> = HashTable::new();
         let mut found = Self { entries: Vec::new(), codes: Vec::with_capacity(texts.len()) };
         let mut entry_bytes = 0;
-        let hash = |text: &str| xxh3_64(text.as_bytes());
         let mut last: Option<(&str, i64)> = None;
         for (at, text) in texts.iter().enumerate() {
             if let Some((_, code)) = last.filter(|(last, _)| *last == text) {
@@ -93,13 +92,15 @@ impl Dictionary {
                 continue;
             }
             let entries = &mut found.entries;
-            let hash_here = hash(text);
-            let known = table.find(hash_here, |code| texts.get(entries[*code as usize]) == text);
-            let code = known.copied().unwrap_or_else(|| {
+            let hash = xxh3_64(text.as_bytes());
+            let is_it =
+                |(known, code): &(u64, u32)| *known == hash && texts.get(entries[*code as usize]) == text;
+            let known = table.find(hash, is_it).map(|(_, code)| *code);
+            let code = known.unwrap_or_else(|| {
                 let code = entries.len() as u32;
                 entries.push(at);
                 entry_bytes += text.len();
-                table.insert_unique(hash_here, code, |code| hash(texts.get(entries[*code as usize])));
+                table.insert_unique(hash, (hash, code), |(hash, _)| *hash);
                 code
             });
             found.codes.push(i64::from(code));
