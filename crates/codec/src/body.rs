@@ -21,6 +21,7 @@ use sawyer_model::{Level, Timestamp};
 use apply::is_reserved;
 pub use apply::{BODY_PREFIX, Rules};
 pub(crate) use apply::{OfStream, assign_names, deviates};
+pub(crate) use foreseen::{Foreseen, Voice};
 pub(crate) use roles::{Chosen, Class};
 
 use crate::fields::{FieldSink, Fields};
@@ -70,7 +71,7 @@ pub struct Parser {
     scratch: Scratch,
     fields: Fields,
     rules: OfStream,
-    foreseen: foreseen::Foreseen,
+    foreseen: Foreseen,
 }
 
 impl Parser {

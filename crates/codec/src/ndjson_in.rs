@@ -9,7 +9,7 @@ use sawyer_model::{
     Batch, NameId, RecordHead, RecordId, SeqRange, SourceId, Timestamp, ValueRef, names, source::NotARecordId,
 };
 
-use crate::body::{BODY_PREFIX, Chosen, OfStream, assign_names, deviates};
+use crate::body::{BODY_PREFIX, Chosen, Foreseen, OfStream, Voice, assign_names, deviates};
 use crate::fields::Fields;
 use crate::json::{JsonError, Scratch, flatten};
 use crate::json_out::{ID, TRUNCATED};
@@ -69,6 +69,7 @@ pub struct NdjsonReader {
     scratch: Scratch,
     fields: Fields,
     of_stream: OfStream,
+    foreseen: Foreseen,
 }
 
 impl NdjsonReader {
@@ -95,6 +96,9 @@ impl NdjsonReader {
             self.fields.read(|fields| fields.for_each(|(name, value)| writer.field(name, value)));
             return Ok(());
         }
+        if self.read_foreseen(text, head, known, batch) {
+            return Ok(());
+        }
         // A longer line is cut where it is kept, so that fields may lie behind its end.
         if text.len() <= VALUE_BYTES_MAX {
             self.fields.begin(text);
@@ -106,6 +110,38 @@ impl NdjsonReader {
         read?;
         self.read_foreign(text, head, known, batch);
         Ok(())
+    }
+
+    /// Reads a line along those before it, if that can be done; says whether it was.
+    fn read_foreseen(
+        &mut self,
+        text: &str,
+        head: &NdjsonHead,
+        mut known: RecordHead,
+        batch: &mut Batch,
+    ) -> bool {
+        let Self { foreseen, fields, .. } = self;
+        let voice = if head.sender == Sender::Program { Voice::Program } else { Voice::Client };
+        let stream = &batch.streams()[head.stream as usize];
+        let sent = foreseen.read_sent(text, stream, head.observed, voice, |name| fields.hash_of(name));
+        let Some(sent) = sent else { return false };
+        known.timestamp = sent.time.unwrap_or(known.timestamp);
+        let mut writer = batch.begin(known, head.stream);
+        let line = writer.text(text);
+        if !sent.message {
+            writer.at(NameId::MESSAGE, line);
+        }
+        writer.found(line, &mut foreseen.fields());
+        if sent.message {
+            writer.at(NameId::ORIGINAL, line);
+        }
+        if sent.claims {
+            writer.field(names::IDENTITY, ValueRef::Str("claimed"));
+        }
+        if deviates(known.timestamp, head.observed) {
+            writer.field(names::MARK, ValueRef::Str(names::MARK_CLOCK));
+        }
+        true
     }
 
     fn read_foreign(&mut self, text: &str, head: &NdjsonHead, mut known: RecordHead, batch: &mut Batch) {

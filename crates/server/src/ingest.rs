@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -28,6 +28,9 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 << 20;
 /// Most lines of a body: a record takes some hundred bytes of memory, however short its line is.
 const LINES_MAX: usize = 1 << 20;
 
+/// Readers that are kept for the next requests, with what they know of how lines are written.
+const READERS_MAX: usize = 8;
+
 /// A client that repeats a request under the same key repeats nothing in the store.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
@@ -37,6 +40,7 @@ pub(crate) struct Receiver {
     hub: PushHub,
     clock: Clock,
     shared: Arc<Shared>,
+    readers: Arc<Mutex<Vec<NdjsonReader>>>,
 }
 
 /// The sequence of all records that come without a key: one for as long as the process runs, because whoever stores
@@ -58,7 +62,20 @@ enum Sequence<'a> {
 
 impl Receiver {
     pub(crate) fn new(hub: PushHub, clock: Clock) -> Self {
-        Self { hub, clock, shared: Arc::default() }
+        Self { hub, clock, shared: Arc::default(), readers: Arc::default() }
+    }
+
+    /// Reads a body.
+    fn take(&self, body: &[u8], sequence: &Sequence<'_>) -> Taken {
+        // A lock that was poisoned guards nothing that can be half done.
+        let readers = || self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reader = readers().pop().unwrap_or_default();
+        let taken = take(body, sequence, self.clock.now(), &mut reader);
+        let mut readers = readers();
+        if readers.len() < READERS_MAX {
+            readers.push(reader);
+        }
+        taken
     }
 }
 
@@ -72,8 +89,8 @@ pub(crate) async fn ingest(
         let message = format!("body: more than {LINES_MAX} lines");
         return Err(ApiError::invalid(message).with_status(StatusCode::PAYLOAD_TOO_LARGE));
     }
-    let Taken { batch, items, accepted, rejected } =
-        take(&body, &sequence(&headers, &body, &receiver.shared)?, receiver.clock.now());
+    let sequence = sequence(&headers, &body, &receiver.shared)?;
+    let Taken { batch, items, accepted, rejected } = receiver.take(&body, &sequence);
     if accepted > 0 && receiver.hub.push(batch).await? == Outcome::Undelivered {
         let error = Error::new(ErrorKind::Retry, "the records could not be made durable; send them again");
         return Err(error.into());
@@ -100,12 +117,11 @@ impl Taken {
     }
 }
 
-fn take(body: &[u8], sequence: &Sequence<'_>, observed: Timestamp) -> Taken {
+fn take(body: &[u8], sequence: &Sequence<'_>, observed: Timestamp, reader: &mut NdjsonReader) -> Taken {
     let mut taken = Taken { batch: Batch::new(), items: String::new(), accepted: 0, rejected: 0 };
     // All lines, and a little for those that are not taken as they are.
     taken.batch.reserve_text(body.len() + body.len() / 32);
     let stream = taken.batch.add_stream(&Arc::new(Stream::new([(names::SOURCE, ModelValue::from("api"))])));
-    let mut reader = NdjsonReader::default();
     // A number that a rejected line has not used. Numbers without holes are one range to whoever remembers them.
     let mut unused = None;
     for (at, line) in lines(body).enumerate() {
@@ -247,7 +263,12 @@ mod tests {
         let mut covered = std::collections::BTreeMap::<SourceId, RangeSet>::new();
         for _ in 0..3 {
             let body = b"{\"message\":\"a\"}\nno json\n{\"message\":\"a\"}\n";
-            let taken = take(body, &sequence(&HeaderMap::new(), body, &shared).unwrap(), Timestamp::EPOCH);
+            let taken = take(
+                body,
+                &sequence(&HeaderMap::new(), body, &shared).unwrap(),
+                Timestamp::EPOCH,
+                &mut NdjsonReader::default(),
+            );
             assert_eq!((taken.accepted, taken.rejected), (2, 1));
             for record in taken.batch.iter() {
                 assert_eq!(covered.entry(record.source()).or_default().insert(record.range()), 1);
@@ -257,7 +278,8 @@ mod tests {
         assert_eq!(ranges, [[SeqRange::new(0, 6)]]);
         let key = [(header::HeaderName::from_static(IDEMPOTENCY_KEY), "a".parse().unwrap())];
         let headers: HeaderMap = key.into_iter().collect();
-        let taken = take(b"no\n{}", &sequence(&headers, b"no\n{}", &shared).unwrap(), Timestamp::EPOCH);
+        let sequence = sequence(&headers, b"no\n{}", &shared).unwrap();
+        let taken = take(b"no\n{}", &sequence, Timestamp::EPOCH, &mut NdjsonReader::default());
         assert_eq!(taken.batch.get(0).range(), SeqRange::new(1, 2), "by line");
     }
 

@@ -1,6 +1,6 @@
 //! Lines that are written like those before them: JSON and logfmt with the same names, mostly in the same order.
 //!
-//! Owns: which name followed which, what becomes of each name, and reading a line along that.
+//! Owns: which name followed which, what becomes of each name, and reading a line, or a record that was sent, along that.
 //! Does not own: the formats (`json`, `logfmt`), which field is what (`roles`), names (`apply`).
 //! Invariant: a line that is read here gets the fields that it gets the long way. What is unusual (nested values, names
 //! said twice, two fields for one role, a value that does not fit its role) goes the long way.
@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 
 use sawyer_model::batch::{FoundField, FoundValue};
-use sawyer_model::{NameGuess, NameId, RecordEditor, Stream, Timestamp, ValueRef};
+use sawyer_model::{NameGuess, NameId, RecordEditor, Stream, Timestamp, ValueRef, names};
 
 use super::apply::{BODY_PREFIX, BODY_TIMESTAMP, Rules, common_name, deviates};
 use super::roles::{Class, Role, Told, told};
@@ -40,10 +40,34 @@ const REST_LINES: u32 = 60;
 
 const NONE: u32 = u32::MAX;
 
+/// Who says the names of a line, which decides what becomes of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Voice {
+    /// A line of a log.
+    #[default]
+    Line,
+    /// Whoever sends records.
+    Client,
+    /// A program that the operator runs to send records.
+    Program,
+}
+
+/// What a record that was sent says beside its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// When it was said.
+    pub(crate) time: Option<Timestamp>,
+    /// Whether a field is its message.
+    pub(crate) message: bool,
+    /// Whether it names an identity that its stream does not know.
+    pub(crate) claims: bool,
+}
+
 /// What lines have been like.
 #[derive(Debug, Default)]
-pub(super) struct Foreseen {
+pub(crate) struct Foreseen {
     paths: Vec<Paths>,
+    voice: Voice,
     /// The stream of the last line, and its place among the paths.
     stream: u128,
     at: usize,
@@ -61,6 +85,7 @@ pub(super) struct Foreseen {
 #[derive(Debug)]
 struct Paths {
     names_hash: u64,
+    voice: Voice,
     leads: Vec<Lead>,
     lead_numbers: HashMap<Box<[u8]>, u32>,
     names: Vec<Name>,
@@ -92,6 +117,8 @@ struct Name {
     unusual: bool,
     /// Whether loggers write it in logfmt.
     logged: bool,
+    /// Whether it claims an identity that the stream does not know.
+    claims: bool,
     /// The line that had it last.
     round: u32,
 }
@@ -134,13 +161,13 @@ struct Said {
 impl Foreseen {
     /// One that leaves all lines to the long way.
     #[cfg(test)]
-    pub(super) fn off() -> Self {
+    pub(crate) fn off() -> Self {
         Self { rest: u32::MAX, ..Self::default() }
     }
 
     /// Whether the last line was read here.
     #[cfg(test)]
-    pub(super) fn was_short(&self) -> bool {
+    pub(crate) fn was_short(&self) -> bool {
         self.short
     }
 
@@ -165,7 +192,7 @@ impl Foreseen {
         if text.len() > LINE_BYTES_MAX {
             return None;
         }
-        self.turn_to(view.stream(), hash_of);
+        self.turn_to(view.stream(), Voice::Line, hash_of);
         self.found.clear();
         self.text.clear();
         let read = match format {
@@ -174,11 +201,7 @@ impl Foreseen {
         };
         let reference = if rules.own_time { view.observed() } else { view.timestamp() };
         let Some(said) = read.filter(|said| said.time.is_none_or(|time| !deviates(time, reference))) else {
-            // What is not written in pairs at all is found out at once.
-            self.strikes += u32::from(!self.found.is_empty());
-            if self.strikes >= STRIKES_MAX {
-                (self.strikes, self.rest) = (0, REST_LINES);
-            }
+            self.strike();
             return None;
         };
         #[cfg(test)]
@@ -203,20 +226,74 @@ impl Foreseen {
         Some(format)
     }
 
+    /// Reads a record that was sent as an object of JSON, if it is one that can be read here. Its fields are
+    /// [`Foreseen::fields`] then.
+    pub(crate) fn read_sent(
+        &mut self,
+        text: &str,
+        stream: &Stream,
+        observed: Timestamp,
+        voice: Voice,
+        hash_of: impl Fn(&str) -> u64,
+    ) -> Option<Sent> {
+        #[cfg(test)]
+        (self.short = false);
+        if self.rest > 0 {
+            self.rest -= 1;
+            return None;
+        }
+        if text.len() > LINE_BYTES_MAX {
+            return None;
+        }
+        self.turn_to(stream, voice, hash_of);
+        self.found.clear();
+        self.text.clear();
+        let Some(said) = self.json(text, stream, observed) else {
+            self.strike();
+            return None;
+        };
+        #[cfg(test)]
+        (self.short = true);
+        self.strikes = 0;
+        let names = &self.paths[self.at].names;
+        let claims = self.found.iter().any(|found| names[found.name as usize].claims);
+        Some(Sent { time: said.time, message: said.message, claims })
+    }
+
+    /// The fields of the record that was read last, without its time.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = FoundField<'_>> {
+        let names = &self.paths[self.at].names;
+        let fields = self.found.iter().filter(|found| !matches!(found.value, Value::Time(_)));
+        fields.map(|Found { name, value }| {
+            let Name { field, guess, .. } = &names[*name as usize];
+            FoundField { name: field, guess, value: value.found(&self.text) }
+        })
+    }
+
+    /// A line had to go the long way after all.
+    fn strike(&mut self) {
+        // What is not written in pairs at all is found out at once.
+        self.strikes += u32::from(!self.found.is_empty());
+        if self.strikes >= STRIKES_MAX {
+            (self.strikes, self.rest) = (0, REST_LINES);
+        }
+    }
+
     /// Looks for what is known of streams like this one.
-    fn turn_to(&mut self, stream: &Stream, hash_of: impl Fn(&str) -> u64) {
-        if self.stream == stream.fingerprint() && self.at < self.paths.len() {
+    fn turn_to(&mut self, stream: &Stream, voice: Voice, hash_of: impl Fn(&str) -> u64) {
+        if self.stream == stream.fingerprint() && self.voice == voice && self.at < self.paths.len() {
             return;
         }
-        self.stream = stream.fingerprint();
+        (self.stream, self.voice) = (stream.fingerprint(), voice);
         let hashes = stream.fields().iter().map(|(name, _)| hash_of(name));
         let names_hash = hashes.fold(0_u64, |all, hash| all.rotate_left(7) ^ hash);
-        let known = self.paths.iter().position(|paths| paths.names_hash == names_hash);
+        let is_it = |paths: &Paths| paths.names_hash == names_hash && paths.voice == voice;
+        let known = self.paths.iter().position(is_it);
         self.at = known.unwrap_or_else(|| {
             if self.paths.len() >= PATHS_MAX {
                 self.paths.clear();
             }
-            self.paths.push(Paths::new(names_hash));
+            self.paths.push(Paths::new(names_hash, voice));
             self.paths.len() - 1
         });
     }
@@ -289,16 +366,16 @@ impl Foreseen {
 }
 
 impl Paths {
-    fn new(names_hash: u64) -> Self {
+    fn new(names_hash: u64, voice: Voice) -> Self {
         let (leads, names) = (Vec::new(), Vec::new());
         let (lead_numbers, name_numbers) = (HashMap::new(), HashMap::new());
-        Self { names_hash, leads, lead_numbers, names, name_numbers, first: [NONE; 2], round: 0 }
+        Self { names_hash, voice, leads, lead_numbers, names, name_numbers, first: [NONE; 2], round: 0 }
     }
 
     fn begin(&mut self) {
         self.round = self.round.wrapping_add(1);
         if self.round == 0 || self.leads.len() > NAMES_MAX {
-            *self = Self { round: 1, ..Self::new(self.names_hash) };
+            *self = Self { round: 1, ..Self::new(self.names_hash, self.voice) };
         }
     }
 
@@ -347,7 +424,14 @@ impl Paths {
         }
         let class = Class::of(name);
         let role = class.role();
-        let taken = class.reserved || stream.get(name).is_some();
+        let of_stream = stream.get(name).is_some();
+        let own = class.reserved && (!class.identity || name == names::IDENTITY);
+        let taken = match self.voice {
+            Voice::Line => class.reserved || of_stream,
+            Voice::Client => own || of_stream,
+            Voice::Program => own,
+        };
+        let claims = self.voice == Voice::Client && class.said && !of_stream;
         let field = match role {
             Some((Role::Time, _)) => BODY_TIMESTAMP.into(),
             Some((role, _)) => common_name(role).into(),
@@ -357,7 +441,7 @@ impl Paths {
         let (unusual, logged) = (class.depends(), logfmt::is_known(name));
         let number = self.names.len() as u32;
         let round = self.round.wrapping_sub(1);
-        self.names.push(Name { field, guess: Cell::default(), role, unusual, logged, round });
+        self.names.push(Name { field, guess: Cell::default(), role, unusual, logged, claims, round });
         self.name_numbers.insert(name.into(), number);
         number
     }

@@ -202,3 +202,75 @@ proptest! {
         }
     }
 }
+
+/// Two readers, of which one goes the long way with every line: what becomes of a line, each way.
+struct Both {
+    reader: NdjsonReader,
+    long: NdjsonReader,
+    short: usize,
+}
+
+impl Both {
+    fn new() -> Self {
+        let long = NdjsonReader { foreseen: Foreseen::off(), ..NdjsonReader::default() };
+        Self { reader: NdjsonReader::default(), long, short: 0 }
+    }
+
+    fn check(&mut self, line: &str, sender: Sender, stream: &Arc<Stream>) -> [Result<Record, String>; 2] {
+        let both = [&mut self.reader, &mut self.long].map(|reader| {
+            let mut batch = Batch::new();
+            let stream = batch.add_stream(stream);
+            let range = SeqRange::new(3, 4);
+            let head = NdjsonHead { source: SourceId(7), range, observed: OBSERVED, stream, sender };
+            let read = reader.read(line.as_bytes(), &head, &mut batch);
+            read.map(|()| batch.get(0).to_record()).map_err(|error| error.to_string())
+        });
+        self.short += usize::from(self.reader.foreseen.was_short());
+        both
+    }
+}
+
+#[test]
+fn lines_alike_are_read_along_each_other() {
+    let mut both = Both::new();
+    for number in 0..50 {
+        let line = format!(
+            r#"{{"ts":"2026-11-20T12:34:56Z","level":"WARN","pod":"p-{number}","identity":"me","_id":1,"n":{number},"msg":"a \"b\" {number}"}}"#
+        );
+        for sender in [Sender::Client, Sender::Program] {
+            let [one, other] = both.check(&line, sender, &Arc::default());
+            assert_eq!(one, other);
+        }
+    }
+    assert_eq!(both.short, 100);
+}
+
+proptest! {
+    #[test]
+    fn lines_are_read_the_same_both_ways(
+        lines in prop::collection::vec(
+            (prop::collection::vec((0usize..16, 0usize..12), 0..7), any::<bool>(), 0usize..3),
+            1..12,
+        ),
+    ) {
+        const NAMES: [&str; 16] = [
+            "a", "b", "msg", "message", "level", "ts", "timestamp", "pod", "namespace", "identity", "_id", "service",
+            "sawyer.mark", "event", "trace_id", "observed",
+        ];
+        const VALUES: [&str; 12] = [
+            "1", "-2.5", "true", "null", r#""x""#, r#""""#, r#""a\n""#, "1795176000", r#""2026-11-20T12:34:56Z""#,
+            r#""2001-01-01T00:00:00Z""#, r#""ERROR""#, "[1]",
+        ];
+        let of = |names: &[&str]| Arc::new(Stream::new(names.iter().map(|name| (*name, Value::from("x")))));
+        let streams = [of(&[]), of(&["pod", "a"]), of(&["namespace"])];
+        let mut both = Both::new();
+        for (members, client, stream) in lines {
+            let members: Vec<String> =
+                members.iter().map(|(name, value)| format!("\"{}\":{}", NAMES[*name], VALUES[*value])).collect();
+            let line = format!("{{{}}}", members.join(","));
+            let sender = if client { Sender::Client } else { Sender::Program };
+            let [one, other] = both.check(&line, sender, &streams[stream]);
+            prop_assert_eq!(one, other, "{}", line);
+        }
+    }
+}
