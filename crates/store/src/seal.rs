@@ -21,6 +21,10 @@ use crate::memory::{Generation, Held};
 use crate::sealed::Sealed;
 use crate::sources::{Bounds, Forgotten};
 
+/// From so many bytes of batches on a segment is written as it will stay: it is merged seldom, and then copied. Smaller
+/// ones will be put together soon, and what takes longest is left to that.
+const LASTING_BYTES_MIN: usize = 16 << 20;
+
 impl Engine {
     /// Freezes the active generation if it is old enough, or if told to whatever its age.
     pub(crate) fn freeze_if_due(&self, at_once: bool) {
@@ -46,7 +50,8 @@ impl Engine {
         let mut segments = Vec::new();
         for (partition, batches) in divide(&generation) {
             let batches: Vec<&Batch> = batches.iter().map(|batch| &**batch).collect();
-            let settings = EncodeSettings { shapes: false, ..EncodeSettings::default() };
+            let bytes: usize = batches.iter().map(|batch| batch.bytes()).sum();
+            let settings = EncodeSettings { shapes: bytes >= LASTING_BYTES_MIN, ..EncodeSettings::default() };
             let written = self.write_segment(partition.stray, |sink| encode_to(&batches, &settings, sink));
             segments.push(Arc::new(written.map_err(WriteError::into_store)?));
         }

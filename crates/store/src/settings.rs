@@ -23,8 +23,8 @@ pub(crate) const FREE_DEFAULT_PERCENT: u64 = 2;
 pub(crate) const FREE_DEFAULT_BYTES_MAX: u64 = 256 << 20;
 
 /// The records in memory are sealed when they take this part of the budget: the rest is for those that come
-/// while they are being sealed.
-pub(crate) const SEAL_PART_OF_MEMORY: usize = 4;
+/// while they are being sealed. The later that is, the less has to be merged.
+pub(crate) const SEAL_PART_OF_MEMORY: usize = 2;
 
 settings! {
     /// The embedded store: where records are kept, and how long.
@@ -45,10 +45,11 @@ settings! {
         /// Space that is kept free. With less, writes are refused and senders keep their data until there is
         /// space again; reads go on. Without it 2 % of the disk, at most `256MiB`.
         pub free_min: Option<ByteSize>,
-        /// Memory for records that are not sealed yet. More makes larger first segments and so less merging;
-        /// after a crash all of it is read again from the write-ahead log.
+        /// Memory for records that are not sealed yet; half of it is sealed at a time, while the other half is filled.
+        /// More makes larger first segments and so less merging: with this much and many records a second, segments are
+        /// written once, and with a third of it twice. After a crash all of it is read again from the write-ahead log.
         #[range(ByteSize::mib(1)..=ByteSize::gib(64))]
-        pub memory_max: ByteSize = ByteSize::mib(64),
+        pub memory_max: ByteSize = ByteSize::mib(96),
         /// Longest time until records are sealed into a segment. They are durable and can be searched before;
         /// sealing makes them smaller and faster to search. Shorter intervals mean more merging.
         #[range(Duration::from_millis(10)..=Duration::from_secs(24 * 60 * 60))]

@@ -320,7 +320,7 @@ fn settings_say_what_is_wrong() {
     assert_eq!(
         check("size_max: 2MiB\n").as_deref(),
         Some(
-            "sawyer.yaml:1:1: size_max: expected at least `memory_max` (64MiB), which the write-ahead log alone can take"
+            "sawyer.yaml:1:1: size_max: expected at least `memory_max` (96MiB), which the write-ahead log alone can take"
         )
     );
     assert_eq!(
@@ -372,8 +372,8 @@ fn segments_too_large_to_be_merged_get_their_shapes_while_more_comes() {
     for n in 0..8 {
         clock.advance(Duration::from_secs(1));
         // So many that they are sealed, and some that are in memory then.
-        for (first, count) in [(0, 3000), (3000, 5)] {
-            let more = some_records(&clock, 1, n * 3005 + first, count);
+        for (first, count) in [(0, 6000), (6000, 5)] {
+            let more = some_records(&clock, 1, n * 6005 + first, count);
             let more: Vec<Record> =
                 more.into_iter().map(|record| Record { timestamp: clock.now(), ..record }).collect();
             store.append(Arc::new(batch_of(&more))).unwrap();
