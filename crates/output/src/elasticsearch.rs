@@ -85,7 +85,7 @@ impl OutputPlan for BulkPlan {
         let client = deliver::client(http, auth, &endpoints, context)?;
         let template = Template::of(own.template, &index);
         let target = BulkTarget::new(client, endpoints, own.pipeline.as_deref(), template);
-        let documents = InRuns::new(Documents::new(index, own.original), compression);
+        let documents = InRuns::new(Documents::new(index, own.original()), compression);
         Ok(Box::new(Delivered::new(target, documents, delivery.limits(ITEM_BYTES_MAX), context)))
     }
 }

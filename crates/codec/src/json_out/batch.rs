@@ -18,9 +18,14 @@ pub enum Key {
     Always(String),
     /// The field is left out.
     Never,
+    /// This key, unless the value is a JSON object of usual size as it was written: then the field is left out.
+    UnlessObject(String),
     /// It depends on the other fields of the record.
     Depends,
 }
+
+/// Bytes of the longest text that [`Key::UnlessObject`] leaves out. Longer ones may have more fields than a record has.
+const OBJECT_BYTES_MAX: usize = 64 << 10;
 
 /// Writes records of one batch.
 pub struct BatchWriter<'a, N> {
@@ -51,6 +56,7 @@ pub trait Naming {
 /// `,"key":`, or what else becomes of a field.
 enum Form {
     Always(Vec<u8>),
+    UnlessObject(Vec<u8>),
     Never,
     Depends,
 }
@@ -93,6 +99,11 @@ impl<'a, N: Naming> BatchWriter<'a, N> {
                 .get_or_insert_with(|| form_of(self.naming.key(self.batch, self.batch.name(id))));
             match form {
                 Form::Always(key) => {
+                    out.extend_from_slice(key);
+                    write_value(value, out);
+                }
+                Form::UnlessObject(_) if is_object(value) => {}
+                Form::UnlessObject(key) => {
                     out.extend_from_slice(key);
                     write_value(value, out);
                 }
@@ -149,6 +160,7 @@ impl<'a, N: Naming> BatchWriter<'a, N> {
         // A name of a stream that never depends comes here too, with an empty part: it is left out.
         let key = match self.naming.key(self.batch, name) {
             Key::Always(key) => Some(key),
+            Key::UnlessObject(key) => (!is_object(value)).then_some(key),
             Key::Never => None,
             Key::Depends => self.naming.key_in(record, name),
         };
@@ -167,6 +179,11 @@ impl<'a, N: Naming> BatchWriter<'a, N> {
                     write_key(&key, &mut form.text);
                     write_value(value.as_ref(), &mut form.text);
                 }
+                Key::UnlessObject(_) if is_object(value.as_ref()) => {}
+                Key::UnlessObject(key) => {
+                    write_key(&key, &mut form.text);
+                    write_value(value.as_ref(), &mut form.text);
+                }
                 Key::Never => {}
                 Key::Depends => form.depends = true,
             }
@@ -176,13 +193,22 @@ impl<'a, N: Naming> BatchWriter<'a, N> {
     }
 }
 
+/// Whether a value is the text of an object, as far as its ends tell: whoever asks knows that it was read.
+fn is_object(value: ValueRef<'_>) -> bool {
+    let ValueRef::Str(text) = value else { return false };
+    let text = text.trim_ascii();
+    text.len() <= OBJECT_BYTES_MAX && text.starts_with('{') && text.ends_with('}')
+}
+
 fn form_of(key: Key) -> Form {
+    let written = |key: &str| {
+        let mut text = Vec::new();
+        write_key(key, &mut text);
+        text
+    };
     match key {
-        Key::Always(key) => {
-            let mut text = Vec::new();
-            write_key(&key, &mut text);
-            Form::Always(text)
-        }
+        Key::Always(key) => Form::Always(written(&key)),
+        Key::UnlessObject(key) => Form::UnlessObject(written(&key)),
         Key::Never => Form::Never,
         Key::Depends => Form::Depends,
     }

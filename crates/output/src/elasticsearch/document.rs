@@ -31,11 +31,22 @@ const MOVED: &str = "body.";
 /// Writes an action and a document for each record.
 pub(super) struct Documents {
     index: IndexName,
-    original: bool,
+    original: Original,
+}
+
+/// Which documents have the line as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Original {
+    /// All whose fields are not that.
+    Always,
+    /// Those, but for JSON objects.
+    UnlessJson,
+    /// None.
+    Never,
 }
 
 impl Documents {
-    pub(super) fn new(index: IndexName, original: bool) -> Self {
+    pub(super) fn new(index: IndexName, original: Original) -> Self {
         Self { index, original }
     }
 }
@@ -70,13 +81,16 @@ impl Rows for Documents {
 
 /// Names of fields in documents.
 struct Names {
-    original: bool,
+    original: Original,
 }
 
 impl Naming for Names {
     fn key(&self, batch: &Batch, name: &str) -> Key {
         match name {
-            names::ORIGINAL | names::ORIGINAL_BASE64 if !self.original => Key::Never,
+            names::ORIGINAL | names::ORIGINAL_BASE64 if self.original == Original::Never => Key::Never,
+            names::ORIGINAL if self.original == Original::UnlessJson => {
+                Key::UnlessObject(ORIGINAL.to_owned())
+            }
             names::ORIGINAL => Key::Always(ORIGINAL.to_owned()),
             names::ORIGINAL_BASE64 => Key::Always(ORIGINAL_BASE64.to_owned()),
             _ if is_plain(name) => Key::Always(name.to_owned()),

@@ -10,6 +10,7 @@ use sawyer_model::{Outcome, Record, Value};
 use sawyer_testkit::peer::{Peer, Play, Received, Reply};
 use serde_json::{Value as Json, json};
 
+use super::document::Original;
 use super::*;
 use crate::runs::Rows as _;
 use crate::testing::{Bench, Dice, batch_of, context, numbered, plan, record, sim};
@@ -121,7 +122,8 @@ fn open(settings: &str, url: &str) -> Bench {
 }
 
 fn document(record: &Record) -> Json {
-    let documents = Documents::new(IndexName::parse("logs-{namespace}-{date}").unwrap(), true);
+    let documents =
+        Documents::new(IndexName::parse("logs-{namespace}-{date}").unwrap(), Original::UnlessJson);
     let mut out = Vec::new();
     documents.write(&batch_of(std::slice::from_ref(record)), 0..1, &mut out, &mut |_| {});
     let text = String::from_utf8(out).unwrap();
@@ -145,6 +147,29 @@ fn a_document_has_the_fields_of_its_record() {
         "namespace": "shop", "pod": "cart-1", "container": "app",
     });
     assert_eq!(document(&record), expected);
+}
+
+#[test]
+fn a_line_whose_fields_say_it_all_is_not_repeated() {
+    let original = |line: &str, original| {
+        let mut record = record(0, "x");
+        record.fields.push(("_original".into(), Value::from(line)));
+        let documents = Documents::new(IndexName::parse("logs").unwrap(), original);
+        let mut out = Vec::new();
+        documents.write(&batch_of(&[record]), 0..1, &mut out, &mut |_| {});
+        let document = out.split(|byte| *byte == b'\n').nth(1).unwrap();
+        serde_json::from_slice::<Json>(document).unwrap().get("original").cloned()
+    };
+    let json = r#"{"msg": "x", "n": 1.50}"#;
+    let long = format!(r#"{{"msg": "{}"}}"#, "x".repeat(70_000));
+    for (line, usually) in
+        [(json, false), (&format!(" {json} "), false), (&long, true), ("msg=x", true), ("{x", true)]
+    {
+        let line_of = |kept: bool| kept.then(|| Json::from(line));
+        assert_eq!(original(line, Original::UnlessJson), line_of(usually), "{line:.30}");
+        assert_eq!(original(line, Original::Always), line_of(true));
+        assert_eq!(original(line, Original::Never), None);
+    }
 }
 
 #[test]
@@ -211,7 +236,7 @@ fn a_name_follows_from_the_record_that_has_it() {
         document
     };
     let alone: Vec<_> = records.iter().map(names).collect();
-    let documents = Documents::new(IndexName::parse("logs-{date}").unwrap(), true);
+    let documents = Documents::new(IndexName::parse("logs-{date}").unwrap(), Original::UnlessJson);
     let mut out = Vec::new();
     documents.write(&batch_of(&records), 0..records.len(), &mut out, &mut |_| {});
     let lines = out.split(|byte| *byte == b'\n').skip(1).step_by(2);

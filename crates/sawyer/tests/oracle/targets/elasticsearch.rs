@@ -66,7 +66,12 @@ impl Target for Elasticsearch {
 
     fn settings(&self, _folder: &Path) -> Vec<String> {
         let records = if self.long { 20_000 } else { 100 };
-        vec![format!("endpoint: {}", self.station.url()), format!("batch_records_max: {records}")]
+        vec![
+            format!("endpoint: {}", self.station.url()),
+            format!("batch_records_max: {records}"),
+            // What is compared is the line.
+            "original_of_json: true".to_owned(),
+        ]
     }
 
     fn promise(&self) -> Promise {
