@@ -10,8 +10,9 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sawyer_disk::Disk;
-use sawyer_model::Error;
+use sawyer_model::{Error, Fates};
 use sawyer_telemetry::{Clock, Metrics};
+use tokio::sync::oneshot;
 
 use crate::damage::Damage;
 use crate::engine::Engine;
@@ -21,6 +22,7 @@ use crate::inspect::{Content, EntryInfo, LaneSummary};
 use crate::lane;
 use crate::reserve::Reserve;
 use crate::settings::BufferPlan;
+use crate::state::Pending;
 use crate::taken::{Next, Taken};
 
 /// The buffer in front of one output. Clones share it; it is closed when the last is dropped.
@@ -94,9 +96,49 @@ impl Buffer {
     ) -> Result<(), Error> {
         assert!(lane != Lane::Dead, "dead letters are made of taken entries");
         self.0.start()?;
+        let told = self.ask_in(lane, payload, records, live, false)?;
+        told.await.unwrap_or_else(|_| Err(BufferError::Closed.into())).map(|_| ())
+    }
+
+    fn ask_in(
+        &self,
+        lane: Lane,
+        payload: Bytes,
+        records: u32,
+        live: Option<lane::Live>,
+        out: bool,
+    ) -> Result<oneshot::Receiver<Result<u64, Error>>, Error> {
         let content = lane::Content { note: Note::default(), payload };
-        let told = self.0.engine.push_live(lane, lane, content, records, live)?;
-        told.await.unwrap_or_else(|_| Err(BufferError::Closed.into()))
+        let (done, told) = oneshot::channel();
+        self.0.engine.enqueue(lane, Pending { records, origin: lane, content, live, out, done })?;
+        Ok(told)
+    }
+
+    /// Puts something in that is being sent already: it is taken in the same moment. Given back, it waits as if it had
+    /// been taken from the lane.
+    ///
+    /// # Errors
+    /// As for [`push`](Buffer::push).
+    ///
+    /// # Panics
+    /// As of [`push`](Buffer::push).
+    pub async fn push_taken(&self, lane: Lane, payload: Bytes, records: u32) -> Result<Taken, Error> {
+        assert!(lane != Lane::Dead, "dead letters are made of taken entries");
+        self.0.start()?;
+        let told = self.ask_in(lane, payload, records, None, true)?;
+        Promised { told, engine: Arc::clone(&self.0.engine), lane, records }.taken().await
+    }
+
+    /// Whether nothing waits in a lane, and what was taken from it has [arrived](Taken::arrival): who goes past the lane
+    /// now overtakes nothing in it.
+    #[must_use]
+    pub fn is_clear(&self, lane: Lane) -> bool {
+        self.0.engine.state().is_clear(lane)
+    }
+
+    /// Books records that never were in the buffer, because they came to their end before they had to be.
+    pub fn pass(&self, records: u32, fates: &Fates) {
+        self.0.engine.pass(records, fates);
     }
 
     /// Puts something among the dead letters that was not taken as it is: a part of an entry, made anew. It can be
@@ -114,7 +156,7 @@ impl Buffer {
         self.0.start()?;
         let content = lane::Content { note: Note::new(reason, detail), payload };
         let told = self.0.engine.push(Lane::Dead, Lane::Normal, content, records)?;
-        told.await.unwrap_or_else(|_| Err(BufferError::Closed.into()))
+        told.await.unwrap_or_else(|_| Err(BufferError::Closed.into())).map(|_| ())
     }
 
     /// Waits for the next entry and takes it: urgent ones first, else in their order. Several may be out at a
@@ -250,6 +292,32 @@ impl Buffer {
         let engine = Arc::clone(&self.0.engine);
         let done = tokio::task::spawn_blocking(move || work(&engine)).await;
         Ok(done.map_err(|_| Error::from(BufferError::Closed))??)
+    }
+}
+
+/// An entry that is put in as taken, for whoever waits for it.
+pub(crate) struct Promised {
+    pub(crate) told: oneshot::Receiver<Result<u64, Error>>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) lane: Lane,
+    pub(crate) records: u32,
+}
+
+impl Promised {
+    pub(crate) async fn taken(mut self) -> Result<Taken, Error> {
+        let told = (&mut self.told).await;
+        let seq = told.unwrap_or_else(|_| Err(BufferError::Closed.into()))?;
+        Ok(Taken::of(&self.engine, self.lane, seq, self.records))
+    }
+}
+
+/// Whoever stopped waiting does not have it; so it waits.
+impl Drop for Promised {
+    fn drop(&mut self) {
+        self.told.close();
+        if let Ok(Ok(seq)) = self.told.try_recv() {
+            drop(Taken::of(&self.engine, self.lane, seq, self.records));
+        }
     }
 }
 

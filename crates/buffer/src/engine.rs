@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use sawyer_disk::{Disk, Lock};
-use sawyer_model::{Error, RangeSet, SeqRange, Timestamp};
+use sawyer_model::{Error, Fates, RangeSet, SeqRange, Timestamp};
 use sawyer_telemetry::{Clock, Ledger, Metrics};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -20,7 +20,7 @@ use crate::acks::{ACKS_DIR, AckLog, DoneSets, number_of};
 use crate::damage::DamageLog;
 use crate::entry::{ENTRY_FORMAT, Head, Lane, PAYLOAD_BYTES_MAX};
 use crate::error::{BufferError, Result};
-use crate::lane::{Content, Entry, LaneIndex, Live};
+use crate::lane::{Content, Entry, LaneIndex};
 use crate::meters::Meters;
 use crate::settings::{BufferKind, BufferPlan, OnFull, SyncPolicy};
 use crate::signal::Signal;
@@ -35,6 +35,10 @@ const SUFFIX: &str = ".buf";
 /// How much later than it was made an acknowledgement is synced, at most: entries acknowledged in this time are
 /// delivered again after a loss of power (not after the death of the process).
 const ACKS_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How much later than they ended it is written down of records that went past the lanes. A crash forgets them on the
+/// books, and nothing else.
+const PASSED_SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long after a refused write the next is tried, if nothing else happens.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -186,32 +190,38 @@ impl Engine {
         origin: Lane,
         content: Content,
         records: u32,
-    ) -> Result<oneshot::Receiver<Result<(), Error>>> {
-        self.push_live(lane, origin, content, records, None)
+    ) -> Result<oneshot::Receiver<Result<u64, Error>>> {
+        let (done, told) = oneshot::channel();
+        self.enqueue(lane, Pending { records, origin, content, live: None, out: false, done })?;
+        Ok(told)
     }
 
-    /// The same with what the payload was made of.
-    pub(crate) fn push_live(
-        &self,
-        lane: Lane,
-        origin: Lane,
-        content: Content,
-        records: u32,
-        live: Option<Live>,
-    ) -> Result<oneshot::Receiver<Result<(), Error>>> {
-        let bytes = content.payload.len();
+    /// The same for any entry.
+    pub(crate) fn enqueue(&self, lane: Lane, pending: Pending) -> Result<()> {
+        let bytes = pending.content.payload.len();
         if bytes > PAYLOAD_BYTES_MAX {
             return Err(BufferError::TooLarge { bytes, max: PAYLOAD_BYTES_MAX });
         }
-        let (done, told) = oneshot::channel();
         let mut state = self.state();
         if state.closed || state.ended && lane != Lane::Dead {
             return Err(BufferError::Closed);
         }
-        state.enqueue(lane, Pending { records, origin, content, live, done });
+        state.enqueue(lane, pending);
         drop(state);
         self.work.raise();
-        Ok(told)
+        Ok(())
+    }
+
+    /// Books records that went past the lanes.
+    pub(crate) fn pass(&self, records: u32, fates: &Fates) {
+        self.meters.passed_records.inc_by(records.into());
+        let mut state = self.state();
+        let first = !state.passed_unsaved;
+        state.pass(records, fates);
+        drop(state);
+        if first {
+            self.work.raise();
+        }
     }
 
     /// Does all the work there is, and says when there will be more though nobody calls.
@@ -259,6 +269,7 @@ impl Engine {
                 until(writer.synced, self.plan.sync_interval),
             ),
             (writer.acks.is_dirty() && durable, until(writer.acks_synced, ACKS_SYNC_INTERVAL)),
+            (state.passed_unsaved, until(writer.passed_saved, PASSED_SAVE_INTERVAL)),
             (self.plan.age_max.is_some(), AGE_INTERVAL),
             (calm_in.is_some(), calm_in.unwrap_or_default()),
         ];
@@ -328,18 +339,20 @@ impl Engine {
                 self.meters.pushed_bytes.inc_by(bytes);
             }
             let live = pending.live;
-            let entry = Entry { head, place, bytes, content, live, read_failures: 0, deliveries: 0 };
-            let records = entry.head.records;
-            state.publish(&self.plan, lane, entry);
+            let deliveries = u32::from(pending.out);
+            let entry = Entry { head, place, bytes, content, live, read_failures: 0, deliveries };
+            state.publish(&self.plan, lane, entry, pending.out);
             if lane == Lane::Normal && state.spills(&self.plan) {
-                self.meters.spilled_records.inc_by(records.into());
+                self.meters.spilled_records.inc_by(head.records.into());
             }
-            told.push(pending.done);
+            told.push((head.seq, pending.out, pending.done));
         }
         drop(state);
-        for done in told {
-            // Whoever stopped waiting does not need to know.
-            let _ = done.send(Ok(()));
+        for (seq, out, done) in told {
+            // Whoever stopped waiting does not need to know, and does not have what it would have taken.
+            if done.send(Ok(seq)).is_err() && out {
+                self.state().release(&self.plan, lane, seq, None);
+            }
         }
         self.ready.notify_waiters();
     }
@@ -365,17 +378,20 @@ impl Engine {
         let unsaved: DoneSets = Lane::ALL.map(|lane| std::mem::take(&mut state.lane_mut(lane).unsaved));
         // In one look with what is done, so that the two belong together.
         let (ends, whole) = (state.ends.clone(), Lane::ALL.map(|lane| state.lane(lane).done.clone()));
+        let (now, any) = (self.clock.now(), unsaved.iter().any(|set| !set.is_empty()));
+        let passed_due = any || all || is_due(writer.passed_saved, now, PASSED_SAVE_INTERVAL);
+        let passed = passed_due && std::mem::take(&mut state.passed_unsaved);
         drop(state);
         let Some(disk) = &self.disk else { return Ok(()) };
         let durable = self.plan.sync != SyncPolicy::Never;
-        if unsaved.iter().any(|set| !set.is_empty()) {
+        if passed || unsaved.iter().any(|set| !set.is_empty()) {
+            writer.passed_saved = now;
             let written = writer.acks.write(&**disk, || whole, &unsaved, &ends, durable);
             written.inspect_err(|error| self.note_acks_failure(error, &unsaved))?;
             if !self.state().has_pending() {
                 self.note_success();
             }
         }
-        let now = self.clock.now();
         let due = all || is_due(writer.acks_synced, now, ACKS_SYNC_INTERVAL);
         if durable && due && writer.acks.is_dirty() {
             writer.acks_synced = now;
@@ -396,6 +412,7 @@ impl Engine {
             self.note_failing(error);
         }
         let mut state = self.state();
+        state.passed_unsaved = true;
         for (lane, set) in Lane::ALL.into_iter().zip(unsaved) {
             for range in set.iter() {
                 state.lane_mut(lane).unsaved.insert(range);

@@ -94,14 +94,16 @@ pub(crate) struct LaneIndex {
     /// Bytes of entries that are not done.
     pub(crate) bytes: u64,
     pub(crate) next_seq: u64,
+    /// Entries that were taken and are on their way to where the next one goes.
+    pub(crate) handing: usize,
     /// Records that were put in or found, and those of them that are not done.
     pub(crate) seen_records: u64,
     pub(crate) held_records: u64,
 }
 
 impl LaneIndex {
-    /// Puts in an entry that waits.
-    pub(crate) fn publish(&mut self, entry: Entry) {
+    /// Puts in an entry that waits, or was taken already.
+    pub(crate) fn publish(&mut self, entry: Entry, waits: bool) {
         let seq = entry.head.seq;
         if let Some(file) = entry.place.and_then(|place| self.files.get_mut(&place.file)) {
             file.live += 1;
@@ -111,7 +113,9 @@ impl LaneIndex {
         self.held_records += u64::from(entry.head.records);
         self.next_seq = self.next_seq.max(seq + 1);
         self.entries.insert(seq, entry);
-        self.start_waiting(seq);
+        if waits {
+            self.start_waiting(seq);
+        }
     }
 
     /// An entry may be taken.
@@ -167,6 +171,12 @@ impl LaneIndex {
         self.entries.len() - self.waiting.len() - self.aside
     }
 
+    /// Whether whatever is put in elsewhere now comes behind all that was put in here.
+    pub(crate) fn is_clear(&self) -> bool {
+        let unscanned = self.files.values().any(|file| file.unscanned_bytes.is_some());
+        self.waiting.is_empty() && self.handing == 0 && !unscanned
+    }
+
     /// The file whose entries have to be known before the next entry is.
     pub(crate) fn unscanned_before_next(&self) -> Option<u64> {
         let next = self.waiting.first().copied().unwrap_or(u64::MAX);
@@ -200,7 +210,7 @@ impl LaneIndex {
             let belongs = seq >= numbers.start && (is_last || seq < numbers.end);
             if belongs && !self.done.contains(SeqRange::new(seq, seq + 1)) && !self.entries.contains_key(&seq)
             {
-                self.publish(entry);
+                self.publish(entry, true);
             } else if belongs {
                 self.next_seq = self.next_seq.max(seq + 1);
             }

@@ -51,7 +51,7 @@ pub use self::entry::{Lane, Note, PAYLOAD_BYTES_MAX};
 pub use self::inspect::{Content, EntryInfo, Inspector, LaneSummary};
 pub use self::reserve::Reserve;
 pub use self::settings::{BufferKind, BufferPlan, BufferSettings, OnFull, SyncPolicy};
-pub use self::taken::Taken;
+pub use self::taken::{Arrival, Taken};
 
 #[cfg(test)]
 mod tests;

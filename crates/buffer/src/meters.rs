@@ -14,6 +14,7 @@ pub(crate) struct Meters {
     pub(crate) pushed_bytes: Counter,
     pub(crate) spilled_records: Counter,
     pub(crate) done_records: Counter,
+    pub(crate) passed_records: Counter,
     pub(crate) dead_records: Counter,
     pub(crate) redelivered: Counter,
     pub(crate) damaged: Counter,
@@ -54,6 +55,10 @@ impl Meters {
                 "Records let in beyond the bound, because their files were to be removed.",
             ),
             done_records: counter("sawyer_buffer_done_records", "Records that left the buffer for good."),
+            passed_records: counter(
+                "sawyer_buffer_passed_records",
+                "Records that were delivered before they had to be put into the buffer.",
+            ),
             dead_records: counter("sawyer_buffer_dead_records", "Records made dead letters."),
             redelivered: counter("sawyer_buffer_redelivered_entries", "Entries taken again after a release."),
             damaged: counter("sawyer_buffer_damaged_entries", "Places in files that were not as written."),

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use sawyer_model::{Error, Fate, Timestamp};
+use sawyer_model::{Error, Fate, Fates, Timestamp};
 use sawyer_telemetry::Book;
 use tokio::sync::oneshot;
 
@@ -19,8 +19,8 @@ use crate::settings::{BufferKind, BufferPlan, OnFull};
 /// Bytes that are written and synced together. More would make everybody in the group wait longer.
 const GROUP_BYTES_MAX: u64 = 16 << 20;
 
-/// Told when an entry is as safe as the policy says, or why it will not be.
-pub(crate) type Done = oneshot::Sender<Result<(), Error>>;
+/// Told the number of an entry when it is as safe as the policy says, or why it will not be.
+pub(crate) type Done = oneshot::Sender<Result<u64, Error>>;
 
 /// An entry that wants to be let in.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct Pending {
     pub(crate) origin: Lane,
     pub(crate) content: Content,
     pub(crate) live: Option<Live>,
+    /// Whoever puts it in has it already, and takes it with that.
+    pub(crate) out: bool,
     pub(crate) done: Done,
 }
 
@@ -79,6 +81,9 @@ pub(crate) struct State {
     ended_before: u64,
     /// Those who have something to put in that is lost otherwise.
     pub(crate) in_danger: usize,
+    /// Records that went past the lanes since then, and whether that is not written down.
+    passed_records: u64,
+    pub(crate) passed_unsaved: bool,
     /// Nothing more is let in.
     pub(crate) ended: bool,
     /// Nothing more is let in or out.
@@ -97,6 +102,8 @@ impl State {
             ends,
             ended_before,
             in_danger: 0,
+            passed_records: 0,
+            passed_unsaved: false,
             ended: false,
             closed: false,
         }
@@ -119,6 +126,11 @@ impl State {
         for pending in group.into_iter().rev() {
             self.pending[lane as usize].push_front(pending);
         }
+    }
+
+    /// See [`LaneIndex::is_clear`].
+    pub(crate) fn is_clear(&self, lane: Lane) -> bool {
+        self.pending[lane as usize].is_empty() && self.lane(lane).is_clear()
     }
 
     pub(crate) fn has_pending(&self) -> bool {
@@ -258,15 +270,25 @@ impl State {
         }
     }
 
-    /// Puts in what was written.
-    pub(crate) fn publish(&mut self, plan: &BufferPlan, lane: Lane, mut entry: Entry) {
+    /// Puts in what was written; it waits, or is `out` at once.
+    pub(crate) fn publish(&mut self, plan: &BufferPlan, lane: Lane, mut entry: Entry, out: bool) {
         let on_disk = plan.kind == BufferKind::Disk;
+        if out && on_disk {
+            (entry.content, entry.live) = (None, None);
+        }
         entry.live = entry.live.filter(|live| on_disk && self.has_memory(plan, live.bytes));
         if entry.live.is_some() || on_disk && !self.has_memory(plan, entry.bytes) {
             entry.content = None;
         }
         self.cached_bytes += cached(&entry);
-        self.lane_mut(lane).publish(entry);
+        self.lane_mut(lane).publish(entry, !out);
+    }
+
+    /// Records ended without having been in a lane.
+    pub(crate) fn pass(&mut self, records: u32, fates: &Fates) {
+        self.passed_records += u64::from(records);
+        self.ends.add_entry(records, fates);
+        self.passed_unsaved = true;
     }
 
     /// Whether there is memory for so many bytes of what is also on disk.
@@ -277,7 +299,8 @@ impl State {
     /// The book of the way from here to the output. What still waits is not on it.
     pub(crate) fn book(&self) -> Book {
         let left = |lane: Lane| self.lane(lane).seen_records - self.lane(lane).held_records;
-        self.ends.book(self.ended_before + left(Lane::Urgent) + left(Lane::Normal))
+        let left = left(Lane::Urgent) + left(Lane::Normal) + self.passed_records;
+        self.ends.book(self.ended_before + left)
     }
 
     /// An entry is done.
@@ -291,6 +314,7 @@ impl State {
     pub(crate) fn take(&mut self, lane: Lane, seq: u64) -> (Option<Content>, Option<Live>) {
         let index = self.lane_mut(lane);
         index.stop_waiting(seq);
+        index.handing += 1;
         let Some(entry) = index.entries.get_mut(&seq) else { return (None, None) };
         entry.deliveries += 1;
         if entry.place.is_none() {

@@ -26,6 +26,15 @@ pub struct Taken {
     content: Option<Content>,
     live: Option<Live>,
     settled: bool,
+    /// None where nobody waits for it.
+    arrival: Option<Arrival>,
+}
+
+/// An entry that was taken is on its way to where the next one of its lane goes, as long as this is there.
+#[derive(Debug)]
+pub struct Arrival {
+    engine: Arc<Engine>,
+    lane: Lane,
 }
 
 /// What stands between the caller and the next entry.
@@ -70,9 +79,10 @@ impl Engine {
             if deliveries > 1 {
                 self.meters.redelivered.inc();
             }
-            let engine = Arc::clone(self);
+            let (engine, arrival) = (Arc::clone(self), Arrival { engine: Arc::clone(self), lane });
             let ready = content.is_some() || live.is_some();
-            let taken = Taken { engine, lane, head, deliveries, content, live, settled: false };
+            let arrival = Some(arrival);
+            let taken = Taken { engine, lane, head, deliveries, content, live, settled: false, arrival };
             return if ready { Next::Entry(taken) } else { Next::Read(Reading::Load(taken)) };
         }
         let in_flight = state.lane(Lane::Urgent).in_flight() + state.lane(Lane::Normal).in_flight();
@@ -138,6 +148,24 @@ impl Reading {
 impl Taken {
     fn content(&self) -> &Content {
         self.content.as_ref().expect("an entry is handed out with its content, or with what that was made of")
+    }
+
+    /// One that was put in as taken.
+    pub(crate) fn of(engine: &Arc<Engine>, lane: Lane, seq: u64, records: u32) -> Self {
+        let at = engine.clock.now();
+        let head = Head { seq, at, records, origin: lane, reason_len: 0, detail_len: 0 };
+        let engine = Arc::clone(engine);
+        Self { engine, lane, head, deliveries: 1, content: None, live: None, settled: false, arrival: None }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_of_pusher(&self) -> bool {
+        self.arrival.is_none()
+    }
+
+    /// For whoever hands entries on in their order: dropped when this one is where the next one goes.
+    pub fn arrival(&mut self) -> Option<Arrival> {
+        self.arrival.take()
     }
 
     /// What was put in.
@@ -234,6 +262,12 @@ impl Taken {
         told.await.unwrap_or_else(|_| Err(BufferError::Closed.into()))?;
         self.engine.meters.dead_records.inc_by(records.into());
         Ok(())
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        self.engine.state().lane_mut(self.lane).handing -= 1;
     }
 }
 

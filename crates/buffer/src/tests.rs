@@ -2,4 +2,5 @@ mod common;
 mod faults;
 mod golden;
 mod model;
+mod past;
 mod power;

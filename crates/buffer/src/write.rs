@@ -25,6 +25,8 @@ pub(crate) struct Writer {
     pub(crate) synced: Timestamp,
     pub(crate) acks: AckLog,
     pub(crate) acks_synced: Timestamp,
+    /// When it was last written down what went past the lanes.
+    pub(crate) passed_saved: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +40,7 @@ struct LaneWriter {
 
 impl Writer {
     pub(crate) fn new(acks: AckLog, now: Timestamp) -> Self {
-        Self { lanes: Default::default(), synced: now, acks, acks_synced: now }
+        Self { lanes: Default::default(), synced: now, acks, acks_synced: now, passed_saved: now }
     }
 
     /// Whether there is something that a loss of power would take.

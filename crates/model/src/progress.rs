@@ -28,6 +28,8 @@ const STALLED_MIN: Duration = Duration::from_millis(500);
 struct State {
     /// Sources that have more, or may have.
     behind: HashSet<SourceId>,
+    /// Those of them that may be removed before they are read.
+    pressed: HashSet<SourceId>,
     /// Number of the next look when a source was read to its end: what was read of it is in no batch of looks before.
     ends: HashMap<SourceId, u64>,
     /// Whether one has been since the last look.
@@ -62,6 +64,7 @@ impl Progress {
     pub fn new(now: Instant) -> Self {
         Self(Mutex::new(State {
             behind: HashSet::new(),
+            pressed: HashSet::new(),
             ends: HashMap::new(),
             ended: false,
             looks: VecDeque::from([Look { at: now, sent: 0 }]),
@@ -76,11 +79,25 @@ impl Progress {
         let mut state = self.state();
         if behind {
             state.behind.insert(source);
-        } else if state.behind.remove(&source) {
+            return;
+        }
+        state.pressed.remove(&source);
+        if state.behind.remove(&source) {
             let next = state.next();
             state.ends.insert(source, next);
             state.ended = true;
         }
+    }
+
+    /// Says that a source that has more was written to its end, and may be removed whether it is read or not.
+    pub fn set_pressed(&self, source: SourceId) {
+        self.state().pressed.insert(source);
+    }
+
+    /// Whether reading should not wait for anything: else something may be removed before it is read.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        !self.state().pressed.is_empty()
     }
 
     /// Says that at this time all sources that are not behind were at their end, and that all that was read of them is in
@@ -201,6 +218,19 @@ mod tests {
         assert!(!progress.is_silent(source, at(50), 1));
         progress.set_looked(at(200), 1);
         assert!(progress.is_silent(source, at(200), 1));
+    }
+
+    #[test]
+    fn what_was_read_to_its_end_presses_no_more() {
+        let progress = Progress::new(Instant::now());
+        let source = SourceId(1);
+        progress.set_behind(source, true);
+        assert!(!progress.is_pressed());
+        progress.set_pressed(source);
+        progress.set_behind(source, true);
+        assert!(progress.is_pressed());
+        progress.set_behind(source, false);
+        assert!(!progress.is_pressed());
     }
 
     #[test]

@@ -98,6 +98,15 @@ impl QueueSender {
         self.normal.reserve(bytes).await
     }
 
+    /// The same for one that may be urgent.
+    ///
+    /// # Errors
+    /// As of [`QueueSender::reserve`].
+    pub async fn reserve_in(&self, urgent: bool, bytes: usize) -> Result<Place<'_>, QueueClosed> {
+        let lane = if urgent { &self.urgent } else { &self.normal };
+        lane.reserve(bytes).await
+    }
+
     /// Puts a transfer in that overtakes all that are not urgent.
     ///
     /// # Errors

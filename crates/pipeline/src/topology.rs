@@ -5,6 +5,7 @@
 
 mod books;
 mod buffered;
+mod direct;
 pub mod plan;
 pub mod running;
 mod steps;

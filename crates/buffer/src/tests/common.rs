@@ -15,7 +15,7 @@ use crate::lane::Content;
 use crate::settings::{BufferPlan, OnFull, SyncPolicy};
 use crate::taken::{Next, Taken};
 
-pub(super) type Told = Receiver<std::result::Result<(), Error>>;
+pub(super) type Told = Receiver<std::result::Result<u64, Error>>;
 
 /// An engine on a simulated disk, with a clock that is turned by hand.
 pub(super) struct Rig {
@@ -122,7 +122,7 @@ impl Rig {
 }
 
 pub(super) fn is_in(told: &mut Told) -> bool {
-    matches!(told.try_recv(), Ok(Ok(())))
+    matches!(told.try_recv(), Ok(Ok(_)))
 }
 
 /// Dice that fall the same way every time.

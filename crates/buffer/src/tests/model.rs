@@ -5,17 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use tokio::sync::oneshot;
 
-use super::common::{Rig, Told, is_in, small_plan};
+use super::common::{Rig, Told, small_plan};
 use crate::entry::{Lane, Note, OVERHEAD_BYTES};
 use crate::lane::Content;
 use crate::reserve::Reserve;
 use crate::settings::{BufferKind, BufferPlan, OnFull};
+use crate::state::Pending;
 use crate::taken::Taken;
 
 #[derive(Clone, Debug)]
 enum Step {
     Push(Lane, usize),
+    /// What is being sent already.
+    PushTaken(Lane, usize),
     Take,
     Ack(prop::sample::Index),
     Release(prop::sample::Index),
@@ -33,7 +37,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let lane = prop_oneof![3 => Just(Lane::Normal), 1 => Just(Lane::Urgent)];
     let size = prop_oneof![6 => 0usize..400, 1 => 400usize..3000, 1 => Just(9000usize)];
     let step = prop_oneof![
-        8 => (lane, size).prop_map(|(lane, size)| Step::Push(lane, size)),
+        8 => (lane.clone(), size.clone()).prop_map(|(lane, size)| Step::Push(lane, size)),
+        2 => (lane, size).prop_map(|(lane, size)| Step::PushTaken(lane, size)),
         6 => Just(Step::Take),
         3 => any::<prop::sample::Index>().prop_map(Step::Ack),
         2 => any::<prop::sample::Index>().prop_map(Step::Release),
@@ -169,8 +174,10 @@ struct Both {
     rig: Option<Rig>,
     reserve: Reserve,
     model: Reference,
-    held: Vec<Taken>,
-    told: Vec<(Vec<u8>, Told)>,
+    /// What was taken, with its text.
+    held: Vec<(Taken, Vec<u8>)>,
+    /// What was put in, whether as taken, and the answer to that.
+    told: Vec<(Vec<u8>, Option<Lane>, Told)>,
     count: u32,
     shed_before: i64,
     /// Records that had left when it was last looked.
@@ -206,47 +213,60 @@ impl Both {
         self.rig.as_ref().unwrap()
     }
 
-    fn push(&mut self, lane: Lane, text: Vec<u8>) {
+    fn push(&mut self, lane: Lane, text: Vec<u8>, taken: bool) {
         let content = Content { note: Note::default(), payload: text.clone().into() };
         let bytes = (OVERHEAD_BYTES + text.len()) as u64;
-        self.told.push((text.clone(), self.rig().engine.push(lane, lane, content, 1).unwrap()));
-        self.model.pending.get_mut(&lane).unwrap().push(Item { text, bytes, at: 0, taken: false });
+        let (done, told) = oneshot::channel();
+        let pending = Pending { records: 1, origin: lane, content, live: None, out: taken, done };
+        self.rig().engine.enqueue(lane, pending).unwrap();
+        self.told.push((text.clone(), taken.then_some(lane), told));
+        self.model.pending.get_mut(&lane).unwrap().push(Item { text, bytes, at: 0, taken });
     }
 
-    fn held(&mut self, at: &prop::sample::Index) -> Option<Taken> {
+    fn text(&mut self, size: usize) -> Vec<u8> {
+        self.count += 1;
+        let mut text = self.count.to_le_bytes().to_vec();
+        text.resize(4 + size, 7);
+        text
+    }
+
+    fn held(&mut self, at: &prop::sample::Index) -> Option<(Taken, Vec<u8>)> {
         if self.held.is_empty() { None } else { Some(self.held.swap_remove(at.index(self.held.len()))) }
     }
 
     fn step(&mut self, step: &Step) {
         match step {
             Step::Push(lane, size) => {
-                self.count += 1;
-                let mut text = self.count.to_le_bytes().to_vec();
-                text.resize(4 + size, 7);
-                self.push(*lane, text);
+                let text = self.text(*size);
+                self.push(*lane, text, false);
+            }
+            Step::PushTaken(lane, size) => {
+                let text = self.text(*size);
+                self.push(*lane, text, true);
             }
             Step::Take => {
                 let taken = self.rig().take();
-                let found = taken.as_ref().map(|taken| (taken.lane(), taken.payload().to_vec()));
+                let text = taken.as_ref().map(|taken| taken.payload().to_vec());
+                let found = taken.as_ref().map(Taken::lane).zip(text.clone());
                 assert_eq!(found, self.model.take());
-                self.held.extend(taken);
+                self.held.extend(taken.zip(text));
             }
             Step::Ack(at) => {
-                if let Some(taken) = self.held(at) {
-                    self.model.lane(taken.lane()).retain(|item| item.text != *taken.payload());
+                if let Some((taken, text)) = self.held(at) {
+                    self.model.lane(taken.lane()).retain(|item| item.text != text);
                     taken.ack();
                 }
             }
             Step::Release(at) => {
-                if let Some(taken) = self.held(at) {
-                    self.model.find(taken.lane(), taken.payload()).taken = false;
+                if let Some((taken, text)) = self.held(at) {
+                    self.model.find(taken.lane(), &text).taken = false;
                     taken.release();
                 }
             }
             Step::Bury(at) => {
-                if let Some(taken) = self.held(at) {
-                    self.push(Lane::Dead, taken.payload().to_vec());
-                    self.model.lane(taken.lane()).retain(|item| item.text != *taken.payload());
+                if let Some((taken, text)) = self.held(at) {
+                    self.push(Lane::Dead, text.clone(), false);
+                    self.model.lane(taken.lane()).retain(|item| item.text != text);
                     taken.ack();
                 }
             }
@@ -273,7 +293,7 @@ impl Both {
         assert_eq!(text, self.model.lanes[&Lane::Dead][at].text);
         assert_eq!(self.rig().engine.remove(Lane::Dead, &[list[at].id]), 1);
         self.model.lane(Lane::Dead).remove(at);
-        self.push(Lane::Normal, text);
+        self.push(Lane::Normal, text, false);
     }
 
     /// Those in flight wait again; those who waited to be let in are gone with their process.
@@ -307,11 +327,21 @@ impl Both {
         self.rig().engine.turn();
         self.model.turn();
         let model = &self.model;
-        self.told.retain_mut(|(text, told)| {
+        let engine = &self.rig.as_ref().unwrap().engine;
+        self.told.retain_mut(|(text, taken, told)| {
             let waits = model.pending.values().flatten().any(|item| item.text == *text);
-            assert_eq!(is_in(told), !waits, "told when it is in");
+            let seq = told.try_recv().ok().and_then(Result::ok);
+            assert_eq!(seq.is_some(), !waits, "told when it is in");
+            if let Some((seq, lane)) = seq.zip(*taken) {
+                self.held.push((Taken::of(engine, lane, seq, 1), std::mem::take(text)));
+            }
             waits
         });
+        for lane in [Lane::Normal, Lane::Urgent] {
+            let waits = model.lanes[&lane].iter().any(|item| !item.taken) || !model.pending[&lane].is_empty();
+            let taken = self.held.iter().any(|(taken, _)| taken.lane() == lane && !taken.is_of_pusher());
+            assert_eq!(self.rig().engine.state().is_clear(lane), !waits && !taken);
+        }
         for summary in self.rig().engine.summary() {
             let items = &self.model.lanes[&summary.lane];
             let bytes: u64 = items.iter().map(|item| item.bytes).sum();

@@ -1,9 +1,12 @@
 //! A buffer between the pipelines and an output: what its users in [`running`](super::running) see is a queue.
 //!
 //! Owns: putting batches in, taking them out, and whose acknowledgement is whose: the input's when a batch is safe in
-//! the buffer, the buffer's when the output has it.
-//! Does not own: how things wait (`buffer`), which records leave first (`urgent`), how batches become bytes
+//! the buffer, the buffer's when the output has it; what may go past the buffer.
+//! Does not own: what becomes of that (`direct`), how things wait (`buffer`), which records leave first (`urgent`), how batches become bytes
 //! (`segment`).
+//!
+//! A batch of an input that can read it again goes to the output at once where nothing waits in its lane. It is written
+//! only if the output does not have it in time, so while a target keeps up nothing is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +17,9 @@ use sawyer_model::{Ack, Batch, Error, ErrorKind, Fate, Outcome, Transfer, Way};
 use sawyer_segment::{decode_batch_shared, encode_batch, encode_batch_columns};
 use sawyer_telemetry::{Clock, Seldom};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
 
+use super::direct::{Flights, Need, fates_of};
 use super::urgent::{Divided, divide, in_halves};
 use crate::backoff::Backoff;
 use crate::queue::{QueueReceiver, QueueSender};
@@ -24,6 +29,12 @@ use crate::stop::Stop;
 /// Batches that are looked through for urgent records while others wait to be put in. Their bytes are bounded by the
 /// queue that they came from.
 const AHEAD_MAX: usize = 1024;
+
+/// How long a batch waits for room at the output before it is put into the buffer.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
+
+/// How often it is looked meanwhile whether it may wait on.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Pause before a buffer is asked again after it failed.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -59,82 +70,178 @@ pub(super) async fn lead(
     clock: Clock,
 ) -> Result<(), Error> {
     let way_out = WayOut { way: way_of(&filling.output), to };
+    let past = way_out.clone();
     let (filled, ()) =
-        tokio::join!(fill(from, &buffer, filling, &clock), empty(&buffer, way_out, &stop, &clock));
+        tokio::join!(fill(from, &buffer, filling, past, &clock), empty(&buffer, way_out, &stop, &clock));
     buffer.close().await;
     filled
 }
 
-/// Puts everything that comes into the buffer. Each batch is acknowledged when all of it is safe. While normal records
-/// wait for room, urgent ones behind them are put in; the bytes of both still count against the queue.
+/// A batch on its way into a lane, and the room that it takes until it is there.
+struct Part {
+    batch: Arc<Batch>,
+    ack: Ack,
+    _room: Arc<OwnedSemaphorePermit>,
+}
+
+/// Puts everything that comes into the buffer, or gives it to the output past that. Each batch is acknowledged when all
+/// of it is safe, or delivered. While normal records wait for room, urgent ones behind them are put in; the bytes of both
+/// still count against the queue.
 async fn fill(
     mut from: QueueReceiver,
     buffer: &Buffer,
     filling: Filling,
+    past: WayOut,
     clock: &Clock,
 ) -> Result<(), Error> {
     let Filling { urgent, keeps_ranges, output: _ } = filling;
-    let way = WayIn { buffer, keeps_ranges, clock };
-    let (in_order, waiting) = mpsc::channel(AHEAD_MAX);
-    let first = async move {
-        let seldom = Seldom::new(TELL_INTERVAL);
+    let way = WayIn { buffer, keeps_ranges, clock, past: &past };
+    let (to_urgent, urgent_parts) = mpsc::channel(AHEAD_MAX);
+    let (to_normal, normal_parts) = mpsc::channel(AHEAD_MAX);
+    let divided = async move {
         while let Some(queued) = from.next().await {
             let (Transfer { mut batch, ack }, room) = queued.into_parts();
             if let Some(batch) = Arc::get_mut(&mut batch) {
                 batch.shrink();
             }
-            let batch = match divide(batch, urgent.as_ref()) {
-                Divided::Normal(batch) => batch,
-                Divided::Urgent(batch) => {
-                    if way.put(Lane::Urgent, &batch, &seldom).await? {
-                        ack.durable();
-                    }
-                    continue;
-                }
-                Divided::Both { urgent, normal } => {
-                    if !way.put(Lane::Urgent, &urgent, &seldom).await? {
-                        continue;
-                    }
-                    normal
-                }
+            let (urgent, normal) = match divide(batch, urgent.as_ref()) {
+                Divided::Normal(batch) => (None, Some(batch)),
+                Divided::Urgent(batch) => (Some(batch), None),
+                Divided::Both { urgent, normal } => (Some(urgent), Some(normal)),
             };
-            let says_nothing = batch.covered().is_empty() || !keeps_ranges;
-            if batch.is_empty() && says_nothing {
-                ack.durable();
-            } else if in_order.send((Transfer { batch, ack }, room)).await.is_err() {
-                // The other half says why.
-                break;
+            let says = |batch: &Arc<Batch>| !batch.is_empty() || keeps_ranges && !batch.covered().is_empty();
+            let normal = normal.filter(says);
+            let (of_urgent, of_normal) = shared(ack, urgent.is_some(), normal.is_some());
+            let room = Arc::new(room);
+            let part = |batch: Option<Arc<Batch>>, ack: Option<Ack>| {
+                Some(Part { batch: batch?, ack: ack?, _room: Arc::clone(&room) })
+            };
+            for (part, lane) in [(part(urgent, of_urgent), &to_urgent), (part(normal, of_normal), &to_normal)]
+            {
+                let Some(part) = part else { continue };
+                if lane.send(part).await.is_err() {
+                    // The other half says why.
+                    return Ok(());
+                }
             }
         }
         Ok(())
     };
-    let ended = tokio::try_join!(first, fill_in_order(waiting, way));
+    let urgent = fill_lane(Lane::Urgent, urgent_parts, way);
+    let ended = tokio::try_join!(divided, urgent, fill_lane(Lane::Normal, normal_parts, way));
     buffer.end();
     ended.map(|_| ())
 }
 
-async fn fill_in_order(
-    mut waiting: mpsc::Receiver<(Transfer, OwnedSemaphorePermit)>,
-    way: WayIn<'_>,
-) -> Result<(), Error> {
+/// A duty as one for each part of a batch that there is. Where there is none, it is done.
+fn shared(ack: Ack, urgent: bool, normal: bool) -> (Option<Ack>, Option<Ack>) {
+    match (urgent, normal) {
+        (true, true) => {
+            // An output is booked once for each share that it has.
+            let whole = Ack::new(move |outcome| {
+                if outcome == Outcome::Durable {
+                    ack.durable();
+                }
+            });
+            (Some(whole.clone()), Some(whole))
+        }
+        (true, false) => (Some(ack), None),
+        (false, true) => (None, Some(ack)),
+        (false, false) => {
+            ack.durable();
+            (None, None)
+        }
+    }
+}
+
+async fn fill_lane(lane: Lane, mut parts: mpsc::Receiver<Part>, way: WayIn<'_>) -> Result<(), Error> {
     let seldom = Seldom::new(TELL_INTERVAL);
-    while let Some((Transfer { batch, ack }, _room)) = waiting.recv().await {
-        if way.put(Lane::Normal, &batch, &seldom).await? {
+    let mut flights = Flights::default();
+    loop {
+        let part = tokio::select! {
+            part = parts.recv() => part,
+            () = flights.due() => {
+                way.see_to(lane, &mut flights, false, &seldom).await?;
+                continue;
+            }
+        };
+        let Some(part) = part else { break };
+        if let Some(Part { batch, ack, _room }) = way.send_past(lane, part, &mut flights, &seldom).await?
+            && way.put(lane, &batch, &seldom).await?
+        {
             ack.durable();
         }
     }
-    Ok(())
+    way.see_to(lane, &mut flights, true, &seldom).await
 }
 
-/// How batches are put into a buffer.
+/// How batches are put into a buffer, or past it.
 #[derive(Clone, Copy)]
 struct WayIn<'a> {
     buffer: &'a Buffer,
     keeps_ranges: bool,
     clock: &'a Clock,
+    past: &'a WayOut,
 }
 
 impl WayIn<'_> {
+    /// Gives a batch to the output while it is in no buffer, if that has room soon and takes it after all that wait;
+    /// gives it back if not.
+    async fn send_past(
+        self,
+        lane: Lane,
+        part: Part,
+        flights: &mut Flights,
+        seldom: &Seldom,
+    ) -> Result<Option<Part>, Error> {
+        let may = || self.buffer.is_clear(lane) && can_wait(&part.batch);
+        let start = Instant::now();
+        let mut place = std::pin::pin!(self.past.to.reserve_in(lane == Lane::Urgent, part.batch.bytes()));
+        while may() && start.elapsed() < ROOM_WAIT {
+            tokio::select! {
+                place = &mut place => {
+                    let (Ok(place), true) = (place, may()) else { break };
+                    let Part { batch, ack, _room } = part;
+                    place.put(flights.start(&batch, ack, self.buffer, &self.past.way));
+                    return Ok(None);
+                }
+                () = flights.due() => self.see_to(lane, flights, false, seldom).await?,
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            }
+        }
+        Ok(Some(part))
+    }
+
+    /// Puts into the buffer what went past it and has to be safe by now, or before `closing`.
+    async fn see_to(
+        self,
+        lane: Lane,
+        flights: &mut Flights,
+        closing: bool,
+        seldom: &Seldom,
+    ) -> Result<(), Error> {
+        while let Some(need) = flights.next(closing) {
+            match need {
+                Need::Return(batch, ack) => {
+                    if self.put(lane, &batch, seldom).await? {
+                        ack.durable();
+                    }
+                }
+                Need::Safety(batch, landing) => {
+                    let (payload, records) = (self.encode(&batch), records_of(&batch));
+                    let push = || self.buffer.push_taken(lane, payload.clone(), records);
+                    match self.until_in(seldom, || landing.is_over(), push).await {
+                        Ok(Some(taken)) => landing.written(taken),
+                        Ok(None) => {}
+                        Err(error) if error.kind() == ErrorKind::Invalid => landing.refused(),
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Puts a batch in, in halves where it is too large for an entry. False if a record alone is too large: it is left
     /// out, and what it came from keeps it.
     async fn put(self, lane: Lane, batch: &Arc<Batch>, seldom: &Seldom) -> Result<bool, Error> {
@@ -159,27 +266,42 @@ impl WayIn<'_> {
 
     /// Puts a batch in, however often that has to be tried.
     async fn put_part(self, lane: Lane, batch: &Arc<Batch>, seldom: &Seldom) -> Result<(), Error> {
-        let payload = self.encode(batch);
-        let records = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-        let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
-        loop {
-            let pushed = match self.keeps_ranges {
+        let (payload, records) = (self.encode(batch), records_of(batch));
+        let push = || async {
+            match self.keeps_ranges {
                 // The bytes are what is sent.
                 true => self.buffer.push(lane, payload.clone(), records).await,
                 false => {
                     let (live, bytes) = (Arc::clone(batch), memory_of(batch));
                     self.buffer.push_live(lane, payload.clone(), records, live, bytes).await
                 }
-            };
-            let Err(error) = pushed else { return Ok(()) };
-            if error.kind() != ErrorKind::Retry {
-                return Err(error);
             }
-            if let Some(held_back) = seldom.pass(self.clock.now()) {
-                tracing::warn!(held_back, "put records into the buffer: {}; tries again", error.chain());
+        };
+        self.until_in(seldom, || false, push).await.map(|_| ())
+    }
+
+    /// Tries until it is done, or needless.
+    async fn until_in<T, F: Future<Output = Result<T, Error>>>(
+        self,
+        seldom: &Seldom,
+        needless: impl Fn() -> bool,
+        push: impl Fn() -> F,
+    ) -> Result<Option<T>, Error> {
+        let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
+        while !needless() {
+            match push().await {
+                Ok(pushed) => return Ok(Some(pushed)),
+                Err(error) if error.kind() != ErrorKind::Retry => return Err(error),
+                Err(error) => {
+                    if let Some(held_back) = seldom.pass(self.clock.now()) {
+                        let error = error.chain();
+                        tracing::warn!(held_back, "put records into the buffer: {error}; tries again");
+                    }
+                }
             }
             tokio::time::sleep(backoff.failed()).await;
         }
+        Ok(None)
     }
 
     /// What goes to another Sawyer is kept as it is sent, or as it came from one.
@@ -190,6 +312,16 @@ impl WayIn<'_> {
             (None, false) => encode_batch(batch).into(),
         }
     }
+}
+
+/// Whether nobody waits for a batch to be safe: its input can read it again, and nothing is about to be removed before it
+/// is read, for which the buffer has room that the output has not.
+fn can_wait(batch: &Batch) -> bool {
+    batch.progress().is_some_and(|(progress, _)| !progress.is_pressed())
+}
+
+fn records_of(batch: &Batch) -> u32 {
+    u32::try_from(batch.len()).unwrap_or(u32::MAX)
 }
 
 /// About how much memory a batch takes while it waits. One whose records were mostly left out still has their text,
@@ -203,6 +335,7 @@ fn memory_of(batch: &Batch) -> u64 {
 }
 
 /// Where entries go, and how that is booked.
+#[derive(Clone)]
 struct WayOut {
     way: Arc<Way>,
     to: QueueSender,
@@ -234,6 +367,9 @@ async fn empty_lane(lane: Lane, buffer: &Buffer, out: &WayOut, stop: &Stop, cloc
             Ok(None) => return,
             Ok(Some(taken)) => {
                 backoff.worked();
+                let mut taken = taken;
+                // What goes past the buffer does not overtake it meanwhile.
+                let _arrival = taken.arrival();
                 let Some(transfer) = transfer(taken, &out.way).await else { continue };
                 let sent = match lane {
                     Lane::Urgent => to.send_urgent(transfer).await,
@@ -263,10 +399,9 @@ async fn transfer(mut taken: Taken, way: &Arc<Way>) -> Option<Transfer> {
         Ok(batch) => {
             taken.forget_payload();
             let own = batch.own();
-            let ack = Ack::tallied(move |outcome, tally| match (outcome, tally.ways.first()) {
-                (Outcome::Durable, Some(way)) => taken.ack_as(&way.exits[0]),
-                (Outcome::Durable, None) => taken.ack(),
-                (Outcome::Undelivered, _) => taken.release(),
+            let ack = Ack::tallied(move |outcome, tally| match outcome {
+                Outcome::Durable => taken.ack_as(&fates_of(tally)),
+                Outcome::Undelivered => taken.release(),
             });
             let ack = ack.on(way, own.bytes, own).at_exit(&way.outputs[0], own, Fate::Delivered);
             Some(Transfer { batch, ack })

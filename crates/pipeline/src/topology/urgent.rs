@@ -64,6 +64,9 @@ fn apart(batch: Arc<Batch>, marks: &[bool]) -> (Arc<Batch>, Arc<Batch>) {
     for (record, _) in batch.iter().zip(marks).filter(|(_, mark)| **mark) {
         urgent.push_ref(record);
     }
+    if let Some((progress, number)) = batch.progress() {
+        urgent.set_progress(progress, number);
+    }
     // Mostly nobody else has it, and nothing is copied.
     let mut normal = Arc::unwrap_or_clone(batch);
     let parts = normal.covered().to_vec();
@@ -164,6 +167,18 @@ mod tests {
         assert_eq!((ranges(&urgent, 1), ranges(&urgent, 2)), (vec![(20, 30)], vec![(5, 6)]));
         assert_eq!((ranges(&normal, 1), ranges(&normal, 2)), (vec![(0, 20), (30, 40)], vec![(0, 5), (6, 9)]));
         assert_eq!((urgent.len(), normal.len()), (2, 2));
+    }
+
+    #[test]
+    fn both_parts_are_of_the_same_reading() {
+        let mut whole = Arc::unwrap_or_clone(batch(&[(1, 0, 1, "info"), (1, 1, 2, "error")], &[]));
+        let progress = Arc::new(sawyer_model::Progress::new(std::time::Instant::now()));
+        whole.set_progress(&progress, 7);
+        let Divided::Both { urgent, normal } = divide(Arc::new(whole), default().as_ref()) else { panic!() };
+        for part in [urgent, normal] {
+            let (of, number) = part.progress().unwrap();
+            assert!(Arc::ptr_eq(of, &progress) && number == 7);
+        }
     }
 
     proptest! {

@@ -67,6 +67,9 @@ impl Reader {
         for source in before.into_iter().chain(source(&file)) {
             self.progress.set_behind(source, behind == Some(source));
         }
+        if let Some(source) = behind.filter(|_| !file.is_live()) {
+            self.progress.set_pressed(source);
+        }
         self.files.insert(id, file);
         match step {
             Ok(Step::More | Step::Wait) => self.ready.push_back(id),

@@ -4,7 +4,8 @@ use std::sync::mpsc;
 
 use sawyer_config::{Document, Problems, Setting, Settings, settings};
 use sawyer_model::{
-    Ack, Batch, ErrorKind, NameId, Outcome, RecordHead, SeqRange, SourceId, Stream, Timestamp, ValueRef,
+    Ack, Batch, ErrorKind, NameId, Outcome, Progress, RecordHead, SeqRange, SourceId, Stream, Timestamp,
+    ValueRef,
 };
 
 use super::*;
@@ -17,6 +18,8 @@ settings! {
     pub struct NumbersSettings {
         /// How many.
         pub count: u64 = 3,
+        /// Can say them again.
+        pub rereads: bool = false,
     }
     /// Collects what it gets.
     pub struct CollectSettings {
@@ -30,7 +33,7 @@ settings! {
 type Seen = Arc<Mutex<Vec<String>>>;
 
 #[derive(Debug)]
-struct Numbers(u64, Arc<Mutex<Option<mpsc::Sender<Outcome>>>>);
+struct Numbers(NumbersSettings, Arc<Mutex<Option<mpsc::Sender<Outcome>>>>);
 
 impl InputPlan for Numbers {
     fn open(self: Box<Self>, _: &Context) -> Result<Box<dyn Input>, Error> {
@@ -42,14 +45,19 @@ impl Input for Numbers {
     fn run(self: Box<Self>, to: Outlet, stop: Stop) -> Running {
         Box::pin(async move {
             let told = self.1.lock().unwrap().take();
-            for n in 0..self.0 {
+            let progress = Arc::new(Progress::new(Instant::now()));
+            for n in 0..self.0.count {
                 let told = told.clone();
                 let ack = Ack::new(move |outcome| {
                     if let Some(told) = told {
                         told.send(outcome).unwrap();
                     }
                 });
-                if to.send(batch(n), ack).await.is_err() {
+                let mut batch = batch(n);
+                if self.0.rereads {
+                    batch.set_progress(&progress, n + 1);
+                }
+                if to.send(batch, ack).await.is_err() {
                     return Ok(());
                 }
             }
@@ -136,7 +144,7 @@ fn bench() -> Bench {
             reference: NumbersSettings::reference,
             read: Box::new(move |at, problems| {
                 let settings = NumbersSettings::read(at, problems)?;
-                Some(Box::new(Numbers(settings.count, Arc::clone(&told))))
+                Some(Box::new(Numbers(settings, Arc::clone(&told))))
             }),
         }],
         steps: vec![Kind {
@@ -232,6 +240,37 @@ async fn what_is_in_a_buffer_is_acknowledged_and_delivered_after_a_restart() {
     run_in(folder.path(), text, &second, 200).await.unwrap();
     let wanted: Vec<String> = (3..20).map(|n| n.to_string()).collect();
     assert_eq!(*second.seen.lock().unwrap(), wanted);
+}
+
+#[tokio::test]
+async fn what_can_be_read_again_goes_past_the_buffer_in_its_order() {
+    let bench = bench();
+    let text = "inputs: {numbers: {count: 200, rereads: true}}\npipelines: {a: {steps: []}}\n\
+                outputs: {collect: {buffer: {kind: disk}}}";
+    run(text, &bench, 200).await.unwrap();
+    let wanted: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+    assert_eq!(*bench.seen.lock().unwrap(), wanted);
+    assert_eq!(bench.outcomes.try_iter().collect::<Vec<_>>(), [Outcome::Durable; 200]);
+}
+
+#[tokio::test]
+async fn what_an_output_lets_go_of_past_the_buffer_waits_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = bench();
+    let text = "inputs: {numbers: {count: 20, rereads: true}}\npipelines: {a: {steps: []}}\n\
+                outputs: {collect: {fail_after: 3, buffer: {kind: disk}}}";
+    run_in(folder.path(), text, &first, 200).await.unwrap_err();
+    assert_eq!(first.outcomes.try_iter().collect::<Vec<_>>(), [Outcome::Durable; 20]);
+    let second = bench();
+    let text = "inputs: {numbers: {count: 0}}\npipelines: {a: {steps: []}}\n\
+                outputs: {collect: {buffer: {kind: disk}}}";
+    run_in(folder.path(), text, &second, 200).await.unwrap();
+    let mut seen: Vec<u64> = [&first, &second]
+        .iter()
+        .flat_map(|bench| bench.seen.lock().unwrap().iter().map(|n| n.parse().unwrap()).collect::<Vec<_>>())
+        .collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..20).collect::<Vec<_>>());
 }
 
 fn check(text: &str) -> String {

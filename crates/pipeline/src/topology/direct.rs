@@ -1,0 +1,215 @@
+//! Batches that go to the output before they are in the buffer, and mostly never need be.
+//!
+//! Owns: which of two comes first for each, the output's acknowledgement or the time at which it has to be safe, and
+//! what follows from either.
+//! Does not own: which batches go this way (`buffered`), the buffer itself (`buffer`).
+//! Invariant: the input's duty is done once a batch is where it should be, or in the buffer. Whatever the output lets go
+//! of is put into the buffer, or let go of unacknowledged.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sawyer_buffer::{Buffer, Taken};
+use sawyer_model::{Ack, Batch, Fate, Fates, Outcome, Tally, Transfer, Way};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+#[cfg(test)]
+mod tests;
+
+/// How long a batch may be on its way before it is put into the buffer. Less would write what a target that keeps up
+/// takes a moment later; more would be read again after a crash.
+const SAFE_AFTER: Duration = Duration::from_secs(1);
+
+/// Batches of one lane on their way, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Flights {
+    all: VecDeque<Flight>,
+    returned: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Flight {
+    state: Arc<Mutex<State>>,
+    since: Instant,
+}
+
+/// Where a batch is.
+#[derive(Debug)]
+enum State {
+    /// With the output alone.
+    Flying(Arc<Batch>, Ack),
+    /// With the output, and being put into the buffer.
+    Writing(Ack),
+    /// The output had it before it was in the buffer.
+    Landed(Fates),
+    /// The output let go of it before it was in the buffer.
+    LetGo(Ack),
+    /// The output let go of it, and nobody puts it into the buffer.
+    Returned(Arc<Batch>, Ack),
+    /// In the buffer, and with the output.
+    Safe(Taken),
+    /// Nothing is to be done any more.
+    Over,
+}
+
+/// What a batch needs.
+#[derive(Debug)]
+pub(super) enum Need {
+    /// To be put into the buffer as [taken](Buffer::push_taken), and told of by [`Landing::written`].
+    Safety(Arc<Batch>, Landing),
+    /// To be put into the buffer like any other.
+    Return(Arc<Batch>, Ack),
+}
+
+/// A batch that is being put into the buffer.
+#[derive(Debug)]
+pub(super) struct Landing(Arc<Mutex<State>>);
+
+impl Flights {
+    /// The transfer that the output is given, whose outcome is noted here.
+    pub(super) fn start(
+        &mut self,
+        batch: &Arc<Batch>,
+        ack: Ack,
+        buffer: &Buffer,
+        way: &Arc<Way>,
+    ) -> Transfer {
+        let state = Arc::new(Mutex::new(State::Flying(Arc::clone(batch), ack)));
+        let (of, returned, buffer) = (Arc::clone(&state), Arc::clone(&self.returned), buffer.clone());
+        let records = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        let ack = Ack::tallied(move |outcome, tally| match outcome {
+            Outcome::Durable => landed(&of, fates_of(tally), |fates| buffer.pass(records, fates)),
+            Outcome::Undelivered => {
+                let_go(&of);
+                returned.notify_one();
+            }
+        });
+        self.all.push_back(Flight { state, since: Instant::now() });
+        let own = batch.own();
+        let ack = ack.on(way, own.bytes, own).at_exit(&way.outputs[0], own, Fate::Delivered);
+        Transfer { batch: Arc::clone(batch), ack }
+    }
+
+    /// Waits until one of them may need something; for ever where there is none.
+    pub(super) async fn due(&self) {
+        let Some(first) = self.all.front() else { return std::future::pending().await };
+        tokio::select! {
+            () = sleep_until(first.since + SAFE_AFTER) => {}
+            () = self.returned.notified() => {}
+        }
+    }
+
+    /// What the next one needs, if one does: by now, or before `closing`.
+    pub(super) fn next(&mut self, closing: bool) -> Option<Need> {
+        let now = Instant::now();
+        while let Some(Flight { state, since }) = self.all.front() {
+            let mut locked = state.lock();
+            let need = match std::mem::replace(&mut *locked, State::Over) {
+                State::Returned(batch, ack) => Some(Need::Return(batch, ack)),
+                State::Flying(batch, ack) if closing || *since + SAFE_AFTER <= now => {
+                    *locked = State::Writing(ack);
+                    Some(Need::Safety(batch, Landing(Arc::clone(state))))
+                }
+                flying @ State::Flying(..) => {
+                    *locked = flying;
+                    return None;
+                }
+                other => {
+                    *locked = other;
+                    None
+                }
+            };
+            drop(locked);
+            self.all.pop_front();
+            if need.is_some() {
+                return need;
+            }
+        }
+        None
+    }
+}
+
+impl Landing {
+    /// Whether the output has the batch by now, so that it need not be safe.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(*self.0.lock(), State::Landed(_))
+    }
+
+    /// The batch is in the buffer.
+    pub(super) fn written(self, taken: Taken) {
+        let mut state = self.0.lock();
+        match std::mem::replace(&mut *state, State::Over) {
+            State::Writing(ack) => {
+                *state = State::Safe(taken);
+                drop(state);
+                ack.durable();
+            }
+            State::Landed(fates) => {
+                drop(state);
+                taken.ack_as(&fates);
+            }
+            State::LetGo(ack) => {
+                drop(state);
+                taken.release();
+                ack.durable();
+            }
+            other => *state = other,
+        }
+    }
+
+    /// The batch cannot be put into the buffer. Its input keeps it until the output has it.
+    pub(super) fn refused(self) {
+        let mut state = self.0.lock();
+        if let State::Writing(ack) = std::mem::replace(&mut *state, State::Over) {
+            *state = State::Flying(Arc::default(), ack);
+        }
+    }
+}
+
+/// The output has a batch.
+fn landed(state: &Mutex<State>, fates: Fates, pass: impl FnOnce(&Fates)) {
+    let mut state = state.lock();
+    match std::mem::replace(&mut *state, State::Over) {
+        State::Flying(_, ack) => {
+            drop(state);
+            pass(&fates);
+            ack.durable();
+        }
+        State::Writing(ack) => {
+            *state = State::Landed(fates);
+            drop(state);
+            ack.durable();
+        }
+        State::Safe(taken) => {
+            drop(state);
+            taken.ack_as(&fates);
+        }
+        other => *state = other,
+    }
+}
+
+/// The output does not have a batch, and never will.
+fn let_go(state: &Mutex<State>) {
+    let mut state = state.lock();
+    let (after, safe) = match std::mem::replace(&mut *state, State::Over) {
+        State::Flying(batch, ack) => (State::Returned(batch, ack), None),
+        State::Writing(ack) => (State::LetGo(ack), None),
+        State::Safe(taken) => (State::Over, Some(taken)),
+        other => (other, None),
+    };
+    *state = after;
+    drop(state);
+    // Then it waits in the buffer.
+    drop(safe);
+}
+
+/// What became of the records of a batch on the way from its buffer to the output.
+pub(super) fn fates_of(mut tally: Tally) -> Fates {
+    match tally.ways.is_empty() {
+        true => Fates::default(),
+        false => tally.ways.swap_remove(0).exits.swap_remove(0),
+    }
+}
