@@ -1,7 +1,7 @@
 //! How much smaller does the whole store make real text than a general compressor does?
 //!
-//! The real server reads log files by its input `files`, parses, seals and merges; then the bytes of all segments, with
-//! every column, index and filter, stand beside the concatenated text under zstd.
+//! The real server reads log files by its input `files`, parses, seals and merges, and squeezes what is old; the bytes of all
+//! segments before and after that, with every column, index and filter, stand beside the concatenated text under zstd.
 //!
 //! Owns: which files count. Does not own: the text, which lies outside the repository.
 
@@ -28,7 +28,7 @@ struct Args {
     #[arg(long, default_value_t = 1)]
     copies: usize,
     /// Lines of the section `store`, such as `merged_bytes_max: 96MiB`.
-    #[arg(long, default_value = "seal_interval: 5s")]
+    #[arg(long, default_value = "seal_interval: 5s, squeeze_after: 60s")]
     store: String,
 }
 
@@ -71,13 +71,19 @@ fn main() -> Result<()> {
     row("text", text.len())?;
     row("zstd -3", zstd::bulk::compress(&text, 3)?.len())?;
     row("zstd -19", zstd::bulk::compress(&text, 19)?.len())?;
-    row("store, all of it", stored.bytes)
+    row("store, all of it, merged", stored.merged)?;
+    row("store, all of it, squeezed", stored.squeezed)?;
+    say(&format!("merging {:.1} CPU s, squeezing {:.1} CPU s", stored.merging, stored.squeezing))
 }
 
 /// What came of the text.
 struct Stored {
-    bytes: usize,
+    merged: usize,
+    squeezed: usize,
     records: i64,
+    /// CPU seconds from the start until nothing was merged any more, and from then on.
+    merging: f64,
+    squeezing: f64,
 }
 
 fn store(args: &Args, work: &Path, logs: &Path) -> Result<Stored> {
@@ -90,13 +96,26 @@ fn store(args: &Args, work: &Path, logs: &Path) -> Result<Stored> {
     let mut sawyer = Sawyer::start("up", &config, &work.join("server"))?;
     sawyer.wait_for("sawyer_input_records_total", 1, PATIENCE)?;
     let records = quiet(&sawyer)?;
-    sawyer.kill()?;
     let segments = work.join("server/data/store/segments");
+    let (merged, merging) = (bytes_in(&segments)?, sawyer.cost()?);
+    sawyer.wait_for(
+        "sawyer_store_merges_total",
+        sawyer.metric("sawyer_store_merges_total")?.cast_unsigned() + 1,
+        PATIENCE,
+    )?;
+    quiet(&sawyer)?;
+    let (squeezed, squeezing) = (bytes_in(&segments)?, sawyer.cost()?.since(merging));
+    sawyer.kill()?;
+    let (merging, squeezing) = (merging.cpu.as_secs_f64(), squeezing.cpu.as_secs_f64());
+    Ok(Stored { merged, squeezed, records, merging, squeezing })
+}
+
+fn bytes_in(folder: &Path) -> Result<usize> {
     let mut bytes = 0;
-    for entry in std::fs::read_dir(segments)? {
+    for entry in std::fs::read_dir(folder)? {
         bytes += entry?.metadata()?.len() as usize;
     }
-    Ok(Stored { bytes, records })
+    Ok(bytes)
 }
 
 /// Waits until nothing comes any more, everything is sealed and nothing is merged; gives the number of records.

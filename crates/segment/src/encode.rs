@@ -21,10 +21,12 @@ use self::sort::Sorted;
 use crate::bytes::{Put, checksum};
 use crate::column::ELEMENTS_MAX;
 use crate::error::SegmentError;
-use crate::layout::{BLOCK_ROWS_MAX, BlockInfo, Directory, Footer, MAGIC, Summary, VERSION, put_tail};
+use crate::ints::Packing;
+use crate::layout::{BLOCK_ROWS_MAX, BlockInfo, Directory, Footer, MAGIC, Summary, VERSION, part, put_tail};
 use crate::made::Row;
 use crate::names::NameTable;
 use crate::source::Stored;
+use crate::squeeze::{Class, Squeezer};
 
 /// Most bytes of values in a block of several records: what is made of a block has to fit into one batch.
 pub const BLOCK_BYTES_MAX: u64 = 256 << 20;
@@ -49,6 +51,9 @@ pub struct EncodeSettings {
     /// Whether the texts of a group are kept by their shapes. To learn these takes longer than everything else, so it is
     /// left to the merge where there will be one.
     pub shapes: bool,
+    /// Whether the segment is compressed as a whole, as well as can be. That takes some ten times as long as merging, and
+    /// reading it takes longer the first time; so it is for what is old.
+    pub squeeze: bool,
 }
 
 /// A segment that was made.
@@ -68,7 +73,20 @@ impl Default for EncodeSettings {
             filter_bits_per_token: 12,
             group_bytes_max: 24 << 20,
             shapes: true,
+            squeeze: false,
         }
+    }
+}
+
+impl EncodeSettings {
+    /// For what is old: as small as can be. Blocks are larger, so that what is in all of them is there less often.
+    #[must_use]
+    pub fn squeezing() -> Self {
+        Self { squeeze: true, block_bytes_max: 8 << 20, filter_bits_per_token: 10, ..Self::default() }
+    }
+
+    pub(crate) fn packing(&self) -> Packing {
+        if self.squeeze { Packing::Planes } else { Packing::Bits }
     }
 }
 
@@ -113,8 +131,12 @@ struct Writer<'a, E> {
     sink: Sink<'a, E>,
     /// What the sink does not have yet.
     bytes: Vec<u8>,
-    /// What the sink has.
+    /// What was handed over before.
     written: u64,
+    /// Between it and the sink, if the segment is to be squeezed.
+    squeezer: Option<Squeezer>,
+    /// Of what class the bytes are, each up to where they end.
+    classes: Vec<(usize, Class)>,
     names: NameTable,
     /// For each slot and each name of its batch, the number of the name here.
     known_names: Vec<Vec<u32>>,
@@ -150,10 +172,12 @@ impl<'a, E: From<Error>> Writer<'a, E> {
             sink,
             bytes,
             written: 0,
+            squeezer: settings.squeeze.then(Squeezer::default),
+            classes: Vec::new(),
             names: NameTable::default(),
             known_names: Vec::new(),
             original: UNKNOWN,
-            block: BlockBuilder::default(),
+            block: BlockBuilder::new(settings.squeeze),
             groups: GroupsBuilder::default(),
             blocks: Vec::new(),
             source_blocks: Vec::new(),
@@ -232,8 +256,10 @@ impl<'a, E: From<Error>> Writer<'a, E> {
         let bits = self.settings.filter_bits_per_token;
         let start = self.written + self.bytes.len() as u64;
         self.groups.begin_block(self.blocks.len() as u32);
-        let (mut info, directory) = self.block.finish(&self.names, bits, &mut self.groups, &mut self.bytes);
+        let (mut info, directory) =
+            self.block.finish(&self.names, bits, self.settings.packing(), &mut self.groups, &mut self.bytes);
         info.offset = start;
+        self.note_classes(start, &directory);
         self.blocks.push((info, directory));
         self.hand_over()?;
         self.write_groups(self.settings.group_bytes_max)
@@ -244,14 +270,36 @@ impl<'a, E: From<Error>> Writer<'a, E> {
         let shapes = self.settings.shapes;
         // What is not put together need not wait for others.
         let bytes_min = if shapes { bytes_min } else { 0 };
-        while self.groups.write(bytes_min, shapes, self.written, &mut self.bytes) {
+        let packing = self.settings.packing();
+        while self.groups.write(bytes_min, (shapes, packing), self.written, &mut self.bytes) {
+            self.classes.push((self.bytes.len(), Class::Texts));
             self.hand_over()?;
         }
         Ok(())
     }
 
+    /// Notes what is of which class in a block that starts here.
+    fn note_classes(&mut self, start: u64, directory: &Directory) {
+        let at = |offset: u64| (start - self.written + offset) as usize;
+        let texts = directory.columns.last().map_or(0, |column| column.data.end);
+        let filter = directory.part(part::FILTER).map(|part| part.range.clone());
+        let heads = filter.as_ref().map_or(self.bytes.len(), |filter| at(filter.start));
+        self.classes.extend([(at(0), Class::Heads), (at(texts), Class::Texts), (heads, Class::Heads)]);
+        self.classes.extend(filter.map(|filter| (at(filter.end), Class::Plain)));
+    }
+
     fn hand_over(&mut self) -> Result<(), E> {
-        (self.sink)(&self.bytes)?;
+        match &mut self.squeezer {
+            None => (self.sink)(&self.bytes)?,
+            Some(squeezer) => {
+                let mut start = 0;
+                for (end, class) in self.classes.drain(..).chain([(self.bytes.len(), Class::Heads)]) {
+                    squeezer.add(class, &self.bytes[start..end], self.sink)?;
+                    start = end;
+                }
+            }
+        }
+        self.classes.clear();
         self.written += self.bytes.len() as u64;
         self.bytes.clear();
         Ok(())
@@ -276,11 +324,15 @@ impl<'a, E: From<Error>> Writer<'a, E> {
         self.source_blocks.resize(footer.sources.len(), None);
         let blocks_of = |blocks: Option<(u32, u32)>| blocks.map_or(0..=0, |(first, last)| first..=last);
         footer.source_blocks = self.source_blocks.iter().copied().map(blocks_of).collect();
-        let stored = footer.encode();
+        let stored = footer.encode(self.settings.packing());
         self.bytes.extend_from_slice(&stored);
         put_tail(&mut self.bytes, &stored);
         self.hand_over()?;
-        Ok(footer.summary(self.written))
+        let bytes = match self.squeezer {
+            None => self.written,
+            Some(squeezer) => squeezer.finish(self.sink)?,
+        };
+        Ok(footer.summary(bytes))
     }
 }
 

@@ -103,13 +103,16 @@ impl fmt::Display for Place {
     }
 }
 
+/// Whether it is the bytes that are wrong, and not the reading: `squeeze` says `InvalidData`.
+fn is_damage(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData)
+}
+
 impl From<SegmentError> for Error {
     fn from(error: SegmentError) -> Self {
         let kind = match &error {
             SegmentError::Query(inner) => inner.kind(),
-            SegmentError::Read { source, .. } if source.kind() == std::io::ErrorKind::UnexpectedEof => {
-                ErrorKind::Corrupt
-            }
+            SegmentError::Read { source, .. } if is_damage(source) => ErrorKind::Corrupt,
             SegmentError::Read { .. } | SegmentError::Exhausted => ErrorKind::Retry,
             SegmentError::Damaged { source: Damage::Unknown { .. }, .. } => ErrorKind::Invalid,
             SegmentError::Checksum { .. } | SegmentError::Damaged { .. } => ErrorKind::Corrupt,

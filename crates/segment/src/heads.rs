@@ -10,7 +10,7 @@ use crate::bits::Rows;
 use crate::bytes::{Put, Reader};
 use crate::error::{Damage, Decoded};
 use crate::ints;
-use crate::ints::Ints;
+use crate::ints::{Ints, Packing};
 use crate::layout::part;
 
 /// Sources, each with the rows in a row that are of it.
@@ -25,6 +25,9 @@ const ROWS_PER_RUN_MIN: usize = 3;
 const RANGES_JUMPS: u8 = 0;
 /// Each range has a start of its own.
 const RANGES_STARTS: u8 = 1;
+
+/// Each range begins so far behind the end of the one before.
+const RANGES_GAPS: u8 = 2;
 
 /// With more jumps than one in so many rows, starts are packed as integers.
 const ROWS_PER_JUMP_MIN: usize = 3;
@@ -83,13 +86,18 @@ impl HeadsBuilder {
         put_stream_runs(out, &self.runs);
     }
 
-    pub(crate) fn put_timestamps(&self, out: &mut Vec<u8>) {
-        ints::encode(out, &self.timestamps);
+    pub(crate) fn put_timestamps(&self, packing: Packing, out: &mut Vec<u8>) {
+        ints::encode_as(packing, out, &self.timestamps);
     }
 
     /// Writes the times of arrival: as they are where that is shorter (what came in one request came at one time), else
     /// as differences from the timestamps. Says which part they are.
-    pub(crate) fn put_observed(&self, out: &mut Vec<u8>) -> u8 {
+    pub(crate) fn put_observed(&self, packing: Packing, out: &mut Vec<u8>) -> u8 {
+        if packing == Packing::Planes {
+            // What came together compresses to next to nothing; delays differ as much as timestamps.
+            ints::encode_as(packing, out, &self.arrivals);
+            return part::ARRIVALS;
+        }
         let start = out.len();
         ints::encode(out, &self.arrivals);
         let plain_len = out.len() - start;
@@ -104,12 +112,23 @@ impl HeadsBuilder {
         part::OBSERVED
     }
 
-    pub(crate) fn put_sources(&self, out: &mut Vec<u8>) {
-        put_source_numbers(out, &self.sources);
+    pub(crate) fn put_sources(&self, packing: Packing, out: &mut Vec<u8>) {
+        put_source_numbers(packing, out, &self.sources);
     }
 
-    pub(crate) fn put_ranges(&self, out: &mut Vec<u8>) {
+    pub(crate) fn put_ranges(&self, packing: Packing, out: &mut Vec<u8>) {
         let lens: Vec<i64> = self.ranges.iter().map(|r| r.end.wrapping_sub(r.start) as i64).collect();
+        if packing == Packing::Planes {
+            let mut end = 0;
+            let gaps = self.ranges.iter().map(|range| {
+                let gap = range.start.wrapping_sub(end) as i64;
+                end = range.end;
+                gap
+            });
+            out.put_u8(RANGES_GAPS);
+            ints::encode_as(packing, out, &lens);
+            return ints::encode_as(packing, out, &gaps.collect::<Vec<i64>>());
+        }
         let mut next = None;
         let mut jumps = Vec::new();
         for (row, range) in self.ranges.iter().enumerate() {
@@ -149,11 +168,11 @@ pub(crate) fn put_stream_runs(out: &mut Vec<u8>, runs: &[(u32, u32)]) {
 }
 
 /// Writes the numbers of the sources of all rows.
-pub(crate) fn put_source_numbers(out: &mut Vec<u8>, sources: &[i64]) {
+pub(crate) fn put_source_numbers(packing: Packing, out: &mut Vec<u8>, sources: &[i64]) {
     let runs = sources.chunk_by(|a, b| a == b);
     if runs.clone().count() * ROWS_PER_RUN_MIN > sources.len() + ROWS_PER_RUN_MIN {
         out.put_u8(SOURCES_EACH);
-        return ints::encode(out, sources);
+        return ints::encode_as(packing, out, sources);
     }
     out.put_u8(SOURCES_RUNS);
     out.put_varint(runs.clone().count() as u64);
@@ -314,6 +333,14 @@ pub(crate) fn parse_ranges(bytes: &[u8], rows: usize) -> Decoded<Vec<SeqRange>> 
         RANGES_STARTS => {
             let starts = Ints::parse_and_decode(&mut reader, rows)?;
             ranges.extend(starts.into_iter().zip(lens).map(|(start, len)| range(start as u64, len)));
+        }
+        RANGES_GAPS => {
+            let mut end = 0u64;
+            for (gap, len) in Ints::parse_and_decode(&mut reader, rows)?.into_iter().zip(lens) {
+                let next = range(end.wrapping_add(gap as u64), len);
+                end = next.end;
+                ranges.push(next);
+            }
         }
         RANGES_JUMPS => {
             let mut next = 0;

@@ -5,14 +5,22 @@
 //! Does not own: what the numbers mean.
 //! Invariant: any numbers read back exactly; arithmetic wraps, so differences may exceed 63 bits.
 
+pub(crate) mod planes;
+
 use std::ops::Range;
 
+use self::planes::{DELTA_PLANES, PLANES};
 use crate::bits::{Rows, pack, packed_bytes, unpack_one, width_of};
 use crate::bytes::{Put, Reader};
 use crate::error::{Damage, Decoded};
 
 /// Numbers in one frame. Reading one number decodes at most this many.
 pub(crate) const FRAME_ROWS: usize = 1024;
+
+/// Numbers in one frame of planes: longer planes compress better.
+const PLANES_FRAME_ROWS: usize = 64 << 10;
+/// Bit of the scale that says that frames are of so many numbers.
+const PLANES_FRAMES: u8 = 0x80;
 
 const CONSTANT: u8 = 0;
 const PACKED: u8 = 1;
@@ -21,19 +29,40 @@ const DELTA: u8 = 2;
 /// Numbers of which all in a column may be multiples; times in whole milliseconds or seconds are common.
 const SCALES: [i64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
 
+/// How numbers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// In as few bits as they need.
+    Bits,
+    /// In bytes that compress well, for what is compressed as a whole: texts are as they are then.
+    Planes,
+}
+
 /// Appends a column.
 pub(crate) fn encode(out: &mut Vec<u8>, values: &[i64]) {
+    encode_as(Packing::Bits, out, values);
+}
+
+/// Appends a column, packed in one way or the other.
+pub(crate) fn encode_as(packing: Packing, out: &mut Vec<u8>, values: &[i64]) {
     let scale = scale_of(values);
-    out.put_u8(scale as u8);
-    if scale == 0 {
+    let (frames, frame_rows) = match packing {
+        Packing::Bits => (0, FRAME_ROWS),
+        Packing::Planes => (PLANES_FRAMES, PLANES_FRAME_ROWS),
+    };
+    out.put_u8(scale as u8 | frames);
+    if scale == 0 && packing == Packing::Bits {
         // Most columns: nothing is divided.
         return values.chunks(FRAME_ROWS).for_each(|chunk| encode_frame(out, chunk));
     }
-    let mut frame = Vec::with_capacity(FRAME_ROWS);
-    for chunk in values.chunks(FRAME_ROWS) {
+    let mut frame = Vec::with_capacity(frame_rows.min(values.len()));
+    for chunk in values.chunks(frame_rows) {
         frame.clear();
         frame.extend(chunk.iter().map(|value| value / SCALES[scale]));
-        encode_frame(out, &frame);
+        match packing {
+            Packing::Bits => encode_frame(out, &frame),
+            Packing::Planes => planes::encode_frame(out, &frame),
+        }
     }
 }
 
@@ -88,6 +117,7 @@ fn bounds(values: impl Iterator<Item = i64>) -> (i64, i64) {
 pub(crate) struct Ints {
     scale: i64,
     count: usize,
+    frame_rows: usize,
     frames: Box<[Frame]>,
 }
 
@@ -110,14 +140,16 @@ pub(crate) struct IntsCursor {
 impl Ints {
     /// Reads where the frames of `count` numbers lie.
     pub(crate) fn parse(reader: &mut Reader<'_>, count: usize) -> Decoded<Self> {
-        let scale = reader.u8()?;
-        let scale = *SCALES.get(usize::from(scale)).ok_or(Damage::unknown("scale of integers", scale))?;
-        let frame_count = count.div_ceil(FRAME_ROWS);
+        let head = reader.u8()?;
+        let scale = SCALES.get(usize::from(head & !PLANES_FRAMES));
+        let scale = *scale.ok_or(Damage::unknown("scale of integers", head))?;
+        let frame_rows = if head & PLANES_FRAMES == 0 { FRAME_ROWS } else { PLANES_FRAME_ROWS };
+        let frame_count = count.div_ceil(frame_rows);
         if frame_count > reader.left() {
             return Err(Damage::expected("more frames of integers"));
         }
-        let frames = (0..frame_count).map(|at| Frame::parse(reader, FRAME_ROWS.min(count - at * FRAME_ROWS)));
-        Ok(Self { scale, count, frames: frames.collect::<Decoded<_>>()? })
+        let frames = (0..frame_count).map(|at| Frame::parse(reader, frame_rows.min(count - at * frame_rows)));
+        Ok(Self { scale, count, frame_rows, frames: frames.collect::<Decoded<_>>()? })
     }
 
     /// About how much memory it takes besides the bytes it was parsed from.
@@ -143,12 +175,17 @@ impl Ints {
     /// The number at this place. `bytes` are those it was parsed from.
     pub(crate) fn get(&self, bytes: &[u8], at: usize, cursor: &mut IntsCursor) -> i64 {
         assert!(at < self.count, "the column has this number");
-        let number = at / FRAME_ROWS;
+        let number = at / self.frame_rows;
         let frame = &self.frames[number];
         match frame.mode {
             CONSTANT => frame.first.wrapping_mul(self.scale),
             PACKED => {
-                let above = unpack_one(&bytes[frame.packed.clone()], frame.width, at % FRAME_ROWS);
+                let above = unpack_one(&bytes[frame.packed.clone()], frame.width, at % self.frame_rows);
+                frame.least.wrapping_add(above as i64).wrapping_mul(self.scale)
+            }
+            PLANES => {
+                let count = self.frame_rows.min(self.count - number * self.frame_rows);
+                let above = planes::get(&bytes[frame.packed.clone()], count, at % self.frame_rows);
                 frame.least.wrapping_add(above as i64).wrapping_mul(self.scale)
             }
             _ => {
@@ -157,7 +194,7 @@ impl Ints {
                     self.decode_frame(bytes, number, &mut cursor.values);
                     cursor.frame = Some(number);
                 }
-                cursor.values[at % FRAME_ROWS]
+                cursor.values[at % self.frame_rows]
             }
         }
     }
@@ -189,8 +226,8 @@ impl Ints {
         };
         let mut values = Vec::new();
         for (number, frame) in self.frames.iter().enumerate() {
-            let start = number * FRAME_ROWS;
-            let count = FRAME_ROWS.min(self.count - start);
+            let start = number * self.frame_rows;
+            let count = self.frame_rows.min(self.count - start);
             let words = &mut words[start / 64..(start + count).div_ceil(64)];
             match frame.mode {
                 CONSTANT if !is_accepted(frame.first.wrapping_mul(self.scale)) => {}
@@ -221,7 +258,7 @@ impl Ints {
     /// only where one of `wanted` lies within.
     pub(crate) fn below(&self, bytes: &[u8], wanted: &[i64]) -> Vec<usize> {
         let mut cursor = IntsCursor::default();
-        let mut first = |frame: usize| self.get(bytes, frame * FRAME_ROWS, &mut cursor);
+        let mut first = |frame: usize| self.get(bytes, frame * self.frame_rows, &mut cursor);
         let firsts: Vec<i64> = (0..self.frames.len())
             .map(|frame| self.first_of(frame).unwrap_or_else(|| first(frame)))
             .collect();
@@ -239,7 +276,7 @@ impl Ints {
                 self.decode_frame(bytes, frame, &mut decoded.1);
                 decoded.0 = Some(frame);
             }
-            below.push(frame * FRAME_ROWS + decoded.1.partition_point(|number| number < limit));
+            below.push(frame * self.frame_rows + decoded.1.partition_point(|number| number < limit));
         }
         below
     }
@@ -247,11 +284,11 @@ impl Ints {
     /// The first number of a frame, where it can be told without decoding.
     fn first_of(&self, frame: usize) -> Option<i64> {
         let Frame { mode, first, .. } = self.frames[frame];
-        (mode != PACKED).then(|| first.wrapping_mul(self.scale))
+        (mode != PACKED && mode != PLANES).then(|| first.wrapping_mul(self.scale))
     }
 
     fn decode_frame(&self, bytes: &[u8], number: usize, out: &mut Vec<i64>) {
-        let count = FRAME_ROWS.min(self.count - number * FRAME_ROWS);
+        let count = self.frame_rows.min(self.count - number * self.frame_rows);
         let Frame { mode, width, first, least, ref packed } = self.frames[number];
         let (packed, scale) = (&bytes[packed.clone()], self.scale);
         match mode {
@@ -260,6 +297,18 @@ impl Ints {
                 (0..count)
                     .map(|at| least.wrapping_add(unpack_one(packed, width, at) as i64).wrapping_mul(scale)),
             ),
+            PLANES => {
+                let value = |above: u64| least.wrapping_add(above as i64).wrapping_mul(scale);
+                out.extend(planes::all(packed, count).into_iter().map(value));
+            }
+            DELTA_PLANES => {
+                let mut value = first;
+                out.push(value.wrapping_mul(scale));
+                out.extend(planes::all(packed, count - 1).into_iter().map(|delta| {
+                    value = value.wrapping_add(planes::unzigzag(delta));
+                    value.wrapping_mul(scale)
+                }));
+            }
             _ => {
                 let mut value = first;
                 out.push(value.wrapping_mul(scale));
@@ -299,6 +348,15 @@ impl Frame {
             let first = reader.i64()?;
             return Ok(Self { mode, width: 0, first, least: 0, packed: 0..0 });
         }
+        if mode == PLANES || mode == DELTA_PLANES {
+            let width = usize::from(reader.u8()?);
+            if width > size_of::<u64>() {
+                return Err(Damage::expected("integers of at most 64 bits"));
+            }
+            let (start, count) = (reader.i64()?, if mode == PLANES { count } else { count - 1 });
+            let packed = reader.skip(width * count)?;
+            return Ok(Self { mode, width: width as u32, first: start, least: start, packed });
+        }
         if mode != PACKED && mode != DELTA {
             return Err(Damage::unknown("frame of integers", mode));
         }
@@ -321,8 +379,13 @@ mod tests {
     use super::*;
 
     fn round_trip(values: &[i64]) {
+        round_trip_as(Packing::Bits, values);
+        round_trip_as(Packing::Planes, values);
+    }
+
+    fn round_trip_as(packing: Packing, values: &[i64]) {
         let mut bytes = vec![0xaa; 3];
-        encode(&mut bytes, values);
+        encode_as(packing, &mut bytes, values);
         bytes.push(0x55);
         let mut reader = Reader::new(&bytes);
         reader.take(3).unwrap();
@@ -346,11 +409,13 @@ mod tests {
             let mut wanted: Vec<i64> = wanted.iter().map(|index| values[index.index(values.len())]).collect();
             wanted.extend([i64::MIN, values[0], at, at + 1, i64::MAX]);
             wanted.sort_unstable();
-            let mut bytes = Vec::new();
-            encode(&mut bytes, &values);
-            let ints = Ints::parse(&mut Reader::new(&bytes), values.len()).unwrap();
             let expected: Vec<usize> = wanted.iter().map(|limit| values.partition_point(|value| value < limit)).collect();
-            prop_assert_eq!(ints.below(&bytes, &wanted), expected);
+            for packing in [Packing::Bits, Packing::Planes] {
+                let mut bytes = Vec::new();
+                encode_as(packing, &mut bytes, &values);
+                let ints = Ints::parse(&mut Reader::new(&bytes), values.len()).unwrap();
+                prop_assert_eq!(&ints.below(&bytes, &wanted), &expected);
+            }
         }
 
         #[test]
@@ -358,11 +423,13 @@ mod tests {
             values in prop::collection::vec(0i64..7, 1..3000), most in 0i64..7, accepted in prop::collection::vec(any::<bool>(), 0..7),
         ) {
             let values: Vec<i64> = values.iter().map(|value| *value.min(&most)).collect();
-            let mut bytes = Vec::new();
-            encode(&mut bytes, &values);
-            let ints = Ints::parse(&mut Reader::new(&bytes), values.len()).unwrap();
             let naive: Rows = values.iter().map(|value| accepted.get(*value as usize).copied().unwrap_or(false)).collect();
-            prop_assert_eq!(ints.select(&bytes, &accepted), naive);
+            for packing in [Packing::Bits, Packing::Planes] {
+                let mut bytes = Vec::new();
+                encode_as(packing, &mut bytes, &values);
+                let ints = Ints::parse(&mut Reader::new(&bytes), values.len()).unwrap();
+                prop_assert_eq!(&ints.select(&bytes, &accepted), &naive);
+            }
         }
 
         #[test]

@@ -20,9 +20,11 @@ pub use self::stats::Stats;
 /// First bytes of a segment; the version follows.
 pub(crate) const MAGIC: &[u8; 7] = b"SAWYSEG";
 /// The version that is written.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
 /// The first version with groups.
 pub(crate) const VERSION_WITH_GROUPS: u8 = 3;
+/// The first version whose groups say how they are packed.
+pub(crate) const VERSION_WITH_PLANES: u8 = 4;
 /// Bytes of magic and version.
 pub(crate) const HEADER_BYTES: usize = 8;
 

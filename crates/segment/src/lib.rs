@@ -27,6 +27,7 @@ mod scan;
 mod segment;
 mod shapes;
 mod source;
+mod squeeze;
 mod text;
 mod value;
 mod zip;

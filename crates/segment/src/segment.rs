@@ -21,12 +21,14 @@ use crate::bits::Rows;
 use crate::cache::{Cache, Slot};
 use crate::column::kind;
 use crate::error::{Place, Result, SegmentError};
+use crate::ints::Packing;
 use crate::layout::{
     BlockInfo, Directory, Footer, Group, HEADER_BYTES, MAGIC, Stats, Summary, TAIL_BYTES, VERSION, parse_tail,
 };
 use crate::scan::StreamTokens;
 use crate::shapes::Shapes;
 use crate::source::{Bytes, ReadAt};
+use crate::squeeze::{self, Squeezed};
 
 /// A segment that is open for reading, by as many threads as like.
 pub struct Segment {
@@ -34,6 +36,8 @@ pub struct Segment {
     pub(crate) footer: Footer,
     /// The version that it was written in.
     pub(crate) version: u8,
+    /// What it is read from, if it is compressed as a whole.
+    squeezed: Option<Arc<Squeezed>>,
     summary: Summary,
     directories: Box<[OnceLock<Directory>]>,
     cache: Cache,
@@ -83,7 +87,36 @@ impl Segment {
         Ok(Self::open_with(Bytes { source, verify: false }, Cache::default())?)
     }
 
+    /// The bytes of the segment in a squeezed one: for tests of what lies behind its chunks.
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    #[doc(hidden)]
+    pub fn inside(source: Arc<dyn ReadAt>) -> Result<Vec<u8>, Error> {
+        let squeezed = Squeezed::open(Bytes { source, verify: true }, &Cache::default())?;
+        let source: Arc<dyn ReadAt> = Arc::new(squeezed);
+        let len = source.len();
+        Ok(Bytes { source, verify: true }.read(0, len, Place::of("segment"))?)
+    }
+
     fn open_with(bytes: Bytes, cache: Cache) -> Result<Self> {
+        let header = bytes.read(0, HEADER_BYTES as u64, Place::of("header"))?;
+        match (&header[..MAGIC.len()] == squeeze::MAGIC, header[MAGIC.len()]) {
+            (false, _) => Self::open_inside(bytes, cache),
+            (true, squeeze::VERSION) => {
+                let (file_len, verify) = (bytes.source.len(), bytes.verify);
+                let squeezed = Arc::new(Squeezed::open(bytes, &cache)?);
+                let source = Arc::clone(&squeezed) as Arc<dyn ReadAt>;
+                let mut segment = Self::open_inside(Bytes { source, verify }, cache)?;
+                segment.summary.bytes = file_len;
+                segment.squeezed = Some(squeezed);
+                Ok(segment)
+            }
+            (true, newer) => Err(SegmentError::Newer("squeezed segment", newer)),
+        }
+    }
+
+    fn open_inside(bytes: Bytes, cache: Cache) -> Result<Self> {
         let len = bytes.source.len();
         let header = bytes.read(0, HEADER_BYTES as u64, Place::of("header"))?;
         let version = check_magic(&header)?;
@@ -103,7 +136,8 @@ impl Segment {
         let slots = footer.blocks.iter().map(|_| OnceLock::new()).collect();
         let shapes = footer.groups.iter().map(|_| Slot::default()).collect();
         let stream_tokens = OnceLock::new();
-        Self { bytes, summary, footer, version, directories, cache, slots, stream_tokens, shapes }
+        let squeezed = None;
+        Self { bytes, summary, footer, version, squeezed, directories, cache, slots, stream_tokens, shapes }
     }
 
     /// What is known of it as a whole.
@@ -119,6 +153,22 @@ impl Segment {
             group.text_bytes == 0 && group.portions.iter().any(|portion| portion.raw_data_len > 0)
         };
         self.footer.groups.iter().any(hasty)
+    }
+
+    /// Whether it is as small as can be: compressed as a whole.
+    #[must_use]
+    pub fn is_squeezed(&self) -> bool {
+        self.squeezed.is_some()
+    }
+
+    /// How its numbers are packed.
+    pub(crate) fn packing(&self) -> Packing {
+        if self.is_squeezed() { Packing::Planes } else { Packing::Bits }
+    }
+
+    /// How many of the file's bytes these bytes take, about.
+    pub(crate) fn stored_bytes(&self, offset: u64, len: u64) -> f64 {
+        self.squeezed.as_ref().map_or(len as f64, |squeezed| squeezed.stored_bytes(offset, len))
     }
 
     /// How many records it has.

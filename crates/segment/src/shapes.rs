@@ -9,6 +9,7 @@
 mod cut;
 mod find;
 mod learn;
+mod planes;
 mod portion;
 mod program;
 mod raw;

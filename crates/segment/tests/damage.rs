@@ -84,7 +84,9 @@ fn damage() -> impl Strategy<Value = Damage> {
 
 fn segment_bytes(batches: &[Batch], rows: usize) -> Vec<u8> {
     let batches: Vec<&Batch> = batches.iter().collect();
-    encode(&batches, &EncodeSettings { block_rows_max: rows, ..EncodeSettings::default() }).unwrap().bytes
+    let squeeze = rows.is_multiple_of(2);
+    let settings = EncodeSettings { block_rows_max: rows, squeeze, ..EncodeSettings::default() };
+    encode(&batches, &settings).unwrap().bytes
 }
 
 /// Asks a segment everything; gives its records, if all can be read.
@@ -135,6 +137,23 @@ proptest! {
                 prop_assert!(damaged != bytes);
                 prop_assert!(is_clear(&error), "{error:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_lies_in_a_squeezed_segment_survives_any_bytes(
+        records in records(1..40), rows in 3usize..50, damage in prop::collection::vec(damage(), 1..3),
+    ) {
+        let batches = batches(&records, 20);
+        let batches: Vec<&Batch> = batches.iter().collect();
+        let settings = EncodeSettings { block_rows_max: rows, squeeze: true, ..EncodeSettings::default() };
+        let bytes = encode(&batches, &settings).unwrap().bytes;
+        // The segment inside is damaged, and has its chunks made again.
+        let mut inside = Segment::inside(Arc::new(bytes)).unwrap();
+        damage.iter().for_each(|damage| damage.apply(&mut inside));
+        match Segment::open_unverified(Arc::new(inside)).and_then(|segment| ask_everything(&segment)) {
+            Ok(_) => {}
+            Err(error) => prop_assert!(is_clear(&error), "{error:?}"),
         }
     }
 
@@ -198,7 +217,7 @@ fn an_error_names_the_place() {
         };
         batch.begin(head, number).field("line", sawyer_model::ValueRef::Str(&format!("line number {row}")));
     }
-    let mut bytes = segment_bytes(&[batch], 1000);
+    let mut bytes = segment_bytes(&[batch], 1001);
     bytes[20] ^= 1;
     let segment = Segment::open(Arc::new(bytes)).unwrap();
     let error = segment.decode_block(0).unwrap_err();
@@ -210,9 +229,11 @@ fn an_error_names_the_place() {
 
 #[test]
 fn a_newer_version_is_named() {
-    let mut bytes = segment_bytes(&[Batch::new()], 10);
-    bytes[7] = 200;
-    let error = Segment::open(Arc::new(bytes)).map(|_| ()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert_eq!(error.message(), "segment is made by a newer version: version=200");
+    for (rows, name) in [(11, "segment"), (10, "squeezed segment")] {
+        let mut bytes = segment_bytes(&[Batch::new()], rows);
+        bytes[7] = 200;
+        let error = Segment::open(Arc::new(bytes)).map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert_eq!(error.message(), format!("{name} is made by a newer version: version=200"));
+    }
 }

@@ -21,8 +21,11 @@ use sawyer_segment::{
 
 use self::exact::{exact, exact_all};
 
-/// The versions that were released, or may be: all of them are read.
-const VERSIONS: [u32; 3] = [1, 2, 3];
+/// The segments of all versions that were released, or may be: all of them are read.
+const SEGMENTS: [&str; 5] = ["v1", "v2", "v3", "v4", "squeezed-v1"];
+const SHAPES: [&str; 3] = ["v3", "v4", "squeezed-v1"];
+/// The same for batches.
+const BATCHES: [u32; 3] = [1, 2, 3];
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -104,12 +107,19 @@ fn golden_batch() -> Batch {
     batch
 }
 
+fn write_segments(name: &str, batch: &Batch, settings: EncodeSettings) {
+    for (version, squeeze) in [("v4", false), ("squeezed-v1", true)] {
+        let settings = EncodeSettings { squeeze, ..settings };
+        let segment = encode(&[batch], &settings).unwrap().bytes;
+        std::fs::write(path(&format!("{name}-{version}.bin")), segment).unwrap();
+    }
+}
+
 fn write_golden(version: u32) {
     let batch = golden_batch();
     let settings = EncodeSettings { block_rows_max: 1100, ..EncodeSettings::default() };
-    let segment = encode(&[&batch], &settings).unwrap().bytes;
     std::fs::create_dir_all(path("")).unwrap();
-    std::fs::write(path(&format!("segment-v{version}.bin")), segment).unwrap();
+    write_segments("segment", &batch, settings);
     let mut few = Batch::new();
     batch.iter().take(60).for_each(|record| few.push_ref(record));
     few.cover(SourceId(77), SeqRange::new(5, 50));
@@ -190,35 +200,40 @@ fn batches_of_parts_are_read() {
 
 #[test]
 fn texts_in_groups_are_read() {
-    let name = path("segment-shapes-v3.bin");
     let expected = golden_messages();
     if std::env::var_os("SAWYER_WRITE_GOLDEN").is_some() {
         let settings =
             EncodeSettings { block_rows_max: 200, group_bytes_max: 20_000, ..EncodeSettings::default() };
-        std::fs::write(&name, encode(&[&expected], &settings).unwrap().bytes).unwrap();
+        write_segments("segment-shapes", &expected, settings);
     }
-    let segment = Segment::open(Arc::new(std::fs::read(&name).unwrap())).unwrap();
-    segment.verify().unwrap();
-    let found: Vec<Batch> =
-        (0..segment.blocks().len()).map(|block| segment.decode_block(block).unwrap()).collect();
-    assert_eq!(found.len(), 5);
-    assert_eq!(exact_all(&found), exact_all([&expected]));
+    for version in SHAPES {
+        let name = path(&format!("segment-shapes-{version}.bin"));
+        let segment = Segment::open(Arc::new(std::fs::read(&name).unwrap())).unwrap();
+        segment.verify().unwrap();
+        let found: Vec<Batch> =
+            (0..segment.blocks().len()).map(|block| segment.decode_block(block).unwrap()).collect();
+        assert_eq!(found.len(), 5);
+        assert_eq!(exact_all(&found), exact_all([&expected]));
+    }
 }
 
 #[test]
 fn files_of_every_version_are_read() {
     if std::env::var_os("SAWYER_WRITE_GOLDEN").is_some() {
-        write_golden(*VERSIONS.last().unwrap());
+        write_golden(*BATCHES.last().unwrap());
     }
     let expected = golden_batch();
-    for version in VERSIONS {
-        let read = |name: &str| std::fs::read(path(&format!("{name}-v{version}.bin"))).unwrap();
-        let segment = Segment::open(Arc::new(read("segment"))).unwrap();
+    for version in SEGMENTS {
+        let bytes = std::fs::read(path(&format!("segment-{version}.bin"))).unwrap();
+        let segment = Segment::open(Arc::new(bytes)).unwrap();
         segment.verify().unwrap();
         let found: Vec<Batch> =
             (0..segment.blocks().len()).map(|block| segment.decode_block(block).unwrap()).collect();
         assert!(found.len() > 1);
         assert_eq!(exact_all(&found), exact_all([&expected]));
+    }
+    for version in BATCHES {
+        let read = |name: &str| std::fs::read(path(&format!("{name}-v{version}.bin"))).unwrap();
         let by_columns = std::fs::read(path("batch-by-columns.bin")).unwrap();
         for bytes in [read("batch"), read("batch-zstd"), by_columns] {
             let batch = decode_batch(&bytes).unwrap();
@@ -237,7 +252,13 @@ fn files_of_every_version_are_read() {
 #[test]
 fn a_flipped_bit_anywhere_is_found() {
     let batch = std::fs::read(path("batch-v1.bin")).unwrap();
-    for name in ["segment-v1.bin", "segment-v3.bin", "segment-shapes-v3.bin"] {
+    for name in [
+        "segment-v1.bin",
+        "segment-v3.bin",
+        "segment-shapes-v3.bin",
+        "segment-squeezed-v1.bin",
+        "segment-shapes-squeezed-v1.bin",
+    ] {
         let bytes = std::fs::read(path(name)).unwrap();
         for at in (0..bytes.len()).step_by(397).chain(0..8).chain(bytes.len() - 20..bytes.len()) {
             let mut damaged = bytes.clone();

@@ -43,6 +43,7 @@ fn small_blocks(rows: usize) -> EncodeSettings {
         block_rows_max: rows,
         group_bytes_max: rows * 40,
         shapes: !rows.is_multiple_of(3),
+        squeeze: rows.is_multiple_of(5),
         ..EncodeSettings::default()
     }
 }
@@ -86,6 +87,7 @@ proptest! {
         parts in 1usize..9,
         by_time: bool,
         block_rows in 1usize..60,
+        (squeezed_before, squeeze) in any::<(bool, bool)>(),
     ) {
         let mut records = records;
         if by_time {
@@ -96,12 +98,15 @@ proptest! {
         let settings = EncodeSettings {
             block_rows_max: block_rows,
             group_bytes_max: 3000,
+            squeeze,
             ..EncodeSettings::default()
         };
+        let before = EncodeSettings { squeeze: squeezed_before, ..settings };
         let parts: Vec<Batch> = batches(&records, records.len().div_ceil(parts));
-        let inputs: Vec<Segment> = parts.iter().map(|part| open(encode(&[part], &settings).unwrap().bytes)).collect();
+        let inputs: Vec<Segment> = parts.iter().map(|part| open(encode(&[part], &before).unwrap().bytes)).collect();
         let merged = open(merged(&inputs, &settings));
         merged.verify().unwrap();
+        prop_assert_eq!(merged.is_squeezed(), squeeze);
         let all: Vec<&Batch> = parts.iter().collect();
         prop_assert_eq!(in_order(&merged), in_order(&open(encode(&all, &settings).unwrap().bytes)));
         for record in records.iter().step_by(7) {
@@ -146,7 +151,8 @@ proptest! {
     #[test]
     fn any_rows_can_be_fetched(records in records(1..100), wanted in prop::collection::vec(any::<bool>(), 100)) {
         let batches = batches(&records, 1000);
-        let segment = segment_of(&batches, &EncodeSettings::default());
+        let squeeze = wanted[0];
+        let segment = segment_of(&batches, &EncodeSettings { squeeze, ..EncodeSettings::default() });
         let all = segment.decode_block(0).unwrap();
         let rows: Rows = wanted.into_iter().take(all.len()).collect();
         let mut some = Batch::new();
@@ -225,10 +231,12 @@ fn one_stream(batch: &mut Batch) -> u32 {
 
 #[test]
 fn an_empty_segment_is_a_segment() {
-    let segment = segment_of(&[Batch::new()], &EncodeSettings::default());
-    assert_eq!(segment.rows(), 0);
-    assert_eq!(segment.summary().timestamps, None);
-    segment.verify().unwrap();
+    for settings in [EncodeSettings::default(), EncodeSettings::squeezing()] {
+        let segment = segment_of(&[Batch::new()], &settings);
+        assert_eq!(segment.rows(), 0);
+        assert_eq!(segment.summary().timestamps, None);
+        segment.verify().unwrap();
+    }
 }
 
 #[test]
@@ -269,6 +277,28 @@ fn large_values_come_out() {
     let messages = out.iter().flat_map(|batch| batch.iter().map(RecordRef::message).collect::<Vec<_>>());
     assert!(messages.eq(batch.iter().map(RecordRef::message)));
     assert_eq!(decode_batch(&encode_batch(&batch)).unwrap().get(11).message(), batch.get(11).message());
+}
+
+#[test]
+fn a_large_squeezed_segment_has_many_chunks() {
+    let mut batch = Batch::new();
+    let stream = one_stream(&mut batch);
+    for row in 0..60_000u64 {
+        let mix = row.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut writer = batch.begin(head(row), stream);
+        writer.field_by_id(NameId::MESSAGE, ValueRef::Str(&format!("took {} ms: {:x}", mix >> 40, mix >> 9)));
+        writer.field("id", ValueRef::Str(&format!("{mix:016x}{mix:016x}")));
+        writer.field("n", ValueRef::Int((mix >> 3) as i64));
+        writer.field("_original", ValueRef::Str(&format!("n={} x={}", (mix >> 3) as i64, row % 7)));
+    }
+    let segment = segment_of(std::slice::from_ref(&batch), &EncodeSettings::squeezing());
+    segment.verify().unwrap();
+    assert_eq!(exact_all(&all_of(&segment)), exact_all([&batch]));
+    let plain = segment_of(std::slice::from_ref(&batch), &EncodeSettings::default());
+    let (bytes, before) = (segment.summary().bytes, plain.summary().bytes);
+    assert!(bytes * 4 < before * 3 && bytes > 1 << 20, "{bytes} of {before}");
+    let sizes = segment.column_bytes().unwrap();
+    assert_eq!(sizes.iter().map(|(_, bytes)| bytes).sum::<u64>().abs_diff(segment.summary().bytes) / 10, 0);
 }
 
 #[test]

@@ -151,6 +151,7 @@ proptest! {
             block_rows_max: rows,
             filter_bits_per_token,
             group_bytes_max: rows * 60,
+            squeeze: rows.is_multiple_of(3),
             ..EncodeSettings::default()
         };
         let segment = segment_of(&batches(&records, 40), &settings);

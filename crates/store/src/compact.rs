@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sawyer_model::{Error, ErrorKind};
 use sawyer_segment::{EncodeSettings, Rows, Segment, Unreadable, merge_without};
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, SegmentEntry};
 use crate::engine::Engine;
 use crate::error::{Result, StoreError};
 use crate::keeper::{Keeper, segment_path};
@@ -16,6 +16,7 @@ use crate::problems::{Problem, quarantine};
 use crate::retention::{Held, Reason};
 use crate::seal::WriteError;
 use crate::sealed::Sealed;
+use crate::settings::DAY;
 use crate::{merge, wal};
 
 /// What a merge came to.
@@ -55,9 +56,20 @@ impl Engine {
             let hasty =
                 |id: u64| !busy(id) && segments.iter().any(|s| s.entry.id == id && s.segment.is_hasty());
             merge::choose_hasty(&entries, bytes_max, idle, hasty)
+        });
+        let chosen = chosen.or_else(|| {
+            let soon = self.plan.squeeze_after < DAY;
+            let squeezed = |id: u64| segments.iter().any(|s| s.entry.id == id && s.segment.is_squeezed());
+            let old = |entry: &SegmentEntry| self.is_old(entry) && !busy(entry.id) && !squeezed(entry.id);
+            merge::choose_old(&entries, bytes_max, now, soon, old)
         })?;
         merging.extend(&chosen);
         Some(segments.into_iter().filter(|segment| chosen.contains(&segment.entry.id)).collect())
+    }
+
+    /// Whether its records are so old that it is to be as small as can be.
+    fn is_old(&self, entry: &SegmentEntry) -> bool {
+        self.clock.now().since(entry.observed_max) >= self.plan.squeeze_after
     }
 
     fn merge(&self, inputs: &[Arc<Sealed>]) -> Result<bool> {
@@ -114,9 +126,11 @@ impl Engine {
 
     fn write_merged(&self, inputs: &[Arc<Sealed>], removed: &[Vec<Rows>]) -> Result<Merged> {
         let stray = inputs.first().is_some_and(|input| input.entry.stray);
+        let old = inputs.iter().all(|input| self.is_old(&input.entry));
+        let settings = if old { EncodeSettings::squeezing() } else { EncodeSettings::default() };
         let segments: Vec<&Segment> = inputs.iter().map(|input| &input.segment).collect();
         let written = self.write_segment(stray, |sink| {
-            merge_without(&segments, removed, &EncodeSettings::default(), &mut |piece| {
+            merge_without(&segments, removed, &settings, &mut |piece| {
                 if self.is_stopping() { Err(WriteError::Stopped) } else { sink(piece) }
             })
         });

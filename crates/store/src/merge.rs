@@ -58,11 +58,27 @@ pub(crate) fn choose_hasty(
     for segment in segments.iter().filter(is_due) {
         partitions.entry(segment.partition()).or_default().push(segment);
     }
-    let mut first = partitions.into_values().next()?;
-    first.sort_by_key(|segment| (segment.observed_max, segment.id));
-    let alone = vec![first[0].id];
-    let several = fitting(first, merged_bytes_max);
-    Some(several.map_or(alone, |several| several.into_iter().map(|segment| segment.id).collect()))
+    Some(together_or_alone(partitions.into_values().next()?, merged_bytes_max))
+}
+
+/// Those of the oldest partition with any that are `old` and not squeezed yet, as many as fit, even if it is one: for when
+/// nothing else is to be done. What comes of it is squeezed, so a record is rewritten once more at most. Unless they are
+/// wanted `soon`, those wait that will be merged with others of their day.
+pub(crate) fn choose_old(
+    segments: &[SegmentEntry],
+    merged_bytes_max: u64,
+    now: Timestamp,
+    soon: bool,
+    old: impl Fn(&SegmentEntry) -> bool,
+) -> Option<Vec<u64>> {
+    let mut partitions: BTreeMap<Partition, Vec<&SegmentEntry>> = BTreeMap::new();
+    for segment in segments.iter().filter(|segment| old(segment)) {
+        let partition = segment.partition();
+        if soon || segment.raw_bytes > merged_bytes_max / 2 || partition.is_closed(now) {
+            partitions.entry(partition).or_default().push(segment);
+        }
+    }
+    Some(together_or_alone(partitions.into_values().next()?, merged_bytes_max))
 }
 
 fn tier(segment: &SegmentEntry) -> u32 {
@@ -81,6 +97,14 @@ fn in_one_tier<'a>(segments: &[&'a SegmentEntry], bytes_max: u64) -> Option<Vec<
 /// All that is left of a day that is over, in one or a few segments.
 fn leftovers<'a>(segments: &[&'a SegmentEntry], bytes_max: u64, over: bool) -> Option<Vec<&'a SegmentEntry>> {
     if over { fitting(segments.to_vec(), bytes_max) } else { None }
+}
+
+/// As many as fit, oldest first, or else the oldest one.
+fn together_or_alone(mut segments: Vec<&SegmentEntry>, bytes_max: u64) -> Vec<u64> {
+    segments.sort_by_key(|segment| (segment.observed_max, segment.id));
+    let alone = vec![segments[0].id];
+    fitting(segments, bytes_max)
+        .map_or(alone, |several| several.into_iter().map(|segment| segment.id).collect())
 }
 
 /// As many as fit, oldest first, if they are at least two.

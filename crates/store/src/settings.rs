@@ -63,6 +63,12 @@ settings! {
         /// merging one takes about twice this in memory.
         #[range(ByteSize::kib(64)..=ByteSize::gib(4))]
         pub merged_bytes_max: ByteSize = ByteSize::mib(96),
+        /// After how long, counted from when they were first seen, records are written once more as small as can be. That
+        /// takes about half of the disk space away, ten times as much work for each record as merging it, and makes the
+        /// first query that reads old records slower; the next ones find in memory what it has read. Longer than
+        /// `retention` means never.
+        #[range(Duration::ZERO..=Duration::from_secs(100 * 365 * 24 * 60 * 60))]
+        pub squeeze_after: Duration = Duration::from_secs(24 * 60 * 60),
         /// Threads that merge segments.
         #[range(1..=64)]
         pub merge_threads: usize = 1,
@@ -109,6 +115,7 @@ pub struct StorePlan {
     pub(crate) seal_interval: Duration,
     pub(crate) commit_delay: Duration,
     pub(crate) merged_bytes_max: u64,
+    pub(crate) squeeze_after: Duration,
     pub(crate) merge_threads: usize,
     pub(crate) search_threads: usize,
     pub(crate) search_cache_bytes_max: usize,
@@ -164,6 +171,7 @@ impl StoreSettings {
             seal_interval: self.seal_interval,
             commit_delay: self.commit_delay,
             merged_bytes_max: self.merged_bytes_max.bytes(),
+            squeeze_after: self.squeeze_after,
             merge_threads: self.merge_threads,
             search_threads: self.search_threads.unwrap_or_else(processors),
             search_cache_bytes_max: self.search_cache_max.as_usize(),
@@ -188,6 +196,7 @@ impl StorePlan {
         Self {
             retention: Duration::MAX,
             size_max: Some(u64::MAX),
+            squeeze_after: Duration::MAX,
             source_idle_max: Duration::MAX,
             sources_max: usize::MAX,
             ..Self::default()

@@ -87,9 +87,13 @@ pub(super) const SEGMENT: Target = Target {
         }
     },
     seeds: || {
-        ["segment-v1", "segment-v2", "segment-v3", "segment-shapes-v3"]
-            .map(|name| golden(&format!("segment/tests/golden/{name}.bin")))
-            .into()
+        let names = ["v1", "v2", "v3", "shapes-v3", "v4", "shapes-v4", "squeezed-v1", "shapes-squeezed-v1"];
+        let read = |name: &str| golden(&format!("segment/tests/golden/segment-{name}.bin"));
+        // What is squeezed is also tried without its chunks, where changes reach further.
+        let inside = |bytes: &Vec<u8>| Segment::inside(Arc::new(bytes.clone())).ok();
+        let seeds: Vec<Vec<u8>> = names.into_iter().map(read).collect();
+        let insides: Vec<Vec<u8>> = seeds.iter().filter_map(inside).collect();
+        seeds.into_iter().chain(insides).collect()
     },
     words: &["message", "level"],
 };

@@ -7,7 +7,7 @@ use sawyer_model::ValueRef;
 
 use super::{Presence, floats, kind};
 use crate::bytes::Put;
-use crate::ints;
+use crate::ints::{self, Packing};
 use crate::layout::Stats;
 use crate::made::Learned;
 use crate::text::{self, Dictionary, Texts};
@@ -98,6 +98,7 @@ impl ColumnBuilder {
         &mut self,
         rows: usize,
         form: Form<'_, impl FnMut(&Texts)>,
+        packing: Packing,
         head: &mut Vec<u8>,
         data: &mut Vec<u8>,
     ) {
@@ -107,15 +108,15 @@ impl ColumnBuilder {
             Form::Made(learned) if only_strings => {
                 assert_eq!(learned.codes.len(), self.values.strs.len(), "each line was learned from");
                 head.put_u8(self.values.mask);
-                text::put_made(learned, head, data);
+                text::put_made(packing, learned, head, data);
             }
             Form::Shaped(mut elsewhere) if only_strings => {
                 head.put_u8(self.values.mask);
                 text::put_shaped(head);
                 elsewhere(&self.values.strs);
             }
-            Form::Plain(dictionary) => self.values.put(dictionary, head, data),
-            _ => self.values.put(self.dictionary().as_ref(), head, data),
+            Form::Plain(dictionary) => self.values.put(packing, dictionary, head, data),
+            _ => self.values.put(packing, self.dictionary().as_ref(), head, data),
         }
         self.rows.clear();
         self.values.clear();
@@ -179,24 +180,24 @@ impl ValuesBuilder {
         }
     }
 
-    fn put(&self, dictionary: Option<&Dictionary>, head: &mut Vec<u8>, data: &mut Vec<u8>) {
+    fn put(&self, packing: Packing, dictionary: Option<&Dictionary>, head: &mut Vec<u8>, data: &mut Vec<u8>) {
         head.put_u8(self.mask);
         if self.mask.count_ones() > 1 {
             let kinds: Vec<i64> = self.kinds.iter().map(|kind| i64::from(*kind)).collect();
-            ints::encode(head, &kinds);
+            ints::encode_as(packing, head, &kinds);
         }
         for kind in (0..kind::COUNT).filter(|kind| self.mask >> kind & 1 == 1) {
             match kind {
                 kind::BOOL => self.bools.iter().copied().collect::<crate::bits::Rows>().put(head),
-                kind::INT => ints::encode(head, &self.ints),
-                kind::FLOAT => floats::encode(head, &self.floats),
-                kind::TIMESTAMP => ints::encode(head, &self.times),
-                kind::STR => text::encode_by(dictionary, &self.strs, head, data),
-                kind::JSON => text::encode(&self.jsons, head, data),
+                kind::INT => ints::encode_as(packing, head, &self.ints),
+                kind::FLOAT => floats::encode(packing, head, &self.floats),
+                kind::TIMESTAMP => ints::encode_as(packing, head, &self.times),
+                kind::STR => text::encode_by(packing, dictionary, &self.strs, head, data),
+                kind::JSON => text::encode(packing, &self.jsons, head, data),
                 kind::LIST => {
-                    ints::encode(head, &self.list_lens);
+                    ints::encode_as(packing, head, &self.list_lens);
                     let elements = self.elements.as_ref().expect("there are lists");
-                    elements.put(Dictionary::of(&elements.strs).as_ref(), head, data);
+                    elements.put(packing, Dictionary::of(&elements.strs).as_ref(), head, data);
                 }
                 _ => {}
             }

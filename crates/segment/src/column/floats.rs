@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::bytes::{Put, Reader};
 use crate::error::{Damage, Decoded};
-use crate::ints::{self, Ints, IntsCursor};
+use crate::ints::{self, Ints, IntsCursor, Packing};
 
 const PLAIN: u8 = 0;
 const DECIMAL: u8 = 1;
@@ -26,13 +26,13 @@ pub(super) enum Floats {
 }
 
 /// Appends a column.
-pub(super) fn encode(out: &mut Vec<u8>, values: &[f64]) {
+pub(super) fn encode(packing: Packing, out: &mut Vec<u8>, values: &[f64]) {
     for (exponent, ten) in TENS.iter().enumerate() {
         let whole = |value: &f64| decimal(*value, *ten);
         if let Some(ints) = values.iter().map(whole).collect::<Option<Vec<i64>>>() {
             out.put_u8(DECIMAL);
             out.put_u8(exponent as u8);
-            return ints::encode(out, &ints);
+            return ints::encode_as(packing, out, &ints);
         }
     }
     out.put_u8(PLAIN);
@@ -87,7 +87,7 @@ mod tests {
 
     fn round_trip(values: &[f64]) -> u8 {
         let mut bytes = Vec::new();
-        encode(&mut bytes, values);
+        encode(Packing::Bits, &mut bytes, values);
         let mut reader = Reader::new(&bytes);
         let floats = Floats::parse(&mut reader, values.len()).unwrap();
         assert_eq!(reader.end(), Ok(()));

@@ -13,6 +13,7 @@ use crate::bytes::checksum;
 use crate::column::{ColumnBuilder, Form};
 use crate::filter::FilterBuilder;
 use crate::heads::HeadsBuilder;
+use crate::ints::Packing;
 use crate::layout::{BlockInfo, ColumnEntry, Directory, PartEntry, part};
 use crate::made::{Learner, Row};
 use crate::names::NameTable;
@@ -36,6 +37,15 @@ pub(super) struct BlockBuilder {
 }
 
 impl BlockBuilder {
+    /// One that finds out how lines in any form are made, if `any_line` says so.
+    pub(super) fn new(any_line: bool) -> Self {
+        let mut block = Self::default();
+        if any_line {
+            block.learner.read_any_line();
+        }
+        block
+    }
+
     pub(super) fn rows(&self) -> usize {
         self.heads.len()
     }
@@ -86,13 +96,14 @@ impl BlockBuilder {
         &mut self,
         names: &NameTable,
         filter_bits_per_token: usize,
+        packing: Packing,
         groups: &mut GroupsBuilder,
         out: &mut Vec<u8>,
     ) -> (BlockInfo, Directory) {
         let start = out.len();
         let mut directory = Directory::default();
         self.touched.sort_unstable_by(|a, b| names.get(*a).cmp(names.get(*b)));
-        self.put_columns(names, &mut directory, filter_bits_per_token > 0, groups, out);
+        self.put_columns(names, &mut directory, (packing, filter_bits_per_token > 0), groups, out);
         let streams = self.heads.streams();
         let mut part = |kind: u8, put: &mut dyn FnMut(&mut Vec<u8>)| {
             let from = out.len();
@@ -101,12 +112,12 @@ impl BlockBuilder {
             directory.parts.push(PartEntry { kind, range: within(start, from, out.len()), checksum });
         };
         part(part::STREAMS, &mut |out| self.heads.put_streams(out));
-        part(part::TIMESTAMPS, &mut |out| self.heads.put_timestamps(out));
+        part(part::TIMESTAMPS, &mut |out| self.heads.put_timestamps(packing, out));
         let mut arrivals = Vec::new();
-        let kind = self.heads.put_observed(&mut arrivals);
+        let kind = self.heads.put_observed(packing, &mut arrivals);
         part(kind, &mut |out| out.extend_from_slice(&arrivals));
-        part(part::SOURCES, &mut |out| self.heads.put_sources(out));
-        part(part::RANGES, &mut |out| self.heads.put_ranges(out));
+        part(part::SOURCES, &mut |out| self.heads.put_sources(packing, out));
+        part(part::RANGES, &mut |out| self.heads.put_ranges(packing, out));
         if filter_bits_per_token > 0 {
             part(part::FILTER, &mut |out| self.filter.finish(filter_bits_per_token, out));
         }
@@ -135,7 +146,7 @@ impl BlockBuilder {
         &mut self,
         table: &NameTable,
         directory: &mut Directory,
-        with_tokens: bool,
+        (packing, with_tokens): (Packing, bool),
         groups: &mut GroupsBuilder,
         out: &mut Vec<u8>,
     ) {
@@ -159,7 +170,7 @@ impl BlockBuilder {
                 None if !plain => Form::Shaped(elsewhere),
                 None => Form::Plain(dictionary.as_ref()),
             };
-            column.finish(rows, form, &mut heads, out);
+            column.finish(rows, form, packing, &mut heads, out);
             head_ranges.push(head_start..heads.len());
             directory.columns.push(ColumnEntry {
                 name: *name,

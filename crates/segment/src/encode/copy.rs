@@ -51,6 +51,7 @@ impl Copied {
         numbers: &Numbers<'_>,
         kept_bytes_min: Option<u64>,
     ) -> Result<Option<Self>> {
+        let packing = segment.packing();
         let info = &segment.footer.blocks[block];
         segment.check_columns(block)?;
         let streams: Option<Vec<(u32, u32)>> = segment
@@ -79,7 +80,7 @@ impl Copied {
                 part::STREAMS => put_stream_runs(&mut bytes, &streams),
                 part::SOURCES => {
                     let numbers: Vec<i64> = sources.iter().map(|source| i64::from(*source)).collect();
-                    put_source_numbers(&mut bytes, &numbers);
+                    put_source_numbers(packing, &mut bytes, &numbers);
                 }
                 part::TIMESTAMPS | part::OBSERVED | part::ARRIVALS | part::RANGES | part::FILTER => {
                     let stored = segment.stored(block, &entry.range, entry.checksum);
@@ -159,6 +160,7 @@ impl<E: From<Error>> Writer<'_, E> {
         sources.into_iter().for_each(|source| self.note_source(source as usize));
         info.offset = self.written + self.bytes.len() as u64;
         self.bytes.extend_from_slice(&bytes);
+        self.note_classes(info.offset, &directory);
         self.blocks.push((info, directory));
         for (name, texts) in texts {
             let name = self.names.number(segment.name(name));

@@ -10,6 +10,7 @@ use sawyer_query::FieldKind;
 use crate::bytes::{Put, checksum};
 use crate::error::{Place, Result};
 use crate::filter::HIDDEN;
+use crate::ints::Packing;
 use crate::layout::{Group, GroupPortion};
 use crate::segment::Segment;
 use crate::shapes::{Pending, WrittenGroup};
@@ -80,7 +81,8 @@ impl GroupsBuilder {
                 let bytes = segment.bytes.read_checked(known.shapes, Place::of("shapes of texts"))?;
                 let shapes = put(&bytes, written, out);
                 let portions = Vec::new();
-                self.written.push(Group { name, text_bytes: known.text_bytes, shapes, portions });
+                let (text_bytes, packing) = (known.text_bytes, known.packing);
+                self.written.push(Group { name, text_bytes, packing, shapes, portions });
                 self.kept.insert((slot, portion.group), self.written.len() - 1);
                 self.written.len() - 1
             }
@@ -95,14 +97,20 @@ impl GroupsBuilder {
     }
 
     /// Appends a group that has so many bytes of text or more, if there is one, by shapes or as they are. `written` is where `out` starts.
-    pub(super) fn write(&mut self, bytes_min: usize, shapes: bool, written: u64, out: &mut Vec<u8>) -> bool {
+    pub(super) fn write(
+        &mut self,
+        bytes_min: usize,
+        (shapes, packing): (bool, Packing),
+        written: u64,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let Some(at) = self.pending.iter().position(|(_, pending)| pending.bytes() >= bytes_min) else {
             return false;
         };
         let (name, mut pending) = self.pending.remove(at);
         // None says that nobody has looked for shapes.
         let text_bytes = if shapes { pending.bytes() as u64 } else { 0 };
-        let group = put_group(name, &pending.write(shapes), written, out);
+        let group = put_group(name, packing, &pending.write(shapes, packing), written, out);
         self.written.push(Group { text_bytes, ..group });
         true
     }
@@ -115,11 +123,14 @@ impl GroupsBuilder {
     }
 }
 
-fn put_group(name: u32, group: &WrittenGroup, written: u64, out: &mut Vec<u8>) -> Group {
+fn put_group(name: u32, packing: Packing, group: &WrittenGroup, written: u64, out: &mut Vec<u8>) -> Group {
     let mut shapes = Vec::new();
     if !group.shapes.is_empty() {
         shapes.put_varint(group.shapes.len() as u64);
-        zip::put_zipped_well(&mut shapes, &group.shapes);
+        match packing {
+            Packing::Bits => zip::put_zipped_well(&mut shapes, &group.shapes),
+            Packing::Planes => zip::put_plain(&mut shapes, &group.shapes),
+        }
     }
     let shapes = put(&shapes, written, out);
     let portions = group.portions.iter().map(|portion| {
@@ -130,7 +141,7 @@ fn put_group(name: u32, group: &WrittenGroup, written: u64, out: &mut Vec<u8>) -
         GroupPortion { block: portion.block, packed, raw_head, raw_data_len }
     });
     let portions = portions.collect();
-    Group { name, text_bytes: 0, shapes, portions }
+    Group { name, text_bytes: 0, packing, shapes, portions }
 }
 
 fn put(bytes: &[u8], written: u64, out: &mut Vec<u8>) -> Stored {

@@ -16,7 +16,7 @@ use super::sort::ordered;
 use super::{EncodeSettings, RowPlace, Sink, Writer, count_32};
 use crate::bits::Rows;
 use crate::error::SegmentError;
-use crate::layout::{Summary, VERSION};
+use crate::layout::{Summary, VERSION_WITH_GROUPS};
 use crate::segment::Segment;
 
 /// An input of a merge that cannot be read.
@@ -144,7 +144,8 @@ impl<E: From<Error> + From<Unreadable>> Merge<'_, '_, E> {
             || info.raw_bytes * COPIED_PART as u64 >= settings.block_bytes_max;
         let apart = self.heap.peek().is_none_or(|Reverse(next)| last < *next);
         let whole = cursor.removed().is_none();
-        if !whole || !large || !apart || segment.version != VERSION {
+        let alike = segment.version >= VERSION_WITH_GROUPS && segment.packing() == settings.packing();
+        if !whole || !large || !apart || !alike {
             return Ok(false);
         }
         let numbers = Numbers {

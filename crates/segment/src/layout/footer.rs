@@ -9,9 +9,13 @@ use std::sync::Arc;
 use sawyer_model::limits::{BATCH_TEXT_BYTES_MAX, NAME_BYTES_MAX};
 use sawyer_model::{SourceId, Stream, Timestamp};
 
-use super::{BLOCK_ROWS_MAX, BlockInfo, HEADER_BYTES, MAGIC, Summary, VERSION, VERSION_WITH_GROUPS};
+use super::{
+    BLOCK_ROWS_MAX, BlockInfo, HEADER_BYTES, MAGIC, Summary, VERSION, VERSION_WITH_GROUPS,
+    VERSION_WITH_PLANES,
+};
 use crate::bytes::{Put, Reader, checksum};
 use crate::error::{Damage, Decoded};
+use crate::ints::Packing;
 use crate::source::Stored;
 use crate::value::{parse_stream, put_stream};
 use crate::zip;
@@ -25,6 +29,10 @@ const FOOTER_BYTES_MAX: usize = 1 << 30;
 
 /// Most raw bytes of a block: the largest batch of one record fits.
 const BLOCK_RAW_BYTES_MAX: u64 = 4 * BATCH_TEXT_BYTES_MAX as u64;
+
+/// How the variables of texts are kept: see [`Packing`].
+const BITS: u8 = 0;
+const PLANES: u8 = 1;
 
 /// What a footer says.
 #[derive(Debug, Default)]
@@ -47,6 +55,8 @@ pub(crate) struct Group {
     pub(crate) name: u32,
     /// How long the texts are that its shapes were learned from.
     pub(crate) text_bytes: u64,
+    /// How the variables of its texts are kept.
+    pub(crate) packing: Packing,
     /// What all of them share.
     pub(crate) shapes: Stored,
     /// By block, ascending.
@@ -64,23 +74,16 @@ pub(crate) struct GroupPortion {
     pub(crate) raw_data_len: u64,
 }
 
-impl Group {
-    /// How many bytes it takes.
-    pub(crate) fn bytes(&self) -> u64 {
-        let portion = |portion: &GroupPortion| {
-            portion.packed.len.saturating_add(portion.raw_head.len).saturating_add(portion.raw_data_len)
-        };
-        self.portions.iter().map(portion).fold(self.shapes.len, u64::saturating_add)
-    }
-}
-
 impl Footer {
     /// The bytes of a footer, as they are stored.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self, packing: Packing) -> Vec<u8> {
         let plain = self.encode_plain();
         let mut stored = Vec::with_capacity(plain.len() / 2);
         stored.put_varint(plain.len() as u64);
-        zip::put_zipped(&mut stored, &plain);
+        match packing {
+            Packing::Bits => zip::put_zipped(&mut stored, &plain),
+            Packing::Planes => zip::put_plain(&mut stored, &plain),
+        }
         stored
     }
 
@@ -144,7 +147,7 @@ impl Footer {
         }
         if has_groups {
             for _ in 0..reader.count()? {
-                let group = parse_group(&mut reader, body_bytes, footer.names.len(), footer.blocks.len())?;
+                let group = parse_group(&mut reader, body_bytes, &footer, version)?;
                 footer.groups.push(group);
             }
         }
@@ -258,6 +261,7 @@ fn parse_block(
 fn put_group(out: &mut Vec<u8>, group: &Group) {
     out.put_varint(u64::from(group.name));
     out.put_varint(group.text_bytes);
+    out.put_u8(if group.packing == Packing::Bits { BITS } else { PLANES });
     put_stored(out, group.shapes);
     out.put_varint(group.portions.len() as u64);
     let mut next = 0;
@@ -276,7 +280,8 @@ fn put_stored(out: &mut Vec<u8>, stored: Stored) {
     out.put_u32(stored.checksum);
 }
 
-fn parse_group(reader: &mut Reader<'_>, body_bytes: u64, names: usize, blocks: usize) -> Decoded<Group> {
+fn parse_group(reader: &mut Reader<'_>, body_bytes: u64, footer: &Footer, version: u8) -> Decoded<Group> {
+    let (names, blocks) = (footer.names.len(), footer.blocks.len());
     let name = reader.at_most(names, "a name of the segment")?;
     if name == names {
         return Err(Damage::expected("a name of the segment"));
@@ -287,6 +292,11 @@ fn parse_group(reader: &mut Reader<'_>, body_bytes: u64, names: usize, blocks: u
         if within { Ok(stored) } else { Err(Damage::expected("groups within the segment")) }
     };
     let text_bytes = reader.varint()?;
+    let packing = match if version < VERSION_WITH_PLANES { BITS } else { reader.u8()? } {
+        BITS => Packing::Bits,
+        PLANES => Packing::Planes,
+        other => return Err(Damage::unknown("packing of texts", other)),
+    };
     let shapes = parse_stored(reader)?;
     let mut portions = Vec::new();
     let mut next = 0;
@@ -300,7 +310,7 @@ fn parse_group(reader: &mut Reader<'_>, body_bytes: u64, names: usize, blocks: u
         let raw_data_len = reader.varint()?;
         portions.push(GroupPortion { block: block as u32, packed, raw_head, raw_data_len });
     }
-    Ok(Group { name: name as u32, text_bytes, shapes, portions })
+    Ok(Group { name: name as u32, text_bytes, packing, shapes, portions })
 }
 
 /// Appends the tail of a segment that ends with this footer.

@@ -5,6 +5,8 @@
 //! Invariant: a line for which nothing fits is a hole as a whole, so that every line can be kept; whether that is worth
 //! it is known at the end.
 
+mod lines;
+
 use std::cell::Cell;
 
 use hashbrown::HashMap;
@@ -52,6 +54,8 @@ pub(crate) struct Learner {
     /// What was done of [`READING_WORK_MAX`].
     work: usize,
     text_bytes: usize,
+    /// Whether lines are read that are no JSON.
+    any_line: bool,
     /// For each slot of the writer the numbers that the names of the templates have in its batch.
     ids: Vec<Vec<Option<NameId>>>,
     scratch: String,
@@ -127,6 +131,7 @@ impl Default for Learner {
             readings: 0,
             work: 0,
             text_bytes: 0,
+            any_line: false,
             ids: Vec::new(),
             scratch: String::new(),
         }
@@ -134,6 +139,11 @@ impl Default for Learner {
 }
 
 impl Learner {
+    /// Also reads lines that are no JSON: for what is written once more when it is old.
+    pub(crate) fn read_any_line(&mut self) {
+        self.any_line = true;
+    }
+
     /// Adds the line of a record.
     pub(crate) fn add(&mut self, row: Row<'_>, line: &str) {
         self.text_bytes += line.len();
@@ -191,7 +201,7 @@ impl Learner {
     pub(crate) fn clear(&mut self) {
         if !self.codes.is_empty() {
             let ids = std::mem::take(&mut self.ids);
-            *self = Self { ids, ..Self::default() };
+            *self = Self { ids, any_line: self.any_line, ..Self::default() };
             self.ids.iter_mut().for_each(Vec::clear);
         }
     }
@@ -233,7 +243,8 @@ impl Learner {
     }
 
     fn read_pieces(&mut self, row: Row<'_>, line: &str) -> Option<Vec<Piece>> {
-        if self.work >= READING_WORK_MAX || line.trim_ascii_start().as_bytes().first() != Some(&b'{') {
+        let is_json = line.trim_ascii_start().as_bytes().first() == Some(&b'{');
+        if self.work >= READING_WORK_MAX || !is_json && !self.any_line {
             return None;
         }
         let fields: Vec<_> =
@@ -248,7 +259,11 @@ impl Learner {
             kept: 0,
         };
         reading.spend(fields.len())?;
-        reading.json()?;
+        if is_json {
+            reading.json()?;
+        } else {
+            reading.any_line()?;
+        }
         let pieces = reading.finish();
         (pieces.len() <= PIECES_MAX).then_some(pieces)
     }

@@ -10,7 +10,7 @@ use super::Segment;
 use super::parts::{Window, part_name};
 use crate::error::{Place, Result};
 use crate::filter;
-use crate::layout::{Group, part};
+use crate::layout::part;
 
 impl Segment {
     /// Reads every part and every record of it.
@@ -41,26 +41,36 @@ impl Segment {
     /// # Errors
     /// As [`Segment::verify`].
     pub fn column_bytes(&self) -> Result<Vec<(String, u64)>, Error> {
-        let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
-        let blocks: u64 = self.footer.blocks.iter().map(|block| block.bytes).sum();
-        let groups = self.footer.groups.iter().map(Group::bytes).fold(0, u64::saturating_add);
-        let footer = self.bytes.source.len().saturating_sub(blocks).saturating_sub(groups);
+        let mut sizes: BTreeMap<String, f64> = BTreeMap::new();
+        let mut add = |name: String, start: u64, len: u64| {
+            *sizes.entry(name).or_default() += self.stored_bytes(start, len);
+        };
         for group in &self.footer.groups {
-            *sizes.entry(self.name(group.name).to_owned()).or_default() += group.bytes();
+            let name = self.name(group.name);
+            add(name.to_owned(), group.shapes.offset, group.shapes.len);
+            for portion in &group.portions {
+                add(name.to_owned(), portion.packed.offset, portion.packed.len);
+                let raw = portion.raw_head.len.saturating_add(portion.raw_data_len);
+                add(name.to_owned(), portion.raw_head.offset, raw);
+            }
         }
-        sizes.insert("(directories and footer)".into(), footer);
-        for block in 0..self.footer.blocks.len() {
+        for (block, info) in self.footer.blocks.iter().enumerate() {
             let directory = self.directory(block)?;
             for column in &directory.columns {
-                let bytes = column.data.end - column.data.start + column.head.end - column.head.start;
-                *sizes.entry(self.name(column.name).to_owned()).or_default() += bytes;
+                for range in [&column.data, &column.head] {
+                    let start = info.offset.saturating_add(range.start);
+                    add(self.name(column.name).to_owned(), start, range.end - range.start);
+                }
             }
             for part in &directory.parts {
-                let name = format!("({})", part_name(part.kind));
-                *sizes.entry(name).or_default() += part.range.end - part.range.start;
+                let start = info.offset.saturating_add(part.range.start);
+                add(format!("({})", part_name(part.kind)), start, part.range.end - part.range.start);
             }
         }
-        let mut sizes: Vec<(String, u64)> = sizes.into_iter().collect();
+        let rest = self.summary.bytes as f64 - sizes.values().sum::<f64>();
+        sizes.insert("(directories and footer)".into(), rest.max(0.0));
+        let whole = |(name, bytes): (String, f64)| (name, bytes.round() as u64);
+        let mut sizes: Vec<(String, u64)> = sizes.into_iter().map(whole).collect();
         sizes.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         Ok(sizes)
     }

@@ -12,6 +12,7 @@ use crate::bits::{packed_bytes, unpack_at, width_of};
 use crate::bytes::Reader;
 use crate::cache::Kept;
 use crate::error::{Damage, Decoded, Place, Result};
+use crate::ints::Packing;
 use crate::segment::Segment;
 use crate::source::Data;
 use crate::text::{Text, TextCursor};
@@ -120,7 +121,14 @@ impl Portion {
         let (group, stored) = segment.footer.portion(name, block).ok_or_else(damaged)?;
         let shapes = segment.shapes(group)?;
         let place = Place { part: "texts", ..data.place };
-        let packed = segment.bytes.read_checked(stored.packed, place)?;
+        let mut packed = segment.bytes.read_checked(stored.packed, place)?;
+        if segment.footer.groups[group].packing == Packing::Planes {
+            // A number takes 64 bits at most, and a byte of text at least.
+            let bytes_max = segment.footer.blocks[block].raw_bytes.saturating_mul(8);
+            packed = shapes
+                .to_bits(&packed, count, bytes_max)
+                .map_err(place.at(stored.packed.offset).damaged())?;
+        }
         let mut portion = Self { shapes, ids: Vec::new(), marks: Vec::new(), packed, raw: None };
         let raw_count = portion.index(count).map_err(place.at(stored.packed.offset).damaged())?;
         if raw_count > 0 {

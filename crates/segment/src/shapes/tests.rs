@@ -8,6 +8,7 @@ use super::verdict::Asking;
 use super::*;
 use crate::bits::BitWriter;
 use crate::cache::Cache;
+use crate::ints::Packing;
 use crate::text::TextTest;
 
 fn gather<T: AsRef<str>>(texts: &[T]) -> crate::text::Texts {
@@ -20,7 +21,7 @@ fn gather<T: AsRef<str>>(texts: &[T]) -> crate::text::Texts {
 fn check<T: AsRef<str>>(texts: &[T]) -> String {
     let mut pending = Pending::default();
     pending.add(0, &gather(texts));
-    let written = pending.write(true);
+    let written = pending.write(true, Packing::Bits);
     if written.shapes.is_empty() {
         return "none".to_owned();
     }
@@ -93,7 +94,7 @@ proptest! {
         let gathered = gather(&texts);
         let mut pending = Pending::default();
         pending.add(0, &gathered);
-        let written = pending.write(true);
+        let written = pending.write(true, Packing::Bits);
         prop_assume!(!written.shapes.is_empty());
         let shapes = Shapes::parse(&written.shapes).unwrap();
         let commons = learn(&gathered);
@@ -129,7 +130,7 @@ proptest! {
         let texts = made(60, |n| format!("{} {}ms id={:08x} {:03}", ["a", "b"][n as usize % 2], n % 70, n as u32, n % 999));
         let mut pending = Pending::default();
         pending.add(0, &gather(&texts));
-        let mut bytes = pending.write(true).shapes;
+        let mut bytes = pending.write(true, Packing::Bits).shapes;
         for (at, value) in changes {
             let at = at.index(bytes.len());
             bytes[at] = value;
@@ -148,7 +149,10 @@ fn shapes_and_test() -> (Shapes, FieldTest) {
     let texts = made(200, |n| format!("user={} took {}ms", ["one", "two", "six"][n as usize % 3], n % 1000));
     let mut pending = Pending::default();
     pending.add(0, &gather(&texts));
-    (Shapes::parse(&pending.write(true).shapes).unwrap(), FieldTest::regex(r"user=\w+ took \d+9ms").unwrap())
+    (
+        Shapes::parse(&pending.write(true, Packing::Bits).shapes).unwrap(),
+        FieldTest::regex(r"user=\w+ took \d+9ms").unwrap(),
+    )
 }
 
 fn text_test(test: &FieldTest) -> TextTest<'_> {

@@ -6,9 +6,10 @@
 
 use super::learn::{Common, Part, learn};
 use super::slots::{Chosen, Entries, Written};
-use super::{SHAPES_BYTES_MAX, ShapesBuilder, kind};
+use super::{SHAPES_BYTES_MAX, Shapes, ShapesBuilder, kind};
 use crate::bits::{BitWriter, pack, width_of};
 use crate::bytes::Put;
+use crate::ints::Packing;
 use crate::text::{self, Texts};
 
 /// Texts of one field that wait to be written, block by block.
@@ -50,14 +51,18 @@ impl Pending {
         self.texts.bytes()
     }
 
-    /// Writes them, by their shapes if these are to be learned, and forgets them.
-    pub(crate) fn write(&mut self, learning: bool) -> WrittenGroup {
+    /// Writes them, by their shapes if these are to be learned, and forgets them. What is not learned from is packed in bits.
+    pub(crate) fn write(&mut self, learning: bool, packing: Packing) -> WrittenGroup {
         let Self { texts, blocks } = std::mem::take(self);
         let group = if learning { Group::of(&texts) } else { Group::for_now(&texts) };
         let mut next = vec![0; group.shapes.len()];
         let mut start = 0;
+        let known = if packing == Packing::Planes { Some(group.shapes_again()) } else { None };
         let portions = blocks.iter().map(|(block, end)| {
-            let portion = group.portion(*block, start..*end, &texts, &mut next);
+            let mut portion = group.portion(*block, start..*end, &texts, packing, &mut next);
+            if let Some(known) = &known {
+                portion.packed = known.to_planes(&portion.packed, end - start);
+            }
             start = *end;
             portion
         });
@@ -105,12 +110,21 @@ impl Group {
         Self { learned: false, shapes: Vec::new(), ids: vec![0; texts.len()], plain: Vec::new() }
     }
 
+    /// The shapes as who reads them has them.
+    fn shapes_again(&self) -> Shapes {
+        if self.plain.is_empty() {
+            return Shapes::none();
+        }
+        Shapes::parse(&self.plain).expect("what was written can be read")
+    }
+
     /// Writes the texts of a block. `next` counts for each shape the texts that were written.
     fn portion(
         &self,
         block: u32,
         range: std::ops::Range<usize>,
         texts: &Texts,
+        packing: Packing,
         next: &mut [usize],
     ) -> WrittenPortion {
         let ids = &self.ids[range.clone()];
@@ -133,7 +147,7 @@ impl Group {
         bits.finish();
         let (mut raw_head, mut raw_data) = (Vec::new(), Vec::new());
         if raw.len() > 0 && self.learned {
-            text::encode(&raw, &mut raw_head, &mut raw_data);
+            text::encode(packing, &raw, &mut raw_head, &mut raw_data);
         } else if raw.len() > 0 {
             text::encode_for_now(&raw, &mut raw_head, &mut raw_data);
         }

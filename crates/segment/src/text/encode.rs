@@ -11,7 +11,7 @@ use super::{
     HEX_BYTES_MIN, MADE, SHAPED, Texts, UUID, UUID_BYTES, UUID_DIGITS, UUID_HYPHENS,
 };
 use crate::bytes::{Put, checksum};
-use crate::ints;
+use crate::ints::{self, Packing};
 use crate::made::Learned;
 use crate::zip;
 
@@ -21,47 +21,51 @@ const DICTIONARY_ENTRIES_MAX: usize = 16 << 10;
 const DICTIONARY_TRIAL_ROWS: usize = 2048;
 
 /// Writes texts; what is small goes to `head`, what is bulky to `data`.
-pub(crate) fn encode(texts: &Texts, head: &mut Vec<u8>, data: &mut Vec<u8>) {
-    encode_by(Dictionary::of(texts).as_ref(), texts, head, data);
+pub(crate) fn encode(packing: Packing, texts: &Texts, head: &mut Vec<u8>, data: &mut Vec<u8>) {
+    encode_by(packing, Dictionary::of(texts).as_ref(), texts, head, data);
 }
 
 /// The same for who has tried to make a dictionary of them.
 pub(crate) fn encode_by(
+    packing: Packing,
     dictionary: Option<&Dictionary>,
     texts: &Texts,
     head: &mut Vec<u8>,
     data: &mut Vec<u8>,
 ) {
     if let Some(dictionary) = dictionary {
-        return dictionary.put(texts, head);
+        return dictionary.put(packing, texts, head);
     }
     if let Some((uuid, width)) = fixed_width(texts) {
         return put_fixed(texts, uuid, width, head, data);
     }
-    put_frames(texts, true, head, data);
+    put_frames(texts, packing == Packing::Bits, head, data);
 }
 
 /// The same for texts that will soon be written again: nothing is compressed.
 pub(crate) fn encode_for_now(texts: &Texts, head: &mut Vec<u8>, data: &mut Vec<u8>) {
     match Dictionary::of(texts) {
-        Some(dictionary) => dictionary.put(texts, head),
+        Some(dictionary) => dictionary.put(Packing::Bits, texts, head),
         None => put_frames(texts, false, head, data),
     }
 }
 
 /// Writes texts that are made of the other fields of their records.
-pub(crate) fn put_made(learned: &Learned<'_>, head: &mut Vec<u8>, data: &mut Vec<u8>) {
+pub(crate) fn put_made(packing: Packing, learned: &Learned<'_>, head: &mut Vec<u8>, data: &mut Vec<u8>) {
     head.put_u8(MADE);
     let (mut plain, mut stored) = (Vec::new(), Vec::new());
     learned.templates.put(&mut plain);
-    zip::put_zipped(&mut stored, &plain);
+    match packing {
+        Packing::Bits => zip::put_zipped(&mut stored, &plain),
+        Packing::Planes => zip::put_plain(&mut stored, &plain),
+    }
     head.put_varint(plain.len() as u64);
     head.put_varint(stored.len() as u64);
     head.extend_from_slice(&stored);
-    ints::encode(head, learned.codes);
+    ints::encode_as(packing, head, learned.codes);
     head.put_varint(learned.holes.len() as u64);
     if learned.holes.len() > 0 {
-        encode(learned.holes, head, data);
+        encode(packing, learned.holes, head, data);
     }
 }
 
@@ -119,7 +123,7 @@ impl Dictionary {
         self.entries.iter().map(|at| texts.get(*at))
     }
 
-    fn put(&self, texts: &Texts, head: &mut Vec<u8>) {
+    fn put(&self, packing: Packing, texts: &Texts, head: &mut Vec<u8>) {
         if let [only] = self.entries[..] {
             head.put_u8(CONSTANT);
             head.put_text(texts.get(only));
@@ -130,12 +134,12 @@ impl Dictionary {
             entries.push(texts.get(*at));
         }
         let mut frame = Vec::new();
-        entries.put_frame(&mut frame, 0..entries.len(), true);
+        entries.put_frame(&mut frame, 0..entries.len(), packing == Packing::Bits);
         head.put_u8(DICTIONARY);
         head.put_varint(entries.len() as u64);
         head.put_varint(frame.len() as u64);
         head.extend_from_slice(&frame);
-        ints::encode(head, &self.codes);
+        ints::encode_as(packing, head, &self.codes);
     }
 }
 

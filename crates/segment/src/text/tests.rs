@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::Place;
+use crate::ints::Packing;
 use crate::source::Bytes;
 
 /// Writes and reads texts; gives the encoding and the bytes it took.
@@ -13,7 +14,7 @@ fn round_trip(texts: &[String]) -> (u8, usize) {
         gathered.push(text);
     }
     let (mut head, mut data) = (Vec::new(), Vec::new());
-    encode(&gathered, &mut head, &mut data);
+    encode(Packing::Bits, &gathered, &mut head, &mut data);
     let taken = (head[0], head.len() + data.len());
     let mut data_end = 0;
     let mut reader = Reader::new(&head);
@@ -98,7 +99,7 @@ fn frames_are_read_up_to_the_bound_of_their_block() {
         gathered.push(&format!("{:x} and on it goes {n}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     });
     let (mut head, mut data) = (Vec::new(), Vec::new());
-    encode(&gathered, &mut head, &mut data);
+    encode(Packing::Bits, &gathered, &mut head, &mut data);
     assert_eq!(head[0], FRAMES);
     let read = Text::parse(&mut Reader::new(&head), 5000, &mut 0).unwrap();
     let bytes = Bytes { source: Arc::new(data), verify: true };

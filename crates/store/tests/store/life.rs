@@ -395,3 +395,57 @@ fn segments_too_large_to_be_merged_get_their_shapes_while_more_comes() {
     }
     assert!(sealed == 8, "there were segments, and records in memory, {sealed} times");
 }
+
+/// Segments as they lie on a disk.
+fn segments_of(disk: &SimDisk) -> Vec<Segment> {
+    let folder = std::path::Path::new("segments");
+    let read = |name: &sawyer_disk::DirEntry| {
+        let file = disk.open_read(&folder.join(&name.name)).expect("it is there");
+        let mut bytes = vec![0; file.len().expect("it is there") as usize];
+        file.read_exact_at(&mut bytes, 0).expect("it is there");
+        Segment::open(Arc::new(bytes)).expect("it is there")
+    };
+    disk.read_dir(folder).expect("it is there").iter().map(read).collect()
+}
+
+#[test]
+fn what_is_old_is_squeezed_once_and_stays_what_it_was() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let plan = plan_of("seal_interval: 5s\nmerged_bytes_max: 1MiB\nfree_min: 0\nretention: 100d\n");
+    let metrics = Metrics::new();
+    let store = Store::open_manual(Arc::new(disk.clone()), plan.clone(), clock.clone(), &metrics).unwrap();
+    for n in 0..5 {
+        store.append(Arc::new(batch_of(&some_records(&clock, 1, n * 1000, 1000)))).unwrap();
+        store.seal_now().unwrap();
+        clock.advance(Duration::from_secs(60));
+    }
+    let settle = || (0..20).for_each(|_| store.run_once().unwrap());
+    settle();
+    store.remove_superfluous();
+    assert!(segments_of(&disk).iter().all(|segment| !segment.is_squeezed()));
+    let (before, bytes) = (records(&store), store.totals().bytes);
+    // The day in the middle of which it was is over, and so is the day after it, in which some may still come.
+    clock.advance(Duration::from_secs(60 * 60 * 72));
+    settle();
+    store.remove_superfluous();
+    let squeezed = segments_of(&disk);
+    assert!(!squeezed.is_empty() && squeezed.iter().all(Segment::is_squeezed));
+    assert!(store.totals().bytes < bytes, "{} and {bytes} before", store.totals().bytes);
+    assert!(records(&store) == before, "the same records");
+    assert_eq!(store.verify().problems, Vec::new());
+    let merges = || metrics.numbers("sawyer_store_merges_total").iter().map(|(_, n)| *n).sum::<i64>();
+    let once = merges();
+    clock.advance(Duration::from_secs(60 * 60 * 72));
+    settle();
+    assert_eq!(merges(), once, "once");
+    let errors = Selection {
+        predicate: sawyer_query::kql::compile("level: error", &sawyer_query::kql::CompileOptions::default())
+            .unwrap(),
+        ..everything()
+    };
+    let deleted = store.delete(&errors, &Budget::unlimited()).unwrap();
+    assert_eq!(records(&store).len() as u64, 5000 - deleted);
+    assert!(deleted > 100);
+    store.remove_superfluous();
+    assert!(segments_of(&disk).iter().all(Segment::is_squeezed), "it stays so");
+}
