@@ -59,7 +59,8 @@ fn lead(client: TcpStream, cluster: &str) {
 async fn wait_until(what: &str, bench: &Bench, holds: impl Fn() -> bool) {
     let deadline = Instant::now() + SOON;
     while !holds() {
-        assert!(Instant::now() < deadline, "waited too long until {what}: {:?}", bench.health.reasons());
+        let told = bench.metrics.numbers("sawyer_output_kafka_errors");
+        assert!(Instant::now() < deadline, "{what} takes too long: {:?} {told:?}", bench.health.reasons());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -76,7 +77,7 @@ async fn is_told_once(told: &Told, name: &str, brokers: &str, expected: &[&str])
         bench.metrics.numbers("sawyer_output_kafka_errors").iter().map(|(_, number)| number).sum()
     };
     let tell = || bench.health.reasons().concat();
-    wait_until(name, &bench, || complaints() >= 5 && expected.iter().any(|part| tell().contains(part))).await;
+    wait_until(name, &bench, || complaints() >= 2 && expected.iter().any(|part| tell().contains(part))).await;
     let warnings: Vec<String> = told.of(TROUBLE).into_iter().filter(|told| told.contains(name)).collect();
     assert!(warnings.len() == 1, "{name}: {warnings:?}");
     assert!(expected.iter().any(|part| warnings[0].contains(part)), "{name}: {warnings:?}");
@@ -94,7 +95,13 @@ async fn kafka_that_is_nowhere_or_never_answers_is_told_once() {
     cluster.create_topic("sawyer", 1, 1).unwrap();
     let mended = Arc::new(AtomicBool::new(false));
     let address = door(cluster.bootstrap_servers(), Arc::clone(&mended));
-    let bench = is_told_once(&told, "silent-broker", &address, &["timed out", "Timed out"]).await;
+    let bench = is_told_once(
+        &told,
+        "silent-broker",
+        &address,
+        &["takes connections, and may not be Kafka, or want TLS"],
+    )
+    .await;
     mended.store(true, Ordering::Release);
     let health = bench.health.clone();
     assert_eq!(bench.drain().await, [Outcome::Durable]);

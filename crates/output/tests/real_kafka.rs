@@ -42,9 +42,11 @@ async fn kcat_reads_every_record_in_order_after_faults() {
     let cluster = MockCluster::new(3).unwrap();
     cluster.create_topic("sawyer", 4, 3).unwrap();
     let servers = cluster.bootstrap_servers();
+    // One request at a time, as brokers put several in order by their numbers, and the mock cluster does not.
     let settings = format!(
         "brokers: [\"{servers}\"]\nformat: line\nbatch_age_max: 20ms\nretry_pause_max: 100ms\n\
-         librdkafka: {{retry.backoff.ms: 10, reconnect.backoff.max.ms: 200}}"
+         librdkafka: {{retry.backoff.ms: 10, reconnect.backoff.max.ms: 200, \
+         max.in.flight.requests.per.connection: 1}}"
     );
     let bench = Bench::start("kafka", &settings);
     let now = Timestamp::from_secs(1_795_176_000);

@@ -210,6 +210,11 @@ impl KafkaConfig {
         Ok((client, seen.digest()))
     }
 
+    /// The brokers to begin with.
+    pub(super) fn brokers(&self) -> String {
+        self.client.get("bootstrap.servers").unwrap_or_default().to_owned()
+    }
+
     /// Whether another client made now would be another one: a password or a certificate was renewed.
     pub(super) fn is_renewed(&self, fingerprint: u64) -> bool {
         self.client().is_ok_and(|(_, now)| now != fingerprint)

@@ -72,7 +72,7 @@ impl OutputPlan for KafkaPlan {
         let tokens = tokens.map(|tokens| tokens.open(&context.clock)).transpose()?.map(Arc::new);
         let mut limits = delivery.limits(ITEM_BYTES_MAX);
         limits.ordered = true;
-        let watch = Arc::new(Watch::new(context));
+        let watch = Arc::new(Watch::new(context, config.brokers()));
         let target =
             KafkaTarget { messages: messages.clone(), config, watch, tokens, producer: Mutex::new(None) };
         // What is wrong with its settings is told now.

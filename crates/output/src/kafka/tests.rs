@@ -152,7 +152,10 @@ async fn everything_arrives_once_and_in_order_through_errors() {
         Code::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
     ];
     cluster.request_errors(RDKafkaApiKey::Produce, &faults.repeat(6));
-    let settings = "batch_records_max: 100\nlibrdkafka: {retry.backoff.ms: 10}\n";
+    // Brokers leave out a request whose number is not the next one, or that they have; the mock cluster does so for
+    // transactions only. With several requests under way it would take the ones behind a failed one first.
+    let settings = "batch_records_max: 100\n\
+                    librdkafka: {retry.backoff.ms: 10, max.in.flight.requests.per.connection: 1}\n";
     let mut bench = open(&cluster, &format!("{LINE}{settings}"));
     let pods = ["a", "b", "c", "d", "e"];
     for start in (0..EACH).step_by(200) {
@@ -261,4 +264,43 @@ fn wrong_settings_are_told() {
         assert!(all.contains(part), "{all}");
     }
     assert!(!all.contains("s3cr3t") && !all.contains("client.id"), "{all}");
+}
+
+#[tokio::test]
+async fn tokens_are_taken_from_where_they_are_said_to_be() {
+    let context = context(&sim());
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "t0ken").unwrap();
+    let good = [
+        format!("{{mechanism: oauthbearer, token_file: {}}}", token.path().display()),
+        "{mechanism: oauthbearer, oauth: {token_url: 'http://a/token', client_id: a, client_secret: b}}"
+            .to_owned(),
+        "{mechanism: aws_msk_iam, aws: {region: eu-west-1, access_key_id: a, secret_access_key: b}}"
+            .to_owned(),
+    ];
+    for sasl in good {
+        let plan = plan(&kind(), &format!("brokers: [a:1]\nsasl: {sasl}\ntls: {{}}")).unwrap();
+        assert!(plan.open(&context).is_ok(), "{sasl}");
+    }
+    let wrong = [
+        ("{mechanism: plain, password: b}", "sasl: expected `user`"),
+        ("{mechanism: oauthbearer}", "sasl: expected `token`, `token_file` or `oauth`"),
+        (
+            "{mechanism: oauthbearer, token: a, token_file: b}",
+            "sasl: expected either `token` or `token_file`",
+        ),
+        (
+            "{mechanism: oauthbearer, token: a, oauth: {token_url: 'http://a', client_id: a, client_secret: b}}",
+            "sasl: expected either a token or `oauth`",
+        ),
+        (
+            "{mechanism: oauthbearer, oauth: {token_url: login, client_id: a}}",
+            "sasl.oauth.token_url: expected an address such as",
+        ),
+        ("{mechanism: aws_msk_iam, aws: {access_key_id: a}}", "sasl.aws: expected both `access_key_id` and"),
+    ];
+    for (sasl, expected) in wrong {
+        let told = plan(&kind(), &format!("brokers: [a:1]\nsasl: {sasl}\ntls: {{}}")).unwrap_err();
+        assert!(told.contains(expected), "{sasl}: {told}");
+    }
 }

@@ -4,12 +4,13 @@
 //! four fifths of that time).
 //! Invariant: no secret is ever in a message.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use sawyer_config::{At, Problems};
+use sawyer_config::{At, Problems, Secret};
 use sawyer_delivery::auth::aws::{CredentialsSource, Surroundings, presigned_url};
 use sawyer_delivery::auth::{AwsSettings, CurrentSecret, one_of};
 use sawyer_delivery::http::{
@@ -39,7 +40,9 @@ const PRINCIPAL: &str = "sawyer";
 #[derive(Debug)]
 pub(super) enum TokenPlan {
     /// It is there.
-    Given(CurrentSecret),
+    Given(Secret),
+    /// It is in a file, which is read each time: whoever is refused with an old one asks for the new one at once.
+    File(PathBuf),
     /// It is asked for.
     Oauth(OauthSettings, Url, CurrentSecret),
     /// It is signed.
@@ -54,7 +57,8 @@ pub(super) struct Tokens {
 }
 
 enum Source {
-    Given(CurrentSecret),
+    Given(Secret),
+    File(PathBuf),
     Oauth(Box<Oauth>),
     Msk(String, Arc<dyn CredentialsSource>),
 }
@@ -77,13 +81,18 @@ pub(super) struct Token {
 /// Checks where tokens of `oauthbearer` come from.
 pub(super) fn check_bearer(sasl: &SaslSettings, at: &At<'_>, problems: &mut Problems) -> Option<TokenPlan> {
     let Some(oauth) = &sasl.oauth else {
-        let is_there = sasl.token.is_some() || sasl.token_file.is_some();
-        if !is_there {
-            problems.push(at, "expected `token`, `token_file` or `oauth`");
-            return None;
-        }
-        return one_of(sasl.token.clone(), sasl.token_file.clone(), "token", at, problems)
-            .map(TokenPlan::Given);
+        return match (&sasl.token, &sasl.token_file) {
+            (Some(token), None) => Some(TokenPlan::Given(token.clone())),
+            (None, Some(file)) => Some(TokenPlan::File(file.clone())),
+            (Some(_), Some(_)) => {
+                problems.push(at, "expected either `token` or `token_file`");
+                None
+            }
+            (None, None) => {
+                problems.push(at, "expected `token`, `token_file` or `oauth`");
+                None
+            }
+        };
     };
     if sasl.token.is_some() || sasl.token_file.is_some() {
         problems.push(at, "expected either a token or `oauth`");
@@ -106,9 +115,8 @@ pub(super) fn check_bearer(sasl: &SaslSettings, at: &At<'_>, problems: &mut Prob
 
 /// Checks the credentials of `aws_msk_iam`.
 pub(super) fn check_msk(sasl: &SaslSettings, at: &At<'_>, problems: &mut Problems) -> Option<TokenPlan> {
-    let given = sasl.aws.clone();
     // Without any setting everything is looked for in the environment.
-    let aws = given.unwrap_or_else(|| AwsSettings {
+    let aws = sasl.aws.clone().unwrap_or(AwsSettings {
         region: None,
         service: None,
         access_key_id: None,
@@ -128,6 +136,7 @@ impl TokenPlan {
     pub(super) fn open(self, clock: &Clock) -> Result<Tokens, Error> {
         let source = match self {
             Self::Given(token) => Source::Given(token),
+            Self::File(path) => Source::File(path),
             Self::Oauth(settings, url, secret) => {
                 let http = HttpSettings {
                     auth: None,
@@ -165,7 +174,15 @@ impl Tokens {
     async fn current(&self) -> Result<Token, Error> {
         let now = self.clock.now();
         match &self.source {
-            Source::Given(token) => Ok(told_of(token.current().await?.expose().to_owned(), None, now)),
+            Source::Given(token) => Ok(told_of(token.expose().to_owned(), None, now)),
+            Source::File(path) => {
+                let failed = |error| {
+                    let what = format!("read the token in {}", path.display());
+                    Error::new(ErrorKind::Retry, what).because(error)
+                };
+                let text = tokio::fs::read_to_string(path).await.map_err(failed)?;
+                Ok(told_of(text.trim_end_matches(['\r', '\n']).to_owned(), None, now))
+            }
             Source::Oauth(oauth) => oauth.ask(now).await,
             Source::Msk(region, credentials) => {
                 let host = format!("kafka.{region}.amazonaws.com");

@@ -24,25 +24,42 @@ const LOG_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 /// Listens to one producer.
 pub(super) struct Watch {
     name: String,
+    brokers: String,
     clock: Clock,
     health: Health,
     metrics: Metrics,
     seldom: Seldom,
     troubled: AtomicBool,
-    /// What passes by itself, as it was told last: why all brokers are down, when they are.
+    /// Whether readiness speaks of one broker.
+    one_is_told: AtomicBool,
+    /// What was said last that passes by itself: why all brokers are down, when they are.
     passing: Mutex<String>,
 }
 
 impl Watch {
-    pub(super) fn new(context: &Context) -> Self {
+    pub(super) fn new(context: &Context, brokers: String) -> Self {
         Self {
+            brokers,
             name: context.name.clone(),
             clock: context.clock.clone(),
             health: context.health.clone(),
             metrics: context.metrics.clone(),
             seldom: Seldom::rarer(LOG_INTERVAL, LOG_INTERVAL_MAX),
             troubled: AtomicBool::new(false),
+            one_is_told: AtomicBool::new(false),
             passing: Mutex::default(),
+        }
+    }
+
+    /// Where connections fail, librdkafka says so; where brokers take them and say nothing, it does not.
+    fn why_all_are_down(&self) -> String {
+        let last = self.passing.lock();
+        match last.as_str() {
+            "" => format!(
+                "no broker answers: what listens at {} takes connections, and may not be Kafka, or want TLS",
+                self.brokers
+            ),
+            last => format!("no broker answers; the last one: {last}"),
         }
     }
 
@@ -54,6 +71,8 @@ impl Watch {
     /// Something was delivered.
     pub(super) fn delivered(&self) {
         if self.troubled.swap(false, Ordering::AcqRel) {
+            self.one_is_told.store(false, Ordering::Release);
+            self.passing.lock().clear();
             self.health.ready(&format!("output {}", self.name));
             self.seldom.renew();
             tracing::info!(output = self.name, "delivers again");
@@ -84,6 +103,11 @@ impl ClientContext for Listener {
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(output = self.0.name, ?level, facility, message, "librdkafka");
+        // Some trouble is spoken of here only.
+        if (level as i32) <= RDKafkaLogLevel::Notice as i32 {
+            let message = message.split_once("]: ").map_or(message, |(_thread, message)| message);
+            message.clone_into(&mut self.0.passing.lock());
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -92,7 +116,12 @@ impl ClientContext for Listener {
         // librdkafka does not tell apart why a certificate is not good, and speaks of one reason only.
         let is_verdict = reason.contains("certificate verify failed");
         let hint = if is_verdict { "; it may also have expired, or be for another name" } else { "" };
-        let reason = &format!("{reason}{hint}");
+        let mut reason = format!("{reason}{hint}");
+        let all_down = code == Some(RDKafkaErrorCode::AllBrokersDown);
+        if all_down {
+            reason = watch.why_all_are_down();
+        }
+        let reason = &reason;
         let labels = [("output", watch.name.as_str())];
         watch
             .metrics
@@ -101,15 +130,10 @@ impl ClientContext for Listener {
         if code.is_some_and(|code| passes(code, reason)) {
             reason.clone_into(&mut watch.passing.lock());
         } else {
-            let was_troubled = watch.troubled.swap(true, Ordering::AcqRel);
-            let part = format!("output {}", watch.name);
-            // That all brokers are down says less than why the last one is.
-            match code {
-                Some(RDKafkaErrorCode::AllBrokersDown) if was_troubled => {}
-                Some(RDKafkaErrorCode::AllBrokersDown) if !watch.passing.lock().is_empty() => {
-                    watch.health.not_ready(part, format!("{reason}; the last one: {}", watch.passing.lock()));
-                }
-                _ => watch.health.not_ready(part, reason),
+            watch.troubled.store(true, Ordering::Release);
+            // Why one of them is in trouble says more than that all are down.
+            if !(watch.one_is_told.fetch_or(!all_down, Ordering::AcqRel) && all_down) {
+                watch.health.not_ready(format!("output {}", watch.name), reason);
             }
         }
         if let Some(held_back) = watch.seldom.pass(watch.clock.now()) {
