@@ -18,7 +18,8 @@ const LOCK_ONE_IN: u64 = 4000;
 /// Mean nanoseconds between two records: 2 million take six hours.
 const PAUSE_MEAN_NANOS: f64 = 10_800_000.0;
 
-const WORDS: &str = "accepted acquired backup batch binding body bucket cache certificate closed commit completed \
+/// The words that messages are made of.
+pub const WORDS: &str = "accepted acquired backup batch binding body bucket cache certificate closed commit completed \
     config connection consumer contention database delivered disk election endpoint error event evicted exceeded \
     exhausted expired failed fetched field handshake header heartbeat image index invalid leader loaded lock lost \
     matched memory mesh message mismatch missing mounted node object offset order parse partition payment peer \

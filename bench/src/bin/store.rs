@@ -5,16 +5,17 @@
 
 #[path = "store/busy.rs"]
 mod busy;
+#[path = "store/cold.rs"]
+mod cold;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use sawyer_bench::Cost;
-use sawyer_bench::kubernetes::{LOCK_PHRASE, RARE_PHRASE, Workload};
+use sawyer_bench::kubernetes::{LOCK_PHRASE, RARE_PHRASE, WORDS, Workload};
 use sawyer_bench::server::Server;
 use sawyer_segment::Segment;
 use serde_json::Value;
@@ -53,7 +54,8 @@ struct Args {
     /// Asks only queries whose name has this in it.
     #[arg(long)]
     only: Option<String>,
-    /// Pages of segments are put out of the system's cache before each query is asked; then wall time counts.
+    /// Each query is asked of a server that was just started, and whose files are out of the system's cache; then wall time
+    /// counts.
     #[arg(long)]
     cold: bool,
     /// Afterwards all queries are asked again for so many seconds, while records come in at `--rate`.
@@ -67,14 +69,33 @@ struct Args {
     server: Vec<String>,
 }
 
+/// Stands for a word that is another one each time.
+const ANY_WORD: &str = "WORD";
+
 /// One line of the table.
+#[derive(Clone)]
 struct Query {
     name: &'static str,
     aim_ms: f64,
     path: &'static str,
     params: Vec<(&'static str, String)>,
-    /// Goes through all pages.
-    pages: bool,
+}
+
+impl Query {
+    fn names_a_word(&self) -> bool {
+        self.params.iter().any(|(name, value)| *name == "query" && value.contains(ANY_WORD))
+    }
+
+    /// The query for this word, if it names one.
+    fn with(&self, word: Option<&str>) -> Self {
+        let mut query = self.clone();
+        if self.names_a_word() {
+            for (_, value) in &mut query.params {
+                *value = value.replace(ANY_WORD, word.unwrap_or("timeout"));
+            }
+        }
+        query
+    }
 }
 
 fn main() -> Result<()> {
@@ -97,12 +118,12 @@ fn main() -> Result<()> {
     say(&format!("{:<44} {:>9} {:>9} {:>9} {:>8}  found", "query", "CPU ms", "wall ms", "aim ms", "runs"));
     let mut queries = queries(&mut server)?;
     queries.retain(|query| args.only.as_ref().is_none_or(|only| query.name.contains(&**only)));
+    if args.cold {
+        server.stop()?;
+        return cold::measure(&args, &queries, folder);
+    }
     for query in &queries {
-        if args.cold {
-            measure_cold(&mut server, query, folder)?;
-        } else {
-            measure(&mut server, query, &args, scale)?;
-        }
+        measure(&mut server, query, &args, scale)?;
     }
     if args.busy_seconds > 0 {
         let time = Duration::from_secs(args.busy_seconds);
@@ -257,9 +278,9 @@ fn queries(server: &mut Server) -> Result<Vec<Query>> {
         let (start, end) = if more.contains(&("hour", "")) { &hour } else { &all };
         params.retain(|(name, _)| *name != "hour");
         params.extend([("start", start.clone()), ("end", end.clone())]);
-        Query { name, aim_ms, path, params, pages: name.contains("export") }
+        Query { name, aim_ms, path, params }
     };
-    let (search, count) = ("/api/v1/search", "/api/v1/count");
+    let (search, count, export) = ("/api/v1/search", "/api/v1/count", "/api/v1/export");
     let (histogram, values) = ("/api/v1/histogram", "/api/v1/values");
     let newest = &[("limit", "100")][..];
     let minutes = &[("interval", "1m")][..];
@@ -283,33 +304,43 @@ fn queries(server: &mut Server) -> Result<Vec<Query>> {
         query("everything per minute", 1.0, histogram, "", minutes),
         query("everything per minute by level", 5.0, histogram, "", &[("interval", "1m"), ("by", "level")]),
         query("top 10 services where a word occurs", 5.0, values, "message: timeout", &[("field", "app")]),
+        query(
+            "top 10 services, another word each time",
+            5.0,
+            values,
+            &format!("message: {ANY_WORD}"),
+            &[("field", "app")],
+        ),
         query("top 10 of a field of many values", 100.0, values, "", &[("field", "trace_id")]),
         query("word and level, newest 100", 5.0, search, "message: timeout and level: error", newest),
         query("one hour: errors, newest 100", 2.0, search, "level: error", &[("limit", "100"), ("hour", "")]),
         query("newest 100 of a pod", 0.5, search, &format!("pod: {pod}"), newest),
         query("newest 100 of everything", 1.0, search, "", newest),
+        query("export of warnings and errors", 120.0, export, "level: (warn or error)", &[]),
         query(
-            "export of warnings and errors",
+            "export without lines as written",
             120.0,
-            search,
+            export,
             "level: (warn or error)",
-            &[("limit", "10000")],
+            &[("original", "false")],
         ),
     ])
 }
 
 fn measure(server: &mut Server, query: &Query, args: &Args, scale: f64) -> Result<()> {
     const RUNS_MAX: u32 = 1000;
-    let found = ask(server, query)?;
+    let mut words = WORDS.split_whitespace();
+    let found = ask(server, &query.with(words.next()))?;
     let before = server.cost()?;
     let started = Instant::now();
     let mut runs = 0;
     let cpu = loop {
-        ask(server, query)?;
+        let word = words.next();
+        ask(server, &query.with(word))?;
         runs += 1;
         let cpu = server.cost()?.since(before).cpu;
         let enough = cpu >= Duration::from_millis(args.query_cpu_ms);
-        if enough || runs == RUNS_MAX {
+        if enough || runs == RUNS_MAX || word.is_none() && query.names_a_word() {
             break cpu;
         }
     };
@@ -325,53 +356,11 @@ fn measure(server: &mut Server, query: &Query, args: &Args, scale: f64) -> Resul
     Ok(())
 }
 
-/// Asks a few times, each time with nothing of the segments in the system's cache.
-fn measure_cold(server: &mut Server, query: &Query, folder: &Path) -> Result<()> {
-    const RUNS: u32 = 5;
-    let mut files = Vec::new();
-    find_segments(folder, &mut files)?;
-    let (mut wall, mut found) = (Duration::ZERO, String::new());
-    let before = server.cost()?;
-    for _ in 0..RUNS {
-        for file in &files {
-            let mut input = std::ffi::OsString::from("if=");
-            input.push(file);
-            let dropped =
-                Command::new("dd").arg(input).args(["iflag=nocache", "count=0", "status=none"]).status()?;
-            anyhow::ensure!(dropped.success(), "dd puts a file out of the cache: {dropped}");
-        }
-        let started = Instant::now();
-        found = ask(server, query)?;
-        wall += started.elapsed();
-    }
-    let cpu = server.cost()?.since(before).cpu;
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3 / f64::from(RUNS);
-    let (cpu, wall) = (milliseconds(cpu), milliseconds(wall));
-    say(&format!("{:<44} {cpu:>9.2} {wall:>9.2} {:>9} {RUNS:>8}  {found}", query.name, "cold"));
-    Ok(())
-}
-
 /// Asks once; says what was found.
 fn ask(server: &mut Server, query: &Query) -> Result<String> {
-    let mut cursor: Option<String> = None;
-    let mut matched = 0;
-    loop {
-        let mut params: Vec<(&str, &str)> =
-            query.params.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        params.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        let body = server.get(query.path, &params)?;
-        if !query.pages {
-            return Ok(stats_of(&body));
-        }
-        let tail = String::from_utf8_lossy(&body[body.len().saturating_sub(600)..]).into_owned();
-        matched +=
-            params.iter().find(|(name, _)| *name == "limit").map_or(0, |(_, n)| n.parse().unwrap_or(0));
-        let next = tail.rsplit_once(r#""cursor":""#).and_then(|(_, rest)| rest.split_once('"'));
-        match next {
-            Some((next, _)) => cursor = Some(next.to_owned()),
-            None => return Ok(format!("at most {matched} records")),
-        }
-    }
+    let params: Vec<(&str, &str)> =
+        query.params.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Ok(stats_of(&server.get(query.path, &params)?))
 }
 
 /// The end of an answer, where its statistics are.

@@ -325,7 +325,8 @@ impl<'a> Asker<'a> {
             return Ok(Vec::new());
         }
         let selection = Selection { predicate: part.predicate.clone(), start, end };
-        let request = SearchRequest { selection, order: Order::NewestFirst, limit, after: None };
+        let request =
+            SearchRequest { selection, order: Order::NewestFirst, limit, after: None, original: true };
         let page = self.search.search(&request, &self.budget)?;
         Ok(page.records.iter().map(sample).collect())
     }

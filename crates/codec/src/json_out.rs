@@ -73,6 +73,28 @@ pub fn write_list(
     batch.len()
 }
 
+/// Appends records of a batch as [`write`] does, a line end behind each, as long as `goes_on` says so, which may take away
+/// what was appended so far.
+pub fn write_lines(
+    batch: &Batch,
+    options: &Options,
+    out: &mut Vec<u8>,
+    mut goes_on: impl FnMut(&mut Vec<u8>) -> bool,
+) {
+    let naming = AsTheyAre { without_original: options.without_original };
+    let mut writer = options.text_bytes_max.is_none().then(|| BatchWriter::new(batch, naming));
+    for record in batch.iter() {
+        match &mut writer {
+            Some(writer) => write_by(writer, record, out),
+            None => write(record, options, out),
+        }
+        out.push(b'\n');
+        if !goes_on(out) {
+            return;
+        }
+    }
+}
+
 /// Appends all records of a batch as [`write`] does, `behind` behind each, and where each ends.
 pub fn write_all(
     batch: &Batch,

@@ -92,6 +92,9 @@ pub struct SearchRequest {
     pub limit: usize,
     /// Only those behind this place in the order.
     pub after: Option<Position>,
+    /// Whether lines as written are wanted. Without, an engine may leave `_original` and `_original_base64` out, which is
+    /// cheaper where lines are made again of their fields; it need not.
+    pub original: bool,
 }
 
 /// Records in the order asked for.

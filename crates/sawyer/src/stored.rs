@@ -173,8 +173,13 @@ fn open(disk: Arc<dyn Disk>, query: &str) -> Result<(Store, Selection)> {
 
 fn dump(disk: Arc<dyn Disk>, query: &str) -> Result<()> {
     let (store, selection) = open(disk, query)?;
-    let mut request =
-        SearchRequest { selection, order: Order::OldestFirst, limit: DUMP_RECORDS, after: None };
+    let mut request = SearchRequest {
+        selection,
+        order: Order::OldestFirst,
+        limit: DUMP_RECORDS,
+        after: None,
+        original: true,
+    };
     let mut out = std::io::stdout().lock();
     loop {
         let page = store.search(&request, &Budget::unlimited()).map_err(told)?;

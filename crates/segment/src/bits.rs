@@ -151,13 +151,23 @@ impl Rows {
     /// If the block does not have them.
     #[must_use]
     pub fn count_within(&self, range: std::ops::Range<usize>) -> usize {
+        self.count_masked(range, |at| self.words[at])
+    }
+
+    /// How many of these neighbouring rows are in both sets, which are of one block.
+    pub(crate) fn count_both_within(&self, other: &Self, range: std::ops::Range<usize>) -> usize {
+        debug_assert_eq!(self.len, other.len, "sets of the same block");
+        self.count_masked(range, |at| self.words[at] & other.words[at])
+    }
+
+    fn count_masked(&self, range: std::ops::Range<usize>, word: impl Fn(usize) -> u64) -> usize {
         assert!(range.end <= self.len, "the block has these rows");
         if range.is_empty() {
             return 0;
         }
         let (first, last) = (range.start / 64, (range.end - 1) / 64);
         let ones = |at: usize| {
-            let mut word = self.words[at];
+            let mut word = word(at);
             if at == first {
                 word &= u64::MAX << (range.start % 64);
             }
@@ -319,6 +329,9 @@ mod tests {
             for (start, end) in [(0, bits.len()), (bits.len() / 3, bits.len() / 2), (bits.len() / 2, bits.len())] {
                 let naive = bits[start..end].iter().filter(|bit| **bit).count();
                 prop_assert_eq!(rows.count_within(start..end), naive);
+                let other: Rows = bits.iter().enumerate().map(|(at, bit)| *bit != (at % 3 == 0)).collect();
+                let both = (start..end).filter(|row| rows.contains(*row) && other.contains(*row)).count();
+                prop_assert_eq!(rows.count_both_within(&other, start..end), both);
             }
             let mut bytes = Vec::new();
             rows.put(&mut bytes);

@@ -195,6 +195,8 @@ impl Segment {
 enum CodesOf<'a> {
     /// All have the first one.
     Constant,
+    /// For each entry the places of those that have it.
+    Sets(&'a [Rows]),
     Small(&'a [u8]),
     Wide(Vec<i64>),
 }
@@ -204,12 +206,17 @@ impl<'a> CodesOf<'a> {
         if texts.is_constant() {
             return Some(Self::Constant);
         }
+        if let Some(sets) = texts.sets(head) {
+            return Some(Self::Sets(sets));
+        }
         texts.small_codes(head).map(Self::Small).or_else(|| texts.all_codes(head).map(Self::Wide))
     }
 
     fn code(&self, at: usize) -> usize {
         match self {
             Self::Constant => 0,
+            // Damage is in none, and counted by no entry.
+            Self::Sets(sets) => sets.iter().position(|set| set.contains(at)).unwrap_or(usize::MAX),
             Self::Small(codes) => usize::from(codes[at]),
             Self::Wide(codes) => codes[at] as usize,
         }
@@ -226,6 +233,17 @@ impl<'a> CodesOf<'a> {
         for (range, table) in ranges.iter().zip(tables) {
             match self {
                 Self::Constant => table[0] += rows.count_within(range.clone()) as u32,
+                Self::Sets(sets) => {
+                    let mut counted = 0;
+                    for (set, count) in sets.iter().zip(&mut *table) {
+                        let of_set = set.count_both_within(rows, range.clone());
+                        *count += of_set as u32;
+                        counted += of_set;
+                    }
+                    if counted != rows.count_within(range.clone()) {
+                        return false;
+                    }
+                }
                 Self::Small(codes) if all => count_bytes(&codes[range.clone()], table),
                 _ => {
                     for row in rows.iter_within(range.clone()) {

@@ -183,6 +183,11 @@ pub(crate) fn put_source_numbers(packing: Packing, out: &mut Vec<u8>, sources: &
 }
 
 impl StreamRuns {
+    /// Of a block all of whose rows are of one stream.
+    pub(crate) fn one(stream: usize, rows: usize) -> Self {
+        Self { runs: vec![(stream as u32, rows as u32)] }
+    }
+
     pub(crate) fn parse(bytes: &[u8], rows: usize, stream_count: usize) -> Decoded<Self> {
         let mut reader = Reader::new(bytes);
         let mut runs = Vec::new();

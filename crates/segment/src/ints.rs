@@ -137,6 +137,16 @@ pub(crate) struct IntsCursor {
     values: Vec<i64>,
 }
 
+/// How far the differences of a frame were added up.
+#[derive(Default)]
+struct Walk {
+    frame: Option<usize>,
+    at: usize,
+    value: i64,
+    /// All numbers of the frame, where they cannot be had one by one.
+    decoded: Vec<i64>,
+}
+
 impl Ints {
     /// Reads where the frames of `count` numbers lie.
     pub(crate) fn parse(reader: &mut Reader<'_>, count: usize) -> Decoded<Self> {
@@ -262,7 +272,7 @@ impl Ints {
         let firsts: Vec<i64> = (0..self.frames.len())
             .map(|frame| self.first_of(frame).unwrap_or_else(|| first(frame)))
             .collect();
-        let mut decoded: (Option<usize>, Vec<i64>) = (None, Vec::new());
+        let mut walk = Walk::default();
         let mut below = Vec::with_capacity(wanted.len());
         for limit in wanted {
             // Numbers that are less lie in frames that begin with such a one.
@@ -271,14 +281,52 @@ impl Ints {
                 below.push(0);
                 continue;
             };
-            if decoded.0 != Some(frame) {
-                decoded.1.clear();
-                self.decode_frame(bytes, frame, &mut decoded.1);
-                decoded.0 = Some(frame);
-            }
-            below.push(frame * self.frame_rows + decoded.1.partition_point(|number| number < limit));
+            below.push(frame * self.frame_rows + self.below_in(bytes, frame, *limit, &mut walk));
         }
         below
+    }
+
+    /// How many numbers of a frame, which ascend, are less than a limit, which is no less than the one before. Differences
+    /// are only added up as far as they have to be.
+    fn below_in(&self, bytes: &[u8], number: usize, limit: i64, walk: &mut Walk) -> usize {
+        let count = self.frame_rows.min(self.count - number * self.frame_rows);
+        let Frame { mode, width, first, least, ref packed } = self.frames[number];
+        let (packed, scale) = (&bytes[packed.clone()], self.scale);
+        let value = |at: usize| least.wrapping_add(unpack_one(packed, width, at) as i64).wrapping_mul(scale);
+        match mode {
+            CONSTANT if first.wrapping_mul(scale) < limit => count,
+            CONSTANT => 0,
+            PACKED => {
+                let (mut from, mut to) = (0, count);
+                while from < to {
+                    let middle = from + (to - from) / 2;
+                    if value(middle) < limit { from = middle + 1 } else { to = middle }
+                }
+                from
+            }
+            DELTA => {
+                if walk.frame != Some(number) {
+                    (walk.frame, walk.at, walk.value) = (Some(number), 0, first);
+                }
+                let Walk { mut at, mut value, .. } = *walk;
+                while at < count && value.wrapping_mul(scale) < limit {
+                    if at + 1 < count {
+                        value = value.wrapping_add(least).wrapping_add(unpack_one(packed, width, at) as i64);
+                    }
+                    at += 1;
+                }
+                (walk.at, walk.value) = (at, value);
+                at
+            }
+            _ => {
+                if walk.frame != Some(number) {
+                    walk.frame = Some(number);
+                    walk.decoded.clear();
+                    self.decode_frame(bytes, number, &mut walk.decoded);
+                }
+                walk.decoded.partition_point(|number| *number < limit)
+            }
+        }
     }
 
     /// The first number of a frame, where it can be told without decoding.

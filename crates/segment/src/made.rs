@@ -22,6 +22,7 @@ use crate::error::{Damage, Decoded};
 
 /// Most templates of a column: with more the texts are too different.
 const TEMPLATES_MAX: usize = 1024;
+const _: () = assert!(TEMPLATES_MAX <= u16::MAX as usize, "their numbers fit into 16 bits");
 /// Most pieces of a template; bounds the work for one text.
 const PIECES_MAX: usize = 4096;
 /// Most bytes of all templates of a column; a reader refuses more before it makes room for them.

@@ -115,6 +115,9 @@ pub(crate) struct Shapes {
     shapes: Vec<Shape>,
     /// What the slots of a text take, by the number of its shape + 1; 0 for one without.
     id_bits: Vec<u32>,
+    /// How many blocks have texts of the group, and how many rows they have together; 0 as long as nobody said.
+    portions: usize,
+    rows: usize,
     /// What was found out for tests lately.
     asked: Mutex<Vec<select::Asked>>,
 }
@@ -123,6 +126,11 @@ impl Shapes {
     /// Of texts of which none has a shape.
     pub(crate) fn none() -> Self {
         Self { id_bits: vec![0], ..Self::default() }
+    }
+
+    /// The same, for so many blocks with so many rows together: answers are kept for them.
+    pub(crate) fn for_blocks(self, portions: usize, rows: usize) -> Self {
+        Self { portions, rows, ..self }
     }
 
     /// Reads the bytes that `write` makes.

@@ -12,7 +12,7 @@ mod select;
 
 use std::sync::OnceLock;
 
-use crate::bits::packed_bytes;
+use crate::bits::{Rows, packed_bytes};
 use crate::bytes::Reader;
 use crate::error::{Damage, Decoded, Result};
 use crate::ints::{Ints, IntsCursor};
@@ -44,6 +44,8 @@ const UUID_HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
 /// Codes of dictionaries with so many entries at most are bytes.
 const SMALL_ENTRIES_MAX: usize = 256;
+/// With so many entries at most the rows of each are kept, which takes no more than the codes as bytes.
+const SETS_MAX: usize = 8;
 /// Rows in a frame of fixed-width bytes.
 const FIXED_FRAME_ROWS: usize = 1024;
 /// Rows in a frame of compressed text: fetching one row decompresses as many.
@@ -64,8 +66,10 @@ enum Kind {
     Dictionary {
         entries: TextFrame,
         codes: Ints,
-        /// The codes as bytes, once they were asked for.
+        /// If the entries are not quite few, the codes as bytes, once they were asked for.
         small: OnceLock<Option<Box<[u8]>>>,
+        /// If the entries are few, the rows of each, once they were asked for.
+        sets: OnceLock<Box<[Rows]>>,
     },
     Frames(Box<[Frame]>),
     Fixed {
@@ -128,7 +132,7 @@ impl Text {
         let len = reader.count()?;
         let entries = TextFrame::parse(reader.take(len)?, entry_count)?;
         let codes = Ints::parse(reader, count)?;
-        Ok(Kind::Dictionary { entries, codes, small: OnceLock::new() })
+        Ok(Kind::Dictionary { entries, codes, small: OnceLock::new(), sets: OnceLock::new() })
     }
 
     fn parse_frames(reader: &mut Reader<'_>, count: usize, data_offset: &mut u64) -> Decoded<Kind> {
@@ -181,8 +185,14 @@ impl Text {
         match &self.kind {
             Kind::Constant(text) => text.len(),
             Kind::Dictionary { entries, codes, .. } => {
-                let small = if entries.len() <= SMALL_ENTRIES_MAX { self.count } else { 0 };
-                entries.memory_bytes() + codes.memory_bytes() + small
+                let kept = if entries.len() <= SETS_MAX {
+                    entries.len() * (self.count / 8 + 64)
+                } else if entries.len() <= SMALL_ENTRIES_MAX {
+                    self.count
+                } else {
+                    0
+                };
+                entries.memory_bytes() + codes.memory_bytes() + kept
             }
             Kind::Frames(frames) => frames.len() * size_of::<Frame>(),
             Kind::Fixed { checksums, .. } => checksums.len() * size_of::<u32>(),

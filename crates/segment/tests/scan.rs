@@ -155,8 +155,35 @@ proptest! {
             ..EncodeSettings::default()
         };
         let segment = segment_of(&batches(&records, 40), &settings);
-        for (predicate, (start, end)) in predicates {
+        for (predicate, (start, end)) in &predicates {
+            check(&segment, &Selection { predicate: predicate.clone(), start: *start, end: *end })?;
+        }
+        // The same is asked of other rows: what was kept is of all.
+        for pair in predicates.windows(2).take(1) {
+            let predicate = Predicate::And(pair.iter().map(|(predicate, _)| predicate.clone()).collect());
+            let (start, end) = pair[1].1;
             check(&segment, &Selection { predicate, start, end })?;
+        }
+    }
+
+    #[test]
+    fn fields_that_are_left_out_are_not_there(records in records(0..80), rows in 5usize..100,
+        wanted in prop::collection::vec(any::<bool>(), 100),
+        left_out in prop::sample::subsequence(vec!["_original", "message", "level", "n", "trace_id"], 0..4),
+    ) {
+        let settings = EncodeSettings { block_rows_max: rows, group_bytes_max: rows * 60, ..EncodeSettings::default() };
+        let segment = segment_of(&batches(&records, 40), &settings);
+        // Lines as written are made of other fields, which have to be there for it.
+        let left_out = if left_out.contains(&"_original") { left_out } else { Vec::new() };
+        for block in 0..segment.blocks().len() {
+            let all = segment.decode_block(block).unwrap();
+            let rows: Rows = wanted.iter().copied().cycle().take(all.len()).collect();
+            let mut some = Batch::new();
+            segment.fetch_without(block, &rows, &left_out, &mut some).unwrap();
+            let mut naive: Vec<Record> = rows.iter().map(|row| all.get(row).to_record()).collect();
+            naive.iter_mut().for_each(|record| record.fields.retain(|(name, _)| !left_out.contains(&&**name)));
+            let found: Vec<Record> = some.iter().map(RecordRef::to_record).collect();
+            prop_assert_eq!(format!("{found:?}"), format!("{naive:?}"));
         }
     }
 

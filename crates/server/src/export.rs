@@ -64,6 +64,7 @@ pub(crate) async fn export(State(api): State<Api>, params: Params) -> Result<imp
         order: order(&params)?,
         limit: params.number("limit", usize::MAX, (1, usize::MAX))?,
         after: params.text("cursor").map(decode_cursor).transpose()?,
+        original: params.flag("original", true)?,
     };
     let options = render_options(&params)?;
     let limits = api.limits(&params)?;
@@ -94,16 +95,15 @@ pub(crate) async fn export(State(api): State<Api>, params: Params) -> Result<imp
 
 /// Sends the records of a page; says whether anybody still listens.
 fn send_page(page: &Page, options: &json_out::Options, sender: &mpsc::Sender<Piece>) -> bool {
-    let mut piece = Vec::new();
-    for record in page.records.iter() {
-        json_out::write(record, options, &mut piece);
-        piece.push(b'\n');
-        if piece.len() >= PIECE_BYTES && sender.blocking_send(Ok(std::mem::take(&mut piece).into())).is_err()
-        {
-            return false;
+    let new = || Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8);
+    let (mut piece, mut is_open) = (new(), true);
+    json_out::write_lines(&page.records, options, &mut piece, |piece| {
+        if piece.len() >= PIECE_BYTES {
+            is_open = sender.blocking_send(Ok(std::mem::replace(piece, new()).into())).is_ok();
         }
-    }
-    (piece.is_empty() || sender.blocking_send(Ok(piece.into())).is_ok()) && !sender.is_closed()
+        is_open
+    });
+    is_open && (piece.is_empty() || sender.blocking_send(Ok(piece.into())).is_ok()) && !sender.is_closed()
 }
 
 /// What stands in the last line, so that a client knows that it has everything, or where to go on.

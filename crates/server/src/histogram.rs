@@ -1,9 +1,11 @@
 //! `/histogram`: counts over time, in buckets that a calendar would use.
 
+use std::fmt::Write;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, Unit, Zoned};
@@ -71,10 +73,7 @@ const ROUND: [Interval; 24] = {
     ]
 };
 
-pub(crate) async fn histogram(
-    State(api): State<Api>,
-    params: Params,
-) -> Result<Json<serde_json::Value>, ApiError> {
+pub(crate) async fn histogram(State(api): State<Api>, params: Params) -> Result<impl IntoResponse, ApiError> {
     let selection = api.selection(&params)?;
     let zone = match params.text("time_zone") {
         None => TimeZone::UTC,
@@ -91,34 +90,41 @@ pub(crate) async fn histogram(
     let by = params.text("by").map(str::to_owned);
     let request = HistogramRequest { selection, edges: edges.clone(), by: by.clone(), by_limit: BY_LIMIT };
     let answer = api.answer_to(&params, move |api, budget| api.0.search.histogram(&request, budget)).await?;
-    let buckets: Vec<serde_json::Value> = edges
-        .iter()
-        .zip(0..answer.counts.len())
-        .map(|(start, at)| bucket(&answer, by.is_some(), *start, at))
-        .collect();
-    Ok(Json(json!({
+    let around = json!({
         "interval": interval.to_string(),
         "interval_ms": interval.nanos() / 1_000_000,
-        "buckets": buckets,
         "stats": stats_json(&answer.stats),
-    })))
+    });
+    Ok(([(header::CONTENT_TYPE, "application/json")], render(&answer, by.is_some(), &edges, &around)))
 }
 
-fn bucket(answer: &Histogram, by: bool, start: Timestamp, at: usize) -> serde_json::Value {
-    let mut bucket = json!({"start": start.to_string(), "count": answer.counts[at]});
-    if by {
-        let mut apart = Map::new();
-        for (value, counts) in answer.by.iter().filter(|(_, counts)| counts[at] > 0) {
-            apart.insert(key(value), json!(counts[at]));
-        }
-        for (name, counts) in [("_other", &answer.other), ("_missing", &answer.missing)] {
-            if let Some(count) = counts.get(at).filter(|count| **count > 0) {
-                apart.insert(name.to_owned(), json!(count));
-            }
-        }
-        bucket["by"] = apart.into();
+/// The answer; there may be thousands of buckets, so no tree is made of them.
+fn render(answer: &Histogram, by: bool, edges: &[Timestamp], around: &serde_json::Value) -> String {
+    let mut body = String::from("{\"buckets\":[");
+    for (at, (start, count)) in edges.iter().zip(&answer.counts).enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        let apart = if by { format!("\"by\":{},", apart(answer, at)) } else { String::new() };
+        write!(body, "{comma}{{{apart}\"count\":{count},\"start\":\"{start}\"}}")
+            .expect("writing to memory does not fail");
     }
-    bucket
+    // The object's own opening brace is not wanted a second time.
+    body.push_str("],");
+    body.push_str(&around.to_string()[1..]);
+    body
+}
+
+/// What a bucket has of each value.
+fn apart(answer: &Histogram, at: usize) -> serde_json::Value {
+    let mut apart = Map::new();
+    for (value, counts) in answer.by.iter().filter(|(_, counts)| counts[at] > 0) {
+        apart.insert(key(value), json!(counts[at]));
+    }
+    for (name, counts) in [("_other", &answer.other), ("_missing", &answer.missing)] {
+        if let Some(count) = counts.get(at).filter(|count| **count > 0) {
+            apart.insert(name.to_owned(), json!(count));
+        }
+    }
+    apart.into()
 }
 
 fn key(value: &Value) -> String {

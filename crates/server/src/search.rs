@@ -25,12 +25,16 @@ const LIMIT_DEFAULT: usize = 100;
 /// Bytes of text in one answer, roughly: it ends early behind them, with a cursor to go on.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes that a usual record takes, rather too many.
+const RECORD_BYTES: usize = 1536;
+
 pub(crate) async fn search(State(api): State<Api>, params: Params) -> Result<impl IntoResponse, ApiError> {
     let request = SearchRequest {
         selection: api.selection(&params)?,
         order: order(&params)?,
         limit: params.number("limit", LIMIT_DEFAULT, (1, LIMIT_MAX))?,
         after: params.text("cursor").map(decode_cursor).transpose()?,
+        original: params.flag("original", true)?,
     };
     let options = render_options(&params)?;
     let page = api.answer_to(&params, move |api, budget| api.0.search.search(&request, budget)).await?;
@@ -56,8 +60,10 @@ pub(crate) fn order(params: &Params) -> Result<Order, ApiError> {
 }
 
 fn render(page: &Page, options: &json_out::Options) -> Vec<u8> {
-    let mut body = br#"{"records":["#.to_vec();
     let records = &page.records;
+    // Room for usual ones: what is not used costs nothing, and what is written need not move.
+    let mut body = Vec::with_capacity((records.len() * RECORD_BYTES + 1024).min(ANSWER_BYTES_MAX));
+    body.extend_from_slice(br#"{"records":["#);
     let written = json_out::write_list(records, options, &mut body, |body| body.len() <= ANSWER_BYTES_MAX);
     let is_whole = written == records.len();
     let next = if is_whole { page.next } else { Some(Position::of(records.get(written - 1))) };

@@ -79,7 +79,7 @@ fn check_pages(engine: &dyn Search, records: &[&Record], selection: &Selection, 
         // A few small pages say as much as all of them.
         let pages_max = if limit < 10 { 12 } else { usize::MAX };
         for _ in 0..pages_max {
-            let request = SearchRequest { selection: selection.clone(), order, limit, after };
+            let request = SearchRequest { selection: selection.clone(), order, limit, after, original: true };
             let page = engine.search(&request, &Budget::unlimited()).expect("it is answered");
             assert!(page.records.len() <= limit && !page.stats.partial, "{told}");
             found.extend(page.records.iter().map(|record| sorted(record.to_record())));
@@ -91,8 +91,13 @@ fn check_pages(engine: &dyn Search, records: &[&Record], selection: &Selection, 
         wanted.truncate(if after.is_some() { found.len() } else { usize::MAX });
         assert_eq!(found.iter().collect::<Vec<_>>(), wanted, "{told}");
     }
-    let request =
-        SearchRequest { selection: selection.clone(), order: Order::OldestFirst, limit: 250, after: None };
+    let request = SearchRequest {
+        selection: selection.clone(),
+        order: Order::OldestFirst,
+        limit: 250,
+        after: None,
+        original: true,
+    };
     let mut pages = 0;
     let mut count = |page: &crate::search::Page| {
         pages += page.records.len();
@@ -248,7 +253,7 @@ fn check_budgets(engine: &dyn Search, naive: &Naive, told: &str) {
         assert_eq!(engine.count(&selection, &cancelled).map_err(kind), Err(ErrorKind::Closed), "{told}");
     }
     let order = Order::NewestFirst;
-    let request = SearchRequest { selection, order, limit: 10, after: None };
+    let request = SearchRequest { selection, order, limit: 10, after: None, original: true };
     let page = engine.search(&request, &Budget::new(None, 0)).expect("it is answered");
     assert!(page.records.is_empty() && (naive.is_empty() || page.stats.partial), "{told}");
 }

@@ -184,6 +184,7 @@ fn check(store: &Store, wanted: u64, seed: u64) {
         order: Order::OldestFirst,
         limit: usize::try_from(wanted).unwrap() * 2,
         after: None,
+        original: true,
     };
     let page = store.search(&request, &Budget::unlimited()).unwrap();
     let mut numbers: BTreeMap<i64, u32> = BTreeMap::new();

@@ -177,10 +177,15 @@ impl Footer {
 
     /// The group with the texts of a field in a block, and where they lie.
     pub(crate) fn portion(&self, name: u32, block: usize) -> Option<(usize, &GroupPortion)> {
+        self.portion_place(name, block).map(|(group, at)| (group, &self.groups[group].portions[at]))
+    }
+
+    /// The number of the group, and the place among its portions.
+    pub(crate) fn portion_place(&self, name: u32, block: usize) -> Option<(usize, usize)> {
         let of_name = self.groups.iter().enumerate().filter(|(_, group)| group.name == name);
         of_name.into_iter().find_map(|(number, group)| {
             let at = group.portions.binary_search_by_key(&block, |portion| portion.block as usize).ok()?;
-            Some((number, &group.portions[at]))
+            Some((number, at))
         })
     }
 

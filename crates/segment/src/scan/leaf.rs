@@ -287,6 +287,14 @@ impl Scan<'_> {
         }
         let data = self.columns.segment().data(self.columns.block(), entry);
         let matches = |text: &str| asked.matches(ValueRef::Str(text));
+        let every_row = matches!(column.presence, Presence::All { .. }) && entry.mask == 1 << kind::STR;
+        if every_row
+            && alive.count() * ENTRIES_PART >= self.rows()
+            && let Some(mut found) = column.values.strs().select_all(&column.head, &matches)
+        {
+            found.intersect(alive);
+            return Ok(found);
+        }
         let needle = asked.needle().map(Finder::new);
         let whole = asked.whole();
         let test = TextTest {
@@ -296,15 +304,7 @@ impl Scan<'_> {
             needle: needle.as_ref(),
             whole: whole.as_deref(),
         };
-        let every_row = matches!(column.presence, Presence::All { .. }) && entry.mask == 1 << kind::STR;
         if every_row && let Some(found) = column.values.strs().select_shaped(alive, data, &test)? {
-            return Ok(found);
-        }
-        if every_row
-            && alive.count() * ENTRIES_PART >= self.rows()
-            && let Some(mut found) = column.values.strs().select_all(&column.head, &matches)
-        {
-            found.intersect(alive);
             return Ok(found);
         }
         let mut cells: [Vec<Cell>; kind::COUNT as usize] = Default::default();

@@ -54,11 +54,22 @@ impl Segment {
         }
         let directory = self.directory(block)?;
         let mut in_filter = false;
-        for column in directory.columns.iter().filter(|column| is_meant(self.name(column.name))) {
-            if self.name(column.name).starts_with(HIDDEN) || may_be_number(column, token) {
-                return Ok(true);
-            }
+        let mut may_have = |column: &ColumnEntry| {
             in_filter |= column.mask & !NUMBERS != 0;
+            self.name(column.name).starts_with(HIDDEN) || may_be_number(column, token)
+        };
+        let known = match field.and_then(FieldPattern::names) {
+            Some(names) => {
+                let numbers = names.iter().filter_map(|name| self.footer.find_name(name));
+                numbers.filter_map(|number| directory.column(number)).any(&mut may_have)
+            }
+            None => {
+                let meant = directory.columns.iter().filter(|column| is_meant(self.name(column.name)));
+                meant.into_iter().any(&mut may_have)
+            }
+        };
+        if known {
+            return Ok(true);
         }
         let Some(entry) = directory.part(part::FILTER) else { return Ok(in_filter) };
         if !in_filter {

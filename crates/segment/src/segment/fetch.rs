@@ -5,21 +5,25 @@
 
 use std::sync::Arc;
 
+use sawyer_model::batch::TextPlace;
 use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
-use sawyer_model::{Batch, Error, NameId, RecordHead, RecordRef, SeqRange, Timestamp, ValueRef};
+use sawyer_model::{
+    Batch, Error, NameId, RecordHead, RecordRef, RecordWriter, SeqRange, Timestamp, ValueRef,
+};
 
 use super::Segment;
 use super::parts::Window;
 use crate::bits::Rows;
 use crate::cache::Kept;
-use crate::column::{Column, Cursor};
+use crate::column::{Column, Cursor, kind};
 use crate::encode::{ROW_BYTES, raw_bytes, text_bytes};
 use crate::error::{Damage, Place, Result, SegmentError};
 use crate::heads::StreamRuns;
 use crate::layout::ColumnEntry;
-use crate::made::{OwnFields, Values, or_of_stream};
+use crate::made::{Values, or_of_stream};
 use crate::shapes::Home;
 use crate::source::Data;
+use crate::text::Cell;
 
 /// A column of which rows are wanted.
 struct Wanted<'a> {
@@ -28,25 +32,64 @@ struct Wanted<'a> {
     column: Arc<Kept<Column>>,
     name: NameId,
     cursor: Cursor,
+    entries: Option<Entries>,
     /// If its texts are made of other fields, the names of these in the batch.
     made_of: Vec<Option<NameId>>,
 }
 
+/// The texts of a column that is made of entries: each is put into the batch once, however many rows have it.
+struct Entries {
+    /// For each wanted row that has the column the number of its entry.
+    codes: std::vec::IntoIter<i64>,
+    /// By number, once the entry is in the batch: where, and what it counts.
+    places: Vec<Option<(TextPlace, u64, u64)>>,
+}
+
+/// With fewer rows the texts of entries are put in for each of them.
+const ENTRIES_ROWS_MIN: usize = 16;
+
 /// The fields of a record of which a text is made.
 struct Parts<'a> {
-    own: OwnFields<'a>,
+    record: RecordRef<'a>,
+    places: &'a FieldPlaces,
     names: &'a [Box<str>],
     ids: &'a [Option<NameId>],
 }
 
+/// Where the fields of the record stand that was added last, by the numbers of their names.
+#[derive(Default)]
+struct FieldPlaces {
+    /// The number of the record, and the field's place in it.
+    places: Vec<(u32, u32)>,
+    record: u32,
+}
+
+impl FieldPlaces {
+    /// Forgets the fields of the record before.
+    fn begin(&mut self, name_count: usize) {
+        self.record += 1;
+        self.places.resize(name_count, (0, 0));
+    }
+
+    fn set(&mut self, name: NameId, place: u32) {
+        self.places[name.index()] = (self.record, place);
+    }
+
+    fn get(&self, name: NameId) -> Option<usize> {
+        let (record, place) = *self.places.get(name.index())?;
+        (record == self.record).then_some(place as usize)
+    }
+}
+
 impl Values for Parts<'_> {
     fn time(&self) -> Timestamp {
-        self.own.record.timestamp()
+        self.record.timestamp()
     }
 
     fn value(&self, name: usize) -> Option<ValueRef<'_>> {
-        let own = self.ids[name].and_then(|id| self.own.get(id));
-        or_of_stream(own, self.own.record.stream(), &self.names[name])
+        let place = self.ids[name].and_then(|id| self.places.get(id));
+        let own = place.and_then(|place| self.record.own_fields_by_id().nth(place));
+        or_of_stream(own.map(|(_, value)| value), self.record.stream(), &self.names[name])
     }
 }
 
@@ -76,20 +119,41 @@ impl Segment {
     /// # Panics
     /// If there is no block with this number, or `rows` is not a set of its rows.
     pub fn fetch(&self, block: usize, rows: &Rows, out: &mut Batch) -> Result<(), Error> {
+        self.fetch_without(block, rows, &[], out)
+    }
+
+    /// As [`Segment::fetch`], without the own fields of these names.
+    ///
+    /// # Errors
+    /// As [`Segment::fetch`].
+    ///
+    /// # Panics
+    /// As [`Segment::fetch`].
+    pub fn fetch_without(
+        &self,
+        block: usize,
+        rows: &Rows,
+        left_out: &[&str],
+        out: &mut Batch,
+    ) -> Result<(), Error> {
         let info = &self.footer.blocks[block];
         assert_eq!(rows.len(), info.rows, "a set of rows of this block");
         if rows.is_empty() {
             return Ok(());
         }
-        Ok(self.fetch_rows(block, rows, out)?)
+        Ok(self.fetch_fields(block, rows, left_out, out)?)
     }
 
     pub(crate) fn fetch_rows(&self, block: usize, rows: &Rows, out: &mut Batch) -> Result<()> {
+        self.fetch_fields(block, rows, &[], out)
+    }
+
+    fn fetch_fields(&self, block: usize, rows: &Rows, left_out: &[&str], out: &mut Batch) -> Result<()> {
         // Who reads all rows, for merging or to hand them on, hardly comes again soon.
         let keep = rows.count() < rows.len();
         let heads = self.heads(block, rows, keep)?;
         let mut columns = Vec::new();
-        let cells = self.cells(block, rows, out, &mut columns)?;
+        let cells = self.cells(block, rows, left_out, out, &mut columns)?;
         for column in &mut columns {
             let names = column.column.values.made().map_or(&[][..], |made| &made.templates.names);
             // Names that no column has are fields of streams.
@@ -114,6 +178,7 @@ impl Segment {
         &'a self,
         block: usize,
         rows: &Rows,
+        left_out: &[&str],
         out: &mut Batch,
         columns: &mut Vec<Wanted<'a>>,
     ) -> Result<Cells> {
@@ -125,6 +190,9 @@ impl Segment {
         }
         let mut found: Vec<(u32, u32, u32)> = Vec::new();
         for entry in &self.directory(block)?.columns {
+            if left_out.contains(&self.name(entry.name)) {
+                continue;
+            }
             let column = self.column(block, entry, &mut window, keep)?;
             let before = found.len();
             let number = columns.len() as u32;
@@ -135,7 +203,8 @@ impl Segment {
                 let data = self.data(block, entry);
                 let home = data.home.map(|home| Home { keep, ..home });
                 let data = Data { home, ..data };
-                columns.push(Wanted { entry, data, column, name, cursor, made_of });
+                let entries = Entries::of(entry, &column, &found[before..]);
+                columns.push(Wanted { entry, data, column, name, cursor, entries, made_of });
             }
         }
         Ok(Cells::of(&found, rows.count()))
@@ -159,6 +228,9 @@ impl Segment {
         };
         let mut last_stream = None;
         let mut made = String::new();
+        let mut places = FieldPlaces::default();
+        let name_count = out.name_count();
+        let has_made = columns.iter().any(|column| column.column.values.made().is_some());
         for (slot, row) in rows.iter().enumerate() {
             let stream = heads.streams.stream_of(row);
             let stream = match last_stream {
@@ -168,14 +240,23 @@ impl Segment {
             last_stream = Some((heads.streams.stream_of(row), stream));
             let mut writer = out.begin(heads.of(slot, &self.footer.sources), stream);
             bounds.raw += ROW_BYTES;
+            if has_made {
+                places.begin(name_count);
+            }
+            let mut place = 0;
             for (column, rank) in cells.of_row(slot) {
-                let Wanted { data, column, name, cursor, .. } = &mut columns[*column as usize];
-                if column.values.made().is_some() {
-                    continue;
+                let column = &mut columns[*column as usize];
+                if has_made {
+                    if column.column.values.made().is_some() {
+                        continue;
+                    }
+                    places.set(column.name, place);
+                    place += 1;
                 }
-                let value = column.values.get(&column.head, *rank as usize, *data, cursor)?;
-                bounds.count(value)?;
-                writer.field_by_id(*name, value);
+                column.put(*rank as usize, &mut bounds, &mut writer)?;
+            }
+            if !has_made {
+                continue;
             }
             let row = out.len() - 1;
             for (column, rank) in cells.of_row(slot) {
@@ -184,7 +265,7 @@ impl Segment {
                     continue;
                 }
                 made.clear();
-                Self::make(column, *rank as usize, out.get(row), &mut made)?;
+                Self::make(column, *rank as usize, out.get(row), &places, &mut made)?;
                 bounds.count(ValueRef::Str(&made))?;
                 out.edit(row).extend([(self.name(column.entry.name), ValueRef::Str(&made))]);
             }
@@ -193,11 +274,63 @@ impl Segment {
     }
 
     /// Makes a text of the other fields of its record.
-    fn make(wanted: &mut Wanted<'_>, rank: usize, record: RecordRef<'_>, out: &mut String) -> Result<()> {
+    fn make(
+        wanted: &mut Wanted<'_>,
+        rank: usize,
+        record: RecordRef<'_>,
+        places: &FieldPlaces,
+        out: &mut String,
+    ) -> Result<()> {
         let Wanted { data, column, cursor, made_of, .. } = wanted;
         let made = column.values.made().expect("it was asked before");
-        let parts = Parts { own: OwnFields::of(record), names: &made.templates.names, ids: made_of };
+        let parts = Parts { record, places, names: &made.templates.names, ids: made_of };
         made.make(&column.head, rank, *data, cursor.strs(), &parts, out)
+    }
+}
+
+impl Wanted<'_> {
+    /// Adds the value of this rank to a record.
+    fn put(&mut self, rank: usize, bounds: &mut Bounds, writer: &mut RecordWriter<'_>) -> Result<()> {
+        let Self { data, column, name, cursor, entries, .. } = self;
+        let Some(Entries { codes, places }) = entries else {
+            let value = column.values.get(&column.head, rank, *data, cursor)?;
+            bounds.count(value)?;
+            writer.field_by_id(*name, value);
+            return Ok(());
+        };
+        let code = codes.next().unwrap_or(-1);
+        let known = usize::try_from(code).ok().and_then(|code| places.get_mut(code));
+        let place = match known {
+            Some(Some((place, raw, text))) => {
+                bounds.add(*raw, *text)?;
+                *place
+            }
+            known => {
+                let entry = column.values.strs().entry(code, *data)?;
+                let value = ValueRef::Str(entry);
+                bounds.count(value)?;
+                let place = writer.text(entry);
+                if let Some(known) = known {
+                    *known = Some((place, raw_bytes(value), text_bytes(value)));
+                }
+                place
+            }
+        };
+        writer.at(*name, place);
+        Ok(())
+    }
+}
+
+impl Entries {
+    /// Of a column of strings that is made of entries, for the cells that were found of it.
+    fn of(entry: &ColumnEntry, column: &Column, found: &[(u32, u32, u32)]) -> Option<Self> {
+        if entry.mask != 1 << kind::STR || found.len() < ENTRIES_ROWS_MIN {
+            return None;
+        }
+        let texts = column.values.strs();
+        let cells: Vec<Cell> = found.iter().map(|(row, _, rank)| Cell { place: *rank, row: *row }).collect();
+        let codes = texts.codes(&column.head, &cells)?;
+        Some(Self { codes: codes.into_iter(), places: vec![None; texts.entry_count()] })
     }
 }
 
@@ -212,12 +345,17 @@ struct Bounds {
 
 impl Bounds {
     fn count(&mut self, value: ValueRef<'_>) -> Result<()> {
-        self.raw += raw_bytes(value);
+        self.add(raw_bytes(value), text_bytes(value))
+    }
+
+    /// Counts so many bytes before encoding, and of text.
+    fn add(&mut self, raw: u64, text: u64) -> Result<()> {
+        self.raw += raw;
         if self.raw > self.raw_max {
             let damage = Damage::expected("no more bytes than the block was made of");
             return Err(self.place.damaged()(damage));
         }
-        self.text += text_bytes(value);
+        self.text += text;
         if self.text > self.room {
             return Err(SegmentError::Invalid("a batch cannot hold these records"));
         }

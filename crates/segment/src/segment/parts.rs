@@ -16,7 +16,7 @@ use crate::cache::Kept;
 use crate::column::Column;
 use crate::error::{Damage, Decoded, Place, Result};
 use crate::heads::{self, StreamRuns};
-use crate::layout::{ColumnEntry, Directory, part};
+use crate::layout::{ColumnEntry, Directory, Group, part};
 use crate::shapes::{Home, SHAPES_BYTES_MAX, Shapes};
 use crate::source::{Data, Stored};
 use crate::zip;
@@ -147,7 +147,11 @@ impl Segment {
     }
 
     pub(crate) fn read_streams(&self, block: usize, keep: bool) -> Result<StreamRuns> {
-        let (rows, streams) = (self.footer.blocks[block].rows, self.footer.streams.len());
+        let info = &self.footer.blocks[block];
+        let (rows, streams) = (info.rows, self.footer.streams.len());
+        if keep && info.streams.start() == info.streams.end() {
+            return Ok(StreamRuns::one(*info.streams.start(), rows));
+        }
         self.read_part(block, part::STREAMS, keep, |bytes| StreamRuns::parse(bytes, rows, streams))
     }
 
@@ -202,7 +206,8 @@ impl Segment {
     }
 
     fn read_shapes(&self, group: usize) -> Result<Shapes> {
-        let stored = self.footer.groups[group].shapes;
+        let Group { shapes: stored, ref portions, .. } = self.footer.groups[group];
+        let rows = portions.iter().map(|portion| self.footer.blocks[portion.block as usize].rows).sum();
         let place = Place::of("shapes of texts").at(stored.offset);
         let bytes = self.bytes.read_checked(stored, place)?;
         let read = |bytes: &[u8]| {
@@ -211,7 +216,7 @@ impl Segment {
             Shapes::parse(&zip::unzip(&mut reader, len)?)
         };
         let shapes = if bytes.is_empty() { Ok(Shapes::none()) } else { read(&bytes) };
-        shapes.map_err(place.damaged())
+        shapes.map(|shapes| shapes.for_blocks(portions.len(), rows)).map_err(place.damaged())
     }
 
     pub(crate) fn stored(&self, block: usize, range: &Range<u64>, checksum: u32) -> Stored {

@@ -4,12 +4,12 @@
 //! Does not own: what is known of each shape (`verdict`), what is asked (`sawyer_query`).
 //! Invariant: the answer is that of asking every text.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use sawyer_query::{FieldKind, FieldTest};
 
 use super::verdict::{Answer, Asking};
-use super::{Portion, Shapes};
+use super::{Home, Portion, Shapes};
 use crate::bits::{Rows, ones};
 use crate::cache::{Cache, Kept, Slot};
 use crate::error::{Damage, Decoded, Result};
@@ -21,6 +21,9 @@ const REMEMBERED_MAX: usize = 16;
 
 /// With fewer wanted texts of 64 only these are looked at.
 const WORD_PART: u32 = 16;
+
+/// If at least one text in so many is wanted all are asked, and the answer is kept.
+const ANSWER_PART: usize = 4;
 
 /// What was found out for a test.
 #[derive(Debug)]
@@ -49,12 +52,38 @@ pub(crate) fn select(
 
 /// Of the texts of a column those of `wanted` that satisfy the test.
 pub(crate) fn select_all(data: Data<'_>, wanted: &Rows, test: &TextTest<'_>) -> Result<Rows> {
-    let portion = Portion::of(data, wanted.len())?;
     let damaged = || data.place.damaged()(Damage::expected("texts of a group of blocks"));
-    let cache = data.home.ok_or_else(damaged)?.segment.cache();
-    let asking = portion.shapes.asking(test, cache);
+    let Home { segment, block, name, .. } = data.home.ok_or_else(damaged)?;
+    let (group, place) = segment.footer.portion_place(name, block).ok_or_else(damaged)?;
+    let asking = segment.shapes(group)?.asking(test, segment.cache());
+    let answer = asking.answers.get(place);
+    if let Some(known) = answer.and_then(OnceLock::get).filter(|known| known.len() == wanted.len()) {
+        let mut found = known.clone();
+        found.intersect(wanted);
+        return Ok(found);
+    }
+    let portion = Portion::of(data, wanted.len())?;
+    let Some(answer) = answer.filter(|_| wanted.count() * ANSWER_PART >= wanted.len()) else {
+        return ask(&portion, &asking, data, wanted, test);
+    };
+    let all = ask(&portion, &asking, data, &Rows::all(wanted.len()), test)?;
+    let mut found = all.clone();
+    found.intersect(wanted);
+    // If another thread was quicker, it found the same.
+    let _ = answer.set(all);
+    Ok(found)
+}
+
+/// Asks those texts of a block that are wanted.
+fn ask(
+    portion: &Portion,
+    asking: &Asking,
+    data: Data<'_>,
+    wanted: &Rows,
+    test: &TextTest<'_>,
+) -> Result<Rows> {
     let mut words = Vec::with_capacity(wanted.words().len());
-    let mut rest = Rest { portion: &portion, asking: &asking, test, raw: Vec::new(), text: String::new() };
+    let mut rest = Rest { portion, asking, test, raw: Vec::new(), text: String::new() };
     for (at, (ids, wanted)) in portion.ids.chunks(64).zip(wanted.words()).enumerate() {
         let (mut all, mut asked) = (0u64, 0u64);
         let mut take = |bit: usize, id: u16| {

@@ -1,19 +1,20 @@
 //! What is known of the shapes of a group for a test.
 //!
 //! Owns: [`Asking`]: of each shape that none of its texts satisfies the test, all do, or they have to be asked, and
-//! which entries decide then. It is found out once for a group, and kept for the other blocks of the group.
+//! which entries decide then. It is found out once for a group, and kept for the other blocks of the group, with the
+//! answers of these blocks: the same condition is asked by a page, its histogram and its values, and by whoever looks again.
 //! Does not own: what is asked (`sawyer_query`), regular expressions over pieces (`program`), rows (`select`).
 //! Invariant: what is said of a text without making it is what the test says of the text.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sawyer_query::{Around, FieldTest, Letters};
 
 use super::find::{Needle, Possible};
 use super::program::Programs;
 use super::{Piece, Shapes, Slot};
-use crate::bits::unpack_at;
+use crate::bits::{Rows, unpack_at};
 use crate::text::TextTest;
 
 /// What is said of a text.
@@ -59,6 +60,10 @@ pub(super) struct Asking {
     /// For each set of needles what is known of the entries.
     tables: Vec<Vec<u8>>,
     programs: Option<Programs>,
+    /// By the place of a block in the group: which of its texts satisfy the test, once all were asked.
+    pub(super) answers: Box<[OnceLock<Rows>]>,
+    /// How many rows the blocks have together.
+    rows: usize,
 }
 
 /// A slot that may have it.
@@ -137,10 +142,11 @@ impl Asking {
             programs.finish();
         }
         let tables = judge.tables.into_iter().map(|(_, table)| table).collect();
-        Self { classes, spans, slots: judge.slots, tables, programs }
+        let answers = (0..shapes.portions).map(|_| OnceLock::new()).collect();
+        Self { classes, spans, slots: judge.slots, tables, programs, answers, rows: shapes.rows }
     }
 
-    /// About how much memory it takes.
+    /// About how much memory it takes, once all answers are there.
     pub(super) fn memory_bytes(&self) -> usize {
         let of_codes = |codes: &Codes| if let Codes::Each(known) = codes { known.len() } else { 0 };
         let slots: usize = self.slots.iter().map(|slot| size_of::<GateSlot>() + of_codes(&slot.codes)).sum();
@@ -148,6 +154,8 @@ impl Asking {
             + slots
             + self.tables.iter().map(Vec::len).sum::<usize>()
             + self.programs.as_ref().map_or(0, Programs::memory_bytes)
+            + self.answers.len() * (size_of::<OnceLock<Rows>>() + size_of::<u64>())
+            + self.rows / 8
     }
 
     /// What is to be said of a text of this shape whose bits start here, without making it.

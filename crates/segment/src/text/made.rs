@@ -16,7 +16,8 @@ use crate::zip;
 #[derive(Debug)]
 pub(crate) struct MadeText {
     pub(crate) templates: Templates,
-    codes: Vec<u32>,
+    /// There are few templates.
+    codes: Vec<u16>,
     /// For each text its first hole; empty if there are no holes.
     first_holes: Vec<u32>,
     holes: Option<Text>,
@@ -37,7 +38,7 @@ impl MadeText {
         for code in Ints::parse_and_decode(reader, count)? {
             let code = usize::try_from(code).ok().filter(|code| *code < wanted.len());
             let code = code.ok_or(Damage::expected("the number of a template"))?;
-            codes.push(code as u32);
+            codes.push(code as u16);
             first_holes.push(u32::try_from(hole).map_err(|_| Damage::expected("holes within bounds"))?);
             hole += wanted[code] as usize;
         }
@@ -45,7 +46,7 @@ impl MadeText {
             return Err(Damage::expected("a text for each hole"));
         }
         if hole == 0 {
-            return Ok(Self { templates, codes, first_holes, holes: None });
+            return Ok(Self { templates, codes, first_holes: Vec::new(), holes: None });
         }
         // Before it is read: one within another would take as many calls.
         if reader.clone().u8()? == MADE {
@@ -61,7 +62,8 @@ impl MadeText {
     /// See [`Text::memory_bytes`]. Templates are few.
     pub(super) fn memory_bytes(&self) -> usize {
         let holes = self.holes.as_ref().map_or(0, Text::memory_bytes);
-        self.templates.memory_bytes() + (self.codes.len() + self.first_holes.len()) * size_of::<u32>() + holes
+        let of_texts = self.codes.len() * size_of::<u16>() + self.first_holes.len() * size_of::<u32>();
+        self.templates.memory_bytes() + of_texts + holes
     }
 
     /// See [`Text::check`].
@@ -79,7 +81,7 @@ impl MadeText {
         values: &dyn Values,
         out: &mut String,
     ) -> Result<()> {
-        let mut next = self.first_holes[at] as usize;
+        let mut next = self.first_holes.get(at).map_or(0, |first| *first as usize);
         let hole = |out: &mut String| {
             let holes =
                 self.holes.as_ref().ok_or(Making::Damage(Damage::expected("a text for each hole")))?;
@@ -87,7 +89,7 @@ impl MadeText {
             next += 1;
             Ok(())
         };
-        self.templates.make(self.codes[at] as usize, values, hole, out).map_err(|error| match error {
+        self.templates.make(usize::from(self.codes[at]), values, hole, out).map_err(|error| match error {
             Making::Damage(damage) => data.place.damaged()(damage),
             Making::Segment(error) => error,
         })

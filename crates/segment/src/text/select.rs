@@ -8,7 +8,8 @@ use memchr::memmem::Finder;
 use sawyer_query::{FieldKind, FieldTest};
 
 use super::{
-    FIXED_FRAME_ROWS, Frame, Kind, SMALL_ENTRIES_MAX, Text, TextCursor, TextFrame, Texts, put_digits,
+    FIXED_FRAME_ROWS, Frame, Kind, SETS_MAX, SMALL_ENTRIES_MAX, Text, TextCursor, TextFrame, Texts,
+    put_digits,
 };
 use crate::bits::Rows;
 use crate::error::{Damage, Result};
@@ -124,6 +125,15 @@ impl Text {
             Kind::Constant(text) => {
                 Some(if matches(text) { Rows::all(self.count) } else { Rows::none(self.count) })
             }
+            Kind::Dictionary { entries, .. } if entries.len() <= SETS_MAX => {
+                let mut found = Rows::none(self.count);
+                for (entry, set) in self.sets(head)?.iter().enumerate() {
+                    if entries.get(entry).is_some_and(matches) {
+                        found.unite(set);
+                    }
+                }
+                Some(found)
+            }
             Kind::Dictionary { entries, codes, .. } => {
                 let accepted: Vec<bool> =
                     (0..entries.len()).map(|entry| entries.get(entry).is_some_and(matches)).collect();
@@ -136,6 +146,24 @@ impl Text {
         }
     }
 
+    /// For each entry the places of the texts that have it, if the column is a dictionary of few entries.
+    pub(crate) fn sets(&self, head: &[u8]) -> Option<&[Rows]> {
+        let Kind::Dictionary { entries, codes, sets, .. } = &self.kind else { return None };
+        if entries.len() > SETS_MAX {
+            return None;
+        }
+        Some(sets.get_or_init(|| {
+            let mut sets: Box<[Rows]> = (0..entries.len()).map(|_| Rows::none(self.count)).collect();
+            for (place, code) in codes.decode(head).into_iter().enumerate() {
+                // Codes of no entry are damage, which is found when the text is read.
+                if let Some(set) = usize::try_from(code).ok().and_then(|code| sets.get_mut(code)) {
+                    set.insert(place);
+                }
+            }
+            sets
+        }))
+    }
+
     /// For each text the number of its entry, if the column is made of entries.
     pub(crate) fn all_codes(&self, head: &[u8]) -> Option<Vec<i64>> {
         match &self.kind {
@@ -145,10 +173,10 @@ impl Text {
         }
     }
 
-    /// For each text the number of its entry as a byte, if the column is a dictionary of a few entries.
+    /// For each text the number of its entry as a byte, if the column is a dictionary of some entries, but more than a few.
     pub(crate) fn small_codes(&self, head: &[u8]) -> Option<&[u8]> {
-        let Kind::Dictionary { entries, codes, small } = &self.kind else { return None };
-        if entries.len() > SMALL_ENTRIES_MAX {
+        let Kind::Dictionary { entries, codes, small, .. } = &self.kind else { return None };
+        if !(SETS_MAX + 1..=SMALL_ENTRIES_MAX).contains(&entries.len()) {
             return None;
         }
         let known = |code: i64| u8::try_from(code).ok().filter(|code| usize::from(*code) < entries.len());

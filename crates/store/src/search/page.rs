@@ -92,7 +92,7 @@ pub(super) fn search(engine: &Engine, request: &SearchRequest, budget: &Budget) 
     let mut chosen = best.heap.into_inner().into_sorted_vec();
     let more = chosen.len() > request.limit;
     chosen.truncate(request.limit);
-    let records = fetch(&plan, &run, &chosen);
+    let records = fetch(&plan, &run, &chosen, request.original);
     run.failure()?;
     let stats = run.stats();
     let next = chosen.last().filter(|_| more || stats.partial).map(|last| last.position);
@@ -115,7 +115,7 @@ fn behind(selection: &Selection, order: Order, after: Option<Position>) -> Selec
 }
 
 /// Reads the chosen records, unit by unit, and puts them in order.
-fn fetch(plan: &Plan, run: &Run<'_>, chosen: &[Candidate]) -> Batch {
+fn fetch(plan: &Plan, run: &Run<'_>, chosen: &[Candidate], original: bool) -> Batch {
     let mut by_unit: Vec<usize> = (0..chosen.len()).collect();
     by_unit.sort_by_key(|at| (chosen[*at].unit, chosen[*at].row));
     // For each chosen record, where among those read it is.
@@ -124,7 +124,7 @@ fn fetch(plan: &Plan, run: &Run<'_>, chosen: &[Candidate]) -> Batch {
     for of_unit in by_unit.chunk_by(|a, b| chosen[*a].unit == chosen[*b].unit) {
         let unit = &plan.units[chosen[of_unit[0]].unit];
         let before = records.len();
-        match unit.fetch_into(of_unit.iter().map(|at| chosen[*at].row), &mut records) {
+        match unit.fetch_into(of_unit.iter().map(|at| chosen[*at].row), original, &mut records) {
             Ok(()) => of_unit.iter().zip(before..).for_each(|(at, place)| places[*at] = Some(place)),
             Err(error) => run.note(unit, error),
         }

@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use sawyer_model::{Error, ErrorKind};
@@ -19,6 +20,9 @@ use crate::sealed;
 
 /// Below this many rows starting threads costs more than it saves.
 const ROWS_FOR_THREADS: usize = 50_000;
+
+/// So long the thread that asks goes on alone: starting others costs a tenth of it, and most questions are answered by then.
+const ALONE_MAX: Duration = Duration::from_micros(500);
 
 /// One way through a plan.
 pub(super) struct Run<'a> {
@@ -87,17 +91,21 @@ impl<'a> Run<'a> {
         step: impl Fn(&mut A, &Unit, &Rows) -> Result<(), Error> + Sync,
         wanted: impl Fn(&Unit) -> bool + Sync,
     ) -> Result<Vec<A>, Error> {
-        let rows: usize = self.plan.units.iter().map(Unit::rows).sum();
-        let useful = if rows < ROWS_FOR_THREADS { 0 } else { self.plan.units.len().saturating_sub(1) };
-        let permits = Permits::take(&self.engine.search_threads, useful);
+        let mut own = new();
+        let alone = if self.is_large() { Some(Instant::now() + ALONE_MAX) } else { None };
+        if self.work(&mut own, &step, &wanted, alone) {
+            return self.failure().map(|()| vec![own]);
+        }
+        let left = self.plan.units.len().saturating_sub(self.next.load(Ordering::Relaxed));
+        let permits = Permits::take(&self.engine.search_threads, left.saturating_sub(1));
         let work = || {
             let mut folded = new();
-            self.work(&mut folded, &step, &wanted);
+            self.work(&mut folded, &step, &wanted, None);
             folded
         };
         let folded = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..permits.count).map(|_| scope.spawn(work)).collect();
-            let own = work();
+            self.work(&mut own, &step, &wanted, None);
             let others = threads.into_iter().map(ScopedJoinHandle::join);
             let mut all: Vec<A> = vec![own];
             for other in others {
@@ -111,14 +119,22 @@ impl<'a> Run<'a> {
         self.failure().map(|()| folded)
     }
 
+    /// Whether there is enough for several threads.
+    fn is_large(&self) -> bool {
+        let rows: usize = self.plan.units.iter().map(Unit::rows).sum();
+        rows >= ROWS_FOR_THREADS && self.plan.units.len() > 1
+    }
+
+    /// Looks at units until there are no more, or until a moment; says whether there are no more that are wanted.
     fn work<A>(
         &self,
         folded: &mut A,
         step: &impl Fn(&mut A, &Unit, &Rows) -> Result<(), Error>,
         wanted: &impl Fn(&Unit) -> bool,
-    ) {
+        until: Option<Instant>,
+    ) -> bool {
         sealed::take_bytes_read();
-        let (mut stats, mut bytes_read) = (SearchStats::default(), 0);
+        let (mut stats, mut bytes_read, mut is_done) = (SearchStats::default(), 0, true);
         while let Some(unit) = self.plan.units.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             if !wanted(unit) || stats.partial {
                 break;
@@ -127,9 +143,14 @@ impl<'a> Run<'a> {
             let read = sealed::take_bytes_read();
             self.budget.note_bytes(read);
             bytes_read += read;
+            if until.is_some_and(|until| until <= Instant::now()) {
+                is_done = stats.partial;
+                break;
+            }
         }
         stats.bytes_read = bytes_read;
         self.stats.lock().add(&stats);
+        is_done
     }
 
     fn look<A>(

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use sawyer_model::{Batch, Error, RecordRef, Timestamp, ValueRef};
+use sawyer_model::{Batch, Error, RecordRef, Timestamp, ValueRef, names};
 use sawyer_query::FieldPattern;
 use sawyer_query::search::{Budget, Position, SearchStats, Selection};
 use sawyer_segment::{Groups, Rows};
@@ -172,14 +172,16 @@ impl Unit {
     /// The records of these rows (ascending), in order.
     pub(super) fn fetch(&self, rows: impl Iterator<Item = usize>) -> Result<Batch, Error> {
         let mut records = Batch::new();
-        self.fetch_into(rows, &mut records)?;
+        self.fetch_into(rows, true, &mut records)?;
         Ok(records)
     }
 
-    /// Adds the records of these rows (ascending) to a batch, in order. After an error it may have some of them.
+    /// Adds the records of these rows (ascending) to a batch, in order; lines as written may be left out. After an error
+    /// it may have some of them.
     pub(super) fn fetch_into(
         &self,
         rows: impl Iterator<Item = usize>,
+        original: bool,
         records: &mut Batch,
     ) -> Result<(), Error> {
         match &self.part {
@@ -187,7 +189,9 @@ impl Unit {
             Part::Block { segment, block, .. } => {
                 let mut wanted = Rows::none(self.rows);
                 rows.for_each(|row| wanted.insert(row));
-                segment.segment.fetch(*block, &wanted, records)?;
+                let left_out: &[&str] =
+                    if original { &[] } else { &[names::ORIGINAL, names::ORIGINAL_BASE64] };
+                segment.segment.fetch_without(*block, &wanted, left_out, records)?;
             }
         }
         Ok(())

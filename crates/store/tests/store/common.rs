@@ -94,8 +94,13 @@ pub(crate) fn sorted(mut record: Record) -> Record {
 
 /// All records, newest first.
 pub(crate) fn records(store: &Store) -> Vec<Record> {
-    let request =
-        SearchRequest { selection: everything(), order: Order::NewestFirst, limit: usize::MAX, after: None };
+    let request = SearchRequest {
+        selection: everything(),
+        order: Order::NewestFirst,
+        limit: usize::MAX,
+        after: None,
+        original: true,
+    };
     let page = store.search(&request, &Budget::unlimited()).expect("everything can be asked for");
     assert!(!page.stats.partial, "all of it was read");
     page.records.iter().map(|record| sorted(record.to_record())).collect()

@@ -242,8 +242,13 @@ fn a_flipped_bit_anywhere_is_named_and_the_rest_is_served() {
 fn check_damaged(disk: &SimDisk, clock: &Clock, parts: &[Vec<Record>], path: &Path, told: &str) {
     let store = open(disk, &plan(), clock).expect(told);
     // The damage may be in a part that is only read by a question, or only by a check of everything.
-    let request =
-        SearchRequest { selection: everything(), order: Order::NewestFirst, limit: usize::MAX, after: None };
+    let request = SearchRequest {
+        selection: everything(),
+        order: Order::NewestFirst,
+        limit: usize::MAX,
+        after: None,
+        original: true,
+    };
     let _ = store.search(&request, &Budget::unlimited()).expect(told);
     let verified = store.verify();
     store.run_once().expect(told);
@@ -301,8 +306,13 @@ fn a_disk_that_cannot_be_read_for_a_moment_makes_a_partial_answer() {
     let (disk, parts) = filled(&clock());
     let store = open(&disk, &plan(), &clock()).unwrap();
     disk.fail_read(disk.counts().reads + 1, Fault::Io);
-    let request =
-        SearchRequest { selection: everything(), order: Order::NewestFirst, limit: 1000, after: None };
+    let request = SearchRequest {
+        selection: everything(),
+        order: Order::NewestFirst,
+        limit: 1000,
+        after: None,
+        original: true,
+    };
     let page = store.search(&request, &Budget::unlimited()).unwrap();
     let all: usize = parts.iter().map(Vec::len).sum();
     assert!(page.stats.partial && page.records.len() < all, "{:?}", page.stats);

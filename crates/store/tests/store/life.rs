@@ -209,7 +209,13 @@ fn a_search_goes_on_over_segments_that_are_merged_away() {
     }
     let (mut found, mut after) = (0, None);
     loop {
-        let request = SearchRequest { selection: everything(), order: Order::OldestFirst, limit: 7, after };
+        let request = SearchRequest {
+            selection: everything(),
+            order: Order::OldestFirst,
+            limit: 7,
+            after,
+            original: true,
+        };
         let page = store.search(&request, &Budget::unlimited()).unwrap();
         found += page.records.len();
         store.run_once().unwrap();
