@@ -3,7 +3,8 @@
 //! Source: Elasticsearch's reference, "Bulk API" (8.x); what clients read of the answer.
 //! Owns: the actions, the items of the answer. Does not own: paths, headers and start-up calls (`input`).
 //! Invariant: every action has its item in the answer, in order, and one that was not taken says why; `errors` is true
-//! if there is one. A document under the same index and `_id` is the same record, so it is stored once.
+//! if there is one. A document under the same index and `_id` is the same record, so it is stored once, and whoever would
+//! create it again is told of a conflict.
 //!
 //! | in a document | in the record |
 //! |---|---|
@@ -12,9 +13,11 @@
 //! | `_index`, `_id` of the action | `elasticsearch.index`, `elasticsearch.id` |
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Write;
+use std::ops::Range;
 
-use sawyer_model::{RecordId, ValueRef};
+use sawyer_model::{RecordId, SourceId, ValueRef};
 
 use crate::fields::FieldSink;
 use crate::json::walk::{self, Json};
@@ -30,6 +33,11 @@ const INDEX_BYTES_MAX: usize = 255;
 /// Longest answer to a request.
 const ITEMS_BYTES_MAX: usize = 128 << 20;
 
+/// The rest of an item: of a document that is there now, that was there, and that was to be created and was there.
+const CREATED: &str = r#","_version":1,"result":"created","_shards":{"total":1,"successful":1,"failed":0},"_seq_no":0,"_primary_term":1,"status":201}}"#;
+const UNCHANGED: &str = r#","_version":1,"result":"noop","_shards":{"total":1,"successful":1,"failed":0},"_seq_no":0,"_primary_term":1,"status":200}}"#;
+const CONFLICT: &str = r#","status":409,"error":{"type":"version_conflict_engine_exception","reason":"version conflict, document already exists (current version [1])"}}}"#;
+
 /// What came of the actions of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bulk {
@@ -39,6 +47,18 @@ pub struct Bulk {
     pub accepted: u64,
     /// How many were not.
     pub rejected: u64,
+    /// Documents that were taken under an id of the client's.
+    named: Vec<Named>,
+}
+
+/// A document with an id of the client's, which may be there already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named {
+    source: SourceId,
+    creates: bool,
+    /// Where its item lies, and in that what came of it.
+    item: Range<usize>,
+    result: usize,
 }
 
 /// A body that is no bulk request as a whole.
@@ -216,32 +236,66 @@ impl Bulk {
             Ok(_) => self.accepted += 1,
             Err(_) => self.rejected += 1,
         }
-        self.item(meta, index_shown, taken);
+        self.item(meta, index_shown, &taken);
         Ok(())
     }
 
-    fn item(&mut self, meta: &Meta<'_>, index: &str, taken: Result<RecordId, ItemError>) {
+    /// Says of documents whose records were there before that they were: `known` has the source of each such record.
+    /// Whether any of them was to be created, and so is an error.
+    pub fn settle(&mut self, known: &[SourceId]) -> bool {
+        let mut left: HashMap<SourceId, usize> = HashMap::new();
+        known.iter().for_each(|source| *left.entry(*source).or_default() += 1);
+        // Of several in one request the first is the one that was stored, so they are found from the end.
+        let mut found = Vec::new();
+        for named in self.named.iter().rev() {
+            if let Some(count) = left.get_mut(&named.source).filter(|count| **count > 0) {
+                *count -= 1;
+                found.push(named);
+            }
+        }
+        let (mut items, mut at, mut conflicts) = (String::new(), 0, false);
+        for named in found.into_iter().rev() {
+            items.push_str(&self.items[at..named.result]);
+            if named.creates {
+                items.push_str(CONFLICT);
+            } else {
+                items.push_str(UNCHANGED);
+            }
+            conflicts |= named.creates;
+            at = named.item.end;
+        }
+        items.push_str(&self.items[at..]);
+        self.items = items;
+        conflicts
+    }
+
+    fn item(&mut self, meta: &Meta<'_>, index: &str, taken: &Result<RecordId, ItemError>) {
         if !self.items.is_empty() {
             self.items.push(',');
         }
+        let start = self.items.len();
         // Writing to a string cannot fail.
         let _ = write!(self.items, r#"{{"{}":{{"_index":{},"_id":"#, meta.action.name(), quoted(index));
-        let id = match (&meta.id, &taken) {
+        let id = match (&meta.id, taken) {
             (Some(id), _) => quoted(id),
             (None, Ok(id)) => format!("\"{id}\""),
             (None, Err(_)) => "null".to_owned(),
         };
+        self.items.push_str(&id);
+        let result = self.items.len();
         let _ = match taken {
-            Ok(_) => write!(
-                self.items,
-                r#"{id},"_version":1,"result":"created","_shards":{{"total":1,"successful":1,"failed":0}},"_seq_no":0,"_primary_term":1,"status":201}}}}"#
-            ),
+            Ok(_) => write!(self.items, "{CREATED}"),
             Err(ItemError { kind, reason }) => write!(
                 self.items,
-                r#"{id},"status":400,"error":{{"type":"{kind}","reason":{}}}}}}}"#,
-                quoted(&reason)
+                r#","status":400,"error":{{"type":"{kind}","reason":{}}}}}}}"#,
+                quoted(reason)
             ),
         };
+        if let (Ok(record), Some(_)) = (taken, &meta.id) {
+            let creates = meta.action == Action::Create;
+            let item = start..self.items.len();
+            self.named.push(Named { source: record.source, creates, item, result });
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sawyer_config::{Setting, Settings, settings};
-use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome};
+use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome, SourceId};
 use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop};
 use tokio::sync::{Semaphore, oneshot, watch};
 
@@ -66,6 +66,9 @@ struct Door {
     wait_max: Duration,
 }
 
+/// What became of a batch, and whose records were there before.
+type Reported = (Outcome, Vec<SourceId>);
+
 impl Default for PushHub {
     fn default() -> Self {
         Self(Arc::new(Hub {
@@ -90,9 +93,17 @@ impl PushHub {
     /// # Errors
     /// `Retry` if there was no room for too long: nothing of the batch was taken. `Invalid` if there is no input of
     /// the kind `push`. `Closed` if Sawyer is stopping: nothing was taken, or it was taken and its fate is not known.
-    pub async fn push(&self, mut batch: Batch) -> Result<Outcome, Error> {
+    pub async fn push(&self, batch: Batch) -> Result<Outcome, Error> {
+        self.push_knowing(batch).await.map(|(outcome, _)| outcome)
+    }
+
+    /// The same, and the sources of the records that were there before, one for each, as far as the next hop knows.
+    ///
+    /// # Errors
+    /// As of [`push`](Self::push).
+    pub(crate) async fn push_knowing(&self, mut batch: Batch) -> Result<Reported, Error> {
         if batch.is_empty() && batch.covered().is_empty() {
-            return Ok(Outcome::Durable);
+            return Ok((Outcome::Durable, Vec::new()));
         }
         batch.set_whole();
         let door = self.door().await?;
@@ -121,14 +132,14 @@ impl PushHub {
         matches!(*self.0.door.borrow(), Way::Open(_))
     }
 
-    async fn send(&self, door: &Door, batch: Batch) -> Result<oneshot::Receiver<Outcome>, Error> {
+    async fn send(&self, door: &Door, batch: Batch) -> Result<oneshot::Receiver<Reported>, Error> {
         let permits = batch.bytes().div_ceil(PERMIT_BYTES).clamp(1, WAITING_BYTES_MAX / PERMIT_BYTES);
         let (report, reported) = oneshot::channel();
         let taking = async {
             let _room = self.0.room.acquire_many(permits as u32).await.map_err(|_| closed())?;
             // Whoever asked may be gone by then.
-            let ack = Ack::new(move |outcome| {
-                let _ = report.send(outcome);
+            let ack = Ack::tallied(move |outcome, tally| {
+                let _ = report.send((outcome, tally.known));
             });
             door.outlet.send(batch, ack).await.map_err(|error| closed().because(error))
         };

@@ -9,6 +9,7 @@ use std::fmt;
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::SourceId;
 use crate::tally::{Count, Fate, Fates, Tally, Way};
 
 /// What became of a batch at everyone who had to take it.
@@ -174,6 +175,11 @@ impl Ack {
         }
     }
 
+    /// Says which records were there before, by their sources.
+    pub fn known(&self, sources: impl IntoIterator<Item = SourceId>) {
+        self.tally(|tally| tally.known.extend(sources));
+    }
+
     /// Says that a step made more records than it was given.
     pub fn made(&self, count: Count) {
         if let Place::On(way) = &self.place {
@@ -233,7 +239,11 @@ fn settle(parts: Vec<(Ack, Count)>, tally: &Tally) {
             ack.tally(|tally| tally.of_way(&whole.way).add(part));
         }
     }
-    parts.into_iter().for_each(|(ack, _)| ack.durable());
+    for (ack, _) in parts {
+        // Whoever waits for one of them knows its own.
+        ack.known(tally.known.iter().copied());
+        ack.durable();
+    }
 }
 
 fn none() -> Arc<str> {

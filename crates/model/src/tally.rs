@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use crate::SourceId;
+
 /// A number of records, and of what they take of their sources: bytes of a file, numbers of a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
@@ -174,6 +176,9 @@ pub struct Tally {
     pub loose: Fates,
     /// Whoever did not take it has ended; see [`Ack::taker_ended`](crate::Ack::taker_ended).
     pub taker_ended: bool,
+    /// The sources of records that an output had before, one for each such record, for clients who wait for that. Only
+    /// of batches that came whole ([`Batch::is_whole`](crate::Batch::is_whole)).
+    pub known: Vec<SourceId>,
 }
 
 impl Tally {

@@ -243,6 +243,7 @@ impl Outlet {
         let booked = Ack::tallied(move |outcome, tally| {
             if outcome == Outcome::Durable {
                 ledger.book(&tally);
+                ack.known(tally.known);
                 ack.durable();
             }
         });

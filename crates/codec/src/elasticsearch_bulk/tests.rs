@@ -13,6 +13,46 @@ fn take(body: &[u8], index: Option<&str>) -> Result<(Bulk, Value, String), BulkE
 }
 
 #[test]
+fn what_was_there_is_told_in_its_item() {
+    let body: String = ["create a", "index b", "create c", "create a", "create b", "index b"]
+        .iter()
+        .filter_map(|what| what.split_once(' '))
+        .map(|(action, id)| format!("{{\"{action}\":{{\"_id\":\"{id}\"}}}}\n{{\"message\":\"{id}\"}}\n"))
+        .collect();
+    let mut intake = intake(Trust::Everything, &[]);
+    let mut bulk = read(body.as_bytes(), Some("logs"), "client", &mut intake).unwrap();
+    let batch = intake.finish().batch;
+    let source = |at: usize| batch.get(at).source();
+    // `b` was there before, so all three are known; of `a` the first is new, and the second a repetition.
+    let other = SourceId(7);
+    assert!(bulk.settle(&[source(1), source(1), source(1), source(0), other]));
+    let items: Value = serde_json::from_str(&format!("[{}]", bulk.items)).unwrap();
+    let told: Vec<String> = items
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| {
+            let (action, item) = item.as_object().unwrap().iter().next().unwrap();
+            format!(
+                "{action} {} {} {} {}",
+                item["_id"], item["status"], item["result"], item["error"]["type"]
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    create "a" 201 "created" null
+    index "b" 200 "noop" null
+    create "c" 201 "created" null
+    create "a" 409 null "version_conflict_engine_exception"
+    create "b" 409 null "version_conflict_engine_exception"
+    index "b" 200 "noop" null
+    "#);
+    let mut again = bulk.clone();
+    assert!(!again.settle(&[other]));
+    assert_eq!(again.items, bulk.items);
+}
+
+#[test]
 fn every_action_has_its_item_in_order() {
     let body = concat!(
         r#"{"create":{"_index":"logs","_type":"_doc"}}"#,

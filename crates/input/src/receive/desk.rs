@@ -199,6 +199,20 @@ impl Desk {
         body: (usize, Room),
         decode: impl FnOnce(&mut Intake) -> Result<R, Trouble> + Send + 'static,
     ) -> Result<R, Trouble> {
+        self.take_knowing(client, source, body, decode).await.map(|(result, _)| result)
+    }
+
+    /// The same, and the sources of the records that were there before, one for each, as far as the next hop knows.
+    ///
+    /// # Errors
+    /// As of [`take`](Self::take).
+    pub(crate) async fn take_knowing<R: Send + 'static>(
+        &self,
+        client: &Arc<Client>,
+        source: Option<SourceId>,
+        body: (usize, Room),
+        decode: impl FnOnce(&mut Intake) -> Result<R, Trouble> + Send + 'static,
+    ) -> Result<(R, Vec<SourceId>), Trouble> {
         let taken = self.take_uncounted(client, source, body, decode).await;
         match &taken {
             Ok(_) => self.meters.taken(client.name()),
@@ -213,7 +227,7 @@ impl Desk {
         source: Option<SourceId>,
         (bytes, room): (usize, Room),
         decode: impl FnOnce(&mut Intake) -> Result<R, Trouble> + Send + 'static,
-    ) -> Result<R, Trouble> {
+    ) -> Result<(R, Vec<SourceId>), Trouble> {
         let origin = self.origin(client, source);
         let work = move || {
             let mut intake = Intake::new(origin);
@@ -236,8 +250,8 @@ impl Desk {
         let mut room = Room::default();
         self.reserve(&mut room, batch.bytes()).await?;
         drop(turn);
-        self.hand_in(batch, room).await?;
-        Ok(result)
+        let known = self.hand_in(batch, room).await?;
+        Ok((result, known))
     }
 
     /// From whom the records of a request are. `source` is the request's own, if it has one.
@@ -260,19 +274,23 @@ impl Desk {
         }
     }
 
-    /// Hands a batch in and waits until it is durable.
+    /// Hands a batch in and waits until it is durable; gives the sources of the records that were there before.
     ///
     /// # Errors
     /// That nothing was taken, or that it is not known.
-    pub(crate) async fn hand_in(&self, batch: sawyer_model::Batch, room: Room) -> Result<(), Trouble> {
+    pub(crate) async fn hand_in(
+        &self,
+        batch: sawyer_model::Batch,
+        room: Room,
+    ) -> Result<Vec<SourceId>, Trouble> {
         let pushed = async {
-            let pushed = self.hub.push(batch).await;
+            let pushed = self.hub.push_knowing(batch).await;
             drop(room);
             pushed
         };
         match tokio::time::timeout(self.intake.answer_max, pushed).await {
-            Ok(Ok(Outcome::Durable)) => Ok(()),
-            Ok(Ok(Outcome::Undelivered)) => Err(Trouble::new(
+            Ok(Ok((Outcome::Durable, known))) => Ok(known),
+            Ok(Ok((Outcome::Undelivered, _))) => Err(Trouble::new(
                 Reason::Undelivered,
                 "the records could not be made durable; send them again",
             )),

@@ -32,7 +32,8 @@ use start::Start;
 
 settings! {
     /// Takes what clients of Elasticsearch and OpenSearch write: Filebeat, Logstash, Fluent Bit, Vector, libraries. A
-    /// document under the same index and `_id` is stored once.
+    /// document under the same index and `_id` is stored once; where the next hop is the store, `create` of one that is
+    /// there is answered with 409.
     pub struct ElasticsearchSettings {
         /// Where to listen.
         pub listen: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 9200)),
@@ -147,13 +148,15 @@ impl Elasticsearch {
                 error => Trouble::invalid(&error),
             })
         };
-        let Bulk { items, rejected, .. } = desk.take(client, None, (length, room), decode).await?;
+        let (mut bulk, known) = desk.take_knowing(client, None, (length, room), decode).await?;
+        let conflicts = bulk.settle(&known);
+        let Bulk { items, rejected, .. } = bulk;
         desk.meters.rejected(rejected, "document");
         // Fluent Bit looks for `"errors":false,"items":[` in the beginning of the answer.
         let answer = format!(
             r#"{{"took":{},"errors":{},"items":[{items}]}}"#,
             began.elapsed().as_millis(),
-            rejected > 0
+            conflicts || rejected > 0
         );
         Ok((200, answer))
     }
@@ -173,13 +176,14 @@ impl Elasticsearch {
             let meta = Meta { action, index: Some(index.into()), id: id.map(Into::into) };
             read_one(&bytes, &meta, &sender, intake).map_err(Trouble::from)
         };
-        let bulk = desk.take(client, None, (length, room), decode).await?;
+        let (mut bulk, known) = desk.take_knowing(client, None, (length, room), decode).await?;
+        let refused = bulk.settle(&known) || bulk.rejected > 0;
         desk.meters.rejected(bulk.rejected, "document");
         // The answer is what the item of a bulk request says.
         let item: Value = serde_json::from_str(&bulk.items).unwrap_or_default();
         let mut item = item[action.name()].clone();
         let status = item["status"].as_u64().unwrap_or(500) as u16;
-        if let Some(item) = item.as_object_mut().filter(|_| bulk.rejected == 0) {
+        if let Some(item) = item.as_object_mut().filter(|_| !refused) {
             item.remove("status");
         }
         Ok((status, item.to_string()))

@@ -17,12 +17,13 @@ use serde_json::json;
 
 use super::body::{self, Held};
 use super::desk::Desk;
+use super::otlp;
 use super::plan::{self, WebPlan};
 use super::trouble::{Reason, Trouble};
 use super::web::{self, Answer, Protocol};
 
 settings! {
-    /// Takes what clients of Loki push, at `/loki/api/v1/push`. Labels and structured metadata become fields; there is no
+    /// Takes what clients of Loki push, at `/loki/api/v1/push`, and of OpenTelemetry's, at `/otlp/v1/logs`. Labels and structured metadata become fields; there is no
     /// bound on how many values they have, and no entry is too old or out of order.
     pub struct LokiSettings {
         /// Where to listen.
@@ -34,6 +35,7 @@ settings! {
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+const OTLP_PATH: &str = "/otlp/v1/logs";
 const TENANT: &str = "x-scope-orgid";
 
 /// The kind `loki`.
@@ -59,6 +61,7 @@ impl Protocol for Loki {
         Box::pin(async move {
             let reads = matches!(*request.method(), Method::GET | Method::HEAD);
             match request.uri().path().trim_end_matches('/') {
+                OTLP_PATH => otlp::answer(request, from, desk, OTLP_PATH).await,
                 // Vector asks this before it starts.
                 "/ready" if reads => web::answer(200, TEXT, "ready\n"),
                 "/loki/api/v1/status/buildinfo" if reads => {

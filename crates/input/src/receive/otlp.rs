@@ -77,18 +77,28 @@ impl Protocol for Otlp {
             if web::media_type(request.headers()).starts_with("application/grpc") {
                 return grpc(request, from, desk).await;
             }
-            let encoding = match web::media_type(request.headers()).as_str() {
-                JSON => Encoding::Json,
-                _ => Encoding::Protobuf,
-            };
-            match http(request, from, desk, encoding).await {
-                Ok(rejected) => match encoding {
-                    Encoding::Protobuf => web::answer(200, PROTOBUF, answer_protobuf(&rejected)),
-                    Encoding::Json => web::answer(200, JSON, answer_json(&rejected)),
-                },
-                Err(trouble) => refuse(&trouble, encoding),
-            }
+            answer(request, from, desk, PATH).await
         })
+    }
+}
+
+/// Answers a request over HTTP; log records are taken at this path.
+pub(super) async fn answer(
+    request: Request<Incoming>,
+    from: IpAddr,
+    desk: &Desk,
+    path: &str,
+) -> Response<Body> {
+    let encoding = match web::media_type(request.headers()).as_str() {
+        JSON => Encoding::Json,
+        _ => Encoding::Protobuf,
+    };
+    match http(request, from, desk, (encoding, path)).await {
+        Ok(rejected) => match encoding {
+            Encoding::Protobuf => web::answer(200, PROTOBUF, answer_protobuf(&rejected)),
+            Encoding::Json => web::answer(200, JSON, answer_json(&rejected)),
+        },
+        Err(trouble) => refuse(&trouble, encoding),
     }
 }
 
@@ -96,11 +106,11 @@ async fn http(
     request: Request<Incoming>,
     from: IpAddr,
     desk: &Desk,
-    encoding: Encoding,
+    (encoding, path): (Encoding, &str),
 ) -> Result<Rejected, Trouble> {
     let (head, body) = request.into_parts();
-    if head.uri.path().trim_end_matches('/') != PATH {
-        return Err(Trouble::new(Reason::NotFound, "only log records are taken here, at /v1/logs"));
+    if head.uri.path().trim_end_matches('/') != path {
+        return Err(Trouble::new(Reason::NotFound, format!("only log records are taken here, at {path}")));
     }
     if head.method != Method::POST {
         return Err(Trouble::new(Reason::Method, "expected POST"));

@@ -354,3 +354,6 @@ fn open_files_max() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     usize::try_from(limit.unwrap_or(4096) / 4).unwrap_or(4096).clamp(64, 4096)
 }
+
+#[cfg(test)]
+mod tests;

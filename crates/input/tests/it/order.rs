@@ -30,6 +30,8 @@ enum Way {
     Kubelet,
     /// Numbers that move on, the youngest compressed at once.
     Docker,
+    /// The same with `compress=false`, and often twice at once.
+    DockerPlain,
 }
 
 struct Container {
@@ -53,7 +55,7 @@ impl Container {
             Way::Kubelet => {
                 format!("var/log/pods/shop_{name}_11111111-2222-3333-4444-555555555555/app/0.log")
             }
-            Way::Docker => {
+            Way::Docker | Way::DockerPlain => {
                 let folder = format!("var/lib/docker/containers/{name}");
                 let config = format!(r#"{{"Name":"/{name}","Config":{{}}}}"#);
                 node.write(&format!("{folder}/config.v2.json"), config);
@@ -70,7 +72,7 @@ impl Container {
             format!("2026-11-20T09:00:{:02}.{:09}Z", self.nanos / 1_000_000_000, self.nanos % 1_000_000_000);
         match self.way {
             Way::Kubelet => format!("{time} {stream} {} {piece}\n", if last { "F" } else { "P" }),
-            Way::Docker => {
+            Way::Docker | Way::DockerPlain => {
                 let end = if last { "\\n" } else { "" };
                 format!("{{\"log\":\"{piece}{end}\",\"stream\":\"{stream}\",\"time\":\"{time}\"}}\n")
             }
@@ -124,6 +126,14 @@ impl Container {
                 node.write(&self.live, "");
                 node.gzip(&first);
             }
+            Way::DockerPlain => {
+                let numbered = |number: u32| format!("{}.{number}", self.live);
+                for number in (1..self.rotations).rev() {
+                    node.rename(&numbered(number), &numbered(number + 1));
+                }
+                node.rename(&self.live, &numbered(1));
+                node.write(&self.live, "");
+            }
         }
     }
 }
@@ -138,6 +148,11 @@ fn write(node: &Node, containers: &mut [Container], dice: &mut Dice, steps: u64)
         }
         if dice.below(3) == 0 && container.may_rotate(node) {
             container.rotate(node);
+            if container.way == Way::DockerPlain && dice.below(2) == 0 {
+                // Nobody may have looked since.
+                (0..1 + dice.below(9)).for_each(|_| container.write(node, dice));
+                container.rotate(node);
+            }
         }
         if dice.below(8) == 0 {
             thread::park_timeout(Duration::from_millis(dice.below(60)));
@@ -153,8 +168,14 @@ fn write(node: &Node, containers: &mut [Container], dice: &mut Dice, steps: u64)
 async fn check(seed: u64) {
     let node = Arc::new(Node::new());
     let mut dice = Dice(seed);
-    let ways =
-        [("web-0", Way::Kubelet), ("web-1", Way::Kubelet), ("db", Way::Docker), ("cache", Way::Docker)];
+    let ways = [
+        ("web-0", Way::Kubelet),
+        ("web-1", Way::Kubelet),
+        ("db", Way::Docker),
+        ("cache", Way::Docker),
+        ("queue", Way::DockerPlain),
+        ("till", Way::DockerPlain),
+    ];
     let mut containers: Vec<Container> = ways.map(|(name, way)| Container::new(name, way, &node)).into();
     write(&node, &mut containers, &mut dice, 40);
     let run = node.containers(Taker::Keeps);

@@ -5,7 +5,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use sawyer_model::{Batch, Count, Error, ErrorKind, Fate, Transfer};
+use sawyer_model::{Batch, Count, Error, ErrorKind, Fate, SourceId, Transfer};
 use sawyer_pipeline::{Backoff, Context, Output, QueueReceiver, Running, Stop};
 use sawyer_store::{Appended, Store};
 use tokio::sync::oneshot;
@@ -21,15 +21,23 @@ const APPENDS_MAX: usize = 64;
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// Told how much was stored before, or why nothing is stored.
-pub(super) type Done = Box<dyn FnOnce(Result<Count, Error>) + Send>;
+/// Told what was stored before, or why nothing is stored.
+pub(super) type Done = Box<dyn FnOnce(Result<Known, Error>) + Send>;
+
+/// What of a batch was stored before.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) count: Count,
+    /// Whose records these are, if the batch came whole.
+    pub(super) sources: Vec<SourceId>,
+}
 
 /// The rule of records that were stored before.
 static STORED: LazyLock<Arc<str>> = LazyLock::new(|| "stored before".into());
 
 /// What takes batches and says later what became of them; the store, or in tests something that fails at will.
 pub(super) trait Appends: Send + Sync + 'static {
-    /// Tells how much of the batch was stored before.
+    /// Tells what of the batch was stored before.
     fn append(&self, batch: Arc<Batch>, done: Done);
 }
 
@@ -37,9 +45,12 @@ impl Appends for Store {
     fn append(&self, batch: Arc<Batch>, done: Done) {
         let kept = Arc::clone(&batch);
         let known = move |appended: Appended| {
-            let places = appended.duplicates.into_iter();
-            let bytes = |at| kept.get(at).range().len();
-            places.fold(Count::default(), |sum, at| Count::new(sum.records + 1, sum.bytes + bytes(at)))
+            let mut known = Known::default();
+            for record in appended.duplicates.into_iter().map(|at| kept.get(at)) {
+                known.count.add(Count::new(1, record.range().len()));
+                known.sources.extend(kept.is_whole().then(|| record.source()));
+            }
+            known
         };
         self.append_with(batch, move |appended| done(appended.map(known)));
     }
@@ -115,7 +126,8 @@ impl<A: Appends> Shared<A> {
         while let Some(part) = parts.pop() {
             match self.append_patiently(&part).await {
                 Ok(known) => {
-                    ack.note(Fate::Deduplicated, &STORED, known);
+                    ack.note(Fate::Deduplicated, &STORED, known.count);
+                    ack.known(known.sources);
                     self.report.delivered(part.len(), part.text_bytes());
                 }
                 Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
@@ -142,7 +154,7 @@ impl<A: Appends> Shared<A> {
     }
 
     /// Appends until that succeeds, or fails with anything but `Retry`.
-    async fn append_patiently(&self, batch: &Arc<Batch>) -> Result<Count, Error> {
+    async fn append_patiently(&self, batch: &Arc<Batch>) -> Result<Known, Error> {
         let mut backoff = Backoff::new(RETRY_PAUSE_MIN, RETRY_PAUSE_MAX);
         let mut attempt = 1;
         loop {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sawyer_disk::{Disk, SimDisk, SimSettings};
-use sawyer_model::{Batch, Count, Error, ErrorKind, Outcome, RangeSet, SeqRange, SourceId};
+use sawyer_model::{Batch, Error, ErrorKind, Outcome, RangeSet, SeqRange, SourceId};
 use sawyer_query::Predicate;
 use sawyer_query::search::{Budget, Search, Selection};
 use sawyer_store::{Store, StorePlan};
 use sawyer_telemetry::{Clock, Metrics};
 
-use super::output::{Appends, Done, StoreOutput};
+use super::output::{Appends, Done, Known, StoreOutput};
 use super::*;
 use crate::testing::{Bench, Dice, NOW, context, numbered, plan, sim};
 
@@ -139,7 +139,7 @@ impl Moody {
 
 impl Appends for Moody {
     fn append(&self, batch: Arc<Batch>, done: Done) {
-        done(self.take(&batch).map(|()| Count::default()));
+        done(self.take(&batch).map(|()| Known::default()));
     }
 }
 

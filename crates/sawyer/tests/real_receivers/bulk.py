@@ -33,7 +33,9 @@ es.indices.put_index_template(name="logs", body={"index_patterns": ["logs-*"]}) 
 exists = bool(es.indices.exists(index="logs-none"))
 taken, errors = helpers.bulk(es, documents(), chunk_size=300, raise_on_error=False)
 # Everything once more: it is there already.
-again, _ = helpers.bulk(es, documents(), chunk_size=1000)
+_, refused = helpers.bulk(es, documents(), chunk_size=1000, raise_on_error=False)
+again = sum(item["create"]["error"]["type"] == "version_conflict_engine_exception" for item in refused)
+conflicts = {item["create"]["status"] for item in refused}
 # A document that is none: its item says so, and the others are taken.
 body = '{"index":{"_index":"logs-shop"}}\n{"message":"good","number":-1}\n{"index":{"_index":"logs-shop"}}\n[1]\n'
 answer = es.bulk(body=body)
@@ -48,7 +50,7 @@ except library.exceptions.TransportError as error:
 except library.ApiError as error:
     wrong = error.meta.status
 print(json.dumps({
-    "version": info["version"]["number"], "exists": exists, "taken": taken, "errors": errors, "again": again,
+    "version": info["version"]["number"], "exists": exists, "taken": taken, "errors": errors, "again": again, "conflicts": sorted(conflicts),
     "item_errors": answer["errors"], "statuses": [item["index"]["status"] for item in answer["items"]],
     "one": one["result"], "search": wrong,
 }))

@@ -119,7 +119,7 @@ fn bulk_helpers_of_elasticsearch_and_opensearch_write() {
         let told = python(&packages, "bulk.py", &[client, &url, "s3cret", &count]);
         let told: Value = serde_json::from_str(&told).unwrap();
         let wanted = serde_json::json!({
-            "version": "8.19.0", "exists": false, "taken": COUNT, "errors": [], "again": COUNT,
+            "version": "8.19.0", "exists": false, "taken": COUNT, "errors": [], "again": COUNT, "conflicts": [409],
             "item_errors": true, "statuses": [201, 400], "one": "created", "search": 400,
         });
         assert_eq!(told, wanted, "{client}");

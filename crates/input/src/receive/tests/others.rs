@@ -49,6 +49,24 @@ async fn loki_is_pushed_to_in_every_encoding() {
     bench.stop().await;
 }
 
+#[tokio::test]
+async fn loki_takes_what_is_exported_to_it_by_opentelemetry() {
+    let bench = Bench::start(loki::read_plan, "");
+    let export = json!({"resourceLogs": [{
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "cart"}}]},
+        "scopeLogs": [{"logRecords": [{"timeUnixNano": "1795175999000000001", "body": {"stringValue": "sold"}}]}],
+    }]});
+    let answer = bench.post("/otlp/v1/logs", &[JSON], export.to_string().as_bytes()).await;
+    assert_eq!((answer.status, answer.text().as_str()), (200, "{}"));
+    // The same with no record in it, as protobuf.
+    assert_eq!(bench.post("/otlp/v1/logs", &[PROTOBUF], b"").await.status, 200);
+    let wrong = bench.post("/otlp/v1/logs", &[JSON], b"[").await;
+    assert_eq!((wrong.status, wrong.json()["code"].as_u64()), (400, Some(3)));
+    assert_eq!(bench.messages(), ["sold"]);
+    assert_eq!(field(&bench.taken()[0], "service"), "cart");
+    bench.stop().await;
+}
+
 /// What `python-logging-loki` 0.3.1 sent for one call.
 const PYTHON: &[u8] = br#"{"streams": [{"stream": {"application": "shop", "severity": "error", "logger": "shop", "service": "cart"}, "values": [["1795867476225381888", "hello \"\uacb0\uc81c\"\nsecond"]]}]}"#;
 
