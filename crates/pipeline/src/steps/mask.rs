@@ -6,7 +6,7 @@
 //! Invariant: no text of a record, of its stream or of its lists leaves unlooked at; the bytes of a line that was
 //! not UTF-8 do not leave if anything in the record was masked; records without secrets leave as they came.
 //!
-//! The text of a batch is searched at once. A record of nothing but a line, in which nothing was found, costs no more.
+//! The text of a batch is searched at once. A record in which nothing was found costs little more.
 
 mod keys;
 
@@ -171,7 +171,7 @@ impl StepPlan for MaskPlan {
         let keys = self.0.credentials.contains(&Credential::PrivateKey).then(OpenKeys::default);
         let cuts = !(self.0.credentials.is_empty() && self.0.personal.is_empty());
         let (counts, marks) = (vec![0; masker.kinds()], Marks::default());
-        let look = Look { masker, counts, marks, secret_names: HashMap::new() };
+        let look = Look { masker, counts, marks, secret_names: HashMap::new(), secret_ids: Vec::new() };
         let when = self.0.when;
         Ok(Box::new(Mask { look, when, cuts, keys, streams: HashMap::new(), counters }))
     }
@@ -197,6 +197,8 @@ struct Look {
     marks: Marks,
     /// Names of fields, and whether they are those of secrets.
     secret_names: HashMap<Box<str>, bool>,
+    /// The same for the names of the batch at hand, by number, as far as it was asked.
+    secret_ids: Vec<Option<bool>>,
 }
 
 /// What is to be changed of a record.
@@ -226,10 +228,12 @@ impl Mask {
         let streams: Vec<Option<Arc<Stream>>> =
             batch.streams().iter().map(|stream| self.stream(stream)).collect();
         self.look.masker.mark(batch.text(), &mut self.look.marks);
+        self.look.secret_ids.clear();
+        self.look.secret_ids.resize(batch.name_count(), None);
         let mut changes = Vec::new();
         for (at, record) in batch.iter().enumerate() {
             let stream = &streams[record.stream_index()];
-            if stream.is_none() && self.is_harmless_line(batch, record)
+            if stream.is_none() && self.is_harmless(batch, record)
                 || self.when.as_ref().is_some_and(|when| !when.matches(record))
             {
                 continue;
@@ -242,17 +246,23 @@ impl Mask {
         changes
     }
 
-    /// Whether the record is a line and nothing else, and nothing of what secrets come with is in it.
-    fn is_harmless_line(&mut self, batch: &Batch, record: RecordRef<'_>) -> bool {
-        let mut fields = record.own_fields_by_id();
-        fields.len() == 1
-            && fields.next().is_some_and(|(id, value)| match value {
-                ValueRef::Str(text) if id == NameId::MESSAGE => {
-                    batch.place_of(text).is_some_and(|place| !self.look.may_be_in(&place))
-                }
-                _ => false,
-            })
-            && self.keys.as_ref().is_none_or(OpenKeys::are_none)
+    /// Whether nothing of what secrets come with is in a record, and none of its names is that of a secret. Most values
+    /// are parts of the line, which is looked at once.
+    fn is_harmless(&mut self, batch: &Batch, record: RecordRef<'_>) -> bool {
+        if !self.keys.as_ref().is_none_or(OpenKeys::are_none) {
+            return false;
+        }
+        let places = record.own_places().filter_map(|(_, place)| place);
+        let line = places.max_by_key(Range::len).unwrap_or_default();
+        if self.look.may_be_in(&line) {
+            return false;
+        }
+        record.own_places().all(|(name, place)| {
+            // Lists lie nowhere, and what touches a cut is half a secret.
+            let Some(place) = place.filter(|_| name != NameId::MARK) else { return false };
+            let is_seen = place.is_empty() || place.start >= line.start && place.end <= line.end;
+            !self.look.is_secret_id(batch, name) && (is_seen || !self.look.may_be_in(&place))
+        })
     }
 
     /// The fields that are to be masked, as they are then.
@@ -360,6 +370,16 @@ impl Look {
     fn whole(&mut self, kind: MaskKind) -> Value {
         self.counts[kind.index()] += 1;
         Value::from(self.masker.note(kind))
+    }
+
+    /// Whether a field of the batch that is no message has the name of a secret.
+    fn is_secret_id(&mut self, batch: &Batch, name: NameId) -> bool {
+        if let Some(known) = self.secret_ids[name.index()] {
+            return known;
+        }
+        let secret = name != NameId::MESSAGE && self.is_secret_name(batch.name(name));
+        self.secret_ids[name.index()] = Some(secret);
+        secret
     }
 
     fn is_secret_name(&mut self, name: &str) -> bool {
