@@ -19,7 +19,7 @@ use crate::bytes::{Put, checksum};
 use crate::column::{ColumnBuilder, kind};
 use crate::error::{Damage, Decoded, Result};
 use crate::source::Data;
-use crate::text::Dictionary;
+use crate::text::{Dictionary, Texts};
 
 const BUCKET_BYTES: usize = 32;
 /// Buckets of a page: asking for a token reads and checks this much.
@@ -74,6 +74,9 @@ impl Hasher for AsIs {
         self.0 = hash;
     }
 }
+
+/// Columns of more text are brought into lower case text by text.
+const LOWER_BYTES_MAX: usize = 4 << 20;
 
 /// How many tokens are remembered as recent: 48 KiB.
 const RECENT: usize = 2048;
@@ -130,8 +133,13 @@ impl FilterBuilder {
             }
         };
         let is_text = FieldKind::of(name) == FieldKind::Text;
+        let texts = column.texts();
+        let at_once = dictionary.is_none() && texts.bytes() <= LOWER_BYTES_MAX && texts.all().is_ascii();
+        if at_once {
+            take_ascii(is_text, texts, lower, &mut take);
+        }
         let mut last = None;
-        column.for_each_str(dictionary, |text| {
+        column.for_each_str(dictionary, !at_once, |text| {
             if last != Some(text) {
                 string_tokens(is_text, text, lower, &mut take);
             }
@@ -165,6 +173,28 @@ impl FilterBuilder {
             page.iter().flatten().for_each(|word| out.put_u32(*word));
             let checksum = checksum(&out[start..]);
             out.put_u32(checksum);
+        }
+    }
+}
+
+/// The tokens of texts that are all ASCII, as [`string_tokens`] has them: all are brought into lower case at once.
+fn take_ascii(is_text: bool, texts: &Texts, lower: &mut String, take: &mut impl FnMut(&str)) {
+    lower.clear();
+    lower.push_str(texts.all());
+    lower.make_ascii_lowercase();
+    let (mut start, mut last) = (0, None);
+    for text in texts.iter() {
+        let end = start + text.len();
+        let text = &lower[start..end];
+        start = end;
+        if last == Some(text) {
+            continue;
+        }
+        last = Some(text);
+        if is_text || text.len() > PLAIN_BYTES_MAX {
+            ascii_tokens(text, &mut *take);
+        } else {
+            take(text);
         }
     }
 }
@@ -273,7 +303,13 @@ mod tests {
                 let is_text = FieldKind::of(name) == FieldKind::Text;
                 string_tokens(is_text, &text, &mut String::new(), &mut |token| here.push(token.to_owned()));
                 index_tokens(name, ValueRef::Str(&text), &mut |token| there.push(token.to_owned()));
-                prop_assert_eq!(here, there);
+                prop_assert_eq!(&here, &there);
+                if text.is_ascii() {
+                    let (mut texts, mut at_once) = (Texts::default(), Vec::new());
+                    texts.push(&text);
+                    take_ascii(is_text, &texts, &mut String::new(), &mut |token| at_once.push(token.to_owned()));
+                    prop_assert_eq!(at_once, there);
+                }
             }
         }
     }

@@ -84,9 +84,20 @@ impl ColumnBuilder {
         Dictionary::of(&self.values.strs)
     }
 
-    /// Calls with each string among the values and elements, but only once with those of a dictionary.
-    pub(crate) fn for_each_str<'a>(&'a self, dictionary: Option<&Dictionary>, mut call: impl FnMut(&'a str)) {
+    /// The strings among its values.
+    pub(crate) fn texts(&self) -> &Texts {
+        &self.values.strs
+    }
+
+    /// Calls with each string among the values, if they are wanted, and elements, but only once with those of a dictionary.
+    pub(crate) fn for_each_str<'a>(
+        &'a self,
+        dictionary: Option<&Dictionary>,
+        with_values: bool,
+        mut call: impl FnMut(&'a str),
+    ) {
         match dictionary {
+            _ if !with_values => {}
             Some(dictionary) => dictionary.entries(&self.values.strs).for_each(&mut call),
             None => self.values.strs.iter().for_each(&mut call),
         }

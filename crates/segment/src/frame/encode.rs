@@ -262,8 +262,13 @@ impl<'a> Encoder<'a> {
 /// Where the longest text of a record lies if others are parts of it: the line as written. Else nowhere.
 fn whole(record: RecordRef<'_>) -> Range<usize> {
     let places = || record.own_places().filter_map(|(_, place)| place);
-    let longest = places().max_by_key(Range::len).unwrap_or(0..0);
-    if places().filter(|place| is_part(place, &longest)).count() > 1 { longest } else { 0..0 }
+    let mut longest = 0..0;
+    for place in places() {
+        if place.len() >= longest.len() {
+            longest = place;
+        }
+    }
+    if places().filter(|place| is_part(place, &longest)).nth(1).is_some() { longest } else { 0..0 }
 }
 
 fn is_part(place: &Range<usize>, whole: &Range<usize>) -> bool {
