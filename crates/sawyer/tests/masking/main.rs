@@ -105,9 +105,17 @@ fn write_logs(host: &Path, secrets: &[Secret], dice: &mut Dice) {
     }
 }
 
+/// The same secrets by way of a receiver, where records come with fields.
+fn push(sawyer: &Sawyer, secrets: &[Secret]) {
+    let record = |secret: &Secret| serde_json::json!({"message": format!("pushed {}", secret.text), "data": {"list": [secret.text]}});
+    let body: String = secrets.iter().map(|secret| format!("{}\n", record(secret))).collect();
+    let (status, answer) = sawyer.post("/api/v1/ingest", body.as_bytes());
+    assert_eq!(status, 200, "{answer}");
+}
+
 fn config(folder: &Path, mask: &str, seal: &str) -> String {
     format!(
-        "inputs: {{containers: {{line_max: {LINE_MAX}B}}}}
+        "inputs: {{push: , containers: {{line_max: {LINE_MAX}B}}}}
 pipelines: {{main: {{mask: {mask}, multiline: {{when: 'not namespace: single'}}}}}}
 outputs:
   store:
@@ -126,6 +134,7 @@ fn run(secrets: &[Secret], seed: u64, mask: &str, seal: &str) -> Haystack {
     let folder = tempfile::tempdir().unwrap();
     write_logs(&folder.path().join("host"), secrets, &mut Dice(seed));
     let mut sawyer = Sawyer::up_with(folder.path(), &config(folder.path(), mask, seal));
+    push(&sawyer, secrets);
     sawyer.wait_for_count(&format!("message: \"{LAST}\""), 2);
     let deadline = Instant::now() + SOON;
     let told = |at: &Path| fs::read_to_string(at).unwrap_or_default().matches(LAST).count() == 2;
