@@ -247,13 +247,20 @@ impl Engine {
         let mut state = self.state();
         let shed = std::mem::take(&mut state.shed);
         self.meters.show(&state);
-        let (book, spills) = (state.book(), state.spills(&self.plan));
+        let book = state.book();
+        self.tell_spills(&state);
         drop(state);
-        self.spills.send_if_modified(|told| std::mem::replace(told, spills) != spills);
         self.ledger.set_buffer(&self.name, book);
         for (lane, why, entry) in shed {
             self.meters.shed(lane, why, entry.head.records, entry.bytes);
         }
+    }
+
+    /// Tells whether only what is in danger is to be put in. By whoever holds the state, so that what is told last is
+    /// true.
+    pub(crate) fn tell_spills(&self, state: &State) {
+        let spills = state.spills(&self.plan);
+        self.spills.send_if_modified(|told| std::mem::replace(told, spills) != spills);
     }
 
     fn next_turn(&self, writer: &Writer) -> Option<Duration> {
@@ -347,6 +354,8 @@ impl Engine {
             }
             told.push((head.seq, pending.out, pending.done));
         }
+        // Before they go on: they would take the room of what is in danger.
+        self.tell_spills(&state);
         drop(state);
         for (seq, out, done) in told {
             // Whoever stopped waiting does not need to know, and does not have what it would have taken.

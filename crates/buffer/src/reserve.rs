@@ -34,9 +34,8 @@ impl Reserve {
         } else {
             state.in_danger -= 1;
         }
-        let spills = state.spills(&engine.plan);
+        engine.tell_spills(&state);
         drop(state);
-        engine.spills.send_if_modified(|told| std::mem::replace(told, spills) != spills);
         engine.work.raise();
     }
 

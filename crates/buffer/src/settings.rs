@@ -71,8 +71,8 @@ settings! {
         #[range(ByteSize::mib(1)..=ByteSize::MAX)]
         pub bytes_max: Option<ByteSize>,
         /// Bytes beside `bytes_max` for lines whose files are removed next: when the buffer is full, inputs read only
-        /// these. Urgent entries may use it too. Without it a quarter of `bytes_max` on disk; `0` leaves such lines
-        /// to their files.
+        /// these. Urgent entries may use it too. Without it a quarter of `bytes_max` on disk, unless it sheds; `0` leaves
+        /// such lines to their files.
         #[range(ByteSize::ZERO..=ByteSize::MAX)]
         pub spill_max: Option<ByteSize>,
         /// Longest wait. What is older is let go of and counted as shed. Without it nothing is too old.
@@ -124,6 +124,11 @@ impl BufferSettings {
             problems.push(&at.key("spill_max"), problem);
             return None;
         }
+        if self.on_full == OnFull::ShedOldest && self.spill_max.is_some_and(|max| max > ByteSize::ZERO) {
+            let problem = "whoever sheds when it is full has room for all lines: leave `spill_max` out";
+            problems.push(&at.key("spill_max"), problem);
+            return None;
+        }
         Some(self.plan())
     }
 
@@ -133,10 +138,8 @@ impl BufferSettings {
             BufferKind::Memory => MEMORY_DEFAULT,
         };
         let bytes_max = self.bytes_max.unwrap_or(default).bytes();
-        let spill_default = match self.kind {
-            BufferKind::Disk => bytes_max / SPILL_PART,
-            BufferKind::Memory => 0,
-        };
+        let spills = self.kind == BufferKind::Disk && self.on_full == OnFull::Block;
+        let spill_default = if spills { bytes_max / SPILL_PART } else { 0 };
         let dead_letters_max = self.dead_letters_max.bytes();
         BufferPlan {
             kind: self.kind,
@@ -201,12 +204,15 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_lines_in_danger_on_disk_only() {
+    fn there_is_room_for_lines_in_danger_on_disk_if_it_does_not_shed() {
         let spill = |text| plan(text).map(|plan| plan.spill_max);
         assert_eq!(spill("bytes_max: 8MiB"), Ok(2 << 20));
         assert_eq!(spill("spill_max: 0"), Ok(0));
         assert_eq!(spill("kind: memory"), Ok(0));
-        let problems = plan("kind: memory\nspill_max: 1MiB").unwrap_err();
-        assert!(problems.starts_with("test.yaml:2:"), "{problems}");
+        assert_eq!(spill("on_full: shed_oldest"), Ok(0));
+        for other in ["kind: memory", "on_full: shed_oldest"] {
+            let problems = plan(&format!("{other}\nspill_max: 1MiB")).unwrap_err();
+            assert!(problems.starts_with("test.yaml:2:"), "{problems}");
+        }
     }
 }

@@ -168,7 +168,7 @@ impl State {
 
     /// Whether only what is in danger is to be let in.
     pub(crate) fn spills(&self, plan: &BufferPlan) -> bool {
-        self.in_danger > 0 && self.bytes_with(Lane::Normal) > plan.normal_max()
+        plan.spill_max > 0 && self.in_danger > 0 && self.bytes_with(Lane::Normal) > plan.normal_max()
     }
 
     /// The next group that is written together, urgent ones first. Sheds if that is the policy.

@@ -67,7 +67,7 @@ impl Head {
 /// What is known of one source.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Progress {
-    /// What is durable at the next hop.
+    /// What need not be given out again: it is durable at the next hop, or was missed.
     pub(crate) acked: RangeSet,
     /// The rotation family of its file: one container, one log.
     pub(crate) group: Box<str>,
@@ -81,15 +81,25 @@ pub(crate) struct Progress {
     pub(crate) superseded: bool,
     /// Parts of it that were sent and not yet reported. Not kept over a restart.
     pub(crate) in_flight: u32,
-    /// What somebody should have who has ended. Nothing more becomes of it before the next start, which reads it again.
-    /// Not kept over a restart.
+    /// What of that is not durable: somebody should have it who has ended. Nothing more becomes of it before the next
+    /// start, which reads it again. Not kept over a restart.
     pub(crate) missed: RangeSet,
 }
 
 impl Progress {
-    /// Everything below this is durable.
+    /// Nothing below this need be given out again.
     pub(crate) fn watermark(&self) -> u64 {
         self.acked.first_missing(0)
+    }
+
+    /// What is durable at the next hop.
+    pub(crate) fn durable(&self) -> impl Iterator<Item = SeqRange> {
+        self.acked.iter().flat_map(|range| self.missed.missing(range))
+    }
+
+    /// Everything below this is durable.
+    pub(crate) fn durable_watermark(&self) -> u64 {
+        self.durable().next().filter(|range| range.start == 0).map_or(0, |range| range.end)
     }
 }
 
@@ -198,7 +208,7 @@ impl Offsets {
 
     /// A part that was sent was not taken by somebody who has ended.
     pub(crate) fn missed(&mut self, source: SourceId, range: SeqRange) {
-        self.landed(source, None);
+        self.landed(source, Some(range));
         if let Some(progress) = self.sources.get_mut(&source) {
             progress.missed.insert(range);
         }
@@ -206,22 +216,13 @@ impl Offsets {
 
     /// Whether nothing more will become of a source up to `end`: it is durable, or was missed for good.
     pub(crate) fn is_over(&self, source: SourceId, end: u64) -> bool {
-        self.get(source).is_none_or(|progress| {
-            let reached = || {
-                let (mut at, mut before) = (progress.watermark(), None);
-                while before != Some(at) {
-                    before = Some(at);
-                    at = progress.acked.first_missing(progress.missed.first_missing(at));
-                }
-                at
-            };
-            progress.in_flight == 0 && reached() >= end
-        })
+        self.get(source).is_none_or(|progress| progress.in_flight == 0 && progress.watermark() >= end)
     }
 
     /// Whether all of a source up to `end` is durable and nothing of it is on its way.
     pub(crate) fn is_settled(&self, source: SourceId, end: u64) -> bool {
-        self.get(source).is_none_or(|progress| progress.in_flight == 0 && progress.watermark() >= end)
+        let is_durable = |progress: &Progress| progress.durable_watermark() >= end;
+        self.get(source).is_none_or(|progress| progress.in_flight == 0 && is_durable(progress))
     }
 
     /// The source was seen on disk just now.

@@ -132,7 +132,8 @@ impl Reference {
 
     /// Whether only what is in danger is to be put in.
     fn spills(&self) -> bool {
-        self.in_danger && self.bytes(Lane::Normal) > self.plan.bytes_max - self.plan.bytes_max / 16
+        let may = self.in_danger && self.plan.spill_max > 0;
+        may && self.bytes(Lane::Normal) > self.plan.bytes_max - self.plan.bytes_max / 16
     }
 
     fn expire(&mut self) {

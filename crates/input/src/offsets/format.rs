@@ -69,10 +69,10 @@ fn encode_entry(source: SourceId, progress: &Progress, out: &mut Vec<u8>) {
     out.extend((if progress.superseded { SUPERSEDED } else { 0 }).to_le_bytes());
     let group = &progress.group.as_bytes()[..progress.group.len().min(GROUP_BYTES_MAX)];
     out.extend((group.len() as u16).to_le_bytes());
-    let ranges = progress.acked.range_count().min(RANGES_MAX);
-    out.extend((ranges as u16).to_le_bytes());
+    let ranges: Vec<_> = progress.durable().take(RANGES_MAX).collect();
+    out.extend((ranges.len() as u16).to_le_bytes());
     out.extend(group);
-    for range in progress.acked.iter().take(ranges) {
+    for range in ranges {
         out.extend(range.start.to_le_bytes());
         out.extend(range.end.to_le_bytes());
     }

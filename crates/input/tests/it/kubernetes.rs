@@ -115,7 +115,7 @@ async fn lines_carry_what_the_cluster_says_and_excluded_pods_are_not_read() {
         ["workload", "workload_kind", "image", "service", "env", "labels.app", "namespace", "pod", "stream"];
     let told = names.map(|name| text(&records[0], name));
     assert_eq!(told, ["web", "Deployment", "shop/web:3", "web", "prod", "web", "shop", "web-0", "stdout"]);
-    assert_eq!(node.metric("sawyer_input_bytes_behind"), 0);
+    run.wait(|| node.metric("sawyer_input_bytes_behind") == 0, "end of reading").await;
     run.stop().await;
 }
 

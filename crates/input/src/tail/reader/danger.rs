@@ -57,10 +57,11 @@ impl Reader {
         file.gone || newer + 1 >= self.settings.files_kept as usize
     }
 
-    /// Whether something of it is not durable at the next hop.
+    /// Whether something of it is not durable at the next hop, and can be by being read.
     fn is_unsafe(&self, file: &TailFile) -> bool {
-        let settled = |known: &super::super::file::Known| self.offsets.is_settled(known.source, known.offset);
-        file.unread() > 0 || !file.unwanted && !file.known.as_ref().is_none_or(settled)
+        let is_over = |known: &super::super::file::Known| self.offsets.is_over(known.source, known.offset);
+        let on_its_way = !file.unwanted && !file.known.as_ref().is_none_or(is_over);
+        file.phase != Phase::Failed && file.unread() > 0 || on_its_way
     }
 
     /// Whose turn it is. All take turns; but every second one goes to the log whose oldest file that waits has most

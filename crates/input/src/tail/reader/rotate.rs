@@ -112,7 +112,7 @@ impl Reader {
         let Some(known) = &file.known else { return Ok(false) };
         let (size_max, offset) = (settings.size_max.bytes(), known.offset);
         if settings.how == RotateHow::Free {
-            let durable = self.offsets.get(known.source).map_or(0, Progress::watermark);
+            let durable = self.offsets.get(known.source).map_or(0, Progress::durable_watermark);
             return free(file, durable, size_max);
         }
         // What was read of it is to be all, so that no more than a moment's lines come out of order.
