@@ -191,3 +191,49 @@ fn a_group_that_remembers_a_test_does_not_hold_its_automaton() {
     drop(cache);
     assert!(automaton.upgrade().is_none());
 }
+
+/// Shapes of slots for entries of which a few bytes of a file make as many as they like.
+fn many_slots(shapes: usize, slots: usize) -> Shapes {
+    let mut builder = ShapesBuilder::default();
+    for entry in 0..1024 {
+        builder.add_entry(&if entry % 7 == 3 { format!("needle{entry}") } else { format!("hay{entry}") });
+    }
+    for _ in 0..shapes {
+        builder.shapes.put_varint(2 * slots as u64);
+        for _ in 0..slots {
+            builder.shapes.put_u8(kind::ENTRY);
+            builder.shapes.put_varint(0);
+            builder.shapes.put_u8(10);
+            builder.shapes.put_u8(kind::LITERAL);
+            builder.shapes.put_text(" ");
+        }
+        builder.shape_count += 1;
+    }
+    Shapes::parse(&builder.finish()).unwrap()
+}
+
+#[test]
+fn tables_of_slots_end_at_their_bound_and_answer_alike_beyond_it() {
+    let test = FieldTest::contains("needle", false);
+    let asking_of = |shapes: &Shapes| Asking::of(shapes, &text_test(&test));
+    let (few, many) = (many_slots(2, 500), many_slots(16, 500));
+    // 1 KiB each, as long as 4 MiB last: the first 4,096 of 8,000 slots have one.
+    let (few_bytes, many_bytes) = (asking_of(&few).memory_bytes(), asking_of(&many).memory_bytes());
+    assert!(few_bytes > 1000 << 10, "{few_bytes}");
+    assert!((4 << 20..5 << 20).contains(&many_bytes), "{many_bytes}");
+    let asking = asking_of(&many);
+    for has in [false, true] {
+        // One slot of each text has the needle, or none; all others have hay.
+        let mut packed = Vec::new();
+        let mut bits = BitWriter::new(&mut packed);
+        (0..500).for_each(|slot| bits.put(if has && slot == 321 { 10 } else { 11 }, 10));
+        bits.finish();
+        for id in 1..=16u16 {
+            let mut text = String::new();
+            many.make(usize::from(id) - 1, &packed, 0, &mut text).unwrap();
+            assert_eq!(text.contains("needle"), has);
+            let answer = asking.answer(&many, id, &packed, 0);
+            assert_eq!(answer != verdict::Answer::No, has, "shape {id}");
+        }
+    }
+}

@@ -42,7 +42,7 @@ pub(crate) fn plan_of(yaml: &str) -> StorePlan {
 /// Little memory and short intervals, so that everything happens soon.
 pub(crate) fn plan() -> StorePlan {
     plan_of(
-        "memory_max: 1MiB\nseal_interval: 5s\nmerged_bytes_max: 64KiB\nsqueeze_after: 1m\nfree_min: 0\nsearch_threads: 1\n",
+        "memory_max: 1MiB\nseal_interval: 5s\nmerged_bytes_max: 64KiB\nsqueeze_after: 10s\nfree_min: 0\nsearch_threads: 1\n",
     )
 }
 

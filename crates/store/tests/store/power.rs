@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::common::{Dice, batch_of, clock, open, plan, record, records};
+use crate::common::{Dice, batch_of, clock, everything, open, plan, record, records};
 use sawyer_disk::{Disk, Fault, SimDisk, SimSettings};
-use sawyer_model::{Batch, Record, RecordId};
-use sawyer_query::search::Search;
+use sawyer_model::{Batch, Record, RecordId, Value};
+use sawyer_query::search::{Budget, Search, Selection};
 use sawyer_store::{Store, StorePlan};
 use sawyer_telemetry::Clock;
 
@@ -148,6 +148,39 @@ fn a_merge_that_fails_anywhere_and_is_cut_anywhere_after_loses_nothing() {
         }
     }
     assert!(merges > 50 && failures > 50, "merges={merges} failures={failures}");
+}
+
+#[test]
+fn what_is_deleted_stays_so_and_takes_nothing_else_wherever_power_is_lost() {
+    let context = sawyer_query::kql::CompileOptions::default();
+    let predicate = sawyer_query::kql::compile("level: info", &context).expect("it is KQL");
+    let selection = Selection { predicate, ..everything() };
+    let is_of_it = |record: &Record| record.fields.contains(&("level".into(), Value::from("info")));
+    let (mut whole, mut cut_off) = (0, 0);
+    for cut in 1..70 {
+        let (clock, mut ledger) = (clock(), Ledger::default());
+        let disk = due_to_merge(cut, &mut ledger, &clock).kill_process();
+        let sent: Vec<Record> = ledger.tried.values().cloned().collect();
+        let store = open(&disk, &plan(), &clock).expect("it opens");
+        disk.cut_power_at(disk.counts().operations + cut);
+        let done = store.delete(&selection, &Budget::unlimited()).is_ok();
+        let seen_before = if done { Some(records(&store)) } else { None };
+        (whole, cut_off) = (whole + u64::from(done), cut_off + u64::from(!done));
+        ledger.acknowledged.retain(|_, record| !is_of_it(record));
+        let disk = disk.power_loss();
+        let store = open(&disk, &plan(), &clock).expect("it opens");
+        let told = format!("cut={cut} done={done}");
+        ledger.check(&store, &told);
+        if let Some(seen) = seen_before {
+            assert_eq!(records(&store), seen, "{told}");
+            assert!(!seen.iter().any(is_of_it), "{told}");
+        }
+        store.delete(&selection, &Budget::unlimited()).expect("it goes on");
+        assert_eq!(store.append(Arc::new(batch_of(&sent))).expect("it is taken").stored, 0, "{told}");
+        assert_eq!(records(&store).len(), ledger.acknowledged.len(), "{told}");
+        assert_eq!((store.problems(), store.verify().problems), (Vec::new(), Vec::new()), "{told}");
+    }
+    assert!(whole > 10 && cut_off > 10, "whole={whole} cut_off={cut_off}");
 }
 
 /// Runs with other choices of what is lost; each has several losses.
