@@ -15,9 +15,6 @@ const LEVEL: i32 = 1;
 /// For what is kept once for many rows.
 const LEVEL_WELL: i32 = 6;
 
-/// For what is written once when it is old.
-const LEVEL_SQUEEZED: i32 = 19;
-
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
 
@@ -48,9 +45,9 @@ pub(crate) fn put_zipped_well(out: &mut Vec<u8>, bytes: &[u8]) {
     put_shorter(out, bytes, zstd::bulk::compress(bytes, LEVEL_WELL).ok());
 }
 
-/// The bytes as compressed as can be, if that makes them shorter.
-pub(crate) fn squeeze(bytes: &[u8]) -> Option<Vec<u8>> {
-    zstd::bulk::compress(bytes, LEVEL_SQUEEZED).ok().filter(|squeezed| squeezed.len() < bytes.len())
+/// The bytes compressed by a level, if that makes them shorter.
+pub(crate) fn squeeze(bytes: &[u8], level: i32) -> Option<Vec<u8>> {
+    zstd::bulk::compress(bytes, level).ok().filter(|squeezed| squeezed.len() < bytes.len())
 }
 
 fn put_shorter(out: &mut Vec<u8>, bytes: &[u8], compressed: Option<Vec<u8>>) {

@@ -231,7 +231,7 @@ fn one_stream(batch: &mut Batch) -> u32 {
 
 #[test]
 fn an_empty_segment_is_a_segment() {
-    for settings in [EncodeSettings::default(), EncodeSettings::squeezing()] {
+    for settings in [EncodeSettings::default(), EncodeSettings::squeezing(1)] {
         let segment = segment_of(&[Batch::new()], &settings);
         assert_eq!(segment.rows(), 0);
         assert_eq!(segment.summary().timestamps, None);
@@ -291,7 +291,7 @@ fn a_large_squeezed_segment_has_many_chunks() {
         writer.field("n", ValueRef::Int((mix >> 3) as i64));
         writer.field("_original", ValueRef::Str(&format!("n={} x={}", (mix >> 3) as i64, row % 7)));
     }
-    let segment = segment_of(std::slice::from_ref(&batch), &EncodeSettings::squeezing());
+    let segment = segment_of(std::slice::from_ref(&batch), &EncodeSettings::squeezing(1));
     segment.verify().unwrap();
     assert_eq!(exact_all(&all_of(&segment)), exact_all([&batch]));
     let plain = segment_of(std::slice::from_ref(&batch), &EncodeSettings::default());

@@ -127,7 +127,8 @@ impl Engine {
     fn write_merged(&self, inputs: &[Arc<Sealed>], removed: &[Vec<Rows>]) -> Result<Merged> {
         let stray = inputs.first().is_some_and(|input| input.entry.stray);
         let old = inputs.iter().all(|input| self.is_old(&input.entry));
-        let settings = if old { EncodeSettings::squeezing() } else { EncodeSettings::default() };
+        let raw_bytes = inputs.iter().map(|input| input.entry.raw_bytes).sum();
+        let settings = if old { EncodeSettings::squeezing(raw_bytes) } else { EncodeSettings::default() };
         let segments: Vec<&Segment> = inputs.iter().map(|input| &input.segment).collect();
         let written = self.write_segment(stray, |sink| {
             merge_without(&segments, removed, &settings, &mut |piece| {

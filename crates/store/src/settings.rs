@@ -63,10 +63,9 @@ settings! {
         /// merging one takes about twice this in memory.
         #[range(ByteSize::kib(64)..=ByteSize::gib(4))]
         pub merged_bytes_max: ByteSize = ByteSize::mib(96),
-        /// After how long, counted from when they were first seen, records are written once more as small as can be. That
-        /// takes about half of the disk space away, ten times as much work for each record as merging it, and makes the
-        /// first query that reads old records slower; the next ones find in memory what it has read. Longer than
-        /// `retention` means never.
+        /// After how long, counted from when they were first seen, records are written once more, compressed as a whole.
+        /// That takes fewer bytes, costs the work of merging them once more, and makes the first query that reads old
+        /// records slower; the next ones find in memory what it has read. Longer than `retention` means never.
         #[range(Duration::ZERO..=Duration::from_secs(100 * 365 * 24 * 60 * 60))]
         pub squeeze_after: Duration = Duration::from_secs(24 * 60 * 60),
         /// Threads that merge segments.

@@ -9,7 +9,7 @@ use crate::source::{Bytes, ReadAt};
 const ALL: [Class; CLASSES] = [Class::Heads, Class::Texts, Class::Plain];
 
 fn write(pieces: &[(Class, Vec<u8>)]) -> Vec<u8> {
-    let (mut file, mut squeezer) = (Vec::new(), Squeezer::default());
+    let (mut file, mut squeezer) = (Vec::new(), Squeezer::new(9));
     let mut sink = |piece: &[u8]| {
         file.extend_from_slice(piece);
         Ok::<(), ()>(())

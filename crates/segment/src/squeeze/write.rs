@@ -11,6 +11,7 @@ use crate::zip;
 /// A squeezed segment that is being written.
 #[derive(Default)]
 pub(crate) struct Squeezer {
+    level: i32,
     index: Index,
     /// What waits of each class, and its number once something does.
     open: [(Vec<u8>, Option<u32>); CLASSES],
@@ -21,6 +22,10 @@ pub(crate) struct Squeezer {
 }
 
 impl Squeezer {
+    pub(crate) fn new(level: i32) -> Self {
+        Self { level, ..Self::default() }
+    }
+
     /// Adds the next bytes of the segment.
     pub(crate) fn add<E>(&mut self, class: Class, mut bytes: &[u8], sink: Sink<'_, E>) -> Result<(), E> {
         while !bytes.is_empty() {
@@ -88,7 +93,7 @@ impl Squeezer {
         let (bytes, number) = std::mem::take(&mut self.open[class as usize]);
         let Some(number) = number else { return Ok(()) };
         self.begin(sink)?;
-        let squeezed = if class == Class::Plain { None } else { zip::squeeze(&bytes) };
+        let squeezed = if class == Class::Plain { None } else { zip::squeeze(&bytes, self.level) };
         let plain_len = squeezed.is_some().then_some(bytes.len() as u32);
         let stored = squeezed.unwrap_or(bytes);
         let (len, checksum) = (stored.len() as u32, checksum(&stored));
