@@ -61,6 +61,7 @@ const CASES: &[Case] = &[
     case("elasticsearch", "", "type: elasticsearch, endpoint: URL"),
     case("elasticsearch, parse only", PARSE, "type: elasticsearch, endpoint: URL"),
     case("elasticsearch, lines only", LINES, "type: elasticsearch, endpoint: URL"),
+    case("elasticsearch, original_of_json", "", "type: elasticsearch, endpoint: URL, original_of_json: true"),
     case("elasticsearch, original: false", "", "type: elasticsearch, endpoint: URL, original: false"),
     case("elasticsearch, buffer in memory", "", "type: elasticsearch, endpoint: URL, buffer: {kind: memory}"),
     case(
