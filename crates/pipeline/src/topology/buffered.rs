@@ -19,7 +19,7 @@ use sawyer_telemetry::{Clock, Seldom};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
-use super::direct::{Flights, Need, fates_of};
+use super::direct::{Flights, Need, fates_of, records_of};
 use super::urgent::{Divided, divide, in_halves};
 use crate::backoff::Backoff;
 use crate::queue::{QueueReceiver, QueueSender};
@@ -232,8 +232,9 @@ impl WayIn<'_> {
                     let push = || self.buffer.push_taken(lane, payload.clone(), records);
                     match self.until_in(seldom, || landing.is_over(), push).await {
                         Ok(Some(taken)) => landing.written(taken),
-                        Ok(None) => {}
-                        Err(error) if error.kind() == ErrorKind::Invalid => landing.refused(),
+                        // The output has it by now, or still has to have it.
+                        Ok(None) => drop(landing),
+                        Err(error) if error.kind() == ErrorKind::Invalid => drop(landing),
                         Err(error) => return Err(error),
                     }
                 }
@@ -318,10 +319,6 @@ impl WayIn<'_> {
 /// is read, for which the buffer has room that the output has not.
 fn can_wait(batch: &Batch) -> bool {
     batch.progress().is_some_and(|(progress, _)| !progress.is_pressed())
-}
-
-fn records_of(batch: &Batch) -> u32 {
-    u32::try_from(batch.len()).unwrap_or(u32::MAX)
 }
 
 /// About how much memory a batch takes while it waits. One whose records were mostly left out still has their text,

@@ -34,6 +34,7 @@ pub(super) struct Flights {
 struct Flight {
     state: Arc<Mutex<State>>,
     since: Instant,
+    buffer: Buffer,
 }
 
 /// Where a batch is.
@@ -58,15 +59,20 @@ enum State {
 /// What a batch needs.
 #[derive(Debug)]
 pub(super) enum Need {
-    /// To be put into the buffer as [taken](Buffer::push_taken), and told of by [`Landing::written`].
+    /// To be put into the buffer as [taken](Buffer::push_taken), and told of by [`Landing::written`] if it is there.
     Safety(Arc<Batch>, Landing),
     /// To be put into the buffer like any other.
     Return(Arc<Batch>, Ack),
 }
 
-/// A batch that is being put into the buffer.
+/// A batch that is being put into the buffer. One that is not put there in the end is its input's until the output has
+/// it, and is booked as one that went past the buffer.
 #[derive(Debug)]
-pub(super) struct Landing(Arc<Mutex<State>>);
+pub(super) struct Landing {
+    state: Arc<Mutex<State>>,
+    buffer: Buffer,
+    records: u32,
+}
 
 impl Flights {
     /// The transfer that the output is given, whose outcome is noted here.
@@ -79,7 +85,7 @@ impl Flights {
     ) -> Transfer {
         let state = Arc::new(Mutex::new(State::Flying(Arc::clone(batch), ack)));
         let (of, returned, buffer) = (Arc::clone(&state), Arc::clone(&self.returned), buffer.clone());
-        let records = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        let (kept, records) = (buffer.clone(), records_of(batch));
         let ack = Ack::tallied(move |outcome, tally| match outcome {
             Outcome::Durable => landed(&of, fates_of(tally), |fates| buffer.pass(records, fates)),
             Outcome::Undelivered => {
@@ -87,7 +93,7 @@ impl Flights {
                 returned.notify_one();
             }
         });
-        self.all.push_back(Flight { state, since: Instant::now() });
+        self.all.push_back(Flight { state, since: Instant::now(), buffer: kept });
         let own = batch.own();
         let ack = ack.on(way, own.bytes, own).at_exit(&way.outputs[0], own, Fate::Delivered);
         Transfer { batch: Arc::clone(batch), ack }
@@ -105,13 +111,14 @@ impl Flights {
     /// What the next one needs, if one does: by now, or before `closing`.
     pub(super) fn next(&mut self, closing: bool) -> Option<Need> {
         let now = Instant::now();
-        while let Some(Flight { state, since }) = self.all.front() {
+        while let Some(Flight { state, since, buffer }) = self.all.front() {
             let mut locked = state.lock();
             let need = match std::mem::replace(&mut *locked, State::Over) {
                 State::Returned(batch, ack) => Some(Need::Return(batch, ack)),
                 State::Flying(batch, ack) if closing || *since + SAFE_AFTER <= now => {
                     *locked = State::Writing(ack);
-                    Some(Need::Safety(batch, Landing(Arc::clone(state))))
+                    let (state, buffer, records) = (Arc::clone(state), buffer.clone(), records_of(&batch));
+                    Some(Need::Safety(batch, Landing { state, buffer, records }))
                 }
                 flying @ State::Flying(..) => {
                     *locked = flying;
@@ -135,12 +142,12 @@ impl Flights {
 impl Landing {
     /// Whether the output has the batch by now, so that it need not be safe.
     pub(super) fn is_over(&self) -> bool {
-        matches!(*self.0.lock(), State::Landed(_))
+        matches!(*self.state.lock(), State::Landed(_))
     }
 
     /// The batch is in the buffer.
     pub(super) fn written(self, taken: Taken) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         match std::mem::replace(&mut *state, State::Over) {
             State::Writing(ack) => {
                 *state = State::Safe(taken);
@@ -159,14 +166,25 @@ impl Landing {
             other => *state = other,
         }
     }
+}
 
-    /// The batch cannot be put into the buffer. Its input keeps it until the output has it.
-    pub(super) fn refused(self) {
-        let mut state = self.0.lock();
-        if let State::Writing(ack) = std::mem::replace(&mut *state, State::Over) {
-            *state = State::Flying(Arc::default(), ack);
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut *state, State::Over) {
+            State::Writing(ack) => *state = State::Flying(Arc::default(), ack),
+            State::Landed(fates) => {
+                drop(state);
+                self.buffer.pass(self.records, &fates);
+            }
+            // In the buffer, or let go of: then its input reads it again.
+            other => *state = other,
         }
     }
+}
+
+pub(super) fn records_of(batch: &Batch) -> u32 {
+    u32::try_from(batch.len()).unwrap_or(u32::MAX)
 }
 
 /// The output has a batch.

@@ -123,6 +123,16 @@ async fn what_is_delivered_while_it_is_written_is_over() {
 }
 
 #[tokio::test]
+async fn what_is_delivered_while_the_buffer_takes_nothing_is_booked() {
+    let mut way = Try::new();
+    let landing = way.need_safety();
+    way.delivered();
+    assert_eq!((way.told(), way.passed()), (Some(Outcome::Durable), 0), "it may still be written");
+    drop(landing);
+    assert_eq!((way.held(), way.passed()), (0, 3));
+}
+
+#[tokio::test]
 async fn what_the_output_lets_go_of_waits_in_the_buffer() {
     let mut way = Try::new();
     way.let_go();
@@ -151,13 +161,13 @@ async fn what_the_output_lets_go_of_waits_in_the_buffer() {
 #[tokio::test]
 async fn what_cannot_be_written_is_its_input_s_until_it_is_delivered() {
     let mut way = Try::new();
-    way.need_safety().refused();
+    drop(way.need_safety());
     assert_eq!(way.told(), None);
     way.delivered();
     assert_eq!((way.told(), way.passed()), (Some(Outcome::Durable), 3));
 
     let mut way = Try::new();
-    way.need_safety().refused();
+    drop(way.need_safety());
     way.let_go();
     assert_eq!(way.told(), Some(Outcome::Undelivered));
 }
