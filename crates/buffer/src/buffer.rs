@@ -21,7 +21,7 @@ use crate::error::BufferError;
 use crate::inspect::{Content, EntryInfo, LaneSummary};
 use crate::lane;
 use crate::reserve::Reserve;
-use crate::settings::BufferPlan;
+use crate::settings::{BufferPlan, OnFull};
 use crate::state::Pending;
 use crate::taken::{Next, Taken};
 
@@ -129,11 +129,18 @@ impl Buffer {
         Promised { told, engine: Arc::clone(&self.0.engine), lane, records }.taken().await
     }
 
-    /// Whether nothing waits in a lane, and what was taken from it has [arrived](Taken::arrival): who goes past the lane
-    /// now overtakes nothing in it.
+    /// Whether something may go past a lane now, so many bytes being under way like that then. Nothing may wait in the
+    /// lane, and what was taken from it has to have [arrived](Taken::arrival), so that nothing is overtaken. A buffer that
+    /// [sheds](Buffer::sheds) keeps half of its bytes for what can be shed.
     #[must_use]
-    pub fn is_clear(&self, lane: Lane) -> bool {
-        self.0.engine.state().is_clear(lane)
+    pub fn may_pass(&self, lane: Lane, bytes: u64) -> bool {
+        self.0.engine.state().may_pass(&self.0.engine.plan, lane, bytes)
+    }
+
+    /// Whether the oldest make room when it is full, so that nobody waits for room in it.
+    #[must_use]
+    pub fn sheds(&self) -> bool {
+        self.0.engine.plan.on_full == OnFull::ShedOldest
     }
 
     /// Books records that never were in the buffer, because they came to their end before they had to be.

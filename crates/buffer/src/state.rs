@@ -133,6 +133,14 @@ impl State {
         self.pending[lane as usize].is_empty() && self.lane(lane).is_clear()
     }
 
+    /// Whether so many bytes may be under way past a lane: they overtake nothing in it, and if all of them were put in as
+    /// taken, a buffer that is to shed still had something to make room of.
+    pub(crate) fn may_pass(&self, plan: &BufferPlan, lane: Lane, bytes: u64) -> bool {
+        let taken = || self.lane(Lane::Urgent).taken_bytes() + self.lane(Lane::Normal).taken_bytes();
+        let leaves_room = plan.on_full == OnFull::Block || taken() + bytes <= plan.bytes_max / 2;
+        leaves_room && self.is_clear(lane)
+    }
+
     pub(crate) fn has_pending(&self) -> bool {
         self.pending.iter().any(|pending| !pending.is_empty())
     }

@@ -8,7 +8,9 @@
 //! A batch of an input that can read it again goes to the output at once where nothing waits in its lane. It is written
 //! only if the output does not have it in time, so while a target keeps up nothing is.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +21,7 @@ use sawyer_telemetry::{Clock, Seldom};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
-use super::direct::{Flights, Need, fates_of, records_of};
+use super::direct::{Flights, Flying, Need, fates_of, records_of};
 use super::urgent::{Divided, divide, in_halves};
 use crate::backoff::Backoff;
 use crate::queue::{QueueReceiver, QueueSender};
@@ -30,7 +32,8 @@ use crate::stop::Stop;
 /// queue that they came from.
 const AHEAD_MAX: usize = 1024;
 
-/// How long a batch waits for room at the output before it is put into the buffer.
+/// How long batches wait for room at the output, all together since there was some at once, before they are put into the
+/// buffer. Longer would hold up the pipeline, and with it other outputs, for a target that takes less than comes.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
 
 /// How often it is looked meanwhile whether it may wait on.
@@ -95,7 +98,7 @@ async fn fill(
     clock: &Clock,
 ) -> Result<(), Error> {
     let Filling { urgent, keeps_ranges, output: _ } = filling;
-    let way = WayIn { buffer, keeps_ranges, clock, past: &past };
+    let way = WayIn { buffer, keeps_ranges, clock, past: &past, flying: &Flying::default() };
     let (to_urgent, urgent_parts) = mpsc::channel(AHEAD_MAX);
     let (to_normal, normal_parts) = mpsc::channel(AHEAD_MAX);
     let divided = async move {
@@ -156,7 +159,7 @@ fn shared(ack: Ack, urgent: bool, normal: bool) -> (Option<Ack>, Option<Ack>) {
 
 async fn fill_lane(lane: Lane, mut parts: mpsc::Receiver<Part>, way: WayIn<'_>) -> Result<(), Error> {
     let seldom = Seldom::new(TELL_INTERVAL);
-    let mut flights = Flights::default();
+    let (mut flights, mut waited) = (Flights::among(way.flying), Duration::ZERO);
     loop {
         let part = tokio::select! {
             part = parts.recv() => part,
@@ -166,9 +169,13 @@ async fn fill_lane(lane: Lane, mut parts: mpsc::Receiver<Part>, way: WayIn<'_>) 
             }
         };
         let Some(part) = part else { break };
-        if let Some(Part { batch, ack, _room }) = way.send_past(lane, part, &mut flights, &seldom).await?
-            && way.put(lane, &batch, &seldom).await?
-        {
+        let left = way.send_past(lane, part, &mut flights, &mut waited, &seldom).await?;
+        let Some(Part { batch, ack, _room }) = left else { continue };
+        if batch.progress().is_some() {
+            // Else it were in the buffer before what came before it.
+            way.see_to(lane, &mut flights, true, &seldom).await?;
+        }
+        if way.put(lane, &batch, &seldom).await? {
             ack.durable();
         }
     }
@@ -182,34 +189,51 @@ struct WayIn<'a> {
     keeps_ranges: bool,
     clock: &'a Clock,
     past: &'a WayOut,
+    flying: &'a Flying,
 }
 
 impl WayIn<'_> {
     /// Gives a batch to the output while it is in no buffer, if that has room soon and takes it after all that wait;
-    /// gives it back if not.
+    /// gives it back if not. Waiting counts from the last one for which there was room at once.
     async fn send_past(
         self,
         lane: Lane,
         part: Part,
         flights: &mut Flights,
+        waited: &mut Duration,
         seldom: &Seldom,
     ) -> Result<Option<Part>, Error> {
-        let may = || self.buffer.is_clear(lane) && can_wait(&part.batch);
-        let start = Instant::now();
-        let mut place = std::pin::pin!(self.past.to.reserve_in(lane == Lane::Urgent, part.batch.bytes()));
-        while may() && start.elapsed() < ROOM_WAIT {
+        let bytes = part.batch.bytes();
+        let may = || self.buffer.may_pass(lane, self.flying.bytes() + bytes as u64) && can_wait(&part.batch);
+        if !may() {
+            return Ok(Some(part));
+        }
+        let mut place = std::pin::pin!(self.past.to.reserve_in(lane == Lane::Urgent, bytes));
+        let mut found = poll_fn(|context| Poll::Ready(place.as_mut().poll(context))).await;
+        if found.is_ready() {
+            *waited = Duration::ZERO;
+        }
+        // A buffer that sheds is there for others not to wait.
+        let wait_max = if self.buffer.sheds() { Duration::ZERO } else { ROOM_WAIT };
+        while found.is_pending() && may() && *waited < wait_max {
+            let (start, mut is_due) = (Instant::now(), false);
             tokio::select! {
-                place = &mut place => {
-                    let (Ok(place), true) = (place, may()) else { break };
-                    let Part { batch, ack, _room } = part;
-                    place.put(flights.start(&batch, ack, self.buffer, &self.past.way));
-                    return Ok(None);
-                }
-                () = flights.due() => self.see_to(lane, flights, false, seldom).await?,
+                place = &mut place => found = Poll::Ready(place),
+                () = flights.due() => is_due = true,
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
             }
+            *waited += start.elapsed();
+            if is_due {
+                self.see_to(lane, flights, false, seldom).await?;
+            }
         }
-        Ok(Some(part))
+        let Poll::Ready(Ok(place)) = found else { return Ok(Some(part)) };
+        if !may() || place.is_closed() {
+            return Ok(Some(part));
+        }
+        let Part { batch, ack, _room } = part;
+        place.put(flights.start(&batch, ack, self.buffer, &self.past.way));
+        Ok(None)
     }
 
     /// Puts into the buffer what went past it and has to be safe by now, or before `closing`.
@@ -412,3 +436,6 @@ async fn transfer(mut taken: Taken, way: &Arc<Way>) -> Option<Transfer> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,15 +21,25 @@ use tokio::time::{Instant, sleep_until};
 mod tests;
 
 /// How long a batch may be on its way before it is put into the buffer. Less would write what a target that keeps up
-/// takes a moment later; more would be read again after a crash.
-const SAFE_AFTER: Duration = Duration::from_secs(1);
+/// takes a moment later: outputs gather for a second before they send, unless told otherwise. More would be read again
+/// after a crash.
+const SAFE_AFTER: Duration = Duration::from_secs(3);
 
 /// Batches of one lane on their way, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
     all: VecDeque<Flight>,
     returned: Arc<Notify>,
+    flying: Flying,
 }
+
+/// How many bytes of batches are with an output alone, whatever their lane.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Flying(Arc<AtomicU64>);
+
+/// A batch's part of them.
+#[derive(Debug, Default)]
+struct Weight(Flying, u64);
 
 #[derive(Debug)]
 struct Flight {
@@ -41,7 +52,7 @@ struct Flight {
 #[derive(Debug)]
 enum State {
     /// With the output alone.
-    Flying(Arc<Batch>, Ack),
+    Flying(Arc<Batch>, Ack, Weight),
     /// With the output, and being put into the buffer.
     Writing(Ack),
     /// The output had it before it was in the buffer.
@@ -74,7 +85,30 @@ pub(super) struct Landing {
     records: u32,
 }
 
+impl Flying {
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: u64) -> Weight {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        Weight(self.clone(), bytes)
+    }
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        let Self(Flying(all), bytes) = self;
+        all.fetch_sub(*bytes, Ordering::Relaxed);
+    }
+}
+
 impl Flights {
+    /// None yet; these will be among the others that are flying.
+    pub(super) fn among(flying: &Flying) -> Self {
+        Self { flying: flying.clone(), ..Self::default() }
+    }
+
     /// The transfer that the output is given, whose outcome is noted here.
     pub(super) fn start(
         &mut self,
@@ -83,7 +117,8 @@ impl Flights {
         buffer: &Buffer,
         way: &Arc<Way>,
     ) -> Transfer {
-        let state = Arc::new(Mutex::new(State::Flying(Arc::clone(batch), ack)));
+        let weight = self.flying.add(batch.bytes() as u64);
+        let state = Arc::new(Mutex::new(State::Flying(Arc::clone(batch), ack, weight)));
         let (of, returned, buffer) = (Arc::clone(&state), Arc::clone(&self.returned), buffer.clone());
         let (kept, records) = (buffer.clone(), records_of(batch));
         let ack = Ack::tallied(move |outcome, tally| match outcome {
@@ -115,7 +150,8 @@ impl Flights {
             let mut locked = state.lock();
             let need = match std::mem::replace(&mut *locked, State::Over) {
                 State::Returned(batch, ack) => Some(Need::Return(batch, ack)),
-                State::Flying(batch, ack) if closing || *since + SAFE_AFTER <= now => {
+                State::Flying(batch, ack, weight) if closing || *since + SAFE_AFTER <= now => {
+                    drop(weight);
                     *locked = State::Writing(ack);
                     let (state, buffer, records) = (Arc::clone(state), buffer.clone(), records_of(&batch));
                     Some(Need::Safety(batch, Landing { state, buffer, records }))
@@ -172,7 +208,7 @@ impl Drop for Landing {
     fn drop(&mut self) {
         let mut state = self.state.lock();
         match std::mem::replace(&mut *state, State::Over) {
-            State::Writing(ack) => *state = State::Flying(Arc::default(), ack),
+            State::Writing(ack) => *state = State::Flying(Arc::default(), ack, Weight::default()),
             State::Landed(fates) => {
                 drop(state);
                 self.buffer.pass(self.records, &fates);
@@ -191,7 +227,7 @@ pub(super) fn records_of(batch: &Batch) -> u32 {
 fn landed(state: &Mutex<State>, fates: Fates, pass: impl FnOnce(&Fates)) {
     let mut state = state.lock();
     match std::mem::replace(&mut *state, State::Over) {
-        State::Flying(_, ack) => {
+        State::Flying(_, ack, _) => {
             drop(state);
             pass(&fates);
             ack.durable();
@@ -213,7 +249,7 @@ fn landed(state: &Mutex<State>, fates: Fates, pass: impl FnOnce(&Fates)) {
 fn let_go(state: &Mutex<State>) {
     let mut state = state.lock();
     let (after, safe) = match std::mem::replace(&mut *state, State::Over) {
-        State::Flying(batch, ack) => (State::Returned(batch, ack), None),
+        State::Flying(batch, ack, _) => (State::Returned(batch, ack), None),
         State::Writing(ack) => (State::LetGo(ack), None),
         State::Safe(taken) => (State::Over, Some(taken)),
         other => (other, None),

@@ -1,0 +1,130 @@
+use sawyer_buffer::{BufferPlan, BufferSettings};
+use sawyer_config::{Document, Problems, Setting};
+use sawyer_disk::{SimDisk, SimSettings};
+use sawyer_model::{NameId, Progress, RecordHead, SeqRange, SourceId, Stream, Timestamp, ValueRef};
+use sawyer_telemetry::Metrics;
+
+use super::*;
+use crate::queue::queue;
+
+/// A quarter of a second of a target that takes a megabyte a second.
+const BATCH_BYTES: usize = 256 << 10;
+
+fn open(settings: &str) -> Buffer {
+    let disk = Arc::new(SimDisk::new(1, SimSettings::default()));
+    let document = Document::parse("test", settings).unwrap();
+    let mut problems = Problems::new();
+    let read = BufferSettings::read(&document.at(), &mut problems);
+    let plan: Option<BufferPlan> = read.and_then(|settings| settings.check(&document.at(), &mut problems));
+    let plan = problems.into_result(plan).unwrap();
+    Buffer::open(disk, plan, Clock::system(), &Metrics::new(), "out").unwrap()
+}
+
+/// So many records of one file.
+fn part(progress: &Arc<Progress>, number: u64, records: u64, bytes: usize) -> Part {
+    let mut batch = Batch::new();
+    let stream = batch.add_stream(&Arc::new(Stream::default()));
+    for at in 0..records {
+        let (timestamp, observed) = (Timestamp::EPOCH, Timestamp::EPOCH);
+        let range = SeqRange::new(number * 100 + at, number * 100 + at + 1);
+        let mut record = batch.begin(RecordHead { timestamp, observed, source: SourceId(1), range }, stream);
+        record.field_by_id(NameId::MESSAGE, ValueRef::Str(&"x".repeat(bytes)));
+    }
+    batch.set_progress(progress, number);
+    let room = Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap();
+    Part { batch: Arc::new(batch), ack: Ack::none(), _room: Arc::new(room) }
+}
+
+/// The way past a buffer to an output whose queue has so many bytes.
+fn past(bytes: u64) -> (WayOut, QueueReceiver) {
+    let (to, from) = queue(bytes);
+    (WayOut { way: way_of("out"), to }, from)
+}
+
+/// How many batches go past the buffer, if the target takes one after the other a little later than they come.
+async fn past_of_slow(buffer: &Buffer) -> usize {
+    let (past, mut from) = past(4 * BATCH_BYTES as u64);
+    let (clock, flying, seldom) = (Clock::system(), Flying::default(), Seldom::new(TELL_INTERVAL));
+    let way = WayIn { buffer, keeps_ranges: false, clock: &clock, past: &past, flying: &flying };
+    let (mut flights, mut waited) = (Flights::default(), Duration::ZERO);
+    let progress = Arc::new(Progress::new(std::time::Instant::now()));
+    for number in 0..100 {
+        let part = part(&progress, number, 1, BATCH_BYTES - 4096);
+        let (sent, ()) =
+            tokio::join!(way.send_past(Lane::Normal, part, &mut flights, &mut waited, &seldom), async {
+                if number >= 4 {
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                    from.next().await.unwrap().into_parts().0.ack.durable();
+                }
+            });
+        if sent.unwrap().is_some() {
+            return number as usize;
+        }
+    }
+    100
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_takes_less_than_comes_holds_up_nobody_for_long() {
+    assert_eq!(past_of_slow(&open("{}")).await, 4 + 4, "a second in all");
+    assert_eq!(past_of_slow(&open("on_full: shed_oldest")).await, 4, "not at all");
+}
+
+#[tokio::test]
+async fn what_waits_in_the_buffer_came_after_what_is_flying() {
+    let buffer = open("{}");
+    let (past, _from) = past(1 << 20);
+    let (clock, flying) = (Clock::system(), Flying::default());
+    let way = WayIn { buffer: &buffer, keeps_ranges: false, clock: &clock, past: &past, flying: &flying };
+    let progress = Arc::new(Progress::new(std::time::Instant::now()));
+    let (to, parts) = mpsc::channel(4);
+    let feed = async {
+        for (number, records) in [(1, 2), (2, 3)] {
+            to.send(part(&progress, number, records, 10)).await.unwrap();
+        }
+        while flying.bytes() == 0 || to.capacity() < 4 {
+            tokio::task::yield_now().await;
+        }
+        // The file was rotated, and there is more in it.
+        progress.set_behind(SourceId(1), true);
+        progress.set_pressed(SourceId(1));
+        let (told, safe) = tokio::sync::oneshot::channel();
+        let ack = Ack::new(move |outcome| told.send(outcome).unwrap());
+        to.send(Part { ack, ..part(&progress, 3, 4, 10) }).await.unwrap();
+        assert_eq!(safe.await.unwrap(), Outcome::Durable);
+        buffer.entries(Lane::Normal).await.unwrap()
+    };
+    let entries = tokio::select! {
+        entries = feed => entries,
+        ended = fill_lane(Lane::Normal, parts, way) => panic!("{ended:?}"),
+    };
+    assert_eq!(entries.iter().map(|entry| entry.records).collect::<Vec<_>>(), [2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_buffer_that_sheds_keeps_something_to_make_room_of() {
+    let buffer = open("{bytes_max: 4MiB, on_full: shed_oldest}");
+    let (past, _from) = past(16 << 20);
+    let (clock, flying, seldom) = (Clock::system(), Flying::default(), Seldom::new(TELL_INTERVAL));
+    let way = WayIn { buffer: &buffer, keeps_ranges: false, clock: &clock, past: &past, flying: &flying };
+    let (mut flights, mut waited) = (Flights::among(&flying), Duration::ZERO);
+    let progress = Arc::new(Progress::new(std::time::Instant::now()));
+    let mut number = 0;
+    let left = loop {
+        number += 1;
+        let part = part(&progress, number, 1, BATCH_BYTES);
+        let left = way.send_past(Lane::Normal, part, &mut flights, &mut waited, &seldom).await.unwrap();
+        if left.is_some() || number == 16 {
+            break left;
+        }
+    };
+    assert!(left.is_some() && number == 8, "{number} went past");
+    way.see_to(Lane::Normal, &mut flights, true, &seldom).await.unwrap();
+    assert_eq!((flying.bytes(), buffer.entries(Lane::Normal).await.unwrap().len()), (0, 7));
+    // Everything in it is out, and may not be shed.
+    let Part { batch, .. } = part(&progress, 17, 1, BATCH_BYTES);
+    assert!(!buffer.may_pass(Lane::Normal, batch.bytes() as u64));
+    for _ in 0..50 {
+        assert!(way.put(Lane::Normal, &batch, &seldom).await.unwrap());
+    }
+}
