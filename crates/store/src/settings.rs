@@ -47,9 +47,9 @@ settings! {
         pub free_min: Option<ByteSize>,
         /// Memory for records that are not sealed yet; half of it is sealed at a time, while the other half is filled.
         /// More makes larger first segments and so less merging: with this much and many records a second, segments are
-        /// written once, and with a third of it twice. After a crash all of it is read again from the write-ahead log.
+        /// written once, and with half of it twice. After a crash all of it is read again from the write-ahead log.
         #[range(ByteSize::mib(1)..=ByteSize::gib(64))]
-        pub memory_max: ByteSize = ByteSize::mib(96),
+        pub memory_max: ByteSize = ByteSize::mib(64),
         /// Longest time until records are sealed into a segment. They are durable and can be searched before;
         /// sealing makes them smaller and faster to search. Shorter intervals mean more merging.
         #[range(Duration::from_millis(10)..=Duration::from_secs(24 * 60 * 60))]

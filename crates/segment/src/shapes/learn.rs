@@ -21,6 +21,9 @@ const SHAPE_TEXTS_MIN: usize = 3;
 const WORDS_MAX: usize = 48;
 /// Sets of words that vary, for texts with one frame. What would need more stays apart.
 const MASKS_MAX: usize = 8;
+/// Most shapes that texts are compared with, also those of one text: some 25 MB. Texts that come later and have none of
+/// them stay without a shape.
+const TEMPLATES_MAX: usize = 1 << 17;
 /// Most shapes without a word that are remembered: some 18 MB. What comes later stays apart.
 const NEAR_MAX: usize = 1 << 19;
 
@@ -136,6 +139,9 @@ impl<'a> Learner<'a> {
             let template = &mut self.templates[template];
             template.texts.push(number);
             template.values.extend_from_slice(&self.row);
+            return;
+        }
+        if self.templates.len() >= TEMPLATES_MAX {
             return;
         }
         row_of(&self.cut, place, 0, &mut self.row);

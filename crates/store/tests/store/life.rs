@@ -326,7 +326,7 @@ fn settings_say_what_is_wrong() {
     assert_eq!(
         check("size_max: 2MiB\n").as_deref(),
         Some(
-            "sawyer.yaml:1:1: size_max: expected at least `memory_max` (96MiB), which the write-ahead log alone can take"
+            "sawyer.yaml:1:1: size_max: expected at least `memory_max` (64MiB), which the write-ahead log alone can take"
         )
     );
     assert_eq!(
