@@ -27,9 +27,11 @@ mod told;
 use say::kinds;
 use told::Told;
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(240);
 const WARNING: &str = "cannot deliver now; it is tried again, and nothing is lost";
 const REFUSAL: &str = "a record was refused for good, and is left out";
+
+const NOW: Timestamp = Timestamp::from_secs(1_795_176_000);
 
 /// Records of a batch.
 const COUNT: u64 = 10;
@@ -63,7 +65,8 @@ fn start(told: &Told, name: &str, settings: &str) -> World {
     let plan = TopologyPlan::read(&config.at(), &nothing.at(), &kinds(said), &mut problems);
     let (metrics, health) = (Metrics::new(), Health::new());
     let resources = Resources {
-        clock: Clock::system(),
+        // However long a test takes, no half minute goes by after which something is told again.
+        clock: Clock::manual(NOW),
         metrics: metrics.clone(),
         state: Arc::new(SimDisk::new(1, SimSettings::default())),
         host_root: None,
@@ -90,12 +93,11 @@ impl World {
     /// Says a batch of records, which have their numbers; the last one may be long.
     fn say(&mut self, long: usize) {
         let stream = Arc::new(Stream::new([("pod", Value::from("cart-1"))]));
-        let now = Timestamp::from_secs(1_795_176_000);
         let record = |number: u64| {
             let filler = if number % COUNT == COUNT - 1 { "x".repeat(long) } else { String::new() };
             Record {
-                timestamp: now,
-                observed: now,
+                timestamp: NOW,
+                observed: NOW,
                 source: SourceId(7),
                 range: SeqRange::new(number, number + 1),
                 stream: Arc::clone(&stream),
@@ -161,7 +163,7 @@ struct Wrong {
     files: &'static [&'static str],
     /// How long the last record of a batch is.
     long: usize,
-    /// Whether records may come twice.
+    /// Whether the mended one may be too slow at first: then it is in trouble once more, and records come twice.
     again: bool,
 }
 
@@ -200,7 +202,8 @@ async fn is_told_once_and_mended(told: &Told, wrong: Wrong) {
     world.until("it has all", |world| arrived(world).len() as u64 == all).await;
     world.until("it is ready", |world| world.health.reasons().is_empty()).await;
     assert!(wrong.again || arrived(&world).values().all(|times| *times == 1), "{}: once", wrong.name);
-    assert_eq!(world.warnings("delivers again").len(), 1, "{}", wrong.name);
+    let again = world.warnings("delivers again").len();
+    assert!(again == 1 || wrong.again && again > 1, "{}: {again}", wrong.name);
     world.end().await;
 }
 
@@ -225,8 +228,10 @@ fn block(folder: &Path) {
 
 fn wrongs() -> Vec<Wrong> {
     const ANSWERED: &str = "type: exec, command: ['FOLDER/script'], directory: 'FOLDER', \
-                            acknowledge: answered, timeout: 300ms";
-    let program = |name, spoil, told, again| Wrong {
+                            acknowledge: answered, timeout: 10m";
+    const ANSWERED_SOON: &str = "type: exec, command: ['FOLDER/script'], directory: 'FOLDER', \
+                                 acknowledge: answered, timeout: 2s";
+    let program = |name, spoil, told| Wrong {
         name,
         settings: ANSWERED,
         spoil,
@@ -235,7 +240,7 @@ fn wrongs() -> Vec<Wrong> {
         mend: good_script,
         files: &["taken"],
         long: 0,
-        again,
+        again: false,
     };
     vec![
         Wrong {
@@ -249,27 +254,29 @@ fn wrongs() -> Vec<Wrong> {
             long: 0,
             again: false,
         },
-        program("program-that-is-missing", |_| (), "start program `", false),
-        program("program-that-ends", |folder| script(folder, "exit 3"), "ended (exit status: 3)", false),
-        program(
-            "program-that-never-answers",
-            |folder| script(folder, "cat > /dev/null"),
-            "did not answer within 300ms",
-            false,
-        ),
+        program("program-that-is-missing", |_| (), "start program `"),
+        program("program-that-ends", |folder| script(folder, "exit 3"), "ended (exit status: 3)"),
+        Wrong {
+            settings: ANSWERED_SOON,
+            again: true,
+            ..program(
+                "program-that-never-answers",
+                |folder| script(folder, "cat > /dev/null"),
+                "did not answer within 2s",
+            )
+        },
         program(
             "program-that-talks-nonsense",
             |folder| script(folder, "while read -r x; do echo hello; done"),
             "expected `ok` or a JSON object from the program, found",
-            false,
         ),
         Wrong {
             name: "program-that-does-not-read",
-            settings: "type: exec, command: ['FOLDER/script'], directory: 'FOLDER', timeout: 300ms",
+            settings: "type: exec, command: ['FOLDER/script'], directory: 'FOLDER', timeout: 2s",
             spoil: |folder| script(folder, "exec sleep 1000"),
             arrives_before: false,
-            told: "did not read its input within 300ms",
-            mend: good_script,
+            told: "did not read its input within 2s",
+            mend: |folder| script(folder, "exec cat >> taken"),
             files: &["taken"],
             // More than a pipe holds.
             long: 200_000,
