@@ -38,11 +38,12 @@ const ZSTD: &str = "zstandard==0.25.0";
 const AWS: &str = "botocore==1.44.8";
 
 /// Longest wait for one thing.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(240);
 
 const PODS: [&str; 3] = ["a-1", "b-1", "c-1"];
 const EACH: u64 = 300;
 const NOW: Timestamp = Timestamp::from_secs(1_795_176_000);
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(30);
 const TROUBLE: &str = "Kafka is in trouble; it is tried again, and nothing is lost";
 
 /// Ends with the test.
@@ -235,7 +236,7 @@ struct Wrong<'a> {
 async fn is_told_once_and_mended(world: &World, told: &Told, wrong: Wrong<'_>) {
     let Wrong { topic, settings, told: expected, mend, reader } = wrong;
     world.topic(topic);
-    let before = told.of(TROUBLE).len();
+    let (before, start) = (told.of(TROUBLE).len(), Instant::now());
     let bench = world.open(topic, &settings);
     for pod in PODS {
         bench.send(&said(pod, 0..EACH, NOW)).await;
@@ -251,7 +252,8 @@ async fn is_told_once_and_mended(world: &World, told: &Told, wrong: Wrong<'_>) {
     })
     .await;
     let lines = told.of(TROUBLE).split_off(before);
-    assert_eq!(lines.len(), 1, "{topic}: told once: {lines:?}");
+    let most = 1 + start.elapsed().as_secs() / TOLD_AGAIN_AFTER.as_secs();
+    assert!((1..=most).contains(&(lines.len() as u64)), "{topic}: told once: {lines:?}");
     eprintln!("{topic}: {}", lines[0]);
     assert!(lines[0].contains(expected), "{topic}: {lines:?}");
     assert!(!lines[0].contains("s3sam") && !tell().contains("s3sam"), "{topic}: a password is told");

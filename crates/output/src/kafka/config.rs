@@ -101,10 +101,9 @@ pub(super) fn check(
         }
     }
     let login = match &own.sasl {
-        Some(sasl) => sasl_settings(sasl, &mut client, &at.key("sasl"), problems)?,
-        None => Login::default(),
+        Some(sasl) => sasl_settings(sasl, &mut client, &at.key("sasl"), problems),
+        None => Some(Login::default()),
     };
-    let Login { password_file, tokens } = login;
     shown_files.extend(own.sasl.as_ref().and_then(|sasl| sasl.token_file.clone()));
     right &= own.librdkafka.iter().fold(true, |right, (name, value)| {
         let taken = further(name, value, &at.key("librdkafka").key(name), problems);
@@ -112,6 +111,7 @@ pub(super) fn check(
         right & taken
     });
     let message_bytes_max = usize::try_from(own.message_max.bytes()).unwrap_or(usize::MAX);
+    let Login { password_file, tokens } = login?;
     right.then_some((KafkaConfig { client, password_file, files: shown_files, message_bytes_max }, tokens))
 }
 
@@ -136,6 +136,9 @@ fn sasl_settings(
     at: &At<'_>,
     problems: &mut Problems,
 ) -> Option<Login> {
+    if has_idle(sasl, at, problems) {
+        return None;
+    }
     let tokens = match sasl.mechanism {
         SaslMechanism::Plain => return password(sasl, "PLAIN", client, at, problems),
         SaslMechanism::ScramSha256 => return password(sasl, "SCRAM-SHA-256", client, at, problems),
@@ -145,6 +148,33 @@ fn sasl_settings(
     };
     client.set("sasl.mechanism", "OAUTHBEARER");
     Some(Login { password_file: None, tokens: Some(tokens) })
+}
+
+/// Reports what the mechanism has no use for: whoever wrote it means another mechanism.
+fn has_idle(sasl: &SaslSettings, at: &At<'_>, problems: &mut Problems) -> bool {
+    use SaslMechanism as By;
+    const PASSWORD: [By; 3] = [By::Plain, By::ScramSha256, By::ScramSha512];
+    const BEARER: [By; 1] = [By::Oauthbearer];
+    let keys: [(&str, bool, &[By]); 7] = [
+        ("user", sasl.user.is_some(), &PASSWORD),
+        ("password", sasl.password.is_some(), &PASSWORD),
+        ("password_file", sasl.password_file.is_some(), &PASSWORD),
+        ("token", sasl.token.is_some(), &BEARER),
+        ("token_file", sasl.token_file.is_some(), &BEARER),
+        ("oauth", sasl.oauth.is_some(), &BEARER),
+        ("aws", sasl.aws.is_some(), &[By::AwsMskIam]),
+    ];
+    let mut has_idle = false;
+    for (key, is_set, used_by) in keys {
+        if is_set && !used_by.contains(&sasl.mechanism) {
+            has_idle = true;
+            let users: Vec<String> = used_by.iter().map(|by| format!("`{}`", by.as_str())).collect();
+            let (users, mechanism) = (users.join(", "), sasl.mechanism.as_str());
+            problems
+                .push(&at.key(key), format!("is for the mechanism {users}; `mechanism` is `{mechanism}`"));
+        }
+    }
+    has_idle
 }
 
 fn password(

@@ -16,7 +16,9 @@ use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _, PurgeConfig};
 use sawyer_delivery::{Answer, DeliverySettings, Item, Target, Verdict};
 use sawyer_model::{Error, ErrorKind};
+use sawyer_pipeline::stop::Stopper;
 use sawyer_pipeline::{Context, Output, OutputPlan};
+use tokio::runtime::Handle;
 
 use super::config::KafkaConfig;
 use super::message::Messages;
@@ -32,11 +34,38 @@ const RENEWED_INTERVAL: Duration = Duration::from_secs(5);
 
 type Producer = FutureProducer<Listener>;
 
+/// A producer until nobody uses it any more. Its end waits for librdkafka's threads, so it has a thread of its own for
+/// that.
+struct Held {
+    producer: Option<Producer>,
+    ended: Stopper,
+}
+
 /// A producer, and the fingerprint of the files it was made of.
 #[derive(Clone)]
 struct Made {
-    producer: Producer,
+    held: Arc<Held>,
     fingerprint: u64,
+}
+
+impl Held {
+    fn producer(&self) -> &Producer {
+        self.producer.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Its threads wait for nothing any more, and what it has not sent is for whoever comes after it.
+        self.ended.stop();
+        let producer = self.producer.take();
+        if let Some(producer) = &producer {
+            producer.purge(PurgeConfig::default().queue().inflight().non_blocking());
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn_blocking(move || drop(producer));
+        }
+    }
 }
 
 /// The output, checked.
@@ -88,21 +117,20 @@ impl KafkaTarget {
             return Ok(made.clone());
         }
         let (config, fingerprint) = self.config.client()?;
+        let (ended, end) = Stopper::new();
+        let listener = Listener { watch: Arc::clone(&self.watch), tokens: self.tokens.clone(), end };
         let producer: Producer = config
-            .create_with_context(Listener(Arc::clone(&self.watch), self.tokens.clone()))
+            .create_with_context(listener)
             .map_err(|error| Error::new(ErrorKind::Invalid, "prepare for Kafka").because(error))?;
-        let made = Made { producer, fingerprint };
+        let made = Made { held: Arc::new(Held { producer: Some(producer), ended }), fingerprint };
         *slot = Some(made.clone());
         Ok(made)
     }
 
-    /// The next request makes another producer. This one ends on a thread where it may take its time.
-    fn replace(&self, made: Made) {
-        let mut slot = self.producer.lock();
-        let old =
-            slot.take_if(|kept| kept.producer.client().native_ptr() == made.producer.client().native_ptr());
-        drop(slot);
-        tokio::task::spawn_blocking(move || drop((old, made)));
+    /// The next request makes another producer. This one ends when its last request has.
+    fn replace(&self, made: &Made) {
+        let old = self.producer.lock().take_if(|kept| Arc::ptr_eq(&kept.held, &made.held));
+        drop(old);
     }
 
     /// Waits for the report of a message. A producer that is refused with what it was made of gives back what it has
@@ -112,7 +140,7 @@ impl KafkaTarget {
             match tokio::time::timeout(RENEWED_INTERVAL, &mut report).await {
                 Ok(told) => return told.ok(),
                 Err(_) if self.watch.is_troubled() && self.config.is_renewed(made.fingerprint) => {
-                    made.producer.purge(PurgeConfig::default().queue());
+                    made.held.producer().purge(PurgeConfig::default().queue());
                 }
                 Err(_) => {}
             }
@@ -187,7 +215,7 @@ impl Target for KafkaTarget {
         };
         let mut is_over = false;
         for (at, item) in items.iter().enumerate() {
-            match self.produce(&made.producer, item).await {
+            match self.produce(made.held.producer(), item).await {
                 Ok(report) => reports.push((at, report)),
                 Err(error) => {
                     is_over |= failed(&error);
@@ -213,7 +241,7 @@ impl Target for KafkaTarget {
             };
         }
         if is_over {
-            self.replace(made);
+            self.replace(&made);
         }
         let too_large = |verdict: &Verdict| matches!(verdict, Verdict::Retry { reason: "too_large", .. });
         if !verdicts.is_empty() && verdicts.iter().all(too_large) {

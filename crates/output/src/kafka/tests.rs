@@ -5,15 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr as Code};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sawyer_model::{Outcome, Record, Stream, Value};
+use sawyer_pipeline::Stopper;
 use serde_json::Value as Json;
 
+use super::watch::{Listener, Watch};
 use super::*;
 use crate::testing::{Bench, NOW, batch_of, context, plan, record, sim};
 
@@ -195,6 +199,47 @@ async fn nobody_there_and_no_time_left_gives_everything_back() {
     assert_eq!(bench.give_up().await.1, [Outcome::Undelivered]);
 }
 
+/// An output that asks a provider who never answers, and runs on the only thread of its runtime.
+async fn ends_while_a_token_is_waited_for() -> Vec<Outcome> {
+    let provider = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/token", provider.local_addr().unwrap());
+    let sasl = format!(
+        "sasl: {{mechanism: oauthbearer, oauth: {{token_url: '{url}', client_id: me, client_secret: s3cr3t}}}}"
+    );
+    let mut bench = open_at("127.0.0.1:1", &format!("{LINE}{sasl}"));
+    bench.send(batch_of(&said("a", 0..10))).await;
+    let (asked, _) = provider.accept().await.unwrap();
+    asked.readable().await.unwrap();
+    let health = bench.context.health.clone();
+    let outcomes = bench.give_up().await.1;
+    assert_eq!(health.reasons(), Vec::<String>::new(), "an end is no trouble");
+    outcomes
+}
+
+#[test]
+fn a_provider_that_never_answers_holds_no_end_up() {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let outcomes = runtime.block_on(ends_while_a_token_is_waited_for());
+        drop(runtime);
+        tell.send(outcomes).unwrap();
+    });
+    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), [Outcome::Undelivered]);
+}
+
+#[test]
+fn what_an_ended_producer_says_is_no_trouble() {
+    let context = context(&sim());
+    let watch = Arc::new(Watch::new(&context, "a:1".to_owned()));
+    let (stopper, end) = Stopper::new();
+    let listener = Listener { watch, tokens: None, end };
+    let say = || listener.error(KafkaError::Global(RDKafkaErrorCode::Authentication), "refused");
+    stopper.stop();
+    say();
+    assert_eq!(context.health.reasons(), Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn a_message_that_is_too_large_is_rejected_alone() {
     let cluster = cluster();
@@ -237,6 +282,42 @@ fn users_and_certificates_are_taken() {
     let missing = plan(&kind(), "brokers: [a:1]\ntls: {ca_file: /nowhere/ca.pem}").unwrap().open(&context);
     let told = missing.err().unwrap().chain();
     assert!(told.starts_with("read /nowhere/ca.pem: No such file"), "{told}");
+}
+
+#[test]
+fn what_the_mechanism_does_not_use_is_told_and_no_password_is() {
+    let told = |sasl: &str| plan(&kind(), &format!("brokers: [a:1]\nsasl:\n{sasl}")).unwrap_err();
+    let oauth = "  oauth: {token_url: 'https://b/token', client_id: me, client_secret: s3cr3t}\n";
+    let bearer = "is for the mechanism `oauthbearer`; `mechanism` is";
+    let passwords = "is for the mechanism `plain`, `scram_sha_256`, `scram_sha_512`; `mechanism` is";
+    assert_eq!(told(oauth), format!("sawyer.yaml:3:3: sasl.oauth: {bearer} `scram_sha_512`"));
+    let sasl =
+        "  mechanism: plain\n  user: me\n  password: s3cr3t\n  token: t0ken\n  aws: {region: eu-west-1}\n";
+    assert_eq!(
+        told(sasl),
+        format!(
+            "sawyer.yaml:6:3: sasl.token: {bearer} `plain`\n\
+             sawyer.yaml:7:3: sasl.aws: is for the mechanism `aws_msk_iam`; `mechanism` is `plain`"
+        )
+    );
+    let sasl = format!("  mechanism: oauthbearer\n{oauth}  user: me\n  password_file: /p\n");
+    assert_eq!(
+        told(&sasl),
+        format!(
+            "sawyer.yaml:5:3: sasl.user: {passwords} `oauthbearer`\n\
+             sawyer.yaml:6:3: sasl.password_file: {passwords} `oauthbearer`"
+        )
+    );
+    for user in ["me:s3cr3t@", ":s3cr3t@", "me@"] {
+        let sasl =
+            format!("  mechanism: oauthbearer\n{}", oauth.replace("b/token", &format!("{user}b/token")));
+        let told = told(&sasl);
+        assert!(
+            told.starts_with("sawyer.yaml:4:11: sasl.oauth.token_url: an address with a password in it"),
+            "{told}"
+        );
+        assert!(!told.contains("s3cr3t"), "{told}");
+    }
 }
 
 #[test]

@@ -14,9 +14,10 @@ use sawyer_config::{At, Problems, Secret};
 use sawyer_delivery::auth::aws::{CredentialsSource, Surroundings, presigned_url};
 use sawyer_delivery::auth::{AwsSettings, CurrentSecret, one_of};
 use sawyer_delivery::http::{
-    Client, Compression, HeaderName, HeaderValue, HttpSettings, Method, Request, Url, shown,
+    Client, Compression, HeaderName, HeaderValue, HttpSettings, Method, Request, Url, read_url, shown,
 };
 use sawyer_model::{Error, ErrorKind, Timestamp};
+use sawyer_pipeline::Stop;
 use sawyer_telemetry::Clock;
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -99,18 +100,23 @@ pub(super) fn check_bearer(sasl: &SaslSettings, at: &At<'_>, problems: &mut Prob
         return None;
     }
     let at = at.key("oauth");
-    let url = Url::parse(&oauth.token_url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    if url.is_none() {
-        problems
-            .expected(&at.key("token_url"), "an address such as \"https://login.example.com/oauth2/token\"");
-    }
-    if oauth.tls.cert_file.is_some() != oauth.tls.key_file.is_some() {
+    let url = match Url::parse(&oauth.token_url) {
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            let why = "an address with a password in it would be shown in messages; set `client_id` and \
+                       `client_secret` instead";
+            problems.push(&at.key("token_url"), why);
+            None
+        }
+        _ => read_url(&oauth.token_url, &at.key("token_url"), problems),
+    };
+    let is_paired = oauth.tls.cert_file.is_some() == oauth.tls.key_file.is_some();
+    if !is_paired {
         problems.push(&at.key("tls"), "expected both `cert_file` and `key_file`, or neither");
-        return None;
     }
     let (secret, file) = (oauth.client_secret.clone(), oauth.client_secret_file.clone());
     let secret = one_of(secret, file, "client_secret", &at, problems);
-    Some(TokenPlan::Oauth(oauth.clone(), url?, secret?))
+    let plan = TokenPlan::Oauth(oauth.clone(), url?, secret?);
+    is_paired.then_some(plan)
 }
 
 /// Checks the credentials of `aws_msk_iam`.
@@ -163,12 +169,23 @@ impl TokenPlan {
 }
 
 impl Tokens {
-    /// A token that is good now, for librdkafka's own thread: it waits.
+    /// A token that is good now, for librdkafka's own thread: it waits, unless its producer ends.
     ///
     /// # Errors
     /// If there is none right now; librdkafka asks again.
-    pub(super) fn wait_for_one(&self) -> Result<Token, Error> {
-        self.runtime.block_on(self.current())
+    pub(super) fn wait_for_one(&self, end: &Stop) -> Result<Token, Error> {
+        let ended = || Error::new(ErrorKind::Closed, "ask for a token");
+        // What a producer left is seen to by whoever drops it, where waiting may be forbidden.
+        if end.is_stopped() {
+            return Err(ended());
+        }
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = end.stopped() => Err(ended()),
+                token = self.current() => token,
+            }
+        })
     }
 
     async fn current(&self) -> Result<Token, Error> {
@@ -246,8 +263,31 @@ fn told_of(text: String, life: Option<Duration>, now: Timestamp) -> Token {
 
 #[cfg(test)]
 mod tests {
+    use sawyer_pipeline::stop::Stopper;
+
     use super::*;
     use crate::testing::NOW;
+
+    #[tokio::test]
+    async fn for_a_producer_that_ends_nobody_waits() {
+        let provider = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}/token", provider.local_addr().unwrap())).unwrap();
+        let settings = OauthSettings {
+            token_url: url.to_string(),
+            client_id: "sawyer".to_owned(),
+            client_secret: None,
+            client_secret_file: None,
+            scope: None,
+            tls: sawyer_delivery::http::TlsSettings::default(),
+            proxy: None,
+        };
+        let secret = CurrentSecret::fixed(Secret::new("s3cr3t"));
+        let tokens = TokenPlan::Oauth(settings, url, secret).open(&Clock::manual(NOW)).unwrap();
+        let (stopper, end) = Stopper::new();
+        stopper.stop();
+        // Here, on the runtime's own thread, as when the last user of a producer drops it.
+        assert_eq!(tokens.wait_for_one(&end).unwrap_err().kind(), ErrorKind::Closed);
+    }
 
     #[test]
     fn a_token_says_whose_it_is_and_until_when() {

@@ -12,7 +12,7 @@ use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use sawyer_pipeline::Context;
+use sawyer_pipeline::{Context, Stop};
 use sawyer_telemetry::{Clock, Health, Metrics, Seldom};
 
 use super::token::{Token, Tokens};
@@ -90,28 +90,37 @@ fn passes(code: RDKafkaErrorCode, reason: &str) -> bool {
 
 /// A handle that librdkafka's threads keep.
 #[derive(Clone)]
-pub(super) struct Listener(pub(super) Arc<Watch>, pub(super) Option<Arc<Tokens>>);
+pub(super) struct Listener {
+    pub(super) watch: Arc<Watch>,
+    pub(super) tokens: Option<Arc<Tokens>>,
+    /// Given when its producer ends: from then on nothing is waited for, and what it complains about is nobody's trouble.
+    pub(super) end: Stop,
+}
 
 impl ClientContext for Listener {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        let tokens = self.1.as_ref().ok_or("no tokens are set")?;
-        let Token { text, principal, until } = tokens.wait_for_one().map_err(|error| error.chain())?;
+        let tokens = self.tokens.as_ref().ok_or("no tokens are set")?;
+        let Token { text, principal, until } =
+            tokens.wait_for_one(&self.end).map_err(|error| error.chain())?;
         Ok(OAuthToken { token: text, principal_name: principal, lifetime_ms: until.millis() })
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(output = self.0.name, ?level, facility, message, "librdkafka");
+        tracing::debug!(output = self.watch.name, ?level, facility, message, "librdkafka");
         // Some trouble is spoken of here only.
         if (level as i32) <= RDKafkaLogLevel::Notice as i32 {
             let message = message.split_once("]: ").map_or(message, |(_thread, message)| message);
-            message.clone_into(&mut self.0.passing.lock());
+            message.clone_into(&mut self.watch.passing.lock());
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let watch = &*self.0;
+        if self.end.is_stopped() {
+            return;
+        }
+        let watch = &*self.watch;
         let code = error.rdkafka_error_code();
         // librdkafka does not tell apart why a certificate is not good, and speaks of one reason only.
         let is_verdict = reason.contains("certificate verify failed");

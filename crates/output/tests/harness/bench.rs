@@ -35,6 +35,11 @@ impl Bench {
 
     /// Starts an output of this kind under a name.
     pub(crate) fn start_as(name: &str, kind: &str, settings: &str) -> Self {
+        Self::start_by(Clock::system(), name, kind, settings)
+    }
+
+    /// Starts an output of this kind under a name, with this clock.
+    pub(crate) fn start_by(clock: Clock, name: &str, kind: &str, settings: &str) -> Self {
         let kind = sawyer_output::kinds().into_iter().find(|known| known.name == kind).unwrap();
         let document = Document::parse("sawyer.yaml", settings).unwrap();
         let mut problems = Problems::new();
@@ -44,7 +49,7 @@ impl Bench {
         let health = Health::new();
         let context = Context {
             name: name.into(),
-            clock: Clock::system(),
+            clock,
             metrics: metrics.clone(),
             state: Arc::new(SimDisk::new(1, SimSettings::default())),
             host_root: None,
