@@ -22,7 +22,7 @@ use crate::inspect::{Content, EntryInfo, LaneSummary};
 use crate::lane;
 use crate::reserve::Reserve;
 use crate::settings::{BufferPlan, OnFull};
-use crate::state::Pending;
+use crate::state::{Needless, Pending};
 use crate::taken::{Next, Taken};
 
 /// The buffer in front of one output. Clones share it; it is closed when the last is dropped.
@@ -96,7 +96,7 @@ impl Buffer {
     ) -> Result<(), Error> {
         assert!(lane != Lane::Dead, "dead letters are made of taken entries");
         self.0.start()?;
-        let told = self.ask_in(lane, payload, records, live, false)?;
+        let told = self.ask_in(lane, payload, records, live, false, &Needless::default())?;
         told.await.unwrap_or_else(|_| Err(BufferError::Closed.into())).map(|_| ())
     }
 
@@ -107,26 +107,48 @@ impl Buffer {
         records: u32,
         live: Option<lane::Live>,
         out: bool,
+        needless: &Needless,
     ) -> Result<oneshot::Receiver<Result<u64, Error>>, Error> {
         let content = lane::Content { note: Note::default(), payload };
         let (done, told) = oneshot::channel();
-        self.0.engine.enqueue(lane, Pending { records, origin: lane, content, live, out, done })?;
+        let needless = needless.clone();
+        self.0.engine.enqueue(lane, Pending { records, origin: lane, content, live, out, needless, done })?;
         Ok(told)
     }
 
     /// Puts something in that is being sent already: it is taken in the same moment. Given back, it waits as if it had
-    /// been taken from the lane.
+    /// been taken from the lane. Once that is `needless`, nobody waits for room any more: then none, unless it was being
+    /// written and is in.
     ///
     /// # Errors
     /// As for [`push`](Buffer::push).
     ///
     /// # Panics
     /// As of [`push`](Buffer::push).
-    pub async fn push_taken(&self, lane: Lane, payload: Bytes, records: u32) -> Result<Taken, Error> {
+    pub async fn push_taken(
+        &self,
+        lane: Lane,
+        payload: Bytes,
+        records: u32,
+        needless: impl Future<Output = ()>,
+    ) -> Result<Option<Taken>, Error> {
         assert!(lane != Lane::Dead, "dead letters are made of taken entries");
         self.0.start()?;
-        let told = self.ask_in(lane, payload, records, None, true)?;
-        Promised { told, engine: Arc::clone(&self.0.engine), lane, records }.taken().await
+        let (given_up, engine) = (Needless::default(), Arc::clone(&self.0.engine));
+        let told = self.ask_in(lane, payload, records, None, true, &given_up)?;
+        let mut promised = Promised { told, engine, lane, records };
+        let told = tokio::select! {
+            biased;
+            told = &mut promised.told => Some(told),
+            () = needless => None,
+        };
+        if let Some(told) = told {
+            return promised.fulfilled(told).map(Some);
+        }
+        given_up.set();
+        self.0.engine.state().withdraw(lane);
+        // An error is as good: it is not in.
+        Ok(promised.taken().await.ok())
     }
 
     /// Whether something may go past a lane now, so many bytes being under way like that then. Nothing may wait in the
@@ -313,6 +335,10 @@ pub(crate) struct Promised {
 impl Promised {
     pub(crate) async fn taken(mut self) -> Result<Taken, Error> {
         let told = (&mut self.told).await;
+        self.fulfilled(told)
+    }
+
+    fn fulfilled(self, told: Result<Result<u64, Error>, oneshot::error::RecvError>) -> Result<Taken, Error> {
         let seq = told.unwrap_or_else(|_| Err(BufferError::Closed.into()))?;
         Ok(Taken::of(&self.engine, self.lane, seq, self.records))
     }

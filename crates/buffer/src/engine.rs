@@ -24,7 +24,7 @@ use crate::lane::{Content, Entry, LaneIndex};
 use crate::meters::Meters;
 use crate::settings::{BufferKind, BufferPlan, OnFull, SyncPolicy};
 use crate::signal::Signal;
-use crate::state::{Admission, Pending, State};
+use crate::state::{Admission, Needless, Pending, State};
 use crate::write::Writer;
 
 /// The file whose lock keeps others out.
@@ -192,7 +192,10 @@ impl Engine {
         records: u32,
     ) -> Result<oneshot::Receiver<Result<u64, Error>>> {
         let (done, told) = oneshot::channel();
-        self.enqueue(lane, Pending { records, origin, content, live: None, out: false, done })?;
+        self.enqueue(
+            lane,
+            Pending { records, origin, content, live: None, out: false, needless: Needless::default(), done },
+        )?;
         Ok(told)
     }
 

@@ -6,6 +6,8 @@
 //! bound of its own; save that one entry passes an empty buffer.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sawyer_model::{Error, Fate, Fates, Timestamp};
 use sawyer_telemetry::Book;
@@ -22,6 +24,16 @@ const GROUP_BYTES_MAX: u64 = 16 << 20;
 /// Told the number of an entry when it is as safe as the policy says, or why it will not be.
 pub(crate) type Done = oneshot::Sender<Result<u64, Error>>;
 
+/// Said by one who asked to be let in, and whose entry has come to its end meanwhile.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Needless(Arc<AtomicBool>);
+
+impl Needless {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// An entry that wants to be let in.
 #[derive(Debug)]
 pub(crate) struct Pending {
@@ -31,7 +43,15 @@ pub(crate) struct Pending {
     pub(crate) live: Option<Live>,
     /// Whoever puts it in has it already, and takes it with that.
     pub(crate) out: bool,
+    pub(crate) needless: Needless,
     pub(crate) done: Done,
+}
+
+impl Pending {
+    /// Whether nobody waits for it any more.
+    fn is_given_up(&self) -> bool {
+        self.done.is_closed() || self.needless.0.load(Ordering::Acquire)
+    }
 }
 
 /// What has to be done before somebody can be let in, or taken.
@@ -121,9 +141,14 @@ impl State {
         self.pending[lane as usize].push_back(pending);
     }
 
+    /// Leaves out those who gave up waiting.
+    pub(crate) fn withdraw(&mut self, lane: Lane) {
+        self.pending[lane as usize].retain(|pending| !pending.is_given_up());
+    }
+
     /// Gives a group back that could not be written; it stays first.
     pub(crate) fn put_back(&mut self, lane: Lane, group: Vec<Pending>) {
-        for pending in group.into_iter().rev() {
+        for pending in group.into_iter().rev().filter(|pending| !pending.is_given_up()) {
             self.pending[lane as usize].push_front(pending);
         }
     }
@@ -195,8 +220,7 @@ impl State {
         let sheds = lane == Lane::Dead || plan.on_full == OnFull::ShedOldest;
         let mut group = Vec::new();
         let mut group_bytes = 0;
-        // Whoever gave up waiting is left out.
-        self.pending[lane as usize].retain(|pending| !pending.done.is_closed());
+        self.withdraw(lane);
         while let Some(first) = self.pending[lane as usize].front() {
             let bytes = first.content.entry_bytes();
             let held = self.bytes_with(lane) + group_bytes;

@@ -30,6 +30,8 @@ struct State {
     behind: HashSet<SourceId>,
     /// Those of them that may be removed before they are read.
     pressed: HashSet<SourceId>,
+    /// Whether something that was read may be removed, or is, and is not safe.
+    in_danger: bool,
     /// Number of the next look when a source was read to its end: what was read of it is in no batch of looks before.
     ends: HashMap<SourceId, u64>,
     /// Whether one has been since the last look.
@@ -65,6 +67,7 @@ impl Progress {
         Self(Mutex::new(State {
             behind: HashSet::new(),
             pressed: HashSet::new(),
+            in_danger: false,
             ends: HashMap::new(),
             ended: false,
             looks: VecDeque::from([Look { at: now, sent: 0 }]),
@@ -94,10 +97,17 @@ impl Progress {
         self.state().pressed.insert(source);
     }
 
-    /// Whether reading should not wait for anything: else something may be removed before it is read.
+    /// Says whether something may be removed, or is, that is not safe yet, be it read or not.
+    pub fn set_in_danger(&self, in_danger: bool) {
+        self.state().in_danger = in_danger;
+    }
+
+    /// Whether neither reading nor what was read should wait for anything: else something may be removed before it is
+    /// safe.
     #[must_use]
     pub fn is_pressed(&self) -> bool {
-        !self.state().pressed.is_empty()
+        let state = self.state();
+        state.in_danger || !state.pressed.is_empty()
     }
 
     /// Says that at this time all sources that are not behind were at their end, and that all that was read of them is in

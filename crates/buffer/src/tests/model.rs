@@ -12,7 +12,7 @@ use crate::entry::{Lane, Note, OVERHEAD_BYTES};
 use crate::lane::Content;
 use crate::reserve::Reserve;
 use crate::settings::{BufferKind, BufferPlan, OnFull};
-use crate::state::Pending;
+use crate::state::{Needless, Pending};
 use crate::taken::Taken;
 
 #[derive(Clone, Debug)]
@@ -218,7 +218,15 @@ impl Both {
         let content = Content { note: Note::default(), payload: text.clone().into() };
         let bytes = (OVERHEAD_BYTES + text.len()) as u64;
         let (done, told) = oneshot::channel();
-        let pending = Pending { records: 1, origin: lane, content, live: None, out: taken, done };
+        let pending = Pending {
+            records: 1,
+            origin: lane,
+            content,
+            live: None,
+            out: taken,
+            needless: Needless::default(),
+            done,
+        };
         self.rig().engine.enqueue(lane, pending).unwrap();
         self.told.push((text.clone(), taken.then_some(lane), told));
         self.model.pending.get_mut(&lane).unwrap().push(Item { text, bytes, at: 0, taken });

@@ -10,13 +10,23 @@ use super::common::{Rig, small_plan};
 use crate::buffer::Promised;
 use crate::entry::{Lane, Note};
 use crate::lane::Content;
-use crate::state::Pending;
+use crate::state::{Needless, Pending};
 use crate::taken::Taken;
 
 fn put_taken(rig: &Rig, text: &'static str) -> oneshot::Receiver<Result<u64, sawyer_model::Error>> {
+    put_taken_unless(rig, text, &Needless::default())
+}
+
+fn put_taken_unless(
+    rig: &Rig,
+    text: &'static str,
+    needless: &Needless,
+) -> oneshot::Receiver<Result<u64, sawyer_model::Error>> {
+    let needless = needless.clone();
     let (done, told) = oneshot::channel();
     let content = Content { note: Note::default(), payload: text.into() };
-    let pending = Pending { records: 1, origin: Lane::Normal, content, live: None, out: true, done };
+    let pending =
+        Pending { records: 1, origin: Lane::Normal, content, live: None, out: true, needless, done };
     rig.engine.enqueue(Lane::Normal, pending).unwrap();
     told
 }
@@ -44,6 +54,18 @@ fn nobody_s_entry_waits() {
     drop(promised(put_taken(&rig, "early")));
     rig.engine.turn();
     assert!(rig.payloads().is_empty() && rig.engine.state().is_clear(Lane::Normal), "it was never in");
+}
+
+#[test]
+fn what_is_needless_is_not_written() {
+    let rig = Rig::new(small_plan());
+    let needless = Needless::default();
+    let mut told = put_taken_unless(&rig, "needless", &needless);
+    let mut other = put_taken(&rig, "other");
+    needless.set();
+    rig.engine.turn();
+    assert!(matches!(told.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
+    assert_eq!(other.try_recv().unwrap().unwrap(), 0, "the only one");
 }
 
 #[test]

@@ -212,6 +212,11 @@ impl Run {
         seen.progress.as_ref().is_some_and(|(progress, got)| progress.is_silent(source, until, *got))
     }
 
+    /// Whether the input says that what it read should be safe soon.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.seen.lock().unwrap().progress.as_ref().is_some_and(|(progress, _)| progress.is_pressed())
+    }
+
     /// Makes durable what was held.
     pub(crate) fn keep_held(&self) {
         for transfer in std::mem::take(&mut self.seen.lock().unwrap().held) {

@@ -232,3 +232,17 @@ fn write_with_rotation(node: &Node, total: u32) {
         }
     }
 }
+
+#[tokio::test]
+async fn a_removed_file_presses_until_it_is_safe() {
+    let node = Node::new();
+    node.write(&log("0.log"), cri_lines(0..10));
+    let run = node.containers(Taker::Holds);
+    run.records(10).await;
+    assert!(!run.is_pressed());
+    node.remove(&log("0.log"));
+    run.wait(|| run.is_pressed(), "pressure").await;
+    run.keep_held();
+    run.wait(|| !run.is_pressed(), "rest").await;
+    run.stop().await;
+}

@@ -244,6 +244,7 @@ impl WayIn<'_> {
         closing: bool,
         seldom: &Seldom,
     ) -> Result<(), Error> {
+        let closing = closing || flights.is_pressed();
         while let Some(need) = flights.next(closing) {
             match need {
                 Need::Return(batch, ack) => {
@@ -253,11 +254,11 @@ impl WayIn<'_> {
                 }
                 Need::Safety(batch, landing) => {
                     let (payload, records) = (self.encode(&batch), records_of(&batch));
-                    let push = || self.buffer.push_taken(lane, payload.clone(), records);
+                    let push = || self.buffer.push_taken(lane, payload.clone(), records, landing.over());
                     match self.until_in(seldom, || landing.is_over(), push).await {
-                        Ok(Some(taken)) => landing.written(taken),
+                        Ok(Some(Some(taken))) => landing.written(taken),
                         // The output has it by now, or still has to have it.
-                        Ok(None) => drop(landing),
+                        Ok(_) => drop(landing),
                         Err(error) if error.kind() == ErrorKind::Invalid => drop(landing),
                         Err(error) => return Err(error),
                     }

@@ -25,11 +25,15 @@ mod tests;
 /// after a crash.
 const SAFE_AFTER: Duration = Duration::from_secs(3);
 
+/// How often it is looked meanwhile whether what it was read from is about to be removed.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
 /// Batches of one lane on their way, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
     all: VecDeque<Flight>,
     returned: Arc<Notify>,
+    landed: Arc<Notify>,
     flying: Flying,
 }
 
@@ -81,6 +85,7 @@ pub(super) enum Need {
 #[derive(Debug)]
 pub(super) struct Landing {
     state: Arc<Mutex<State>>,
+    landed: Arc<Notify>,
     buffer: Buffer,
     records: u32,
 }
@@ -121,8 +126,12 @@ impl Flights {
         let state = Arc::new(Mutex::new(State::Flying(Arc::clone(batch), ack, weight)));
         let (of, returned, buffer) = (Arc::clone(&state), Arc::clone(&self.returned), buffer.clone());
         let (kept, records) = (buffer.clone(), records_of(batch));
+        let has_landed = Arc::clone(&self.landed);
         let ack = Ack::tallied(move |outcome, tally| match outcome {
-            Outcome::Durable => landed(&of, fates_of(tally), |fates| buffer.pass(records, fates)),
+            Outcome::Durable => {
+                landed(&of, fates_of(tally), |fates| buffer.pass(records, fates));
+                has_landed.notify_one();
+            }
             Outcome::Undelivered => {
                 let_go(&of);
                 returned.notify_one();
@@ -137,10 +146,22 @@ impl Flights {
     /// Waits until one of them may need something; for ever where there is none.
     pub(super) async fn due(&self) {
         let Some(first) = self.all.front() else { return std::future::pending().await };
-        tokio::select! {
-            () = sleep_until(first.since + SAFE_AFTER) => {}
-            () = self.returned.notified() => {}
+        let due = first.since + SAFE_AFTER;
+        while !self.is_pressed() && Instant::now() < due {
+            tokio::select! {
+                () = sleep_until(due.min(Instant::now() + LOOK_INTERVAL)) => {}
+                () = self.returned.notified() => return,
+            }
         }
+    }
+
+    /// Whether one of them might soon not be had again.
+    pub(super) fn is_pressed(&self) -> bool {
+        let is_pressed = |batch: &Batch| batch.progress().is_some_and(|(progress, _)| progress.is_pressed());
+        self.all.iter().any(|flight| match &*flight.state.lock() {
+            State::Flying(batch, ..) => is_pressed(batch),
+            _ => false,
+        })
     }
 
     /// What the next one needs, if one does: by now, or before `closing`.
@@ -154,7 +175,8 @@ impl Flights {
                     drop(weight);
                     *locked = State::Writing(ack);
                     let (state, buffer, records) = (Arc::clone(state), buffer.clone(), records_of(&batch));
-                    Some(Need::Safety(batch, Landing { state, buffer, records }))
+                    let landed = Arc::clone(&self.landed);
+                    Some(Need::Safety(batch, Landing { state, landed, buffer, records }))
                 }
                 flying @ State::Flying(..) => {
                     *locked = flying;
@@ -179,6 +201,13 @@ impl Landing {
     /// Whether the output has the batch by now, so that it need not be safe.
     pub(super) fn is_over(&self) -> bool {
         matches!(*self.state.lock(), State::Landed(_))
+    }
+
+    /// Waits until it is.
+    pub(super) async fn over(&self) {
+        while !self.is_over() {
+            self.landed.notified().await;
+        }
     }
 
     /// The batch is in the buffer.

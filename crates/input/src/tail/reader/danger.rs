@@ -38,6 +38,7 @@ impl Reader {
         self.in_danger = in_danger;
         self.meters.files_in_danger.set(in_danger as i64);
         flight.spill().set_in_danger(in_danger > 0);
+        self.progress.set_in_danger(in_danger > 0);
     }
 
     fn count_in_danger(&self) -> usize {

@@ -128,3 +128,48 @@ async fn a_buffer_that_sheds_keeps_something_to_make_room_of() {
         assert!(way.put(Lane::Normal, &batch, &seldom).await.unwrap());
     }
 }
+
+#[tokio::test]
+async fn what_is_delivered_waits_for_no_room_in_the_buffer() {
+    let buffer = open("{bytes_max: 1MiB, spill_max: 0}");
+    let (past, mut from) = past(16 << 20);
+    let (clock, flying, seldom) = (Clock::system(), Flying::default(), Seldom::new(TELL_INTERVAL));
+    let way = WayIn { buffer: &buffer, keeps_ranges: false, clock: &clock, past: &past, flying: &flying };
+    let (mut flights, mut waited) = (Flights::among(&flying), Duration::ZERO);
+    let progress = Arc::new(Progress::new(std::time::Instant::now()));
+    let flies = part(&progress, 1, 1, BATCH_BYTES);
+    let left = way.send_past(Lane::Normal, flies, &mut flights, &mut waited, &seldom).await.unwrap();
+    assert!(left.is_none());
+    for number in 2..5 {
+        assert!(
+            way.put(Lane::Normal, &part(&progress, number, 1, BATCH_BYTES).batch, &seldom).await.unwrap()
+        );
+    }
+    // There is no room for it, until the output has it.
+    let delivered = async {
+        while flying.bytes() > 0 {
+            tokio::task::yield_now().await;
+        }
+        from.next().await.unwrap().into_parts().0.ack.durable();
+    };
+    let seen_to = async { tokio::join!(way.see_to(Lane::Normal, &mut flights, true, &seldom), delivered) };
+    let (seen_to, ()) = tokio::time::timeout(Duration::from_secs(60), seen_to).await.unwrap();
+    seen_to.unwrap();
+    assert_eq!(buffer.entries(Lane::Normal).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn what_may_be_removed_is_put_in_at_once() {
+    let buffer = open("{}");
+    let (past, _from) = past(1 << 20);
+    let (clock, flying, seldom) = (Clock::system(), Flying::default(), Seldom::new(TELL_INTERVAL));
+    let way = WayIn { buffer: &buffer, keeps_ranges: false, clock: &clock, past: &past, flying: &flying };
+    let (mut flights, mut waited) = (Flights::among(&flying), Duration::ZERO);
+    let progress = Arc::new(Progress::new(std::time::Instant::now()));
+    let flies = part(&progress, 1, 2, 10);
+    let left = way.send_past(Lane::Normal, flies, &mut flights, &mut waited, &seldom).await.unwrap();
+    assert!(left.is_none());
+    progress.set_in_danger(true);
+    way.see_to(Lane::Normal, &mut flights, false, &seldom).await.unwrap();
+    assert_eq!(buffer.entries(Lane::Normal).await.unwrap().len(), 1);
+}

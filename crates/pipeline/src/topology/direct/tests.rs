@@ -3,7 +3,7 @@ use std::path::Path;
 use bytes::Bytes;
 use sawyer_buffer::{BufferPlan, Lane};
 use sawyer_disk::RealDisk;
-use sawyer_model::{RecordHead, SeqRange, SourceId, Stream, Timestamp};
+use sawyer_model::{Progress, RecordHead, SeqRange, SourceId, Stream, Timestamp};
 use sawyer_telemetry::{Clock, Metrics};
 
 use super::*;
@@ -72,7 +72,9 @@ impl Try {
     }
 
     async fn written(&self) -> Taken {
-        self.buffer.push_taken(Lane::Normal, Bytes::from_static(b"records"), RECORDS).await.unwrap()
+        let payload = Bytes::from_static(b"records");
+        let pushed = self.buffer.push_taken(Lane::Normal, payload, RECORDS, std::future::pending());
+        pushed.await.unwrap().unwrap()
     }
 
     /// Entries in the buffer, those that are out among them.
@@ -183,4 +185,22 @@ async fn the_first_that_is_not_over_tells_when_something_is_due() {
     assert!(way.flights.next(false).is_none(), "the first is on its way, and keeps the order");
     way.delivered();
     assert!(matches!(way.flights.next(false), Some(Need::Return(..))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_removed_is_due_at_once() {
+    let mut way = Try::new();
+    let progress = Arc::new(Progress::new(std::time::Instant::now()));
+    let mut batch = Arc::unwrap_or_clone(batch());
+    batch.set_progress(&progress, 1);
+    let way_of =
+        Way { input: "".into(), pipeline: "".into(), outputs: vec!["out".into()], copies: vec![false] };
+    let _transfer = way.flights.start(&Arc::new(batch), Ack::none(), &way.buffer, &Arc::new(way_of));
+    assert!(!way.flights.is_pressed());
+    let start = Instant::now();
+    let ((), ()) = tokio::join!(way.flights.due(), async {
+        tokio::time::sleep(LOOK_INTERVAL / 2).await;
+        progress.set_in_danger(true);
+    });
+    assert!(start.elapsed() < SAFE_AFTER && way.flights.is_pressed());
 }
