@@ -194,7 +194,7 @@ async fn run_in(folder: &Path, text: &str, bench: &Bench, stop_after_ms: u64) ->
         tokio::time::sleep(Duration::from_millis(stop_after_ms)).await;
         stopper.stop();
     };
-    let (result, ()) = tokio::join!(topology.run(stop, Duration::from_secs(2)), stopping);
+    let (result, ()) = tokio::join!(topology.run(stop, Duration::from_secs(60)), stopping);
     result
 }
 
