@@ -417,7 +417,9 @@ fn segments_of(disk: &SimDisk) -> Vec<Segment> {
 #[test]
 fn what_is_old_is_squeezed_once_and_stays_what_it_was() {
     let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
-    let plan = plan_of("seal_interval: 5s\nmerged_bytes_max: 1MiB\nfree_min: 0\nretention: 100d\n");
+    let plan = plan_of(
+        "seal_interval: 5s\nmerged_bytes_max: 1MiB\nfree_min: 0\nretention: 100d\nsqueeze_after: 1d\n",
+    );
     let metrics = Metrics::new();
     let store = Store::open_manual(Arc::new(disk.clone()), plan.clone(), clock.clone(), &metrics).unwrap();
     for n in 0..5 {
