@@ -10,9 +10,10 @@
 //! sent after a pause, and the pauses grow; the first that succeeds opens the way again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sawyer_model::{Error, ErrorKind, Fate};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -58,7 +59,18 @@ pub struct Outbox<P> {
     urgent_permits: u32,
     limits: Limits,
     state: Arc<State>,
+    crowd: Arc<Crowd>,
 }
+
+/// Those who wait for room: until some is made nothing more comes, so nothing need be waited for.
+#[derive(Debug, Default)]
+struct Crowd {
+    size: AtomicUsize,
+    grew: Notify,
+}
+
+/// One of them.
+struct InCrowd<'a>(&'a Crowd);
 
 #[derive(Debug)]
 struct Parcel<P> {
@@ -90,6 +102,7 @@ pub struct Courier<T: Target> {
     beside: usize,
     letters_under_way: JoinSet<()>,
     state: Arc<State>,
+    crowd: Arc<Crowd>,
 }
 
 /// Where rejected items go.
@@ -133,7 +146,7 @@ pub fn courier<T: Target>(
     let room = Arc::new(Semaphore::new(permits as usize));
     let urgent_permits = (permits / URGENT_PART).max(1);
     let urgent_room = Arc::new(Semaphore::new(urgent_permits as usize));
-    let state = Arc::new(State::new(identity));
+    let (state, crowd) = (Arc::new(State::new(identity)), Arc::default());
     let courier = Courier {
         target,
         from,
@@ -149,8 +162,27 @@ pub fn courier<T: Target>(
         beside: 0,
         letters_under_way: JoinSet::new(),
         state: Arc::clone(&state),
+        crowd: Arc::clone(&crowd),
     };
-    (Outbox { to, room, permits, urgent_room, urgent_permits, limits, state }, courier)
+    (Outbox { to, room, permits, urgent_room, urgent_permits, limits, state, crowd }, courier)
+}
+
+impl Crowd {
+    fn join(&self) -> InCrowd<'_> {
+        self.size.fetch_add(1, Ordering::Relaxed);
+        self.grew.notify_one();
+        InCrowd(self)
+    }
+
+    fn is_there(&self) -> bool {
+        self.size.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for InCrowd<'_> {
+    fn drop(&mut self) {
+        self.0.size.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl<P: Payload> Outbox<P> {
@@ -180,9 +212,16 @@ impl<P: Payload> Outbox<P> {
         let held = |item: &Item<P>| item.payload.held_bytes().unwrap_or(item.bytes);
         let bytes = items.iter().map(held).sum::<usize>() + beside;
         let wanted = u32::try_from(bytes.div_ceil(PERMIT_BYTES).max(1)).unwrap_or(u32::MAX).min(permits);
-        let room = tokio::select! {
-            room = Arc::clone(room).acquire_many_owned(wanted) => room.map_err(|_| CourierGone)?,
-            () = self.to.closed() => return Err(CourierGone),
+        let room = match Arc::clone(room).try_acquire_many_owned(wanted) {
+            Ok(room) => room,
+            Err(TryAcquireError::Closed) => return Err(CourierGone),
+            Err(TryAcquireError::NoPermits) => {
+                let _waits = self.crowd.join();
+                tokio::select! {
+                    room = Arc::clone(room).acquire_many_owned(wanted) => room.map_err(|_| CourierGone)?,
+                    () = self.to.closed() => return Err(CourierGone),
+                }
+            }
         };
         self.to.send(Parcel { items, room: Arc::new(room), urgent }).await.map_err(|_| CourierGone)
     }
@@ -229,6 +268,7 @@ impl<T: Target> Courier<T> {
                         self.waiting.close();
                     }
                 },
+                () = self.crowd.grew.notified() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
@@ -271,7 +311,11 @@ impl<T: Target> Courier<T> {
         }
         // The requests that are allowed are for all, urgent items first: however many of those come, others go too.
         while self.has_room() {
-            let Some(group) = self.waiting.take(now) else { return };
+            let mut group = self.waiting.take(now);
+            if group.is_none() && self.crowd.is_there() {
+                group = self.waiting.take_early(now);
+            }
+            let Some(group) = group else { return };
             let saturated = self.requests.len() - self.beside + 1 >= self.allowed();
             self.spawn(group, saturated, false);
         }

@@ -276,11 +276,18 @@ impl<P: Payload> Waiting<P> {
         if due > now {
             return None;
         }
-        let lane = self.lanes.get_mut(&partition).expect("a lane with a turn is there");
-        let group = lane.take(partition, &self.limits, now);
-        lane.under_way += 1;
-        self.set_turn(partition);
-        Some(group)
+        Some(self.take_of(partition, now))
+    }
+
+    /// The same with a lane that only waits for more to come: the one that waited longest. What is tried again keeps its
+    /// pause.
+    pub(crate) fn take_early(&mut self, now: Instant) -> Option<Group<P>> {
+        let waits = |(turn, partition): &&(Instant, u64)| {
+            let lane = &self.lanes[partition];
+            lane.fresh.front().is_some_and(|oldest| *turn == oldest.since + self.limits.age_max)
+        };
+        let (_, partition) = *self.turns.iter().find(waits)?;
+        Some(self.take_of(partition, now))
     }
 
     /// The same with urgent items only, and nothing that was tried before.
@@ -293,6 +300,15 @@ impl<P: Payload> Waiting<P> {
         lane.under_way += 1;
         self.set_turn(partition);
         Some(group)
+    }
+
+    /// What a lane sends next.
+    fn take_of(&mut self, partition: u64, now: Instant) -> Group<P> {
+        let lane = self.lanes.get_mut(&partition).expect("a lane with a turn is there");
+        let group = lane.take(partition, &self.limits, now);
+        lane.under_way += 1;
+        self.set_turn(partition);
+        group
     }
 
     /// Puts items back, to be sent when they are due. In an ordered lane, and if one of them is urgent, they come before

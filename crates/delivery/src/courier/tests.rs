@@ -460,6 +460,42 @@ async fn whoever_sends_too_much_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_waits_for_more_while_there_is_no_room_for_it() {
+    // Room for 4 items of 1 KiB, and a partition for each: no request ever fills, and none is old.
+    let age_max = Duration::from_secs(3600);
+    let mut bench = bench(Limits { age_max, held_bytes_max: 4 << 10, ..limits() }, all_done);
+    let start = Instant::now();
+    let running = bench.start();
+    for name in 0..40 {
+        bench.outbox.send(vec![bench.item(name, 1024, name.into())], 0).await.unwrap();
+    }
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    let Bench { outbox, outcomes, .. } = bench;
+    drop(outbox);
+    running.await.unwrap().unwrap();
+    assert!(outcomes.lock().values().eq([Outcome::Durable; 40].iter()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_tried_again_keeps_its_pause_though_others_wait_for_room() {
+    let script = |number: usize, names: &[u32]| {
+        if number == 0 { each(names, |_| retry()) } else { all_done(number, names) }
+    };
+    let age_max = Duration::from_secs(3600);
+    let mut bench = bench(Limits { age_max, held_bytes_max: 1 << 10, ..limits() }, script);
+    let running = bench.start();
+    for name in 0..3 {
+        bench.outbox.send(vec![bench.item(name, 1024, name.into())], 0).await.unwrap();
+    }
+    let Bench { outbox, target, .. } = bench;
+    drop(outbox);
+    running.await.unwrap().unwrap();
+    let seen = target.seen.lock();
+    let times: Vec<Duration> = seen.iter().filter(|(_, names)| names == &[0]).map(|(at, _)| *at).collect();
+    assert!(times.len() == 2 && times[1] - times[0] > Duration::from_millis(100), "{seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_about_other_items_settles_nothing() {
     let bench = bench(limits(), |number, names| Answer::done(if number == 0 { 3 } else { names.len() }));
     bench.send(0..4).await;
