@@ -13,7 +13,9 @@ pub mod peer;
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Names the file to which [`skip`] appends; `make test` sets it and compares it with `.ci/expected-skips`.
 pub const SKIP_LOG_VARIABLE: &str = "SAWYER_SKIP_LOG";
@@ -46,6 +48,18 @@ fn append(log: &Path, line: &str) {
     if let Err(error) = written {
         panic!("append to the log of skips: {error} path={}", log.display());
     }
+}
+
+/// An address of this machine that nobody else listens at, now or later.
+///
+/// A port that the system names is worse: whoever finds it must listen there to know it, and programs that another
+/// test starts at that time hold it open until they are executed.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let port = 20_000 + GIVEN.fetch_add(1, Ordering::Relaxed);
+    SocketAddr::from(([127, 1, high, low], port))
 }
 
 /// The path of `relative` in the shared test data, or `None` after a [`skip`] when it is not there.

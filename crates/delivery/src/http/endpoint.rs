@@ -16,7 +16,9 @@ pub struct Endpoints {
 
 /// Reads an address under a key, or reports that it is none.
 pub fn read_url(text: &str, at: &At<'_>, problems: &mut Problems) -> Option<Url> {
-    let told = |why: Option<String>| why.unwrap_or_else(|| format!("expected {EXPECTED}, found {text:?}"));
+    // What stands before an `@` may be a password.
+    let found = if text.contains('@') { String::new() } else { format!(", found {text:?}") };
+    let told = |why: Option<String>| why.unwrap_or_else(|| format!("expected {EXPECTED}{found}"));
     read(text).map_err(|why| problems.push(at, told(why))).ok()
 }
 
@@ -109,5 +111,18 @@ mod tests {
             assert_eq!(read(text), Err(None), "{text}");
         }
         assert!(read("https://me:secret@logs").unwrap_err().unwrap().contains("set `auth` instead"));
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_read_does_not_show_its_password() {
+        let document = sawyer_config::Document::parse("test.yaml", "url: x").unwrap();
+        let told = |text: &str| {
+            let mut problems = Problems::new();
+            let url = read_url(text, &document.at(), &mut problems);
+            problems.into_result(url).unwrap_err().to_string()
+        };
+        assert!(told("logs:9200").contains("found \"logs:9200\""));
+        let told = told("https://me:s3cr3t@logs:port");
+        assert!(told.contains("expected an address") && !told.contains("s3cr3t"), "{told}");
     }
 }

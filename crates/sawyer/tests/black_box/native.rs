@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
+
+use sawyer_testkit::free_address;
 
 use crate::harness::{SOON, Sawyer, pause};
 
@@ -71,14 +72,12 @@ struct Process {
 
 impl Process {
     fn new(role: &'static str, folder: &Path, config: &str, more: &[&str]) -> Self {
-        // The port is free now; whoever takes it before the process does makes it try again.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let path = folder.join(format!("{role}.yaml"));
         fs::write(&path, config).unwrap();
         let data = folder.join(role);
         let args = ["--config", path.to_str().unwrap(), "--data", data.to_str().unwrap()];
         let args = [&args, more].concat().into_iter().map(str::to_owned).collect();
-        Self { role, listen: format!("127.0.0.1:{port}"), args, running: None }
+        Self { role, listen: free_address().to_string(), args, running: None }
     }
 
     fn url(&self) -> String {

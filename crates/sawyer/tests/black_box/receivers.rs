@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use sawyer_testkit::free_address;
 
 use crate::harness::{AS_WRITTEN, SOON, Sawyer, pause};
 
@@ -159,9 +161,7 @@ fn start(folder: &Path, config: &str) -> Sawyer {
 #[test]
 fn every_record_that_is_pushed_is_there() {
     let folder = tempfile::tempdir().unwrap();
-    // The ports are free now; whoever takes one before the process does makes it try again.
-    let listeners = Way::ALL.map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    let addresses = listeners.map(|listener| listener.local_addr().unwrap());
+    let addresses = Way::ALL.map(|_| free_address());
     let mut config = "inputs:\n".to_owned();
     for (way, address) in Way::ALL.into_iter().zip(addresses) {
         let listen = if way == Way::Otlp { format!("['{address}']") } else { address.to_string() };
@@ -210,7 +210,7 @@ fn every_record_that_is_pushed_is_there() {
 #[test]
 fn a_document_is_created_once() {
     let folder = tempfile::tempdir().unwrap();
-    let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listen = free_address();
     let config = format!("inputs: {{elasticsearch: {{listen: '{listen}'}}}}\n");
     let sawyer = start(folder.path(), &config);
     let ask = |method: &str, path: &str, body: &str| -> (u16, serde_json::Value) {

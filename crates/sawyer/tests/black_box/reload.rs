@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sawyer_testkit::free_address;
 use sawyer_testkit::peer::{Peer, Play, Reply};
 
 use crate::harness::{SOON, Sawyer, pause};
@@ -143,8 +144,7 @@ fn wait_for_more(sawyer: &mut Sawyer, version: u32) {
 #[test]
 fn receivers_refuse_nobody_while_the_configuration_is_exchanged() {
     let folder = tempfile::tempdir().unwrap();
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (loki, lines, gone) = (free(), free(), free());
+    let (loki, lines, gone) = (free_address(), free_address(), free_address());
     let local = folder.path().join("host/log");
     let config = |version: u32, more: &str| {
         let receivers = format!(
