@@ -478,8 +478,10 @@ async fn nobody_waits_for_more_while_there_is_no_room_for_it() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_tried_again_keeps_its_pause_though_others_wait_for_room() {
-    let script = |number: usize, names: &[u32]| {
-        if number == 0 { each(names, |_| retry()) } else { all_done(number, names) }
+    let pause = Duration::from_secs(5);
+    let script = move |number: usize, names: &[u32]| {
+        let busy = Verdict::Retry { reason: "busy", after: Some(pause) };
+        if number == 0 { each(names, |_| busy.clone()) } else { all_done(number, names) }
     };
     let age_max = Duration::from_secs(3600);
     let mut bench = bench(Limits { age_max, held_bytes_max: 1 << 10, ..limits() }, script);
@@ -492,7 +494,7 @@ async fn what_is_tried_again_keeps_its_pause_though_others_wait_for_room() {
     running.await.unwrap().unwrap();
     let seen = target.seen.lock();
     let times: Vec<Duration> = seen.iter().filter(|(_, names)| names == &[0]).map(|(at, _)| *at).collect();
-    assert!(times.len() == 2 && times[1] - times[0] > Duration::from_millis(100), "{seen:?}");
+    assert!(times.len() == 2 && times[1] - times[0] >= pause, "{seen:?}");
 }
 
 #[tokio::test(start_paused = true)]
