@@ -46,6 +46,9 @@ settings! {
 
 const JSON: &str = "application/json";
 
+/// Of tables (`_cat`), which people and rsyslog read.
+const TEXT: &str = "text/plain; charset=UTF-8";
+
 /// What a client that speaks a certain version asks for, and gets.
 const VERSIONED: &str = "application/vnd.elasticsearch+json";
 
@@ -78,7 +81,7 @@ struct Elasticsearch {
     start: Start,
 }
 
-/// A status and a body in JSON.
+/// A status and a body: JSON, or a table.
 type Told = (u16, String);
 
 impl Protocol for Elasticsearch {
@@ -86,12 +89,14 @@ impl Protocol for Elasticsearch {
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let mut response = match self.ask(&head, body, from, desk).await {
-                Ok((status, body)) => web::answer(status, JSON, body),
+                Ok((status, body)) if body.starts_with(['{', '[']) => web::answer(status, JSON, body),
+                Ok((status, table)) => web::answer(status, TEXT, table),
                 Err(trouble) => refuse(&trouble),
             };
             let headers = response.headers_mut();
             headers.insert(PRODUCT.0, HeaderValue::from_static(PRODUCT.1));
-            if let Some(versioned) = versioned(&head.headers) {
+            let is_json = headers.get(CONTENT_TYPE).is_some_and(|kind| kind == JSON);
+            if let Some(versioned) = versioned(&head.headers).filter(|_| is_json) {
                 headers.insert(CONTENT_TYPE, versioned);
             }
             response
@@ -119,6 +124,9 @@ impl Elasticsearch {
             (true, [index, "_doc", id]) => self.one(&client, desk, held, Action::Index, index, Some(id)).await,
             (true, [index, "_create", id]) => {
                 self.one(&client, desk, held, Action::Create, index, Some(id)).await
+            }
+            (false, ["_cat", "health"]) => {
+                Ok((200, Start::table(web::parameter(head.uri.query(), "format").as_deref() == Some("json"))))
             }
             (_, parts) => self.start.answer(&head.method, parts, &held.bytes, host(&head.headers)).ok_or_else(|| {
                 let message = format!(

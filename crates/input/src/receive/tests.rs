@@ -1,4 +1,5 @@
 mod elasticsearch;
+mod opentelemetry;
 mod others;
 
 use std::io::Write;

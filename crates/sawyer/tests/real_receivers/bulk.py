@@ -1,4 +1,4 @@
-"""Writes numbered documents with the bulk helpers: bulk.py elasticsearch|opensearch URL TOKEN COUNT
+"""Writes numbered documents with the bulk helpers: bulk.py elasticsearch-VERSION|opensearch-VERSION URL TOKEN COUNT
 
 Prints what the helper says, as JSON: how many were taken, and the errors.
 """
@@ -7,7 +7,8 @@ import json
 import sys
 
 client, url, token, count = sys.argv[1:]
-if client == "elasticsearch":
+is_opensearch = client.startswith("opensearch")
+if not is_opensearch:
     import elasticsearch as library
     from elasticsearch import Elasticsearch, helpers
 
@@ -27,7 +28,7 @@ def documents():
 
 
 info = es.info()
-es.indices.put_index_template(name="logs", body={"index_patterns": ["logs-*"]}) if client == "opensearch" else (
+es.indices.put_index_template(name="logs", body={"index_patterns": ["logs-*"]}) if is_opensearch else (
     es.indices.put_index_template(name="logs", index_patterns=["logs-*"])
 )
 exists = bool(es.indices.exists(index="logs-none"))
@@ -39,7 +40,7 @@ conflicts = {item["create"]["status"] for item in refused}
 # A document that is none: its item says so, and the others are taken.
 body = '{"index":{"_index":"logs-shop"}}\n{"message":"good","number":-1}\n{"index":{"_index":"logs-shop"}}\n[1]\n'
 answer = es.bulk(body=body)
-one = es.index(index="logs-shop", body={"message": "single", "number": -2}) if client == "opensearch" else (
+one = es.index(index="logs-shop", body={"message": "single", "number": -2}) if is_opensearch else (
     es.index(index="logs-shop", document={"message": "single", "number": -2})
 )
 wrong = None

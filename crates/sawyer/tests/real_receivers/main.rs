@@ -67,6 +67,22 @@ fn python(packages: &str, name: &str, args: &[&str]) -> String {
     out_text
 }
 
+/// Runs a script of Node.js to its end.
+fn node(folder: &tempfile::TempDir, packages: &str, name: &str, args: &[&str]) {
+    let node = Command::new(sawyer_testkit::repository().join("tools/node")).output().unwrap();
+    let node = PathBuf::from(harness::text(&node.stdout).trim()).join("node");
+    // Imports are looked for beside a script.
+    let modules = folder.path().join("node_modules");
+    if !modules.exists() {
+        std::os::unix::fs::symlink(packages, &modules).unwrap();
+    }
+    let copy = folder.path().join("script.mjs");
+    std::fs::copy(script(name), &copy).unwrap();
+    let run = Command::new(&node).arg(&copy).args(args).output().unwrap();
+    let (told, errors) = (harness::text(&run.stdout), harness::text(&run.stderr));
+    assert!(run.status.success(), "{name} {}: {told}{errors}", args[0]);
+}
+
 /// How often each number is there, of the records that match.
 fn numbers(sawyer: &Sawyer, query: &str) -> BTreeMap<u64, usize> {
     let mut times = BTreeMap::new();
@@ -108,15 +124,17 @@ fn opentelemetry_exports_over_http_and_grpc() {
 
 #[test]
 fn bulk_helpers_of_elasticsearch_and_opensearch_write() {
-    let Some(packages) = packages("python-packages", &["elasticsearch==9.5.1", "opensearch-py==3.2.0"])
-    else {
-        return;
-    };
+    let names = ["elasticsearch==9.5.1", "opensearch-py==3.2.0"];
+    let Some(newest) = packages("python-packages", &names) else { return };
+    let Some(before) = packages("python-packages", &["elasticsearch==8.19.1"]) else { return };
     let folder = tempfile::tempdir().unwrap();
     let (mut sawyer, address) = start(&folder, "elasticsearch");
     let (url, count) = (format!("http://{address}"), COUNT.to_string());
-    for client in ["elasticsearch", "opensearch"] {
-        let told = python(&packages, "bulk.py", &[client, &url, "s3cret", &count]);
+    let clients =
+        [("elasticsearch", "9", &newest), ("elasticsearch", "8", &before), ("opensearch", "3", &newest)];
+    for (library, version, packages) in clients {
+        let client = format!("{library}-{version}");
+        let told = python(packages, "bulk.py", &[&client, &url, "s3cret", &count]);
         let told: Value = serde_json::from_str(&told).unwrap();
         let wanted = serde_json::json!({
             "version": "8.19.0", "exists": false, "taken": COUNT, "errors": [], "again": COUNT, "conflicts": [409],
@@ -125,7 +143,7 @@ fn bulk_helpers_of_elasticsearch_and_opensearch_write() {
         assert_eq!(told, wanted, "{client}");
         all_once(&mut sawyer, &format!("namespace: shop and pod: pod-{client}"), COUNT);
     }
-    assert_eq!(sawyer.count("number < 0"), 4);
+    assert_eq!(sawyer.count("number < 0"), 6);
 }
 
 #[test]
@@ -138,24 +156,57 @@ fn libraries_for_loki_push() {
     let (url, count) = (format!("http://{address}"), FEW.to_string());
     python(&python_packages, "loki.py", &[&url, "s3cret", &count]);
     all_once(&mut sawyer, "namespace: shop and app: python and pod: pod-python", FEW);
-    let node = Command::new(sawyer_testkit::repository().join("tools/node")).output().unwrap();
-    let node = PathBuf::from(harness::text(&node.stdout).trim()).join("node");
-    // Imports are looked for beside a script.
-    let modules = folder.path().join("node_modules");
-    std::os::unix::fs::symlink(&node_packages, &modules).unwrap();
-    let copy = folder.path().join("loki.mjs");
-    std::fs::copy(script("loki.js"), &copy).unwrap();
     for library in ["pino", "winston"] {
-        let run = Command::new(&node).arg(&copy).args([library, &url, "s3cret", &count]).output().unwrap();
-        assert!(
-            run.status.success(),
-            "{library}: {}{}",
-            harness::text(&run.stdout),
-            harness::text(&run.stderr)
-        );
+        node(&folder, &node_packages, "loki.js", &[library, &url, "s3cret", &count]);
     }
     for pod in ["pod-pino", "pod-winston-json", "pod-winston-protobuf"] {
         sawyer.wait_for_count(&format!("namespace: shop and pod: {pod}"), FEW);
     }
     assert_eq!(sawyer.count("pod: pod-pino and level: warn and number: 7"), 1);
+}
+
+const OTHERS: [&str; 3] = ["pino@10.4.0", "pino-elasticsearch@9.0.0", "splunk-logging@0.11.1"];
+
+#[test]
+fn what_pino_writes_to_elasticsearch_arrives() {
+    let Some(node_packages) = packages("node-packages", &OTHERS) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (mut sawyer, address) = start(&folder, "elasticsearch");
+    let (url, count) = (format!("http://{address}"), COUNT.to_string());
+    node(&folder, &node_packages, "others.js", &["elasticsearch", &url, "s3cret", &count]);
+    all_once(&mut sawyer, "namespace: shop and pod: pod-pino and level: warn", COUNT);
+    assert_eq!(sawyer.count("elasticsearch.index: logs-shop and number >= 0"), COUNT);
+}
+
+#[test]
+fn splunks_own_library_sends_events() {
+    let Some(node_packages) = packages("node-packages", &OTHERS) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (mut sawyer, address) = start(&folder, "splunk_hec");
+    let (url, count) = (format!("http://{address}"), FEW.to_string());
+    node(&folder, &node_packages, "others.js", &["splunk", &url, "s3cret", &count]);
+    all_once(&mut sawyer, "namespace: shop and pod: pod-splunk and level: warn", FEW);
+    assert_eq!(sawyer.count("sourcetype: _json and body.source: cart"), FEW);
+}
+
+#[test]
+fn graypy_sends_gelf_in_pieces_and_over_tcp() {
+    let Some(packages) = packages("python-packages", &["graypy==2.1.0"]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let address = sawyer_testkit::free_address();
+    let config = format!(
+        "inputs: {{gelf: {{udp: '{address}', tcp: '{address}'}}}}\noutputs: {{store: }}\n{}",
+        harness::AS_WRITTEN
+    );
+    let mut sawyer = Sawyer::up_with(folder.path(), &config);
+    sawyer.wait_for_log("receiving datagrams");
+    let (host, port, count) = (address.ip().to_string(), address.port().to_string(), FEW.to_string());
+    for way in ["udp", "tcp"] {
+        python(&packages, "gelf.py", &[way, &host, &port, &count]);
+        all_once(&mut sawyer, &format!("pod: pod-{way} and level: warn"), FEW);
+        sawyer.wait_for_count(&format!("pod: pod-{way} and level: error"), 1);
+        let long = sawyer.all(&format!("pod: pod-{way} and level: error"));
+        assert_eq!(long[0]["message"].as_str().map(str::len), Some("order 100 ".len() + 8000));
+    }
+    assert_eq!(sawyer.count("number >= 0 and identity: claimed"), 2 * FEW);
 }

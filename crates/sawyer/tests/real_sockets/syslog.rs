@@ -78,7 +78,7 @@ action(type="omfwd" target="localhost" port="{safe}" protocol="tcp" template="RS
         input = path("in"),
     );
     fs::write(path("rsyslog.conf"), rsyslog).unwrap();
-    let script = "exec rsyslogd -n -f rsyslog.conf -i rsyslog.pid";
+    let script = "exec rsyslogd -n -f rsyslog.conf -iNONE";
     let mut daemon = Daemon::start(folder.path(), Own::Files, script);
     daemon.wait_for("its socket", || fs::metadata(path("in")).ok());
     let lines: String = (0..500).map(|number| format!("line {number} of many\n")).collect();
@@ -91,6 +91,53 @@ action(type="omfwd" target="localhost" port="{safe}" protocol="tcp" template="RS
     messages.dedup();
     assert_eq!(messages.len(), 500);
     assert_eq!(sawyer.count("sawyer.mark: *"), 0);
+}
+
+/// Its output module for Elasticsearch asks for the health first, and reads the items of answers.
+#[test]
+fn what_rsyslog_writes_to_elasticsearch_arrives() {
+    if !sawyer_testkit::may_use_root("programs") || !have_programs(&["rsyslogd"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let clients = "clients: {shop: {token: s3cret, namespaces: [shop]}}";
+    let mut sawyer =
+        sawyer(folder.path(), &format!("{{elasticsearch: {{listen: '127.0.0.1:0', {clients}}}}}"));
+    let port = port(&mut sawyer, "elasticsearch", "receiving");
+    let rsyslog = format!(
+        r#"global(workDirectory="{work}")
+module(load="imuxsock" SysSock.Use="off")
+module(load="omelasticsearch")
+template(name="document" type="list" option.jsonf="on") {{
+  property(outname="@timestamp" name="timereported" dateFormat="rfc3339" format="jsonf")
+  property(outname="log.level" name="syslogseverity-text" format="jsonf")
+  property(outname="service.name" name="programname" format="jsonf")
+  property(outname="message" name="msg" position.from="2" format="jsonf")
+}}
+input(type="imuxsock" Socket="{input}" RateLimit.Interval="0")
+action(type="omelasticsearch" server="127.0.0.1" serverport="{port}" uid="any" pwd="s3cret" searchIndex="logs-rsyslog"
+  searchType="" template="document" bulkmode="on" errorfile="{errors}" action.resumeRetryCount="-1"
+  queue.type="linkedlist" queue.dequeueBatchSize="100")
+"#,
+        work = folder.path().display(),
+        input = path("in"),
+        errors = path("errors"),
+    );
+    fs::write(path("rsyslog.conf"), rsyslog).unwrap();
+    let mut daemon = Daemon::start(folder.path(), Own::Files, "exec rsyslogd -n -f rsyslog.conf -iNONE");
+    daemon.wait_for("its socket", || fs::metadata(path("in")).ok());
+    let lines: String = (0..500).map(|number| format!("line {number} of many\n")).collect();
+    fs::write(path("lines"), lines).unwrap();
+    let logger =
+        ["--socket", &path("in"), "--tag", "many", "--priority", "user.err", "--file", &path("lines")];
+    output(bounded("logger").args(logger));
+    let query = "namespace: shop and service: many and level: error and elasticsearch.index: logs-rsyslog";
+    sawyer.wait_for_count(query, 500);
+    let mut messages = found(&sawyer, query, &["message"]);
+    messages.dedup();
+    assert_eq!(messages.len(), 500);
+    assert_eq!(fs::read_to_string(path("errors")).unwrap_or_default(), "");
 }
 
 #[test]

@@ -172,6 +172,31 @@ async fn what_cannot_be_read_ends_its_connection_only() {
     bench.stop().await;
 }
 
+/// Fluentd asks by datagrams whether somebody is there, programs on the same machine write to a path, and Fluent Bit sends
+/// metrics over the same connection.
+#[tokio::test]
+async fn heartbeats_are_answered_and_a_path_is_listened_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, address) = (folder.path().join("forward"), sawyer_testkit::free_address());
+    let metrics = Metrics::new();
+    let plan = plan(read, &format!("listen: {address}\nunix: {}\n", path.display())).unwrap();
+    let bench = Bench::run(plan.open_sockets(&context(&metrics)).unwrap(), &metrics);
+    let beat = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut answered = [0; 8];
+    let length = tokio::time::timeout(SOON, async {
+        beat.send_to(b"\0", address).await.unwrap();
+        beat.recv(&mut answered).await.unwrap()
+    });
+    assert_eq!(length.await.unwrap(), 1);
+    let mut local = tokio::net::UnixStream::connect(&path).await.unwrap();
+    // Nil is a heartbeat; a chunk of metrics that wants no answer is passed over.
+    let metrics_chunk = b"\x93\xa1m\x91\x92\x01\x80\x81\xadfluent_signal\x01";
+    local.write_all(&[&b"\xc0"[..], metrics_chunk, &chunk("app", "one", "id")].concat()).await.unwrap();
+    assert_eq!(bench.wait(1, &["message", "tag"]).await, ["one|app"]);
+    assert_eq!(bench.counted("sawyer_receiver_refused"), 1);
+    bench.stop().await;
+}
+
 #[tokio::test]
 async fn a_large_frame_is_read_in_parts_and_taken_in_batches() {
     let (bench, address) = start("large_frames_max: 1\n");

@@ -75,6 +75,97 @@ async fn fluent_bit_finds_the_words_it_looks_for() {
     assert_eq!(bench.taken().len(), 4);
 }
 
+/// Fluent Bit reads the first 512 KB of an answer, and looks for the words in them.
+#[tokio::test]
+async fn a_long_answer_begins_with_what_fluent_bit_looks_for() {
+    let bench = Bench::start(read_plan, "");
+    let id = "i".repeat(500);
+    let bulk: String = (0..1200)
+        .map(|number| {
+            format!("{{\"create\":{{\"_index\":\"logs\",\"_id\":\"{id}{number}\",\"_type\":\"_doc\"}}}}\n{{\"log\":\"{number}\"}}\n")
+        })
+        .collect();
+    let answer = bench.post("/_bulk?pipeline=any", &[NDJSON], bulk.as_bytes()).await;
+    assert!(answer.body.len() > 512 << 10, "{}", answer.body.len());
+    let beginning = String::from_utf8_lossy(&answer.body[..200]).into_owned();
+    assert!(
+        beginning.starts_with("{\"took\":") && beginning.contains(r#","errors":false,"items":[{"create":{"#),
+        "{beginning}"
+    );
+    assert_eq!(answer.json()["items"].as_array().unwrap().len(), 1200);
+    assert_eq!(bench.taken().len(), 1200);
+}
+
+/// Logstash looks who is there, at the licence, and for further nodes, which may only be this one, by the name it knows.
+#[tokio::test]
+async fn logstash_starts_and_writes() {
+    let bench = Bench::start(read_plan, "");
+    let calls: [(&str, &str, &[u8], u16); 8] = [
+        ("HEAD", "/", b"", 200),
+        ("GET", "/", b"", 200),
+        ("GET", "/_license", b"", 200),
+        ("GET", "/_nodes/http", b"", 200),
+        ("GET", "/_ilm/policy/logstash-policy", b"", 404),
+        ("PUT", "/_ilm/policy/logstash-policy", br#"{"policy":{"phases":{}}}"#, 200),
+        ("HEAD", "/_index_template/ecs-logstash", b"", 404),
+        ("PUT", "/_index_template/ecs-logstash", br#"{"index_patterns":["ecs-logstash-*"]}"#, 200),
+    ];
+    for (method, path, body, status) in calls {
+        let answer = bench.ask(method, path, &[], body).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+        assert!(answer.head.contains("x-elastic-product: elasticsearch"), "{method} {path}");
+        if path == "/_license" {
+            assert_eq!(answer.json()["license"]["status"], "active");
+        }
+        if path == "/_nodes/http" {
+            let nodes = answer.json()["nodes"].as_object().unwrap().clone();
+            let node = nodes.values().next().unwrap();
+            assert_eq!((nodes.len(), &node["http"]["publish_address"]), (1, &"localhost".into()));
+        }
+    }
+    assert_eq!(bench.post("/_bulk", &[("content-type", "application/json")], BULK).await.status, 200);
+    assert_eq!(bench.messages(), ["one", "two"]);
+}
+
+/// Vector asks for the health before it starts; rsyslog for a table of it.
+#[tokio::test]
+async fn health_is_told_as_json_and_as_a_table() {
+    let bench = Bench::start(read_plan, "");
+    let answer = bench.ask("GET", "/_cluster/health", &[], b"").await;
+    assert_eq!((answer.status, answer.json()["status"].as_str()), (200, Some("green")));
+    let answer = bench.ask("GET", "/_cat/health", &[], b"").await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.head.contains("content-type: text/plain") && answer.text().contains(" sawyer green 1 1 "),
+        "{}",
+        answer.text()
+    );
+    let answer = bench.ask("GET", "/_cat/health?format=json", &[], b"").await;
+    assert_eq!(answer.json()[0]["status"], "green");
+}
+
+/// Bulk helpers ask for it at their end.
+#[tokio::test]
+async fn what_is_written_is_refreshed() {
+    let bench = Bench::start(read_plan, "");
+    for path in ["/_refresh", "/logs/_refresh"] {
+        assert_eq!(bench.post(path, &[], b"").await.json()["_shards"]["failed"], 0);
+    }
+    assert_eq!(bench.ask("DELETE", "/logs/_refresh", &[], b"").await.status, 400);
+}
+
+/// What a data stream keeps for how long is put and found, as Filebeat does at a serverless Elasticsearch.
+#[tokio::test]
+async fn the_lifecycle_of_a_data_stream_is_found_again() {
+    let bench = Bench::start(read_plan, "");
+    let path = "/_data_stream/filebeat/_lifecycle";
+    assert_eq!(bench.ask("GET", path, &[], b"").await.status, 404);
+    assert_eq!(bench.ask("PUT", path, &[], br#"{"data_retention":"7d"}"#).await.status, 200);
+    let found = bench.ask("GET", path, &[], b"").await.json();
+    assert_eq!(found["data_streams"][0]["name"], "filebeat");
+    assert_eq!(found["data_streams"][0]["lifecycle"]["data_retention"], "7d");
+}
+
 #[tokio::test]
 async fn clients_of_version_nine_put_and_get_their_media_type() {
     let bench = Bench::start(read_plan, "version: 9.1.0");
@@ -132,6 +223,7 @@ async fn nothing_unknown_succeeds() {
         ("PUT", "/a/b/c"),
         ("POST", "/_bulk/x"),
         ("GET", "/_cat/indices"),
+        ("GET", "/logs/_count"),
     ] {
         let answer = bench.ask(method, path, &[], b"{}").await;
         assert_eq!(answer.status, 400, "{method} {path}: {}", answer.text());

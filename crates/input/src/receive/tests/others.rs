@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::json;
 
-use crate::receive::bench::{Bench, field};
+use crate::receive::bench::{Bench, Fate, field};
 use crate::receive::{firehose, loki, splunk_hec};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -103,6 +103,33 @@ async fn loki_refuses_a_wrong_request_as_a_whole() {
     assert_eq!(bench.post("/loki/api/v1/push", &[PROTOBUF], b"\xff\xffno").await.status, 400);
     assert_eq!(bench.post("/loki/api/v1/query", &[JSON], PUSH).await.status, 404);
     assert_eq!(bench.ask("GET", "/ready", &[], b"").await.text(), "ready\n");
+    assert!(bench.taken().is_empty());
+}
+
+/// Clients throw away what is answered with 400, and send again what is answered with 429 or 5xx.
+#[tokio::test]
+async fn loki_tells_what_may_be_sent_again() {
+    let settings = "clients: {shop: {token: key, records_per_second: 1}}\nrequest_bytes_max: 64KiB";
+    let bench = Bench::start(loki::read_plan, settings);
+    let key = ("authorization", "Basic YW55OmtleQ==");
+    assert_eq!(bench.post("/loki/api/v1/push", &[JSON], PUSH).await.status, 401);
+    let entries = (0..200).map(|number| format!(r#"["{number}","x"]"#)).collect::<Vec<_>>().join(",");
+    let many = format!(r#"{{"streams":[{{"stream":{{"app":"a"}},"values":[{entries}]}}]}}"#);
+    assert_eq!(bench.post("/loki/api/v1/push", &[JSON, key], many.as_bytes()).await.status, 204);
+    let answer = bench.post("/loki/api/v1/push", &[JSON, key], PUSH).await;
+    assert_eq!(answer.status, 429, "{}", answer.text());
+    assert!(answer.head.contains("retry-after: "), "{}", answer.head);
+    assert_eq!(bench.taken().len(), 200, "all of a request or nothing");
+    bench.stop().await;
+    let bench = Bench::start(loki::read_plan, "request_bytes_max: 64KiB");
+    let long = vec![b' '; 65 << 10];
+    let answer = bench.post("/loki/api/v1/push", &[JSON], &long).await;
+    assert_eq!(answer.status, 413);
+    assert!(!answer.head.contains("retry-after"), "{}", answer.head);
+    *bench.fate.lock() = Fate::Undelivered;
+    let answer = bench.post("/loki/api/v1/push", &[JSON], PUSH).await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.head.contains("retry-after: "), "{}", answer.head);
     assert!(bench.taken().is_empty());
 }
 
