@@ -243,7 +243,7 @@ mod tests {
                 return found;
             }
             assert!(Instant::now() < end);
-            thread::sleep(Duration::from_millis(5));
+            thread::park_timeout(Duration::from_millis(5));
         }
     }
 
