@@ -1,6 +1,7 @@
 //! Records in bulk, and how they are read, written and changed.
 
 mod order;
+mod own;
 mod placed;
 mod sources;
 
@@ -20,6 +21,7 @@ use crate::source::{Covered, RecordId, SourceId, Stream};
 use crate::timestamp::Timestamp;
 use crate::value::{Elements, ListRef, ValueRef};
 
+pub use own::{OwnFields, OwnPlaces};
 pub use placed::PlacedValue;
 
 /// Records in the order they were read, with what they share, and the parts of their sources that they account
@@ -144,7 +146,7 @@ pub enum FoundValue<'v> {
 
 impl Slot {
     /// The value of anything but a list; lists are not nested, so a list in a list reads as null.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn scalar(self, text: &str) -> ValueRef<'_> {
         let part = |start: u32, len: u32| &text[start as usize..(start + len) as usize];
         match self {
@@ -398,15 +400,18 @@ impl Batch {
         Slot::List { start, len: list.len() as u32 }
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&self, slot: Slot) -> ValueRef<'_> {
         match slot {
-            Slot::List { start, len } => {
-                let slots = &self.elements[start as usize..(start + len) as usize];
-                ValueRef::List(ListRef(Elements::Slots { slots, text: &self.text }))
-            }
+            Slot::List { start, len } => self.list(start, len),
             scalar => scalar.scalar(&self.text),
         }
+    }
+
+    #[inline(always)]
+    fn list(&self, start: u32, len: u32) -> ValueRef<'_> {
+        let slots = &self.elements[start as usize..(start + len) as usize];
+        ValueRef::List(ListRef(Elements::Slots { slots, text: &self.text }))
     }
 
     /// As [`Batch::store`], for a value that may be a part of the text at `place`.
@@ -750,18 +755,6 @@ impl<'a> RecordRef<'a> {
             Slot::Str { start, len } => Some(TextPlace { start, len }),
             _ => None,
         }
-    }
-
-    /// Its own fields, without those of its stream.
-    pub fn own_fields(self) -> impl ExactSizeIterator<Item = (&'a str, ValueRef<'a>)> {
-        self.own_fields_by_id().map(move |(name, value)| (self.batch.name(name), value))
-    }
-
-    /// Its own fields, by the numbers of their names.
-    #[inline]
-    pub fn own_fields_by_id(self) -> impl ExactSizeIterator<Item = (NameId, ValueRef<'a>)> {
-        let fields = &self.batch.fields[self.entry.fields()];
-        fields.iter().map(move |field| (field.name, self.batch.value(field.value)))
     }
 
     /// All its fields: its own, and those of its stream that it does not overrule. `timestamp` and `observed`

@@ -24,7 +24,9 @@ pub mod timestamp;
 pub mod value;
 
 pub use ack::{Ack, Outcome};
-pub use batch::{Batch, PlacedValue, RecordEditor, RecordHead, RecordRef, RecordWriter, Transfer};
+pub use batch::{
+    Batch, OwnFields, OwnPlaces, PlacedValue, RecordEditor, RecordHead, RecordRef, RecordWriter, Transfer,
+};
 pub use error::{Error, ErrorKind};
 pub use level::Level;
 pub use names::{NameGuess, NameId};

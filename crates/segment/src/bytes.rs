@@ -55,6 +55,26 @@ impl Put for Vec<u8> {
     }
 }
 
+/// Whether `bytes` begin with `start`. Quick where that is a word or two: without calling anything.
+#[inline(always)]
+pub(crate) fn begins(bytes: &[u8], start: &[u8]) -> bool {
+    let len = start.len();
+    if bytes.len() < len {
+        return false;
+    }
+    let eight =
+        |of: &[u8], at: usize| u64::from_le_bytes(of[at..at + 8].try_into().expect("eight bytes were taken"));
+    let four =
+        |of: &[u8], at: usize| u32::from_le_bytes(of[at..at + 4].try_into().expect("four bytes were taken"));
+    match len {
+        0 => true,
+        1..4 => bytes[0] == start[0] && bytes[len / 2] == start[len / 2] && bytes[len - 1] == start[len - 1],
+        4..8 => four(bytes, 0) == four(start, 0) && four(bytes, len - 4) == four(start, len - 4),
+        8..=16 => eight(bytes, 0) == eight(start, 0) && eight(bytes, len - 8) == eight(start, len - 8),
+        _ => bytes[..len] == *start,
+    }
+}
+
 /// Reads from the front.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {

@@ -12,7 +12,7 @@ mod sort;
 
 use std::sync::Arc;
 
-use sawyer_model::{Batch, Error, NameId, RecordRef, SourceId, Stream, ValueRef, names};
+use sawyer_model::{Batch, Error, ListRef, NameId, RecordRef, SourceId, Stream, ValueRef, names};
 
 use self::block::BlockBuilder;
 use self::groups::GroupsBuilder;
@@ -242,7 +242,17 @@ impl<'a, E: From<Error>> Writer<'a, E> {
         *last = block;
     }
 
+    #[inline]
     fn name(&mut self, slot: usize, batch: &Batch, name: NameId) -> u32 {
+        let known = self.known_names.get(slot).and_then(|known| known.get(name.index()));
+        match known {
+            Some(known) if *known != UNKNOWN => *known,
+            _ => self.new_name(slot, batch, name),
+        }
+    }
+
+    #[cold]
+    fn new_name(&mut self, slot: usize, batch: &Batch, name: NameId) -> u32 {
         if self.known_names.len() <= slot {
             self.known_names.resize_with(slot + 1, Vec::new);
         }
@@ -250,15 +260,13 @@ impl<'a, E: From<Error>> Writer<'a, E> {
         if known.len() <= name.index() {
             known.resize(batch.name_count(), UNKNOWN);
         }
-        let known = &mut known[name.index()];
-        if *known == UNKNOWN {
-            let text = batch.name(name);
-            *known = self.names.number(text);
-            if text == names::ORIGINAL {
-                self.original = *known;
-            }
+        let text = batch.name(name);
+        let number = self.names.number(text);
+        known[name.index()] = number;
+        if text == names::ORIGINAL {
+            self.original = number;
         }
-        *known
+        number
     }
 
     /// Forgets what is known of the names of the batch in this slot: another one follows.
@@ -368,15 +376,27 @@ pub(crate) fn text_bytes(value: ValueRef<'_>) -> u64 {
     }
 }
 
+/// Of a value that is not text.
+const NUMBER_BYTES: u64 = 8;
+
 /// Bytes that a value takes, for the bounds of blocks.
+#[inline(always)]
 pub(crate) fn raw_bytes(value: ValueRef<'_>) -> u64 {
-    /// Of a value that is not text.
-    const NUMBER_BYTES: u64 = 8;
     match value {
         ValueRef::Str(text) | ValueRef::Json(text) => text.len() as u64 + 1,
-        ValueRef::List(list) => NUMBER_BYTES + list.iter().map(raw_bytes).sum::<u64>(),
+        ValueRef::List(list) => list_bytes(list),
         _ => NUMBER_BYTES,
     }
+}
+
+/// The same for a list: those in it are no lists.
+#[cold]
+fn list_bytes(list: ListRef<'_>) -> u64 {
+    let scalar = |value: ValueRef<'_>| match value {
+        ValueRef::List(_) => NUMBER_BYTES,
+        scalar => raw_bytes(scalar),
+    };
+    NUMBER_BYTES + list.iter().map(scalar).sum::<u64>()
 }
 
 /// Refuses what a number of 32 bits cannot count.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Batch, Field, FoundField, FoundValue, RecordRef, RecordWriter, Slot, TextPlace};
+use super::{Batch, Field, FoundField, FoundValue, RecordWriter, Slot, TextPlace};
 use crate::limits::{BATCH_TEXT_BYTES_MAX, RECORD_FIELDS_MAX};
 use crate::names::NameId;
 use crate::timestamp::Timestamp;
@@ -89,25 +89,6 @@ impl Batch {
     /// Says that these bytes are this batch. The next change makes that untrue.
     pub fn set_encoded(&mut self, encoded: Bytes) {
         self.encoded = Some(encoded);
-    }
-}
-
-impl RecordRef<'_> {
-    /// For each of its own fields its name and where its text lies in [`Batch::text`]: an empty place where it has
-    /// none. Lists lie nowhere.
-    #[inline]
-    pub fn own_places(self) -> impl ExactSizeIterator<Item = (NameId, Option<Range<usize>>)> {
-        let fields = &self.batch.fields[self.entry.fields()];
-        fields.iter().map(|field| {
-            let place = match field.value {
-                Slot::Str { start, len } | Slot::Json { start, len } => {
-                    Some(start as usize..(start + len) as usize)
-                }
-                Slot::List { .. } => None,
-                _ => Some(0..0),
-            };
-            (field.name, place)
-        })
     }
 }
 

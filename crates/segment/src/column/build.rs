@@ -3,7 +3,7 @@
 //! Owns: [`ColumnBuilder`], and the least and greatest number among the values.
 //! Invariant: what was written is forgotten, and its memory is kept for the next block.
 
-use sawyer_model::ValueRef;
+use sawyer_model::{ListRef, ValueRef};
 
 use super::{Presence, floats, kind};
 use crate::bytes::Put;
@@ -47,6 +47,7 @@ struct ValuesBuilder {
 
 impl ColumnBuilder {
     /// Adds the value of a row; rows come in order.
+    #[inline(always)]
     pub(crate) fn push(&mut self, row: u32, value: ValueRef<'_>) {
         self.rows.push(row);
         self.values.push(value);
@@ -135,9 +136,31 @@ impl ColumnBuilder {
 }
 
 impl ValuesBuilder {
+    #[inline(always)]
     fn push(&mut self, value: ValueRef<'_>) {
         let kind = match value {
-            ValueRef::Null => kind::NULL,
+            ValueRef::List(list) => self.push_list(list),
+            scalar => self.push_scalar(scalar),
+        };
+        self.note(kind);
+    }
+
+    #[cold]
+    fn push_list(&mut self, list: ListRef<'_>) -> u8 {
+        self.list_lens.push(list.len() as i64);
+        let elements = self.elements.get_or_insert_default();
+        for element in list.iter() {
+            // Lists are not nested.
+            let kind = elements.push_scalar(element);
+            elements.note(kind);
+        }
+        kind::LIST
+    }
+
+    #[inline(always)]
+    fn push_scalar(&mut self, value: ValueRef<'_>) -> u8 {
+        match value {
+            ValueRef::List(_) | ValueRef::Null => kind::NULL,
             ValueRef::Bool(value) => {
                 self.bools.push(value);
                 kind::BOOL
@@ -162,15 +185,12 @@ impl ValuesBuilder {
                 self.jsons.push(text);
                 kind::JSON
             }
-            ValueRef::List(list) => {
-                self.list_lens.push(list.len() as i64);
-                let elements = self.elements.get_or_insert_default();
-                for element in list.iter() {
-                    elements.push(element);
-                }
-                kind::LIST
-            }
-        };
+        }
+    }
+
+    /// Counts a value of this type.
+    #[inline(always)]
+    fn note(&mut self, kind: u8) {
         let mask = self.mask | 1 << kind;
         if mask.count_ones() > 1 {
             if self.kinds.is_empty() {

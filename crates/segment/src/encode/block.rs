@@ -70,6 +70,7 @@ impl BlockBuilder {
     }
 
     /// Adds a field to the row that was started last.
+    #[inline(always)]
     pub(super) fn field(&mut self, name: u32, value: ValueRef<'_>) {
         let at = name as usize;
         if self.columns.len() <= at {

@@ -133,26 +133,34 @@ impl Form {
         }
     }
 
+    /// Whether a text between quotes of JSON is written as it is. Says no where that is not sure.
+    #[inline(always)]
+    pub(crate) fn is_plain(self, text: &str) -> bool {
+        if self != Self::Json {
+            return false;
+        }
+        let text = text.as_bytes();
+        let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+        match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+            // The last eight bytes overlap those before, so that none is looked at by itself.
+            (Some(first), Some(last)) => {
+                !has_escaped(word(first))
+                    && !has_escaped(word(last))
+                    && (text.len() <= 16
+                        || text.as_chunks::<8>().0.iter().all(|some| !has_escaped(word(some))))
+            }
+            _ => text.iter().all(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)),
+        }
+    }
+
     /// Where the first letter is that has to be escaped; the length if there is none.
-    pub(crate) fn first_escaped(self, text: &[u8]) -> usize {
+    fn first_escaped(self, text: &[u8]) -> usize {
         let is_escaped = |byte: u8| match byte {
             b'"' | b'\\' | 0..0x20 => true,
             b'<' | b'>' | b'&' => self == Self::JsonHtml,
             0x7f.. => self == Self::JsonAscii,
             _ => false,
         };
-        if self == Self::Json {
-            let (words, _) = text.as_chunks::<8>();
-            let is_clean = |word: &[u8; 8]| !has_escaped(u64::from_le_bytes(*word));
-            let clean = words.iter().take_while(|word| is_clean(word)).count();
-            // The last eight bytes overlap those before, so that none is looked at by itself.
-            if clean == words.len() && text.last_chunk::<8>().is_some_and(is_clean) {
-                return text.len();
-            }
-            let clean = clean * 8;
-            return clean
-                + text[clean..].iter().position(|byte| is_escaped(*byte)).unwrap_or(text.len() - clean);
-        }
         text.iter().position(|byte| is_escaped(*byte)).unwrap_or(text.len())
     }
 }

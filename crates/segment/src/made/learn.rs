@@ -7,16 +7,14 @@
 
 mod lines;
 
-use std::cell::Cell;
-
 use hashbrown::HashMap;
 use sawyer_model::{Batch, NameId, RecordRef, Timestamp, ValueRef};
 
 use super::forms::Form;
 use super::{
-    OwnFields, PIECES_MAX, Piece, SEARCHED_MAX, TEMPLATES_BYTES_MAX, TEMPLATES_MAX, Templates, Values,
-    or_of_stream,
+    OwnFields, PIECES_MAX, Piece, SEARCHED_MAX, TEMPLATES_BYTES_MAX, TEMPLATES_MAX, Templates, or_of_stream,
 };
+use crate::bytes::begins;
 use crate::text::Texts;
 
 /// Templates that are tried for records with the same fields.
@@ -83,40 +81,40 @@ struct Known<'a, 'r> {
     own: &'a OwnFields<'r>,
     names: &'a [Box<str>],
     ids: &'a [Option<NameId>],
-    /// The place of the field behind the one that was asked for last: mostly the next one that is asked for.
-    next: Cell<usize>,
+    /// The fields behind the one that was asked for last: mostly its first is the next one that is asked for.
+    ahead: sawyer_model::OwnFields<'r>,
 }
 
 impl<'r> Known<'_, 'r> {
-    /// The record's own value of a field.
-    #[inline]
-    fn own(&self, id: NameId) -> Option<ValueRef<'r>> {
-        let mut fields = self.own.record.own_fields_by_id();
-        if fields.len() > SEARCHED_MAX {
-            return self.own.get(id);
+    /// The value of the field with this number among the names.
+    #[inline(always)]
+    fn value(&mut self, name: usize) -> Option<ValueRef<'r>> {
+        if let Some(id) = self.ids[name] {
+            let mut ahead = self.ahead.clone();
+            if let Some((known, value)) = ahead.next()
+                && known == id
+            {
+                self.ahead = ahead;
+                return Some(value);
+            }
         }
-        let next = self.next.get();
-        if let Some((known, value)) = fields.nth(next)
-            && known == id
-        {
-            self.next.set(next + 1);
-            return Some(value);
-        }
-        let (at, (_, value)) =
-            self.own.record.own_fields_by_id().enumerate().find(|(_, (known, _))| *known == id)?;
-        self.next.set(at + 1);
-        Some(value)
-    }
-}
-
-impl Values for Known<'_, '_> {
-    fn time(&self) -> Timestamp {
-        self.own.record.timestamp()
+        self.elsewhere(name)
     }
 
-    fn value(&self, name: usize) -> Option<ValueRef<'_>> {
-        let own = self.ids[name].and_then(|id| self.own(id));
-        or_of_stream(own, self.own.record.stream(), &self.names[name])
+    /// The same for one that does not follow the one before it.
+    #[inline(never)]
+    fn elsewhere(&mut self, name: usize) -> Option<ValueRef<'r>> {
+        let record = self.own.record;
+        let own = self.ids[name].and_then(|id| {
+            let mut fields = record.own_fields_by_id();
+            if fields.len() > SEARCHED_MAX {
+                return self.own.get(id);
+            }
+            let (_, value) = fields.find(|(known, _)| *known == id)?;
+            self.ahead = fields;
+            Some(value)
+        });
+        or_of_stream(own, record.stream(), &self.names[name])
     }
 }
 
@@ -214,7 +212,7 @@ impl Learner {
     }
 
     /// Whether a template makes this line of this record; if so its holes are added.
-    fn fits(&mut self, template: u32, row: Row<'_>, own: &OwnFields<'_>, line: &str) -> bool {
+    fn fits<'a>(&mut self, template: u32, row: Row<'a>, own: &OwnFields<'a>, line: &str) -> bool {
         if self.ids.len() <= row.slot {
             self.ids.resize_with(row.slot + 1, Vec::new);
         }
@@ -223,9 +221,10 @@ impl Learner {
         for name in &templates.names[ids.len()..] {
             ids.push(row.batch.find_name(name));
         }
-        let known = Known { own, names: &templates.names, ids, next: Cell::new(0) };
+        let ahead = row.record.own_fields_by_id();
+        let mut known = Known { own, names: &templates.names, ids, ahead };
         let before = holes.len();
-        let fits = follow(&templates.templates[template as usize], &known, line, holes, scratch);
+        let fits = follow(&templates.templates[template as usize], &mut known, line, holes, scratch);
         if !fits {
             holes.truncate(before);
         }
@@ -289,9 +288,10 @@ fn piece_bytes(piece: &Piece) -> usize {
 }
 
 /// Follows a template through a line; what stands in holes is added to them.
+#[inline]
 fn follow(
     pieces: &[Piece],
-    values: &dyn Values,
+    known: &mut Known<'_, '_>,
     line: &str,
     holes: &mut Texts,
     scratch: &mut String,
@@ -299,9 +299,10 @@ fn follow(
     let bytes = line.as_bytes();
     let mut at = 0;
     for piece in pieces {
+        let rest = &bytes[at..];
         let (value, form) = match piece {
             Piece::Literal(text) => {
-                if !bytes[at..].starts_with(text.as_bytes()) {
+                if !begins(rest, text.as_bytes()) {
                     return false;
                 }
                 at += text.len();
@@ -314,33 +315,71 @@ fn follow(
                 at = end;
                 continue;
             }
-            Piece::Time(form) => (Some(ValueRef::Timestamp(values.time())), form),
-            Piece::Field(name, form) => (values.value(*name as usize), form),
+            Piece::Time(form) => (Some(ValueRef::Timestamp(known.own.record.timestamp())), form),
+            Piece::Field(name, form) => (known.value(*name as usize), form),
         };
-        let Some(value) = value else { return false };
-        let written = match (value, form) {
-            (ValueRef::Str(text), Form::Json) if form.first_escaped(text.as_bytes()) == text.len() => {
+        let len = match value {
+            None => return false,
+            Some(ValueRef::Str(text)) if *form == Form::Json && form.is_plain(text) => {
                 // Mostly the value is this very part of the line.
-                if std::ptr::eq(text.as_ptr(), bytes[at..].as_ptr()) && text.len() <= bytes.len() - at {
-                    at += text.len();
-                    continue;
-                }
-                text
-            }
-            _ => {
-                scratch.clear();
-                if !form.put(value, scratch) {
+                let is_here = std::ptr::eq(text.as_ptr(), rest.as_ptr()) && text.len() <= rest.len();
+                if !is_here && !begins(rest, text.as_bytes()) {
                     return false;
                 }
-                scratch.as_str()
+                text.len()
             }
+            Some(ValueRef::Int(value)) if *form == Form::Plain => {
+                let mut buffer = itoa::Buffer::new();
+                let written = buffer.format(value).as_bytes();
+                if !begins(rest, written) {
+                    return false;
+                }
+                written.len()
+            }
+            Some(value) => match written_len(value, *form, rest, scratch) {
+                Some(len) => len,
+                None => return false,
+            },
         };
-        if !bytes[at..].starts_with(written.as_bytes()) {
-            return false;
-        }
-        at += written.len();
+        at += len;
     }
     at == bytes.len()
+}
+
+/// How long a value is in this form, if it stands here.
+#[inline(never)]
+fn written_len(value: ValueRef<'_>, form: Form, rest: &[u8], scratch: &mut String) -> Option<usize> {
+    if let (ValueRef::Float(value), Form::Plain) = (value, form)
+        && let Some(len) = short_float(value, rest)
+    {
+        return Some(len);
+    }
+    scratch.clear();
+    let written = form.put(value, scratch) && begins(rest, scratch.as_bytes());
+    written.then_some(scratch.len())
+}
+
+/// How long a float is, if it stands here as Rust writes it, and has so few digits that this can be told without writing
+/// it: different decimal numbers of at most 15 digits are different floats, so that one without needless zeros is the
+/// shortest for its float. None says nothing.
+fn short_float(value: f64, rest: &[u8]) -> Option<usize> {
+    const DIGITS_MAX: usize = 15;
+    const POWERS: [f64; DIGITS_MAX + 1] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let digits = |from: usize| rest[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let whole = digits(0);
+    if whole == 0 || whole > 1 && rest[0] == b'0' || rest.get(whole) != Some(&b'.') {
+        return None;
+    }
+    let parts = digits(whole + 1);
+    let len = whole + 1 + parts;
+    if parts == 0 || whole + parts > DIGITS_MAX || rest[len - 1] == b'0' {
+        return None;
+    }
+    let number = rest[..len].iter().filter(|byte| **byte != b'.');
+    let number = number.fold(0u64, |number, byte| number * 10 + u64::from(byte - b'0'));
+    // Both are exact, so the quotient is the float nearest to the text.
+    (number as f64 / POWERS[parts] == value).then_some(len)
 }
 
 /// Where a value ends that begins here: at the quote if it stands in quotes, else where JSON goes on.

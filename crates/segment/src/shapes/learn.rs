@@ -13,6 +13,7 @@ use hashbrown::HashTable;
 
 use super::cut::{Cut, Kind, MIX, VARIABLES_MAX};
 use super::{PIECES_MAX, SHAPES_MAX};
+use crate::bytes::begins;
 use crate::text::Texts;
 
 /// Fewer texts make no shape: it would take more than it saves.
@@ -338,13 +339,15 @@ fn equal_but(all: &str, one: (Span, &[Span]), other: (Span, &[Span])) -> bool {
     }
     let all = all.as_bytes();
     let (mut a, mut b) = (one.0.start, other.0.start);
+    let equal = |one: &[u8], other: &[u8]| one.len() == other.len() && begins(one, other);
     for (value_a, value_b) in one.1.iter().zip(other.1) {
-        if all[a as usize..value_a.start as usize] != all[b as usize..value_b.start as usize] {
+        let (gap_a, gap_b) = (a as usize..value_a.start as usize, b as usize..value_b.start as usize);
+        if !equal(&all[gap_a], &all[gap_b]) {
             return false;
         }
         (a, b) = (value_a.end, value_b.end);
     }
-    all[a as usize..one.0.end as usize] == all[b as usize..other.0.end as usize]
+    equal(&all[a as usize..one.0.end as usize], &all[b as usize..other.0.end as usize])
 }
 
 #[cfg(test)]
