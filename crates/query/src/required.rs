@@ -68,6 +68,15 @@ impl Required {
         Self::token(TIMESTAMP_TOKEN)
     }
 
+    /// Calls with each of the tokens.
+    pub(crate) fn for_each(&self, call: &mut dyn FnMut(&str)) {
+        match self {
+            Self::Nothing => {}
+            Self::Token(token) => call(token),
+            Self::All(parts) | Self::Some(parts) => parts.iter().for_each(|part| part.for_each(call)),
+        }
+    }
+
     pub(crate) fn is_met(&self, has: &mut dyn FnMut(&str) -> bool) -> bool {
         match self {
             Self::Nothing => true,

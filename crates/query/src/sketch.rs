@@ -204,7 +204,7 @@ impl Quantiles {
             return Some(max);
         }
         let rank = (percent / 100.0 * self.count.saturating_sub(1) as f64).floor() as u64;
-        let middle = |bucket: &i32| 2.0 * GAMMA.powi(*bucket) / (GAMMA + 1.0);
+        let middle = |bucket: &i32| GAMMA.powi(*bucket - 1) * (2.0 * GAMMA / (GAMMA + 1.0));
         let negative = self.negative.iter().rev().map(|(bucket, count)| (-middle(bucket), *count));
         let positive = self.positive.iter().map(|(bucket, count)| (middle(bucket), *count));
         let mut seen = 0;

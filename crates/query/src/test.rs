@@ -227,6 +227,22 @@ impl FieldTest {
         }
     }
 
+    /// Calls with all letters that [`FieldTest::may_hold_for_text`] may ask for.
+    pub fn for_each_letters(&self, call: &mut dyn FnMut(Letters<'_>)) {
+        match self {
+            Self::Words(test) | Self::Phrase(test) => {
+                test.required.for_each(&mut |token| call(Letters::AnyCase(token)));
+            }
+            Self::Exact(test) => call(Letters::Exact(&test.text)),
+            Self::Wildcard(_) | Self::Range(_) => {}
+            Self::Regex(test) => test.needed.for_each(call),
+            Self::Contains(test) => match &test.folded {
+                Some(needle) => call(Letters::AnyCase(needle.as_str())),
+                None => call(Letters::Exact(&test.part)),
+            },
+        }
+    }
+
     /// Of which texts it is known that they satisfy it because a part of them does, in fields of this kind.
     #[must_use]
     pub fn holds_around(&self, kind: FieldKind) -> Around {

@@ -171,6 +171,15 @@ pub fn is_found_inside(c: char) -> bool {
         | 0xFF66..=0xFF9F | 0x2_0000..=0x3_FFFF)
 }
 
+/// Whether words end at this byte wherever it stands, as long as what follows it begins with ASCII: white space, and signs
+/// that are part of no word.
+#[must_use]
+pub fn parts_words(byte: u8) -> bool {
+    // Between two Hebrew letters a quotation mark is a part of the word.
+    let is_sign = byte.is_ascii_graphic() && byte != b'"' && CLASSES[usize::from(byte)] == Class::Other;
+    byte.is_ascii_whitespace() || is_sign
+}
+
 /// Word break classes of ASCII.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -291,6 +300,18 @@ mod tests {
             let slow: Vec<&str> =
                 text.split_word_bounds().filter(|word| word.chars().any(char::is_alphanumeric)).collect();
             prop_assert_eq!(Tokens::new(&text).collect::<Vec<_>>(), slow);
+        }
+
+        #[test]
+        fn parts_between_signs_can_be_read_apart(
+            before in "([aZ0_:.é결א\u{301}\u{200D}👩=/\"]|\\PC){0,12}", sign in "[ =/\\[\\](){}<>|&?!#%*+@$^~`\\\\-]",
+            part in "[aZ0]([aZ0_:.é결א\u{301}\u{200D}👩=/\"]|\\PC){0,12}",
+        ) {
+            prop_assert!(parts_words(sign.as_bytes()[0]));
+            let text = format!("{before}{sign}{part}");
+            let whole: Vec<&str> = Tokens::new(&text).collect();
+            let parts: Vec<&str> = Tokens::new(&before).chain(Tokens::new(&part)).collect();
+            prop_assert_eq!(whole, parts);
         }
 
         #[test]

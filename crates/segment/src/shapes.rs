@@ -7,7 +7,10 @@
 //! Invariant: any text reads back exactly; one that no shape makes is kept as it is.
 
 mod cut;
+mod direct;
+mod facts;
 mod find;
+mod index;
 mod learn;
 mod planes;
 mod portion;
@@ -19,7 +22,7 @@ mod verdict;
 mod write;
 
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use sawyer_model::limits::VALUE_BYTES_MAX;
 
@@ -27,6 +30,8 @@ use crate::bits::unpack_at;
 use crate::bytes::{Put, Reader};
 use crate::error::{Damage, Decoded};
 
+use self::facts::Facts;
+pub(crate) use self::index::Index;
 pub(crate) use self::portion::{Home, Portion, PortionCursor};
 pub(crate) use self::raw::Plain;
 pub(crate) use self::select::{select, select_all};
@@ -72,7 +77,7 @@ enum Slot {
     /// A whole number as it is written without zeros in front: so much above the least one.
     Decimal { least: u64, width: u32 },
     /// A whole number of so many digits.
-    Padded { digits: u32, least: u64, width: u32 },
+    Padded { digits: u16, least: u64, width: u16 },
     /// Digits of a hexadecimal number in lower case.
     Hex { digits: u32 },
     /// A UUID in lower case.
@@ -87,15 +92,17 @@ impl Slot {
     #[inline]
     fn bits(&self) -> usize {
         match self {
-            Self::Decimal { width, .. }
-            | Self::Padded { width, .. }
-            | Self::Entry { width, .. }
-            | Self::Listed { width, .. } => *width as usize,
+            Self::Decimal { width, .. } | Self::Entry { width, .. } | Self::Listed { width, .. } => {
+                *width as usize
+            }
+            Self::Padded { width, .. } => usize::from(*width),
             Self::Hex { digits } => *digits as usize * 4,
             Self::Uuid => UUID_BYTES * 8,
         }
     }
 }
+
+const _: () = assert!(size_of::<Piece>() == 16, "a group has tens of thousands of pieces");
 
 /// One shape.
 #[derive(Clone, Debug)]
@@ -118,6 +125,8 @@ pub(crate) struct Shapes {
     /// How many blocks have texts of the group, and how many rows they have together; 0 as long as nobody said.
     portions: usize,
     rows: usize,
+    /// What is true of them whatever is asked, once something was.
+    facts: OnceLock<Box<Facts>>,
     /// What was found out for tests lately.
     asked: Mutex<Vec<select::Asked>>,
 }
@@ -158,6 +167,10 @@ impl Shapes {
             found.id_bits.push(bits);
         }
         reader.end()?;
+        found.literals.shrink_to_fit();
+        found.entries.shrink_to_fit();
+        found.lists.shrink_to_fit();
+        found.pieces.shrink_to_fit();
         Ok(found)
     }
 
@@ -170,8 +183,8 @@ impl Shapes {
             }
             kind::DECIMAL => Slot::Decimal { least: reader.varint()?, width: width(reader)? },
             kind::PADDED => {
-                let digits = reader.at_most(DIGITS_MAX, "digits within bounds")? as u32;
-                Slot::Padded { digits, least: reader.varint()?, width: width(reader)? }
+                let digits = reader.at_most(DIGITS_MAX, "digits within bounds")? as u16;
+                Slot::Padded { digits, least: reader.varint()?, width: width(reader)? as u16 }
             }
             kind::HEX => Slot::Hex { digits: reader.at_most(HEX_DIGITS_MAX, "digits within bounds")? as u32 },
             kind::UUID => Slot::Uuid,
@@ -199,6 +212,11 @@ impl Shapes {
             + (self.entry_ends.capacity() + self.lists.capacity()) * size_of::<u32>()
             + self.pieces.capacity() * size_of::<Piece>()
             + self.shapes.capacity() * (size_of::<Shape>() + size_of::<u32>())
+            + Facts::memory_bytes(self)
+    }
+
+    fn facts(&self) -> &Facts {
+        self.facts.get_or_init(|| Box::new(Facts::of(self)))
     }
 
     #[inline]
@@ -292,7 +310,7 @@ fn entry_width(reader: &mut Reader<'_>) -> Decoded<u32> {
 fn decimal_digits(slot: &Slot, packed: &[u8], bit: usize, digits: &mut [u8; DECIMAL_BYTES]) -> usize {
     let (least, width, digits_min) = match slot {
         Slot::Decimal { least, width } => (*least, *width, 1),
-        Slot::Padded { digits, least, width } => (*least, *width, *digits as usize),
+        Slot::Padded { digits, least, width } => (*least, u32::from(*width), usize::from(*digits)),
         _ => return DECIMAL_BYTES,
     };
     let mut number = least.wrapping_add(unpack_at(packed, width, bit));

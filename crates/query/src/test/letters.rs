@@ -20,7 +20,8 @@ pub enum Letters<'a> {
 pub enum Around {
     /// Nothing.
     Nowhere,
-    /// The text satisfies it if ASCII white space or the text's end is at both sides of the part.
+    /// The text satisfies it if ASCII white space or the text's end is at both sides of the part; or, if the part begins
+    /// and ends with ASCII, another byte that parts words. See [`crate::tokens::parts_words`].
     BetweenSpaces,
     /// The text satisfies it.
     Anywhere,
@@ -60,6 +61,15 @@ impl Needed {
                 if parts.contains(&Self::Nothing) { Self::Nothing } else { Self::Some(parts) }
             }
             HirKind::Empty | HirKind::Class(_) | HirKind::Look(_) | HirKind::Repetition(_) => Self::Nothing,
+        }
+    }
+
+    /// Calls with each of them.
+    pub(super) fn for_each(&self, call: &mut dyn FnMut(Letters<'_>)) {
+        match self {
+            Self::Nothing => {}
+            Self::These(text) => call(Letters::Exact(text)),
+            Self::All(parts) | Self::Some(parts) => parts.iter().for_each(|part| part.for_each(call)),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::cache::{Cache, Kept, Slot};
 use crate::column::Column;
 use crate::error::{Damage, Result};
 use crate::layout::{ColumnEntry, Directory, part};
-use crate::shapes::{Home, Plain, Portion};
+use crate::shapes::{Home, Index, Plain, Portion};
 use crate::source::Data;
 
 /// Slots for parts, by their kinds.
@@ -23,6 +23,8 @@ pub(crate) struct BlockSlots {
     /// In the order of the directory, as those below.
     columns: Box<[Slot<Column>]>,
     texts: Box<[Slot<Portion>]>,
+    /// Which of those texts have what, once they were asked.
+    indexes: Box<[Slot<Index>]>,
     /// Of those texts the ones without a shape, once they were asked.
     plain: Box<[Slot<Plain>]>,
     parts: [Slot<Vec<u8>>; PARTS],
@@ -34,6 +36,7 @@ impl BlockSlots {
         Self {
             columns: (0..count).map(|_| Slot::default()).collect(),
             texts: (0..count).map(|_| Slot::default()).collect(),
+            indexes: (0..count).map(|_| Slot::default()).collect(),
             plain: (0..count).map(|_| Slot::default()).collect(),
             parts: Default::default(),
         }
@@ -103,6 +106,29 @@ impl Segment {
             Some(slot) if keep => self.cache.keep(slot, portion, bytes),
             _ => Kept::new(portion),
         })
+    }
+
+    /// The index of a portion, if there is one; made now if `make` says so.
+    pub(crate) fn index(
+        &self,
+        data: Data<'_>,
+        portion: &Portion,
+        make: bool,
+    ) -> Result<Option<Arc<Kept<Index>>>> {
+        let Some(Home { block, name, .. }) = data.home else { return Ok(None) };
+        let at = self.directory(block)?.columns.binary_search_by_key(&name, |column| column.name).ok();
+        let slots = self.slots(block)?;
+        let slot = at.map(|at| &slots.indexes[at]);
+        let kept = slot.and_then(|slot| self.cache.get(slot)).filter(|kept| kept.len() == portion.len());
+        if kept.is_some() || !make {
+            return Ok(kept);
+        }
+        let Some(index) = Index::of(portion) else { return Ok(None) };
+        let bytes = index.memory_bytes();
+        Ok(Some(match slot {
+            Some(slot) => self.cache.keep(slot, index, bytes),
+            None => Kept::new(index),
+        }))
     }
 
     /// The texts without a shape that a column has in a group of blocks, if there are any that `read` gives.

@@ -4,7 +4,9 @@
 //! Does not own: what is asked (`sawyer_query`), which texts are asked one by one (`select`).
 //! Invariant: if a text of a shape has the letters, one of the three ways is said to be possible.
 
+use super::facts::folds;
 use super::{Piece, Shapes, Slot};
+use crate::bits::Rows;
 
 /// Longer letters are looked for by their start.
 const LETTERS_MAX: usize = 63;
@@ -33,9 +35,12 @@ pub(super) struct Needle {
     digits: Class,
     hex: Class,
     uuid: Class,
-    /// For each entry of the group whether it has the letters, and the numbers of those that have.
-    entries: Vec<bool>,
-    having: Vec<u32>,
+    /// The shapes that may have the letters otherwise than within entries.
+    pub(super) candidates: Rows,
+    /// The entries that have the letters, ascending.
+    pub(super) having: Vec<u32>,
+    /// The same as a set.
+    entries: Rows,
 }
 
 /// Bytes that a slot may have.
@@ -69,23 +74,29 @@ impl Needle {
             ..class
         };
         let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let mut needle = Self {
+        let anywhere = letters.is_empty() || any_case && !letters.is_ascii();
+        let (shape_count, entry_count) = (shapes.shapes.len(), shapes.entry_ends.len());
+        let (candidates, having) = if anywhere {
+            (Rows::all(shape_count), (0..entry_count as u32).collect())
+        } else {
+            let facts = shapes.facts();
+            (facts.candidates(shapes, letters, any_case), facts.having(shapes, letters, any_case))
+        };
+        let mut entries = Rows::none(entry_count);
+        having.iter().for_each(|entry| entries.insert(*entry as usize));
+        Self {
             letters: letters.into(),
             any_case,
-            anywhere: letters.is_empty() || any_case && !letters.is_ascii(),
+            anywhere,
             goal: 1 << bytes.len(),
             digits: with_starts(class(&|byte| byte.is_ascii_digit())),
             hex: with_starts(class(&is_hex)),
             uuid: with_starts(class(&|byte| byte == b'-' || is_hex(byte))),
             places,
-            entries: Vec::new(),
-            having: Vec::new(),
-        };
-        let entries = (0..shapes.entry_ends.len()).map(|entry| shapes.entry(entry));
-        needle.entries = entries.map(|text| text.is_some_and(|text| needle.is_in(text))).collect();
-        let having = (0..).zip(&needle.entries).filter(|(_, has)| **has).map(|(entry, _)| entry);
-        needle.having = having.collect();
-        needle
+            candidates,
+            having,
+            entries,
+        }
     }
 
     /// The ways in which texts of a shape can have the letters.
@@ -93,6 +104,14 @@ impl Needle {
         let mut found = Possible::default();
         if self.anywhere {
             return Possible { in_slots: true, ..found };
+        }
+        if !self.candidates.contains(shape) {
+            found.in_entries = !self.having.is_empty()
+                && shapes.pieces(shape).iter().any(|piece| match piece {
+                    Piece::Slot(slot) => self.is_in_slot(shapes, slot),
+                    Piece::Literal(_) => false,
+                });
+            return found;
         }
         let mut open = 1u64;
         for piece in shapes.pieces(shape) {
@@ -127,7 +146,7 @@ impl Needle {
                         Slot::Decimal { least, width } => {
                             (self.digits, digits_of(*least), digits_of(most_of(*least, *width)))
                         }
-                        Slot::Padded { digits, .. } => (self.digits, *digits, *digits),
+                        Slot::Padded { digits, .. } => (self.digits, u32::from(*digits), u32::from(*digits)),
                         Slot::Hex { digits } => (self.hex, *digits, *digits),
                         Slot::Uuid => (self.uuid, 36, 36),
                     };
@@ -162,13 +181,12 @@ impl Needle {
 
     /// Whether case-folding may make one of the letters of something that is not ASCII.
     fn may_fold(&self, text: &str) -> bool {
-        // Only the Kelvin sign and `İ` fold to ASCII.
-        self.any_case && !text.is_ascii() && text.contains(['\u{212a}', '\u{130}'])
+        self.any_case && folds(text)
     }
 
     /// Whether an entry has the letters. Entries that are not there are found to be damaged when a text is made.
     pub(super) fn is_in_entry(&self, entry: usize) -> bool {
-        self.entries.get(entry).copied().unwrap_or(true)
+        entry >= self.entries.len() || self.entries.contains(entry)
     }
 
     /// Whether one of the entries that a slot may have has the letters.
@@ -185,17 +203,6 @@ impl Needle {
             }
             _ => false,
         }
-    }
-
-    fn is_in(&self, text: &str) -> bool {
-        if self.anywhere || self.may_fold(text) {
-            return true;
-        }
-        let mut open = 1u64;
-        text.bytes().any(|byte| {
-            open = (open & self.places[usize::from(byte)]) << 1 | 1;
-            open & self.goal != 0
-        })
     }
 }
 

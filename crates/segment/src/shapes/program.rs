@@ -375,8 +375,9 @@ impl Digits {
                 Self::Decimal { least: digits_of(*least), most: digits_of(most_of(*least, *width)) }
             }
             Slot::Padded { digits, least, width } => {
-                let most = digits_of(most_of(*least, *width)).max(*digits);
-                Self::Decimal { least: *digits, most }
+                let digits = u32::from(*digits);
+                let most = digits_of(most_of(*least, u32::from(*width))).max(digits);
+                Self::Decimal { least: digits, most }
             }
             Slot::Hex { digits } => Self::Hex(*digits),
             Slot::Uuid => Self::Uuid,

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use memchr::memmem;
-use sawyer_query::Letters;
+use sawyer_query::{FieldTest, Letters};
 
 use crate::bits::Rows;
 use crate::cache::Kept;
@@ -28,8 +28,10 @@ pub(super) struct Raw {
 /// All texts without a shape that a block has of a group, as they are.
 #[derive(Debug)]
 pub(crate) struct Plain {
+    /// In lower case.
     texts: Texts,
-    lower: String,
+    /// A bit for each of their bytes: those that are capitals.
+    capitals: Box<[u64]>,
     /// Whether case-folding may make letters of something that is not ASCII.
     folds: bool,
 }
@@ -71,7 +73,14 @@ impl Raw {
             return self.text.select(&self.head, cells, self.data(data), test, out);
         };
         let known: RefCell<Vec<Having>> = RefCell::default();
+        let says_something = !test.test.may_hold_for_text(&mut |_| false);
+        let having = says_something.then(|| plain.having_any(test.test, &known));
+        let mut text = String::new();
         for cell in cells {
+            // Those that have none of the letters are not asked.
+            if having.as_ref().is_some_and(|having| !having.contains(cell.place as usize)) {
+                continue;
+            }
             let at = cell.place as usize;
             let has = |letters: Letters<'_>| {
                 let mut known = known.borrow_mut();
@@ -81,8 +90,12 @@ impl Raw {
                 });
                 known[place].texts.contains(at)
             };
-            if test.test.may_hold_for_text(&mut { has }) && (test.matches)(plain.texts.get(at)) {
-                out.insert(cell.row as usize);
+            if test.test.may_hold_for_text(&mut { has }) {
+                text.clear();
+                plain.put(at, &mut text);
+                if (test.matches)(&text) {
+                    out.insert(cell.row as usize);
+                }
             }
         }
         Ok(())
@@ -99,30 +112,61 @@ impl Having {
 }
 
 impl Plain {
-    fn of(texts: Texts) -> Self {
-        Self {
-            lower: texts.all().to_ascii_lowercase(),
-            // Only the Kelvin sign and `İ` fold to ASCII.
-            folds: texts.all().contains(['\u{212a}', '\u{130}']),
-            texts,
+    fn of(mut texts: Texts) -> Self {
+        let mut capitals = vec![0u64; texts.bytes().div_ceil(64)];
+        for (at, byte) in texts.all().bytes().enumerate() {
+            capitals[at / 64] |= u64::from(byte.is_ascii_uppercase()) << (at % 64);
         }
+        // Only the Kelvin sign and `İ` fold to ASCII.
+        let folds = texts.all().contains(['\u{212a}', '\u{130}']);
+        texts.make_lower();
+        Self { texts, capitals: capitals.into(), folds }
     }
 
     /// How much memory they take.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.texts.memory_bytes() + self.lower.capacity()
+        self.texts.memory_bytes() + self.capitals.len() * size_of::<u64>()
+    }
+
+    /// Appends a text as it is.
+    fn put(&self, at: usize, out: &mut String) {
+        let text = self.texts.get(at);
+        let start = text.as_ptr() as usize - self.texts.all().as_ptr() as usize;
+        out.extend(text.char_indices().map(|(at, letter)| {
+            let place = start + at;
+            if self.capitals[place / 64] >> (place % 64) & 1 == 1 {
+                letter.to_ascii_uppercase()
+            } else {
+                letter
+            }
+        }));
+    }
+
+    /// The texts that have any letters of a test.
+    fn having_any(&self, test: &FieldTest, known: &RefCell<Vec<Having>>) -> Rows {
+        let mut some = Rows::none(self.texts.len());
+        let mut known = known.borrow_mut();
+        test.for_each_letters(&mut |letters| {
+            if !known.iter().any(|known| known.is_for(letters)) {
+                let having = self.having(letters);
+                some.unite(&having.texts);
+                known.push(having);
+            }
+        });
+        some
     }
 
     fn having(&self, letters: Letters<'_>) -> Having {
-        let (text, any_case, all) = match letters {
-            Letters::Exact(text) => (text, false, self.texts.all()),
-            Letters::AnyCase(text) => (text, true, &*self.lower),
+        let (text, any_case) = match letters {
+            Letters::Exact(text) => (text, false),
+            Letters::AnyCase(text) => (text, true),
         };
+        let all = self.texts.all();
         let count = self.texts.len();
         let anywhere = text.is_empty() || any_case && (self.folds || !text.is_ascii());
         let mut texts = if anywhere { Rows::all(count) } else { Rows::none(count) };
         if !anywhere {
-            let wanted = if any_case { text.to_ascii_lowercase() } else { text.to_owned() };
+            let wanted = text.to_ascii_lowercase();
             // Letters that begin in one text and end in the next only make the first be asked.
             let finder = memmem::Finder::new(&wanted);
             let mut from = 0;

@@ -63,6 +63,20 @@ pub(crate) fn select_all(data: Data<'_>, wanted: &Rows, test: &TextTest<'_>) -> 
         return Ok(found);
     }
     let portion = Portion::of(data, wanted.len())?;
+    if let Some(direct) = &asking.direct {
+        // To look at some texts is less than to make an index of all.
+        let is_worth_it = wanted.count() * ANSWER_PART >= wanted.len();
+        if let Some(index) = segment.index(data, &portion, is_worth_it)? {
+            let all = direct.ask(&portion, &index, &asking, data, test)?;
+            let mut found = all.clone();
+            found.intersect(wanted);
+            if let Some(answer) = answer {
+                // If another thread was quicker, it found the same.
+                let _ = answer.set(all);
+            }
+            return Ok(found);
+        }
+    }
     let Some(answer) = answer.filter(|_| wanted.count() * ANSWER_PART >= wanted.len()) else {
         return ask(&portion, &asking, data, wanted, test);
     };
@@ -89,7 +103,7 @@ fn ask(
         let mut take = |bit: usize, id: u16| {
             let class = u64::from(asking.classes[usize::from(id)]);
             all |= (class & 1) << bit;
-            asked |= (class >> 1) << bit;
+            asked |= (class >> 1 & 1) << bit;
         };
         if wanted.count_ones() < WORD_PART {
             ones(*wanted).for_each(|bit| take(bit, ids[bit]));

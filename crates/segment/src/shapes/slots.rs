@@ -255,7 +255,7 @@ fn above_least(mut numbers: Vec<u64>, digits: Option<u32>) -> Written {
     numbers.iter_mut().for_each(|number| *number -= least);
     let width = width_of(most - least);
     let slot = match digits {
-        Some(digits) => Slot::Padded { digits, least, width },
+        Some(digits) => Slot::Padded { digits: digits as u16, least, width: width as u16 },
         None => Slot::Decimal { least, width },
     };
     Written { slot, list: Vec::new(), numbers }

@@ -66,7 +66,7 @@ fn what_texts_have_together_is_kept_once() {
 #[test]
 fn numbers_are_written_as_they_were() {
     for (number, digits) in [(0, 1), (7, 3), (u64::MAX, 1), (10, 2), (123, 19)] {
-        let slot = Slot::Padded { digits: digits as u32, least: number, width: 0 };
+        let slot = Slot::Padded { digits: digits as u16, least: number, width: 0 };
         let mut out = [0; DECIMAL_BYTES];
         let start = decimal_digits(&slot, &[], 0, &mut out);
         assert_eq!(std::str::from_utf8(&out[start..]), Ok(&*format!("{number:0digits$}")));
@@ -215,13 +215,15 @@ fn many_slots(shapes: usize, slots: usize) -> Shapes {
 #[test]
 fn tables_of_slots_end_at_their_bound_and_answer_alike_beyond_it() {
     let test = FieldTest::contains("needle", false);
-    let asking_of = |shapes: &Shapes| Asking::of(shapes, &text_test(&test));
+    let asking_of = |shapes: &Shapes| Asking::by_verdicts(shapes, &text_test(&test));
     let (few, many) = (many_slots(2, 500), many_slots(16, 500));
     // 1 KiB each, as long as 4 MiB last: the first 4,096 of 8,000 slots have one.
     let (few_bytes, many_bytes) = (asking_of(&few).memory_bytes(), asking_of(&many).memory_bytes());
     assert!(few_bytes > 1000 << 10, "{few_bytes}");
     assert!((4 << 20..5 << 20).contains(&many_bytes), "{many_bytes}");
     let asking = asking_of(&many);
+    let directly = Asking::of(&many, &text_test(&test));
+    assert!(directly.memory_bytes() < 4096, "{}", directly.memory_bytes());
     for has in [false, true] {
         // One slot of each text has the needle, or none; all others have hay.
         let mut packed = Vec::new();
@@ -234,6 +236,8 @@ fn tables_of_slots_end_at_their_bound_and_answer_alike_beyond_it() {
             assert_eq!(text.contains("needle"), has);
             let answer = asking.answer(&many, id, &packed, 0);
             assert_eq!(answer != verdict::Answer::No, has, "shape {id}");
+            let directly = directly.answer(&many, id, &packed, 0);
+            assert_eq!(directly != verdict::Answer::No, has, "shape {id}");
         }
     }
 }

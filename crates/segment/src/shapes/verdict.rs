@@ -9,8 +9,11 @@
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
+use sawyer_query::tokens::parts_words;
 use sawyer_query::{Around, FieldTest, Letters};
 
+use super::direct::{Direct, letters_of};
+use super::facts::HAS_ENTRIES;
 use super::find::{Needle, Possible};
 use super::program::Programs;
 use super::{Piece, Shapes, Slot};
@@ -40,8 +43,10 @@ enum Verdict {
 }
 
 /// Bits of the classes of shapes.
-const ALL: u8 = 1;
-const ASKED: u8 = 2;
+pub(super) const ALL: u8 = 1;
+pub(super) const ASKED: u8 = 2;
+/// Only those are asked that have an entry that matters.
+pub(super) const BY_ENTRY: u8 = 4;
 
 /// Bits of what is known of an entry.
 const HAS: u8 = 1;
@@ -50,8 +55,10 @@ const HOLDS: u8 = 2;
 /// See the head of the module. By the number of the shape + 1; what has no shape is asked.
 #[derive(Debug)]
 pub(super) struct Asking {
-    /// Bit 0: all satisfy the test; bit 1: they are asked.
+    /// Bit 0: all satisfy the test; bit 1: they are asked; bit 2: if their entries say so.
     pub(super) classes: Vec<u8>,
+    /// What is known of entries, where any one of some letters is enough.
+    pub(super) direct: Option<Direct>,
     /// Which of the slots have to be looked at first; none for most.
     spans: Vec<(u32, u32)>,
     /// What a text must have in one of its entries, all of one shape beside each other: a row touches as few places
@@ -108,6 +115,56 @@ struct Judge<'a> {
 impl Asking {
     /// Finds out what is true of the shapes of a group.
     pub(super) fn of(shapes: &Shapes, test: &TextTest<'_>) -> Self {
+        match letters_of(test) {
+            Some(letters) => Self::directly(shapes, test, &letters),
+            None => Self::by_verdicts(shapes, test),
+        }
+    }
+
+    /// The same for a test that any of these letters is enough for: most shapes need not be looked at.
+    fn directly(shapes: &Shapes, test: &TextTest<'_>, letters: &[(Box<str>, bool)]) -> Self {
+        let of_letters = |(text, any_case): &(Box<str>, bool)| Needle::new(text, *any_case, shapes);
+        let needles: Vec<Needle> = letters.iter().map(of_letters).collect();
+        let mut direct = Direct::new(shapes, test, &needles);
+        let facts = shapes.facts();
+        let by_entry = |apart: &u8| {
+            if direct.has_entries() && *apart & HAS_ENTRIES != 0 { ASKED | BY_ENTRY } else { 0 }
+        };
+        let mut classes = vec![ASKED];
+        classes.extend(facts.apart.iter().map(by_entry));
+        let around = test.test.holds_around(test.kind);
+        let mut candidates = Rows::none(shapes.shapes.len());
+        needles.iter().for_each(|needle| candidates.unite(&needle.candidates));
+        for shape in candidates.iter() {
+            let (mut in_literal, mut in_slots) = (false, false);
+            for possible in needles.iter().map(|needle| needle.possible(shapes, shape)) {
+                in_literal |= possible.in_literal;
+                in_slots |= possible.in_slots;
+            }
+            if in_literal && around != Around::Nowhere && has_stretch(shapes, shape, around, test.matches) {
+                classes[shape + 1] = ALL;
+                direct.tell(shape + 1);
+            } else if in_literal || in_slots {
+                classes[shape + 1] = ASKED;
+                direct.tell(shape + 1);
+            }
+        }
+        let answers = (0..shapes.portions).map(|_| OnceLock::new()).collect();
+        let (spans, slots, tables) = Default::default();
+        Self {
+            classes,
+            direct: Some(direct),
+            spans,
+            slots,
+            tables,
+            programs: None,
+            answers,
+            rows: shapes.rows,
+        }
+    }
+
+    /// The same for any test, shape by shape.
+    pub(super) fn by_verdicts(shapes: &Shapes, test: &TextTest<'_>) -> Self {
         let (needles, slots, tables) = Default::default();
         let mut judge = Judge { shapes, test, needles, slots, tables, codes_left: CODES_BYTES_MAX };
         let mut programs = match test.test {
@@ -143,14 +200,17 @@ impl Asking {
         }
         let tables = judge.tables.into_iter().map(|(_, table)| table).collect();
         let answers = (0..shapes.portions).map(|_| OnceLock::new()).collect();
-        Self { classes, spans, slots: judge.slots, tables, programs, answers, rows: shapes.rows }
+        let (slots, direct) = (judge.slots, None);
+        Self { classes, direct, spans, slots, tables, programs, answers, rows: shapes.rows }
     }
 
     /// About how much memory it takes, once all answers are there.
     pub(super) fn memory_bytes(&self) -> usize {
         let of_codes = |codes: &Codes| if let Codes::Each(known) = codes { known.len() } else { 0 };
         let slots: usize = self.slots.iter().map(|slot| size_of::<GateSlot>() + of_codes(&slot.codes)).sum();
-        self.classes.len() * (1 + size_of::<(u32, u32)>())
+        self.classes.len()
+            + self.spans.len() * size_of::<(u32, u32)>()
+            + self.direct.as_ref().map_or(0, Direct::memory_bytes)
             + slots
             + self.tables.iter().map(Vec::len).sum::<usize>()
             + self.programs.as_ref().map_or(0, Programs::memory_bytes)
@@ -161,6 +221,12 @@ impl Asking {
     /// What is to be said of a text of this shape whose bits start here, without making it.
     #[inline]
     pub(super) fn answer(&self, shapes: &Shapes, id: u16, packed: &[u8], bit: usize) -> Answer {
+        if let Some(direct) = &self.direct {
+            return match self.classes[usize::from(id)] & BY_ENTRY {
+                0 => Answer::Unknown,
+                _ => direct.answer(shapes, usize::from(id) - 1, packed, bit),
+            };
+        }
         let (start, end) = self.spans[usize::from(id)];
         if start < end {
             let mut has = false;
@@ -369,9 +435,9 @@ fn has_stretch(shapes: &Shapes, shape: usize, around: Around, matches: &dyn Fn(&
             return matches(text);
         }
         // Words that touch a slot may go on in it.
-        let is_space = |c: char| c.is_ascii_whitespace();
-        let start = if at == 0 { Some(0) } else { text.find(is_space) };
-        let end = if at + 1 == pieces.len() { Some(text.len()) } else { text.rfind(is_space) };
+        let parts = |c: char| u8::try_from(c).is_ok_and(|byte| byte.is_ascii() && parts_words(byte));
+        let start = if at == 0 { Some(0) } else { text.find(parts) };
+        let end = if at + 1 == pieces.len() { Some(text.len()) } else { text.rfind(parts) };
         start.zip(end).is_some_and(|(start, end)| start < end && matches(&text[start..end]))
     })
 }

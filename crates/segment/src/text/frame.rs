@@ -87,6 +87,13 @@ impl Texts {
         &self.text[start..self.ends[at]]
     }
 
+    /// Puts ASCII into lower case, and takes no more memory than that needs.
+    pub(crate) fn make_lower(&mut self) {
+        self.text.make_ascii_lowercase();
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         (0..self.len()).map(|at| self.get(at))
     }

@@ -1,0 +1,175 @@
+//! Tests that any one of some letters is enough for: words, a part of a text, a whole text.
+//!
+//! Owns: [`Direct`]: which entries decide, and asking a block by the index of its texts. What shapes have together was decided
+//! before; then only those texts are looked at that have such an entry, and few of these are made.
+//! Does not own: what is known of shapes (`verdict`), the index (`index`).
+//! Invariant: the answer is that of asking every text.
+
+use sawyer_query::{Around, Letters};
+
+use super::facts::{BETWEEN_SIGNS, BETWEEN_SPACES, Facts};
+use super::find::Needle;
+use super::index::Index;
+use super::verdict::{ALL, Answer, Asking, BY_ENTRY};
+use super::{Piece, Portion, Shapes};
+use crate::bits::Rows;
+use crate::error::Result;
+use crate::source::Data;
+use crate::text::{Cell, TextTest};
+
+/// What an entry says of texts that have it: they have to be asked; or they satisfy the test wherever it stands, or where it
+/// stands between spaces or signs, which are bits of [`Facts::apart`].
+const HAS: u8 = 128;
+const ANYWHERE: u8 = 64;
+
+/// See the head of the module.
+#[derive(Debug)]
+pub(super) struct Direct {
+    /// The entries that have the letters, ascending.
+    having: Vec<u32>,
+    /// For each entry what it says.
+    table: Box<[u8]>,
+    /// Numbers + 1 of the shapes that tell, whatever the entries: all of their texts satisfy the test, or are asked.
+    told: Vec<u16>,
+}
+
+/// All letters of a test, if each of them is enough, and none is too little.
+pub(super) fn letters_of(test: &TextTest<'_>) -> Option<Vec<(Box<str>, bool)>> {
+    let test = test.test;
+    if matches!(test, sawyer_query::FieldTest::Regex(_)) || test.may_hold_for_text(&mut |_| false) {
+        return None;
+    }
+    let mut all: Vec<(Box<str>, bool)> = Vec::new();
+    test.for_each_letters(&mut |letters| {
+        let letters = match letters {
+            Letters::Exact(text) => (text.into(), false),
+            Letters::AnyCase(text) => (text.into(), true),
+        };
+        if !all.contains(&letters) {
+            all.push(letters);
+        }
+    });
+    let is = |known: &(Box<str>, bool), letters: Letters<'_>| match letters {
+        Letters::Exact(text) => !known.1 && *known.0 == *text,
+        Letters::AnyCase(text) => known.1 && *known.0 == *text,
+    };
+    let each_is_enough = all.iter().all(|one| test.may_hold_for_text(&mut |letters| is(one, letters)));
+    each_is_enough.then_some(all)
+}
+
+impl Direct {
+    pub(super) fn new(shapes: &Shapes, test: &TextTest<'_>, needles: &[Needle]) -> Self {
+        let mut having: Vec<u32> = needles.iter().flat_map(|needle| needle.having.iter().copied()).collect();
+        if needles.len() > 1 {
+            having.sort_unstable();
+            having.dedup();
+        }
+        let mut table: Box<[u8]> = vec![0; shapes.entry_ends.len()].into();
+        let around = test.test.holds_around(test.kind);
+        for entry in &having {
+            let Some(text) = shapes.entry(*entry as usize) else { continue };
+            let edges_are_ascii = text.bytes().next().is_none_or(|byte| byte.is_ascii())
+                && text.bytes().last().is_none_or(|byte| byte.is_ascii());
+            table[*entry as usize] = HAS
+                | match around {
+                    Around::Nowhere => 0,
+                    _ if !(test.matches)(text) => 0,
+                    Around::Anywhere => ANYWHERE,
+                    Around::BetweenSpaces if edges_are_ascii => BETWEEN_SPACES | BETWEEN_SIGNS,
+                    Around::BetweenSpaces => BETWEEN_SPACES,
+                };
+        }
+        Self { having, table, told: Vec::new() }
+    }
+
+    /// Notes a shape that tells, by its number + 1.
+    pub(super) fn tell(&mut self, id: usize) {
+        self.told.push(id as u16);
+    }
+
+    /// Whether any entry matters.
+    pub(super) fn has_entries(&self) -> bool {
+        !self.having.is_empty()
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.table.len() + self.having.capacity() * size_of::<u32>() + self.told.capacity() * size_of::<u16>()
+    }
+
+    /// What entry this is to a shape.
+    fn says(&self, facts: &Facts, shape: usize, entry: usize) -> Answer {
+        // Entries that are not there are found to be damaged when a text is made.
+        match self.table.get(entry).copied().unwrap_or(HAS) {
+            0 => Answer::No,
+            said if said & (facts.apart[shape] | ANYWHERE) != 0 => Answer::Yes,
+            _ => Answer::Unknown,
+        }
+    }
+
+    /// What the entries of a text say of it. The text's shape leaves it to them.
+    pub(super) fn answer(&self, shapes: &Shapes, shape: usize, packed: &[u8], mut bit: usize) -> Answer {
+        let facts = shapes.facts();
+        let mut said = Answer::No;
+        for piece in shapes.pieces(shape) {
+            let Piece::Slot(slot) = piece else { continue };
+            if let Some(entry) = shapes.entry_of(slot, packed, bit) {
+                match self.says(facts, shape, entry) {
+                    Answer::Yes => return Answer::Yes,
+                    Answer::Unknown => said = Answer::Unknown,
+                    Answer::No => {}
+                }
+            }
+            bit += slot.bits();
+        }
+        said
+    }
+
+    /// Which texts of a block satisfy the test.
+    pub(super) fn ask(
+        &self,
+        portion: &Portion,
+        index: &Index,
+        asking: &Asking,
+        data: Data<'_>,
+        test: &TextTest<'_>,
+    ) -> Result<Rows> {
+        let shapes: &Shapes = &portion.shapes;
+        let facts = shapes.facts();
+        let count = portion.ids.len();
+        let (mut found, mut asked) = (Rows::none(count), Rows::none(count));
+        for id in &self.told {
+            let into = if asking.classes[usize::from(*id)] == ALL { &mut found } else { &mut asked };
+            index.rows_of(*id).iter().for_each(|row| into.insert(usize::from(*row)));
+        }
+        index.for_each_of(&self.having, |entry, rows| {
+            for row in rows {
+                let row = usize::from(*row);
+                let id = usize::from(portion.ids[row]);
+                if asking.classes[id] & BY_ENTRY != 0 {
+                    match self.says(facts, id - 1, entry as usize) {
+                        Answer::Yes => found.insert(row),
+                        Answer::Unknown => asked.insert(row),
+                        Answer::No => {}
+                    }
+                }
+            }
+        });
+        asked.subtract(&found);
+        let mut text = String::new();
+        for row in asked.iter() {
+            let bit = portion.marks[row / 64].bit as usize + usize::from(index.behind[row]);
+            text.clear();
+            let made = shapes.make(usize::from(portion.ids[row]) - 1, &portion.packed, bit, &mut text);
+            made.map_err(data.place.damaged())?;
+            if (test.matches)(&text) {
+                found.insert(row);
+            }
+        }
+        if let Some(texts) = &portion.raw {
+            let rows = (0..).zip(index.rows_of(0));
+            let cells: Vec<Cell> = rows.map(|(place, row)| Cell { place, row: u32::from(*row) }).collect();
+            texts.select(&cells, data, test, &mut found)?;
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,161 @@
+//! Words and parts of texts in blocks that have many texts of few shapes, against asking every record.
+
+#[path = "support/generate.rs"]
+#[expect(dead_code, reason = "of what the tests share only the number of cases is used")]
+mod generate;
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use sawyer_model::{Batch, Record, SeqRange, SourceId, Stream, Timestamp, Value};
+use sawyer_query::search::{Budget, SearchStats, Selection};
+use sawyer_query::{Context, FieldPattern, FieldTest, Predicate};
+use sawyer_segment::{Cache, EncodeSettings, Segment, encode};
+
+const WORDS: [&str; 10] =
+    ["lock", "Cache", "cafe", "beef", "timeout", "결제", "lock.x", "a:b", "lockcache", "\u{200D}👩lock"];
+
+/// A shape: pieces of text, between which variables stand.
+fn template() -> BoxedStrategy<Vec<(String, u8)>> {
+    let literal = prop::sample::select(vec![
+        " ",
+        "=",
+        "/",
+        " [",
+        "] ",
+        " lock ",
+        " cache=",
+        "=lock ",
+        " lock",
+        "cache/",
+        "lo",
+        "ck ",
+        ":",
+        ".",
+        "_",
+        " CACHE ",
+        "ms ",
+        "k",
+        "\"",
+        " \u{212a}ey=",
+        " time",
+        "",
+        "-",
+        " ca",
+        "결",
+        "(lock)",
+    ]);
+    prop::collection::vec((literal.prop_map(str::to_owned), 0u8..6), 1..5).boxed()
+}
+
+fn render(template: &[(String, u8)], number: u64) -> String {
+    let mut text = String::new();
+    for (place, (literal, kind)) in template.iter().enumerate() {
+        text.push_str(literal);
+        let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(place as u32 * 9 + 7) >> 8;
+        match kind {
+            0 => text.push_str(WORDS[number as usize % WORDS.len()]),
+            1 => text.push_str(&(number % 1000).to_string()),
+            2 => text.push_str(&format!("{:08x}", number as u32)),
+            3 => text.push_str(&format!("/api/{}/x{}", WORDS[number as usize % 5], number % 3)),
+            4 => text.push_str(["on", "off"][number as usize % 2]),
+            _ => text.push_str(" end"),
+        }
+    }
+    text
+}
+
+fn test() -> BoxedStrategy<FieldTest> {
+    let word = prop::sample::select(vec![
+        "lock",
+        "cache",
+        "CAFE",
+        "beef",
+        "timeout",
+        "결제",
+        "x",
+        "lock.x",
+        "a:b",
+        "api",
+        "key",
+        "ck",
+        "7",
+        "lockcache",
+        "on",
+        "time",
+        "cafe",
+        "lock cache",
+        "lock or cafe",
+        "api lock",
+        "ms",
+        "end",
+        "42",
+        "x1",
+        "ca",
+        "👩lock",
+        "\u{212a}ey",
+    ]);
+    let part = prop::sample::select(vec![
+        "lock", "ock", "k c", "=lo", "a", "fe", "K", "결", "api/ca", "7m", "0", "x.", "C", "",
+    ]);
+    prop_oneof![
+        3 => word.clone().prop_map(|text| FieldTest::words(text, &Context::default())),
+        1 => word.clone().prop_map(|text| FieldTest::phrase(text, &Context::default())),
+        1 => word.prop_map(FieldTest::exact),
+        2 => (part, any::<bool>()).prop_map(|(part, fold)| FieldTest::contains(part, fold)),
+    ]
+    .boxed()
+}
+
+fn batch_of(templates: &[Vec<(String, u8)>], count: u64) -> Batch {
+    let stream = Arc::new(Stream::default());
+    let mut batch = Batch::new();
+    for number in 0..count {
+        let mut text = render(&templates[number as usize % templates.len()], number);
+        if number % 29 == 7 {
+            // One of a kind.
+            text = format!("{} Lock once{number}: at x", WORDS[number as usize % WORDS.len()]);
+        }
+        batch.push(&Record {
+            timestamp: Timestamp::from_millis(number as i64),
+            observed: Timestamp::from_millis(number as i64),
+            source: SourceId(1),
+            range: SeqRange::new(number, number + 1),
+            stream: Arc::clone(&stream),
+            fields: vec![("message".into(), Value::from(text)), ("odd".into(), Value::Bool(number % 2 == 1))],
+        });
+    }
+    batch
+}
+
+proptest! {
+    #![proptest_config(generate::cases(48))]
+
+    #[test]
+    fn words_are_found_where_asking_every_record_finds_them(
+        templates in prop::collection::vec(template(), 1..6), count in 60u64..500, block_rows_max in 100usize..400,
+        asked in prop::collection::vec((test(), any::<bool>()), 1..16), cache_bytes in prop::sample::select(vec![0, 1 << 20]),
+    ) {
+        let batch = batch_of(&templates, count);
+        let settings = EncodeSettings { block_rows_max, ..EncodeSettings::default() };
+        let bytes = encode(&[&batch], &settings).unwrap().bytes;
+        let segment = Segment::open_in(Arc::new(bytes), &Cache::new(cache_bytes)).unwrap();
+        for (test, odd) in asked {
+            let mut predicate = Predicate::field(FieldPattern::name("message"), test);
+            if odd {
+                let odd = FieldTest::words("true", &Context::default());
+                predicate = Predicate::And(vec![predicate, Predicate::field(FieldPattern::name("odd"), odd)]);
+            }
+            let selection = Selection { predicate, start: Timestamp::MIN, end: Timestamp::MAX };
+            for block in 0..segment.blocks().len() {
+                let records = segment.decode_block(block).unwrap();
+                let naive: Vec<usize> =
+                    (0..records.len()).filter(|row| selection.predicate.matches(records.get(*row))).collect();
+                for _ in 0..2 {
+                    let found = segment.scan(block, &selection, &Budget::unlimited(), &mut SearchStats::default());
+                    prop_assert_eq!(found.unwrap().iter().collect::<Vec<_>>(), &naive[..], "{:?}", selection.predicate);
+                }
+            }
+        }
+    }
+}
