@@ -64,12 +64,12 @@ impl Buffer {
     /// # Panics
     /// For [`Lane::Dead`]; see [`push_dead_letter`](Buffer::push_dead_letter).
     pub async fn push(&self, lane: Lane, payload: Bytes, records: u32) -> Result<(), Error> {
-        self.put(lane, payload, records, None).await
+        self.put(lane, payload, records, None, std::future::pending()).await.map(|_| ())
     }
 
     /// The same with what the payload was made of, and how many bytes of memory that takes. It is kept in the place of
     /// the payload where there is memory for it, so that it need not be made again when the entry is taken soon
-    /// ([`Taken::take_live`]).
+    /// ([`Taken::take_live`]). Once that is `needless` nobody waits for room any more; false if it is not in then.
     ///
     /// # Errors
     /// As for [`push`](Buffer::push).
@@ -81,10 +81,11 @@ impl Buffer {
         lane: Lane,
         payload: Bytes,
         records: u32,
-        live: Arc<T>,
-        live_bytes: u64,
-    ) -> Result<(), Error> {
-        self.put(lane, payload, records, Some(lane::Live { what: live, bytes: live_bytes })).await
+        live: Option<(Arc<T>, u64)>,
+        needless: impl Future<Output = ()>,
+    ) -> Result<bool, Error> {
+        let live = live.map(|(what, bytes)| lane::Live { what, bytes });
+        self.put(lane, payload, records, live, needless).await
     }
 
     async fn put(
@@ -93,11 +94,24 @@ impl Buffer {
         payload: Bytes,
         records: u32,
         live: Option<lane::Live>,
-    ) -> Result<(), Error> {
+        needless: impl Future<Output = ()>,
+    ) -> Result<bool, Error> {
         assert!(lane != Lane::Dead, "dead letters are made of taken entries");
         self.0.start()?;
-        let told = self.ask_in(lane, payload, records, live, false, &Needless::default())?;
-        told.await.unwrap_or_else(|_| Err(BufferError::Closed.into())).map(|_| ())
+        let given_up = Needless::default();
+        let mut told = self.ask_in(lane, payload, records, live, false, &given_up)?;
+        let put = tokio::select! {
+            biased;
+            put = &mut told => Some(put),
+            () = needless => None,
+        };
+        if let Some(put) = put {
+            return put.unwrap_or_else(|_| Err(BufferError::Closed.into())).map(|_| true);
+        }
+        given_up.set();
+        self.0.engine.state().withdraw(lane);
+        // An error is as good: it is not in.
+        Ok(matches!(told.await, Ok(Ok(_))))
     }
 
     fn ask_in(
@@ -157,6 +171,13 @@ impl Buffer {
     #[must_use]
     pub fn may_pass(&self, lane: Lane, bytes: u64) -> bool {
         self.0.engine.state().may_pass(&self.0.engine.plan, lane, bytes)
+    }
+
+    /// Whether the only thing that anybody has for a lane waits for space on a full disk: then it is as well sent past the
+    /// lane, and overtakes nothing. Without that nothing would be sent until somebody else makes space.
+    #[must_use]
+    pub fn is_stuck(&self, lane: Lane) -> bool {
+        self.0.engine.is_stuck(lane)
     }
 
     /// Whether the oldest make room when it is full, so that nobody waits for room in it.

@@ -470,6 +470,15 @@ impl Engine {
         }
     }
 
+    /// Whether one who waits to be let into a lane waits for space on a full disk, and nothing else is in the lane that
+    /// could give any.
+    pub(crate) fn is_stuck(&self, lane: Lane) -> bool {
+        let trouble = self.trouble.lock();
+        let is_full = trouble.full && !trouble.written;
+        drop(trouble);
+        is_full && self.state().holds_one_back(lane)
+    }
+
     fn note_success(&self) {
         let mut trouble = self.trouble.lock();
         if trouble.full {

@@ -158,6 +158,11 @@ impl State {
         self.pending[lane as usize].is_empty() && self.lane(lane).is_clear()
     }
 
+    /// Whether one waits to be let into a lane that is clear otherwise.
+    pub(crate) fn holds_one_back(&self, lane: Lane) -> bool {
+        self.pending[lane as usize].len() == 1 && self.lane(lane).is_clear()
+    }
+
     /// Whether so many bytes may be under way past a lane: they overtake nothing in it, and if all of them were put in as
     /// taken, a buffer that is to shed still had something to make room of.
     pub(crate) fn may_pass(&self, plan: &BufferPlan, lane: Lane, bytes: u64) -> bool {

@@ -131,9 +131,14 @@ async fn what_a_payload_was_made_of_comes_in_its_place_once() {
     let folder = tempfile::tempdir().unwrap();
     let buffer = open(folder.path(), BufferSettings { memory_max: ByteSize::kib(1), ..defaults() });
     let large = Bytes::from(vec![b'x'; 2048]);
-    buffer.push_live(Lane::Normal, text("one"), 1, Arc::new(1_u32), 4).await.unwrap();
-    buffer.push_live(Lane::Normal, large.clone(), 1, Arc::new(2_u32), 2048).await.unwrap();
-    buffer.push_live(Lane::Normal, text("three"), 1, Arc::new(3_u32), 1 << 20).await.unwrap();
+    for (payload, live) in [
+        (text("one"), (Arc::new(1_u32), 4)),
+        (large.clone(), (Arc::new(2), 2048)),
+        (text("three"), (Arc::new(3), 1 << 20)),
+    ] {
+        let never = std::future::pending();
+        assert!(buffer.push_live(Lane::Normal, payload, 1, Some(live), never).await.unwrap());
+    }
     let mut one = buffer.take().await.unwrap().unwrap();
     assert_eq!(one.take_live::<u32>().as_deref(), Some(&1));
     one.release();

@@ -144,6 +144,7 @@ async fn deliver<S: Sink>(
     let mut backoff = Backoff::new(RETRY_PAUSE_MIN, RETRY_PAUSE_MAX);
     let mut attempt = 1;
     while lines.done < lines.len() {
+        let done_before = lines.done;
         let written;
         (sink, lines, written) = blocking(move || {
             let written = sink.write(&mut lines);
@@ -155,6 +156,10 @@ async fn deliver<S: Sink>(
             Err(error) if error.kind() == ErrorKind::Retry => {
                 report.retrying(&error, attempt);
                 attempt += 1;
+                // It fails, and gets on all the same.
+                if lines.done > done_before {
+                    backoff.worked();
+                }
                 tokio::time::sleep(backoff.failed()).await;
             }
             Err(error) => {

@@ -6,7 +6,8 @@
 //! (`segment`).
 //!
 //! A batch of an input that can read it again goes to the output at once where nothing waits in its lane. It is written
-//! only if the output does not have it in time, so while a target keeps up nothing is.
+//! only if the output does not have it in time, so while a target keeps up nothing is. Any batch goes that way that is
+//! kept out of the buffer by a full disk.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use sawyer_buffer::{Buffer, Lane, Taken};
 use sawyer_model::{Ack, Batch, Error, ErrorKind, Fate, Outcome, Transfer, Way};
 use sawyer_segment::{decode_batch_shared, encode_batch, encode_batch_columns};
@@ -24,7 +26,7 @@ use tokio::time::Instant;
 use super::direct::{Flights, Flying, Need, fates_of, records_of};
 use super::urgent::{Divided, divide, in_halves};
 use crate::backoff::Backoff;
-use crate::queue::{QueueReceiver, QueueSender};
+use crate::queue::{Place, QueueReceiver, QueueSender};
 use crate::steps::Condition;
 use crate::stop::Stop;
 
@@ -175,11 +177,23 @@ async fn fill_lane(lane: Lane, mut parts: mpsc::Receiver<Part>, way: WayIn<'_>) 
             // Else it were in the buffer before what came before it.
             way.see_to(lane, &mut flights, true, &seldom).await?;
         }
-        if way.put(lane, &batch, &seldom).await? {
-            ack.durable();
+        match way.put(lane, &batch, true, &seldom).await? {
+            Put::In => ack.durable(),
+            Put::LeftOut => {}
+            Put::Past(place) => place.put(flights.start(&batch, ack, way.buffer, &way.past.way)),
         }
     }
     way.see_to(lane, &mut flights, true, &seldom).await
+}
+
+/// What becomes of a batch that was to be put in.
+enum Put<'a> {
+    /// It is safe.
+    In,
+    /// Not all of it can be.
+    LeftOut,
+    /// It has a place at the output, and is not in.
+    Past(Place<'a>),
 }
 
 /// How batches are put into a buffer, or past it.
@@ -192,7 +206,7 @@ struct WayIn<'a> {
     flying: &'a Flying,
 }
 
-impl WayIn<'_> {
+impl<'a> WayIn<'a> {
     /// Gives a batch to the output while it is in no buffer, if that has room soon and takes it after all that wait;
     /// gives it back if not. Waiting counts from the last one for which there was room at once.
     async fn send_past(
@@ -248,7 +262,7 @@ impl WayIn<'_> {
         while let Some(need) = flights.next(closing) {
             match need {
                 Need::Return(batch, ack) => {
-                    if self.put(lane, &batch, seldom).await? {
+                    if let Put::In = self.put(lane, &batch, false, seldom).await? {
                         ack.durable();
                     }
                 }
@@ -268,14 +282,22 @@ impl WayIn<'_> {
         Ok(())
     }
 
-    /// Puts a batch in, in halves where it is too large for an entry. False if a record alone is too large: it is left
-    /// out, and what it came from keeps it.
-    async fn put(self, lane: Lane, batch: &Arc<Batch>, seldom: &Seldom) -> Result<bool, Error> {
+    /// Puts a batch in, in halves where it is too large for an entry. A record alone that is too large is left out, and
+    /// what it came from keeps it. One that `may_pass` does so when a full disk keeps it out.
+    async fn put(
+        self,
+        lane: Lane,
+        batch: &Arc<Batch>,
+        may_pass: bool,
+        seldom: &Seldom,
+    ) -> Result<Put<'a>, Error> {
         let mut parts = vec![Arc::clone(batch)];
-        let mut whole = true;
+        let mut put = Put::In;
         while let Some(part) = parts.pop() {
-            match self.put_part(lane, &part, seldom).await {
-                Ok(()) => {}
+            let may_pass = may_pass && part.len() == batch.len();
+            match self.put_part(lane, &part, may_pass, seldom).await {
+                Ok(None) => {}
+                Ok(Some(place)) => return Ok(Put::Past(place)),
                 Err(error) if error.kind() != ErrorKind::Invalid => return Err(error),
                 Err(_) if part.len() > 1 => {
                     let (first, second) = in_halves(&part);
@@ -283,27 +305,52 @@ impl WayIn<'_> {
                 }
                 Err(error) => {
                     tracing::error!("put a record into the buffer: {}; it is left out", error.chain());
-                    whole = false;
+                    put = Put::LeftOut;
                 }
             }
         }
-        Ok(whole)
+        Ok(put)
     }
 
-    /// Puts a batch in, however often that has to be tried.
-    async fn put_part(self, lane: Lane, batch: &Arc<Batch>, seldom: &Seldom) -> Result<(), Error> {
+    /// Puts a batch in, however often that has to be tried; or gives its place at the output.
+    async fn put_part(
+        self,
+        lane: Lane,
+        batch: &Arc<Batch>,
+        may_pass: bool,
+        seldom: &Seldom,
+    ) -> Result<Option<Place<'a>>, Error> {
         let (payload, records) = (self.encode(batch), records_of(batch));
+        let found = Mutex::new(None);
         let push = || async {
-            match self.keeps_ranges {
-                // The bytes are what is sent.
-                true => self.buffer.push(lane, payload.clone(), records).await,
-                false => {
-                    let (live, bytes) = (Arc::clone(batch), memory_of(batch));
-                    self.buffer.push_live(lane, payload.clone(), records, live, bytes).await
+            // Where ranges are kept, the bytes are what is sent.
+            let live = (!self.keeps_ranges).then(|| (Arc::clone(batch), memory_of(batch)));
+            let passes = async {
+                match may_pass {
+                    true => *found.lock() = Some(self.place_past_full_disk(lane, batch.bytes()).await),
+                    false => std::future::pending().await,
+                }
+            };
+            self.buffer.push_live(lane, payload.clone(), records, live, passes).await
+        };
+        let is_in = self.until_in(seldom, || false, push).await?;
+        Ok(found.into_inner().filter(|_| is_in == Some(false)))
+    }
+
+    /// Waits until the batch that is being put in waits for space on a full disk, and for none in front of it, and the
+    /// output has room for it.
+    async fn place_past_full_disk(self, lane: Lane, bytes: usize) -> Place<'a> {
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            if self.buffer.is_stuck(lane) {
+                let place = self.past.to.reserve_in(lane == Lane::Urgent, bytes).await;
+                match place {
+                    Ok(place) if !place.is_closed() => return place,
+                    // The output has ended.
+                    _ => std::future::pending().await,
                 }
             }
-        };
-        self.until_in(seldom, || false, push).await.map(|_| ())
+        }
     }
 
     /// Tries until it is done, or needless.

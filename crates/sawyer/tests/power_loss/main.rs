@@ -9,11 +9,10 @@ mod harness;
 mod outputs;
 #[path = "../oracle/pass_on.rs"]
 mod pass_on;
+mod sending;
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,70 +26,16 @@ use sawyer_query::Predicate;
 use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
 use sawyer_store::{Store, StoreSettings};
 use sawyer_telemetry::{Clock, Health, Metrics};
+use sending::node::{Dice, Node};
+use sending::{LIVES, SOON};
 
 /// Runs with other choices of what is lost. Each has several losses.
 const SEEDS: u64 = 100;
-
-/// Starts of the process in one run; the power fails in all but the last one.
-const LIVES: u64 = 4;
-
-/// Lines that are written before each start.
-const LINES: u64 = 120;
-
-/// Longest wait for anything that is to happen soon.
-const SOON: Duration = Duration::from_secs(30);
 
 const CONFIG: &str = "
 inputs: {containers: {on_host: true}}
 outputs: {store: }
 ";
-
-struct Node {
-    root: PathBuf,
-    written: u64,
-    /// When the first line was said: lately, because some targets take nothing old.
-    since: Timestamp,
-}
-
-impl Node {
-    fn new(root: &Path) -> Self {
-        let since = Clock::system().now().saturating_sub(Duration::from_secs(3600));
-        Self { root: root.to_owned(), written: 0, since: Timestamp::from_secs(since.millis() / 1000) }
-    }
-
-    /// Appends to two containers, and rotates one of them now and then.
-    fn write(&mut self, dice: &mut Dice) {
-        for pod in ["cart", "gateway"] {
-            let folder =
-                self.root.join(format!("var/log/pods/shop_{pod}_8e4a5afb-0ab6-44a9-aff5-be71699ac8b8/app"));
-            fs::create_dir_all(&folder).unwrap();
-            let live = folder.join("0.log");
-            if live.exists() && dice.below(3) == 0 {
-                fs::rename(&live, folder.join(format!("0.log.20261120-{:06}", self.written))).unwrap();
-            }
-            let mut file = OpenOptions::new().create(true).append(true).open(&live).unwrap();
-            for _ in 0..LINES / 2 {
-                let n = self.written;
-                self.written += 1;
-                let time = self.since.saturating_add(Duration::from_nanos(n));
-                writeln!(file, "{time} stdout F {{\"number\":{n},\"msg\":\"line\"}}").unwrap();
-            }
-        }
-    }
-}
-
-/// SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 /// A process: a store and a topology over one disk. `None` if the power failed while it started.
 struct Life {

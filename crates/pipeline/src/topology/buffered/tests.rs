@@ -1,7 +1,9 @@
 use sawyer_buffer::{BufferPlan, BufferSettings};
 use sawyer_config::{Document, Problems, Setting};
 use sawyer_disk::{SimDisk, SimSettings};
-use sawyer_model::{NameId, Progress, RecordHead, SeqRange, SourceId, Stream, Timestamp, ValueRef};
+use sawyer_model::{
+    NameId, Progress, RecordHead, RecordRef, SeqRange, SourceId, Stream, Timestamp, ValueRef,
+};
 use sawyer_telemetry::Metrics;
 
 use super::*;
@@ -11,13 +13,16 @@ use crate::queue::queue;
 const BATCH_BYTES: usize = 256 << 10;
 
 fn open(settings: &str) -> Buffer {
-    let disk = Arc::new(SimDisk::new(1, SimSettings::default()));
+    open_on(SimDisk::new(1, SimSettings::default()), settings)
+}
+
+fn open_on(disk: SimDisk, settings: &str) -> Buffer {
     let document = Document::parse("test", settings).unwrap();
     let mut problems = Problems::new();
     let read = BufferSettings::read(&document.at(), &mut problems);
     let plan: Option<BufferPlan> = read.and_then(|settings| settings.check(&document.at(), &mut problems));
     let plan = problems.into_result(plan).unwrap();
-    Buffer::open(disk, plan, Clock::system(), &Metrics::new(), "out").unwrap()
+    Buffer::open(Arc::new(disk), plan, Clock::system(), &Metrics::new(), "out").unwrap()
 }
 
 /// So many records of one file.
@@ -125,7 +130,7 @@ async fn a_buffer_that_sheds_keeps_something_to_make_room_of() {
     let Part { batch, .. } = part(&progress, 17, 1, BATCH_BYTES);
     assert!(!buffer.may_pass(Lane::Normal, batch.bytes() as u64));
     for _ in 0..50 {
-        assert!(way.put(Lane::Normal, &batch, &seldom).await.unwrap());
+        assert!(matches!(way.put(Lane::Normal, &batch, false, &seldom).await.unwrap(), Put::In));
     }
 }
 
@@ -141,9 +146,8 @@ async fn what_is_delivered_waits_for_no_room_in_the_buffer() {
     let left = way.send_past(Lane::Normal, flies, &mut flights, &mut waited, &seldom).await.unwrap();
     assert!(left.is_none());
     for number in 2..5 {
-        assert!(
-            way.put(Lane::Normal, &part(&progress, number, 1, BATCH_BYTES).batch, &seldom).await.unwrap()
-        );
+        let Part { batch, .. } = part(&progress, number, 1, BATCH_BYTES);
+        assert!(matches!(way.put(Lane::Normal, &batch, false, &seldom).await.unwrap(), Put::In));
     }
     // There is no room for it, until the output has it.
     let delivered = async {
@@ -172,4 +176,53 @@ async fn what_may_be_removed_is_put_in_at_once() {
     progress.set_in_danger(true);
     way.see_to(Lane::Normal, &mut flights, false, &seldom).await.unwrap();
     assert_eq!(buffer.entries(Lane::Normal).await.unwrap().len(), 1);
+}
+
+/// Somebody else has filled the disk. What is kept out of an empty buffer need not wait for them, but for the output.
+#[tokio::test]
+async fn what_a_full_disk_keeps_out_goes_past_the_buffer() {
+    let disk = SimDisk::new(1, SimSettings { capacity_bytes: 1000, ..SimSettings::default() });
+    let buffer = open_on(disk.clone(), "{}");
+    let (past, mut from) = past(1 << 20);
+    let (clock, flying) = (Clock::system(), Flying::default());
+    let way = WayIn { buffer: &buffer, keeps_ranges: false, clock: &clock, past: &past, flying: &flying };
+    let (to, parts) = mpsc::channel(8);
+    let progress = Arc::new(Progress::new(std::time::Instant::now()));
+    let acks = Arc::new(Mutex::new(Vec::new()));
+    let one = |number: u64, goes_again: bool| {
+        let part = part(&progress, number, 1, 10_000);
+        let mut batch = Arc::into_inner(part.batch).unwrap();
+        if !goes_again {
+            // It was pushed, and whoever did that waits.
+            batch = Batch::from_iter(batch.iter().map(RecordRef::to_record).collect::<Vec<_>>().iter());
+        }
+        let told = Arc::clone(&acks);
+        let ack = Ack::new(move |_| told.lock().push(number));
+        Part { batch: Arc::new(batch), ack, ..self::part(&progress, number, 1, 1) }
+    };
+    let feed = async {
+        for number in 1..=4 {
+            to.send(one(number, number > 2)).await.unwrap();
+        }
+        for number in 1..=4 {
+            let (transfer, _room) = from.next().await.unwrap().into_parts();
+            assert_eq!(transfer.batch.get(0).range().start, number * 100, "in their order");
+            transfer.ack.durable();
+        }
+        while acks.lock().len() < 4 {
+            tokio::task::yield_now().await;
+        }
+        // There is space again.
+        disk.set_capacity(1 << 20);
+        to.send(one(5, false)).await.unwrap();
+        while acks.lock().len() < 5 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        buffer.entries(Lane::Normal).await.unwrap().len()
+    };
+    let entries = tokio::select! {
+        entries = feed => entries,
+        ended = fill_lane(Lane::Normal, parts, way) => panic!("{ended:?}"),
+    };
+    assert_eq!((entries, &acks.lock()[..]), (1, &[1, 2, 3, 4, 5][..]));
 }
