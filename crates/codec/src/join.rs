@@ -241,6 +241,15 @@ pub fn widen_cut(text: &str) -> Option<String> {
         .then(|| [&text[..head], &note_of(missing.saturating_add(taken as u64)), &text[tail..]].concat())
 }
 
+/// What stays of a text of which only the beginning is kept: without the word that touches the cut, as in
+/// [`widen_cut`], if it is one among others.
+#[must_use]
+pub fn whole_words(kept: &[u8]) -> &[u8] {
+    let floor = kept.len() - CUT_WORD_BYTES_MAX.min(kept.len() / 2);
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'"';
+    kept[floor..].iter().rposition(ends).map_or(kept, |at| &kept[..=floor + at])
+}
+
 /// Where the note of a cut stands in a text, and how many bytes it says are missing.
 fn cut_note(text: &str) -> Option<(std::ops::Range<usize>, u64)> {
     const WORDS: &str = " bytes cut]…";

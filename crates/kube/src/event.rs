@@ -90,6 +90,9 @@ const WORKLOADS: [&str; 7] =
 /// What is kept of a message, in bytes; the API takes 1 KiB, and controllers of one's own may write more.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
+/// How far a word that touches the cut is left out.
+const WORD_BYTES_MAX: usize = 16 << 10;
+
 impl Event {
     /// What is said; `workload` are fields that are known of the pod that it is about.
     pub(crate) fn record(self, workload: Vec<(Box<str>, Value)>) -> Result<EventRecord, KubeError> {
@@ -145,7 +148,7 @@ impl Event {
 
     fn fields(&self) -> Vec<(Box<str>, Value)> {
         let (about, related) = (&self.involved_object, &self.related);
-        let message = &self.message[..self.message.floor_char_boundary(MESSAGE_BYTES_MAX)];
+        let message = kept(&self.message);
         let message = if message.is_empty() { &self.reason } else { message };
         let component = if self.reporting_component.is_empty() {
             &self.source.component
@@ -199,6 +202,16 @@ impl Event {
             other => Level::from_name(other).unwrap_or(Level::Info),
         }
     }
+}
+
+/// What is kept of a message. The word that touches the cut is left out, because half a secret is not known as one.
+fn kept(message: &str) -> &str {
+    if message.len() <= MESSAGE_BYTES_MAX {
+        return message;
+    }
+    let kept = &message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)];
+    let floor = kept.floor_char_boundary(MESSAGE_BYTES_MAX - WORD_BYTES_MAX);
+    kept[floor..].rfind(|c: char| c.is_whitespace() || c == '"').map_or(kept, |at| &kept[..floor + at])
 }
 
 /// The container in `spec.containers{app}`, `spec.initContainers{setup}`.

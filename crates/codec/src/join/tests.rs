@@ -145,3 +145,14 @@ fn what_touches_a_cut_is_taken_away() {
     let widened = check(&format!("{long}…[0 bytes cut]…x{long}"));
     assert!(widened.contains(&format!("…[{} bytes cut]…", CUT_WORD_BYTES_MAX * 2 + 1)), "{}", widened.len());
 }
+
+#[test]
+fn of_what_is_cut_at_its_end_whole_words_stay() {
+    let stays = |text: &str| String::from_utf8(whole_words(text.as_bytes()).to_vec()).unwrap();
+    assert_eq!(stays("the key is AKIA12"), "the key is ");
+    assert_eq!(stays(r#"{"said":"the key","key":"AKIA12"#), r#"{"said":"the key","key":""#);
+    assert_eq!(stays("the key is "), "the key is ");
+    assert_eq!(stays("onewordonly"), "onewordonly");
+    assert_eq!(stays("a bcdefghijkl"), "a bcdefghijkl", "more of it is one word than not");
+    assert_eq!(stays(""), "");
+}

@@ -6,7 +6,7 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::join::Cut;
+use crate::join::{Cut, whole_words};
 
 /// Most digits of an octet count; more is no count.
 const COUNT_DIGITS_MAX: usize = 9;
@@ -223,8 +223,12 @@ impl Long {
     }
 
     fn end(self) -> Frame {
-        let Self { kept, length, hash, .. } = self;
+        let Self { mut kept, length, hash, .. } = self;
         let cut = (length > kept.len() as u64).then(|| Cut { length, hash: hash.digest() });
+        if cut.is_some() {
+            // Half a secret is not known as one.
+            kept.truncate(whole_words(&kept).len());
+        }
         Frame { bytes: kept, cut }
     }
 }

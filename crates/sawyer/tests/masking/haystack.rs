@@ -70,10 +70,6 @@ impl Haystack {
         Self(self.0.iter().filter(|(name, _)| name.contains(place)).cloned().collect())
     }
 
-    pub(crate) fn finds(&self, text: &str) -> bool {
-        self.0.iter().any(|(_, bytes)| memchr::memmem::find(bytes, text.as_bytes()).is_some())
-    }
-
     /// The pieces of secrets that are there: what each is a piece of, and where it is.
     pub(crate) fn survivors(&self, secrets: &[Secret]) -> Vec<String> {
         let mut found = BTreeSet::new();

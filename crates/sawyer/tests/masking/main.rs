@@ -8,6 +8,7 @@
 #[path = "../black_box/harness.rs"]
 mod harness;
 mod haystack;
+mod others;
 mod secrets;
 
 use std::fs;
@@ -135,16 +136,31 @@ fn run(secrets: &[Secret], seed: u64, mask: &str, seal: &str) -> Haystack {
     write_logs(&folder.path().join("host"), secrets, &mut Dice(seed));
     let mut sawyer = Sawyer::up_with(folder.path(), &config(folder.path(), mask, seal));
     push(&sawyer, secrets);
-    sawyer.wait_for_count(&format!("message: \"{LAST}\""), 2);
+    finished(&mut sawyer, folder.path(), seal, 2);
+    searched(sawyer, folder.path())
+}
+
+/// Waits until everything is everywhere, when so many last lines are.
+fn finished(sawyer: &mut Sawyer, folder: &Path, seal: &str, lasts: u64) {
+    sawyer.wait_for_count(&format!("message: \"{LAST}\""), lasts);
     let deadline = Instant::now() + SOON;
-    let told = |at: &Path| fs::read_to_string(at).unwrap_or_default().matches(LAST).count() == 2;
-    while !told(&folder.path().join("out.ndjson")) {
-        assert!(Instant::now() < deadline, "the file is not written");
+    let out = folder.join("out.ndjson");
+    let told = || {
+        fs::read_to_string(&out).unwrap_or_default().matches(&format!("\"message\":\"{LAST}\"")).count()
+            as u64
+    };
+    while told() != lasts {
+        assert!(Instant::now() < deadline, "the file is not written: {} of {lasts}", told());
         pause();
     }
-    let buffered = |path: &Path| Haystack::of_folder(path).finds(LAST);
-    while !buffered(&folder.path().join("data/state")) {
-        assert!(Instant::now() < deadline, "nothing is in the buffer:\n{}", sawyer.log());
+    let all = sawyer.count("*");
+    while pushed(sawyer) < all {
+        assert!(
+            Instant::now() < deadline,
+            "{} of {all} are in the buffer:\n{}",
+            pushed(sawyer),
+            sawyer.log()
+        );
         pause();
     }
     if seal != "1h" {
@@ -153,6 +169,17 @@ fn run(secrets: &[Secret], seed: u64, mask: &str, seal: &str) -> Haystack {
             pause();
         }
     }
+}
+
+/// How many records were put into a buffer.
+fn pushed(sawyer: &Sawyer) -> u64 {
+    let (_, text) = sawyer.request("GET", "/metrics", &[], b"");
+    let of = |line: &&str| line.starts_with("sawyer_buffer_pushed_records_total{");
+    text.lines().filter(of).map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+}
+
+/// Kills the process; gives everything that it wrote anywhere, and what it says.
+fn searched(mut sawyer: Sawyer, folder: &Path) -> Haystack {
     let mut haystack = Haystack::default();
     let records = sawyer.all("*");
     haystack.add("the API", serde_json::to_string(&records).unwrap().into_bytes());
@@ -160,8 +187,8 @@ fn run(secrets: &[Secret], seed: u64, mask: &str, seal: &str) -> Haystack {
     haystack.add("its own log", sawyer.log().into_bytes());
     haystack.add("metrics", sawyer.request("GET", "/metrics", &[], b"").1.into_bytes());
     sawyer.kill();
-    haystack.add("the output `file`", fs::read(folder.path().join("out.ndjson")).unwrap());
-    haystack.append(Haystack::of_folder(&folder.path().join("data")));
+    haystack.add("the output `file`", fs::read(folder.join("out.ndjson")).unwrap());
+    haystack.append(Haystack::of_folder(&folder.join("data")));
     haystack
 }
 
