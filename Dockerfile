@@ -34,8 +34,9 @@ FROM scratch
 COPY --from=build /image /
 USER 10001:10001
 WORKDIR /var/lib/sawyer
-# An arena of memory for each thread holds twice as much as is in use, and saves next to no time.
-ENV MALLOC_ARENA_MAX=2
+# An arena of memory for each thread holds twice as much as is in use, and saves next to no time. What batches of
+# records were in is used again, and not given back to the system for each of them, which takes a tenth of the time.
+ENV GLIBC_TUNABLES=glibc.malloc.arena_max=2:glibc.malloc.mmap_threshold=8388608:glibc.malloc.trim_threshold=8388608
 EXPOSE 7280
 ENTRYPOINT ["/usr/bin/sawyer"]
 CMD ["up", "--listen", "0.0.0.0:7280", "--data", "/var/lib/sawyer"]

@@ -43,6 +43,19 @@ pub fn program() -> Result<PathBuf> {
     Ok(beside)
 }
 
+/// The program in the environment that its image gives it, but for what is set here already.
+#[must_use]
+pub fn as_in_image(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    let settings = include_str!("../../Dockerfile").lines().filter_map(|line| line.strip_prefix("ENV "));
+    for (name, value) in settings.filter_map(|setting| setting.split_once('=')) {
+        if std::env::var_os(name).is_none() {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
 impl Sawyer {
     /// Starts a role with this configuration; its configuration, data and log are kept in `folder`.
     ///
@@ -53,7 +66,7 @@ impl Sawyer {
         let (file, log) = (folder.join("sawyer.yaml"), folder.join("log"));
         fs::write(&file, configuration).context("write the configuration")?;
         let address = free_address()?;
-        let mut command = Command::new(program()?);
+        let mut command = as_in_image(&program()?);
         command.arg(role).arg("--config").arg(&file).arg("--data").arg(folder.join("data"));
         command.args(["--listen", &address.to_string()]).stdin(Stdio::null());
         let output = File::options().create(true).append(true).open(&log).context("make a log")?;

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::Cost;
+use crate::sawyer::as_in_image;
 
 /// A server that runs.
 pub struct Server {
@@ -38,7 +39,7 @@ impl Server {
     /// # Errors
     /// If it cannot be started, or ends before it is ready.
     pub fn start_as(role: &str, binary: &Path, folder: &Path, args: &[String]) -> Result<Self> {
-        let mut command = Command::new(binary);
+        let mut command = as_in_image(binary);
         command.arg(role).args(["--listen", "127.0.0.1:0", "--data"]).arg(folder).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("start {}", binary.display()))?;

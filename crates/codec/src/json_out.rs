@@ -128,10 +128,10 @@ pub fn write_each(
 fn write_by(writer: &mut BatchWriter<'_, AsTheyAre>, record: RecordRef<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"_id\":\"");
     writer.id(record.id(), out);
-    out.extend_from_slice(b"\",\"timestamp\":\"");
-    write_rfc3339(record.timestamp(), out);
-    out.extend_from_slice(b"\",\"observed\":");
-    writer.time(record.observed(), out);
+    out.extend_from_slice(b"\",\"timestamp\":");
+    writer.timestamp(record, out);
+    out.extend_from_slice(b",\"observed\":");
+    writer.observed(record, out);
     writer.fields(record, out);
     out.push(b'}');
 }
@@ -158,42 +158,47 @@ pub fn write_value(value: ValueRef<'_>, out: &mut Vec<u8>) {
     Writer { options: &Options::default(), out, truncated: Vec::new() }.value(value);
 }
 
-/// Bytes that are copied at once. So many may be written where the first of them is the last that counts.
+/// Bytes that are looked at together, and those among which the one that counts is found.
+const CHUNK_BYTES: usize = 32;
 const WORD_BYTES: usize = 8;
 
 /// Appends a text as a JSON string.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    let start = out.len();
-    let bytes = text.as_bytes();
-    // Most of what is escaped takes two bytes; what takes more makes room for itself.
-    out.resize(start + 2 * bytes.len() + WORD_BYTES + 2, 0);
-    out[start] = b'"';
-    let (mut from, mut to) = (0, start + 1);
-    while let Some(word) = bytes.get(from..from + WORD_BYTES) {
-        // Copied whole: what is wrong of it is overwritten.
-        out[to..to + WORD_BYTES].copy_from_slice(word);
-        let plain = plain_bytes(u64::from_le_bytes(word.try_into().expect("eight bytes")));
-        (from, to) = (from + plain, to + plain);
-        if plain < WORD_BYTES {
-            to = escape(bytes[from], bytes.len() - from, out, to);
-            from += 1;
-        }
+    let mut rest = text.as_bytes();
+    out.reserve(rest.len() + 2);
+    out.push(b'"');
+    while let Some(plain) = first_special(rest) {
+        out.extend_from_slice(&rest[..plain]);
+        escape(rest[plain], out);
+        rest = &rest[plain + 1..];
     }
-    for at in from..bytes.len() {
-        if matches!(bytes[at], b'"' | b'\\' | 0..0x20) {
-            to = escape(bytes[at], bytes.len() - at, out, to);
-        } else {
-            out[to] = bytes[at];
-            to += 1;
-        }
-    }
-    out[to] = b'"';
-    out.truncate(to + 1);
+    out.extend_from_slice(rest);
+    out.push(b'"');
 }
 
-/// Writes a byte that cannot stand in a string as it is, the first of so many that are left; gives where the next one
-/// goes.
-fn escape(byte: u8, left: usize, out: &mut Vec<u8>, at: usize) -> usize {
+/// Where the first byte stands that cannot stand in a string as it is.
+fn first_special(bytes: &[u8]) -> Option<usize> {
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    let mut at = 0;
+    while let Some(chunk) = bytes[at..].first_chunk::<CHUNK_BYTES>() {
+        // Without a branch for each byte, so that it is done for all at once.
+        if chunk.iter().fold(false, |any, byte| any | is_special(byte)) {
+            break;
+        }
+        at += CHUNK_BYTES;
+    }
+    while let Some(word) = bytes[at..].first_chunk::<WORD_BYTES>() {
+        let plain = plain_bytes(u64::from_le_bytes(*word));
+        at += plain;
+        if plain < WORD_BYTES {
+            return Some(at);
+        }
+    }
+    bytes[at..].iter().position(is_special).map(|found| at + found)
+}
+
+/// Appends a byte that cannot stand in a string as it is.
+fn escape(byte: u8, out: &mut Vec<u8>) {
     let short = match byte {
         b'"' | b'\\' => byte,
         b'\n' => b'n',
@@ -201,16 +206,10 @@ fn escape(byte: u8, left: usize, out: &mut Vec<u8>, at: usize) -> usize {
         b'\t' => b't',
         other => {
             let long = [b'\\', b'u', b'0', b'0', hex_digit(other >> 4), hex_digit(other & 15)];
-            if out.len() < at + long.len() + 2 * left + WORD_BYTES {
-                // Once is enough: now all that is left may be as long.
-                out.resize(at + long.len() * left + 2 * WORD_BYTES, 0);
-            }
-            out[at..at + long.len()].copy_from_slice(&long);
-            return at + long.len();
+            return out.extend_from_slice(&long);
         }
     };
-    out[at..at + 2].copy_from_slice(&[b'\\', short]);
-    at + 2
+    out.extend_from_slice(&[b'\\', short]);
 }
 
 struct Writer<'o, 'r> {
@@ -308,13 +307,41 @@ fn write_raw(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// The shortest digits that read back as the same float, always with a point or an exponent.
+/// The shortest digits that read back as the same float, always with a point or an exponent. They are those of Rust's
+/// `{:?}`: lines that are made from their fields again must not change.
 fn write_float(number: f64, out: &mut Vec<u8>) {
-    if number.is_finite() {
-        write!(out, "{number:?}").expect("writing to memory does not fail");
-    } else {
-        out.extend_from_slice(b"null");
+    if !number.is_finite() {
+        return out.extend_from_slice(b"null");
     }
+    let Some((digits, places)) = short(number.abs()) else {
+        return write!(out, "{number:?}").expect("writing to memory does not fail");
+    };
+    if number.is_sign_negative() {
+        out.push(b'-');
+    }
+    let one = 10_u64.pow(places);
+    out.extend_from_slice(itoa::Buffer::new().format(digits / one).as_bytes());
+    // A one in front keeps the zeros behind the point; then the point takes its place.
+    let point = out.len();
+    out.extend_from_slice(itoa::Buffer::new().format(one + digits % one).as_bytes());
+    out[point] = b'.';
+    if places == 0 {
+        out.push(b'0');
+    }
+}
+
+/// A number that has few digits, as nearly all do that people write: the digits, and how many of them stand behind the
+/// point. So few digits are the shortest if they are the number, and no others of their length are.
+fn short(number: f64) -> Option<(u64, u32)> {
+    /// Up to here numbers have at most fifteen digits with all places that are tried.
+    const NUMBER_MAX: f64 = 1e9;
+    const ONES: [f64; 7] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
+    if !(1e-4..NUMBER_MAX).contains(&number) {
+        return None;
+    }
+    let digits_with = |one: f64| Some((number * one).round()).filter(|digits| digits / one == number);
+    let (places, digits) = (0..).zip(ONES).find_map(|(places, one)| Some((places, digits_with(one)?)))?;
+    Some((digits as u64, places))
 }
 
 /// Appends a record's name, without quotes.

@@ -119,30 +119,56 @@ pub fn from_epoch_float(number: f64) -> Option<Timestamp> {
 
 /// Appends the time in RFC 3339, UTC, with 0, 3, 6 or 9 digits of the second, as many as it needs.
 pub fn write_rfc3339(time: Timestamp, out: &mut Vec<u8>) {
-    let nanos = time.nanos();
-    let (secs, mut rest) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000) as u32);
-    let (days, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400) as u32);
+    TimeWriter::default().write(time, out);
+}
+
+/// Writes times as [`write_rfc3339`] does, for less where many lie in the same second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TimeWriter {
+    /// The second of the last time, since the epoch.
+    second: Option<i64>,
+    /// Its text.
+    head: [u8; 20],
+}
+
+impl TimeWriter {
+    /// Appends a time.
+    pub fn write(&mut self, time: Timestamp, out: &mut Vec<u8>) {
+        let nanos = time.nanos();
+        let (second, rest) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000) as u32);
+        if self.second != Some(second) {
+            self.second = Some(second);
+            self.head = head_of(second);
+        }
+        let mut text = *b"0000-00-00T00:00:00.000000000Z";
+        text[..20].copy_from_slice(&self.head);
+        let [millis, micros, nanos] = [rest / 1_000_000, rest / 1_000 % 1_000, rest % 1_000];
+        let len = match (millis, micros, nanos) {
+            (0, 0, 0) => 19,
+            (_, 0, 0) => 23,
+            (_, _, 0) => 26,
+            _ => 29,
+        };
+        put(&mut text[20..23], millis);
+        put(&mut text[23..26], micros);
+        put(&mut text[26..29], nanos);
+        text[len] = b'Z';
+        out.extend_from_slice(&text[..=len]);
+    }
+}
+
+/// A second since the epoch as it is written, with the point behind it.
+fn head_of(second: i64) -> [u8; 20] {
+    let (days, second) = (second.div_euclid(86_400), second.rem_euclid(86_400) as u32);
     let (year, month, day) = civil::of_days(days);
-    let mut text = *b"0000-00-00T00:00:00.000000000Z";
+    let mut text = *b"0000-00-00T00:00:00.";
     put(&mut text[0..4], year as u32);
     put(&mut text[5..7], month);
     put(&mut text[8..10], day);
     put(&mut text[11..13], second / 3600);
     put(&mut text[14..16], second / 60 % 60);
     put(&mut text[17..19], second % 60);
-    if rest == 0 {
-        out.extend_from_slice(&text[..19]);
-        out.push(b'Z');
-        return;
-    }
-    let mut digits = 9;
-    while rest.is_multiple_of(1000) {
-        rest /= 1000;
-        digits -= 3;
-    }
-    put(&mut text[20..20 + digits], rest);
-    out.extend_from_slice(&text[..20 + digits]);
-    out.push(b'Z');
+    text
 }
 
 /// Writes a number into the whole of `place`, with leading zeros.

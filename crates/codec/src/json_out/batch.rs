@@ -9,7 +9,7 @@ use std::ops::Range;
 use sawyer_model::{Batch, NameId, RecordId, RecordRef, SourceId, Timestamp, ValueRef};
 
 use super::{write_id, write_string, write_value};
-use crate::time::write_rfc3339;
+use crate::time::{TimeWriter, write_rfc3339};
 
 /// What becomes of the name of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +36,9 @@ pub struct BatchWriter<'a, N> {
     /// Of names by number, whether a stream of the batch has a field of that name.
     of_streams: Vec<bool>,
     streams: Vec<Option<StreamForm>>,
-    /// The time that was written last, and how.
-    time: (Option<Timestamp>, Vec<u8>),
+    timestamps: TimeWriter,
+    /// When records were seen that was written last, and how.
+    observed: (Option<Timestamp>, Vec<u8>),
     /// The source that was written last, and how.
     source: (Option<SourceId>, Vec<u8>),
 }
@@ -85,7 +86,8 @@ impl<'a, N: Naming> BatchWriter<'a, N> {
             keys: std::iter::repeat_with(|| None).take(batch.name_count()).collect(),
             of_streams,
             streams: std::iter::repeat_with(|| None).take(batch.streams().len()).collect(),
-            time: (None, Vec::new()),
+            timestamps: TimeWriter::default(),
+            observed: (None, Vec::new()),
             source: (None, Vec::new()),
         }
     }
@@ -130,9 +132,17 @@ impl<'a, N: Naming> BatchWriter<'a, N> {
         }
     }
 
-    /// Appends a time with its quotes. The one before is not made again.
-    pub fn time(&mut self, time: Timestamp, out: &mut Vec<u8>) {
-        let (last, text) = &mut self.time;
+    /// Appends when a record was said, with its quotes.
+    pub fn timestamp(&mut self, record: RecordRef<'_>, out: &mut Vec<u8>) {
+        out.push(b'"');
+        self.timestamps.write(record.timestamp(), out);
+        out.push(b'"');
+    }
+
+    /// Appends when a record was first seen, with its quotes. Mostly all of a batch were seen at the same time.
+    pub fn observed(&mut self, record: RecordRef<'_>, out: &mut Vec<u8>) {
+        let time = record.observed();
+        let (last, text) = &mut self.observed;
         if *last != Some(time) {
             text.clear();
             text.push(b'"');

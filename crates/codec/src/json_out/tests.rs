@@ -53,6 +53,18 @@ fn numbers_read_back_and_what_json_cannot_say_is_null() {
     assert_snapshot!(check(&record, &Options::default()), @r#"{"_id":"00000000000000000000000000005f1c-a2f0","timestamp":"2026-11-20T12:00:00.123456789Z","observed":"2026-11-20T12:00:00Z","f":[0.0,-0.0,1.0,0.1,1e21,1e-7,1.7976931348623157e308,2.2250738585072014e-308,null,null],"i":[0,-1,10,9223372036854775807],"labels.app":"cart","namespace":"shop","pod":"cart-1"}"#);
 }
 
+proptest! {
+    #[test]
+    fn floats_have_the_shortest_digits(bits in any::<u64>(), short in -10_000_000_i64..10_000_000, places in -9..25_i32) {
+        for number in [f64::from_bits(bits), short as f64 * 10_f64.powi(places), short as f64 / 10_f64.powi(places)] {
+            let mut out = Vec::new();
+            write_float(number, &mut out);
+            let expected = if number.is_finite() { format!("{number:?}") } else { "null".to_owned() };
+            prop_assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+}
+
 #[test]
 fn long_values_are_cut_at_a_character_and_named() {
     let record = record(vec![

@@ -125,6 +125,20 @@ proptest! {
     }
 
     #[test]
+    fn writes_each_as_it_would_alone(times in prop::collection::vec((any_time(), 0..4_i64, 0..1_000_000_000_i64), 1..20)) {
+        let mut writer = TimeWriter::default();
+        for (time, seconds, nanos) in times {
+            // Several of about the same second.
+            for nanos in [0, nanos, seconds * 1_000_000_000 + nanos] {
+                let time = Timestamp::from_nanos(time.nanos().saturating_add(nanos));
+                let mut out = Vec::new();
+                writer.write(time, &mut out);
+                prop_assert_eq!(String::from_utf8(out).unwrap(), time.to_string());
+            }
+        }
+    }
+
+    #[test]
     fn reads_what_it_writes(time in any_time()) {
         let text = time.to_string();
         prop_assert_eq!(parse(&text, OBSERVED), Some(time));

@@ -1,8 +1,8 @@
 //! Which records a batch has, in which order, and in how much memory.
 //!
-//! Invariant: what the records that are taken out covered stays covered; no text is copied.
+//! Invariant: what the records that are taken out covered stays covered; only what comes from another batch is copied.
 
-use super::{Batch, RecordRef};
+use super::{Batch, NameId, RecordRef};
 
 impl Batch {
     /// Gives back memory that it was given to grow: for one that is to be held for a while.
@@ -28,6 +28,25 @@ impl Batch {
     /// Makes room for so many further fields.
     pub fn reserve_fields(&mut self, count: usize) {
         self.fields.reserve(count);
+    }
+
+    /// Adds copies of the records of another batch at these places, for less than one by one.
+    ///
+    /// # Panics
+    /// If there is none at one of the places.
+    pub fn push_from(&mut self, other: &Self, places: impl IntoIterator<Item = usize>) {
+        let mut streams: Vec<Option<u32>> = vec![None; other.streams.len()];
+        let mut names: Vec<Option<NameId>> = vec![None; other.name_count()];
+        for record in places.into_iter().map(|at| other.get(at)) {
+            let stream =
+                *streams[record.stream_index()].get_or_insert_with(|| self.add_stream(record.stream()));
+            let mut writer = self.begin(record.head(), stream);
+            for (id, value) in record.own_fields_by_id() {
+                let own = &mut names[id.index()];
+                let own = *own.get_or_insert_with(|| writer.batch.intern(other.name(id)));
+                writer.field_by_id(own, value);
+            }
+        }
     }
 
     /// Takes out the records for which `keep` says no.

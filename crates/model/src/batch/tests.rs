@@ -147,13 +147,18 @@ proptest! {
             Record { timestamp, observed, source, range, stream, fields }
         }).collect();
         let batch: Batch = records.iter().collect();
-        prop_assert_eq!(batch.iter().map(RecordRef::to_record).collect::<Vec<_>>(), records);
+        prop_assert_eq!(batch.iter().map(RecordRef::to_record).collect::<Vec<_>>(), records.clone());
         let mut copy = Batch::new();
         for record in batch.iter().rev() {
             copy.push_ref(record);
         }
-        prop_assert_eq!(copy.iter().rev().map(RecordRef::to_record).collect::<Vec<_>>(),
-            batch.iter().map(RecordRef::to_record).collect::<Vec<_>>());
+        prop_assert_eq!(copy.iter().rev().map(RecordRef::to_record).collect::<Vec<_>>(), records.clone());
+        let mut some = Batch::new();
+        some.add_stream(&Arc::new(Stream::default()));
+        some.intern("another");
+        some.push_from(&batch, (0..batch.len()).filter(|at| at % 3 != 1));
+        prop_assert_eq!(some.iter().map(RecordRef::to_record).collect::<Vec<_>>(),
+            records.into_iter().enumerate().filter(|(at, _)| at % 3 != 1).map(|(_, record)| record).collect::<Vec<_>>());
     }
 }
 

@@ -9,7 +9,6 @@ use std::convert::Infallible;
 use std::ops::Range;
 
 use sawyer_codec::json_out::{BatchWriter, Key, Naming};
-use sawyer_codec::time::write_rfc3339;
 use sawyer_model::{Batch, RecordRef, ValueRef, names};
 
 use super::index::IndexName;
@@ -68,10 +67,10 @@ impl Rows for Documents {
             writer.id(record.id(), out);
             out.extend_from_slice(b"\"}}\n{\"");
             out.extend_from_slice(TIME.as_bytes());
-            out.extend_from_slice(b"\":\"");
-            write_rfc3339(record.timestamp(), out);
-            out.extend_from_slice(b"\",\"observed\":");
-            writer.time(record.observed(), out);
+            out.extend_from_slice(b"\":");
+            writer.timestamp(record, out);
+            out.extend_from_slice(b",\"observed\":");
+            writer.observed(record, out);
             writer.fields(record, out);
             out.extend_from_slice(b"}\n");
             done(out);

@@ -25,10 +25,10 @@ use crate::steps::route::Router;
 use crate::stop::{Stop, Stopper};
 
 /// Bytes of records that wait in front of a pipeline, at most. Larger queues smooth more and hold more memory.
-const PIPELINE_QUEUE_BYTES_MAX: u64 = 4 << 20;
+const PIPELINE_QUEUE_BYTES_MAX: u64 = 2 << 20;
 
 /// Bytes of records that wait in front of an output, at most.
-const OUTPUT_QUEUE_BYTES_MAX: u64 = 4 << 20;
+const OUTPUT_QUEUE_BYTES_MAX: u64 = 2 << 20;
 
 /// What the components of a topology are given.
 #[derive(Clone, Debug)]

@@ -61,9 +61,7 @@ pub(super) fn in_halves(batch: &Arc<Batch>) -> (Arc<Batch>, Arc<Batch>) {
 /// The records with a mark, and the others.
 fn apart(batch: Arc<Batch>, marks: &[bool]) -> (Arc<Batch>, Arc<Batch>) {
     let mut urgent = Batch::new();
-    for (record, _) in batch.iter().zip(marks).filter(|(_, mark)| **mark) {
-        urgent.push_ref(record);
-    }
+    urgent.push_from(&batch, (0..batch.len()).filter(|at| marks[*at]));
     if let Some((progress, number)) = batch.progress() {
         urgent.set_progress(progress, number);
     }
@@ -97,10 +95,14 @@ fn without(parts: &[Covered], out: &[Covered], own: impl Iterator<Item = Covered
         }
         rest.cover(*source, SeqRange::new(start, range.end));
     }
+    // Records of the same source stand together.
+    let mut last: (Option<SourceId>, &[SeqRange]) = (None, &[]);
     let overlaps = |part: &Covered| {
-        let holes = holes.get(&part.source).map_or(&[][..], Vec::as_slice);
-        let first = holes.partition_point(|hole| hole.end <= part.range.start);
-        holes.get(first).is_some_and(|hole| hole.start < part.range.end)
+        if last.0 != Some(part.source) {
+            last = (Some(part.source), holes.get(&part.source).map_or(&[][..], Vec::as_slice));
+        }
+        let first = last.1.partition_point(|hole| hole.end <= part.range.start);
+        last.1.get(first).is_some_and(|hole| hole.start < part.range.end)
     };
     for part in own.filter(overlaps) {
         rest.cover(part.source, part.range);
