@@ -118,6 +118,8 @@ struct Containers {
     /// Inodes that were found in the present sweep.
     seen: HashSet<(u64, u64)>,
     described: docker::Descriptions,
+    /// Links that lead to where is read anyway, as of the last time that their folder was listed.
+    idle_links: HashSet<String>,
     /// Who is asked about pods.
     cluster: Option<Cluster>,
 }
@@ -127,7 +129,7 @@ impl Containers {
         let root = host_root.filter(|_| settings.on_host).map(Path::to_owned);
         let node = settings.node.clone().or_else(|| node_name(host_root));
         let (seen, described) = (HashSet::new(), docker::Descriptions::default());
-        Self { settings, root, node, seen, described, cluster: None }
+        Self { settings, root, node, seen, described, idle_links: HashSet::new(), cluster: None }
     }
 
     /// Where a path of the node is to be found from here.
@@ -174,6 +176,10 @@ impl Layout for Containers {
             Some(_) => IdentifyBy::Inode,
             None => self.identify_by(),
         }
+    }
+
+    fn trusts_times(&self) -> bool {
+        true
     }
 
     fn scan(&mut self, scan: &mut Scan) {

@@ -14,6 +14,7 @@ mod content;
 pub(crate) mod encoding;
 mod file;
 pub(crate) mod flight;
+pub(crate) mod folders;
 pub(crate) mod glob;
 pub(crate) mod layout;
 pub(crate) mod lines;

@@ -14,7 +14,16 @@ pub(super) fn scan(containers: &mut Containers, scan: &mut Scan) {
     let Some(links) = containers.settings.links.clone() else { return };
     let root = containers.root.clone();
     let pods = containers.settings.pods.as_ref().and_then(|pods| resolve(root.as_deref(), pods).ok());
-    for (name, _) in list(&containers.on_host(&links), scan) {
+    let folder = containers.on_host(&links);
+    let names = list(&folder, scan);
+    // A link is what it was made as, so what was found out about it holds as long as its folder is the same.
+    if !scan.is_same(&folder) {
+        containers.idle_links.clear();
+    }
+    for (name, _) in names {
+        if containers.idle_links.contains(&name) {
+            continue;
+        }
         let Some(owner) = link_owner(&name) else { continue };
         if containers.is_excluded(&owner) {
             continue;
@@ -25,7 +34,9 @@ pub(super) fn scan(containers: &mut Containers, scan: &mut Scan) {
                 let source: Arc<str> = link.to_string_lossy().into();
                 docker::log(containers, &target, &owner, &source, scan);
             }
-            Ok(None) => {}
+            Ok(None) => {
+                containers.idle_links.insert(name);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => scan.errors.push((link, error)),
         }

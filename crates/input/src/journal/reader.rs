@@ -270,7 +270,7 @@ impl Reader {
             let error = JournalError::Read { offset: 0, source: std::io::Error::from(error.kind()) };
             self.tell(&error, &format!("{} cannot be looked at", path.display()));
         }
-        let new = self.watch.set_folders(&scan.folders);
+        let new = self.watch.set_folders(&scan.folders, |_| false);
         self.let_go();
         if self.round == 1 {
             self.report();

@@ -11,11 +11,12 @@ use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sawyer_model::{Stream, Value};
 
 use super::content::FileStat;
+use super::folders::{FolderState, Folders, Names};
 use super::lines::Form;
 use super::reader::RotateSettings;
 use super::watch::Waker;
@@ -65,6 +66,12 @@ pub(crate) trait Layout: fmt::Debug + Send {
     /// whom nobody trusts; none by default.
     fn confines(&self, _file: &Path) -> Option<PathBuf> {
         None
+    }
+
+    /// Whether the times of its folders tell that something changed in them, as on any disk of a machine's own; not by
+    /// default.
+    fn trusts_times(&self) -> bool {
+        false
     }
 
     /// Looks at the machine.
@@ -117,6 +124,15 @@ pub(crate) struct Scan {
     pub(crate) folders: Vec<PathBuf>,
     /// What could not be looked at.
     pub(crate) errors: Vec<(PathBuf, io::Error)>,
+    /// What folders held before, if their times can be trusted.
+    pub(crate) known: Option<Folders>,
+}
+
+impl Scan {
+    /// Whether this look did not list a folder, because nothing changed in it since the last one.
+    pub(crate) fn is_same(&self, folder: &Path) -> bool {
+        self.known.as_ref().is_some_and(|known| known.is_same(folder))
+    }
 }
 
 /// A file that was found.
@@ -189,17 +205,36 @@ impl Rotation {
 
 /// The names in a folder with what they are; what goes wrong with one of them does not hide the others.
 pub(crate) fn list(folder: &Path, scan: &mut Scan) -> Vec<(String, PathBuf)> {
-    let names = list_inodes(folder, scan).into_iter().map(|(name, _)| name);
-    names.map(|name| (name.clone(), folder.join(name))).collect()
+    let listed = list_inodes(folder, scan);
+    listed.names.iter().map(|(name, _)| (name.clone(), folder.join(name))).collect()
 }
 
 /// The names in a folder with their inodes.
-fn list_inodes(folder: &Path, scan: &mut Scan) -> Names {
+#[derive(Default)]
+struct Listed {
+    names: Arc<Names>,
+    /// The state of the folder, if its names are known from before.
+    before: Option<FolderState>,
+}
+
+fn list_inodes(folder: &Path, scan: &mut Scan) -> Listed {
+    let began = Instant::now();
+    let state = scan.known.as_ref().and_then(|_| FolderState::of(folder));
+    if let (Some(known), Some(state)) = (&mut scan.known, state)
+        && let Some(names) = known.names(folder, state)
+    {
+        scan.folders.push(folder.to_owned());
+        return Listed { names, before: Some(state) };
+    }
     match read_names(folder) {
         Ok((names, errors)) => {
+            let names = Arc::new(names);
+            if let (Some(known), Some(state), true) = (&mut scan.known, state, errors.is_empty()) {
+                known.keep(folder, state, began, &names);
+            }
             scan.folders.push(folder.to_owned());
             scan.errors.extend(errors.into_iter().map(|error| (folder.to_owned(), error)));
-            return names;
+            return Listed { names, before: None };
         }
         Err(error) if is_absent(&error) => {
             // It will appear in the nearest folder that is there.
@@ -207,11 +242,8 @@ fn list_inodes(folder: &Path, scan: &mut Scan) -> Names {
         }
         Err(error) => scan.errors.push((folder.to_owned(), error)),
     }
-    Vec::new()
+    Listed::default()
 }
-
-/// The names in a folder with their inodes.
-type Names = Vec<(String, u64)>;
 
 /// The names in a folder with their inodes, sorted, and what went wrong with some of them.
 fn read_names(folder: &Path) -> io::Result<(Names, Vec<io::Error>)> {
@@ -248,8 +280,8 @@ pub(crate) fn look(folder: &Path, scan: &mut Scan) -> Vec<Entry> {
         entries.clear();
         scan.folders.truncate(folders);
         scan.errors.truncate(errors);
-        let names = list_inodes(folder, scan);
-        for (name, _) in &names {
+        let Listed { names, before } = list_inodes(folder, scan);
+        for (name, _) in names.iter() {
             let (name, path) = (name.clone(), folder.join(name));
             match path.symlink_metadata() {
                 Ok(metadata) => {
@@ -260,8 +292,13 @@ pub(crate) fn look(folder: &Path, scan: &mut Scan) -> Vec<Entry> {
                 Err(error) => scan.errors.push((path, error)),
             }
         }
-        // The time at which a folder changed is too coarse to tell.
-        if read_names(folder).unwrap_or_default().0 == names {
+        let stood_still = match before {
+            // It was old already, so a change would show in it.
+            Some(before) => FolderState::of(folder) == Some(before),
+            // The time at which a folder changed a moment ago is too coarse to tell.
+            None => read_names(folder).unwrap_or_default().0 == *names,
+        };
+        if stood_still {
             break;
         }
     }

@@ -28,6 +28,7 @@ pub(crate) use self::rotate::RotateSettings;
 use super::content::Inode;
 use super::file::{Phase, TailFile};
 use super::flight::Flight;
+use super::folders::Folders;
 use super::layout::{Companion, Layout};
 use super::lines::Counts;
 use super::meters::Meters;
@@ -71,6 +72,8 @@ pub(super) struct Reader {
     meters: Meters,
     waker: Waker,
     watch: Watch,
+    /// What folders held at the last sweep, if their times can be trusted.
+    known_folders: Option<Folders>,
 
     files: HashMap<FileId, TailFile>,
     by_inode: HashMap<Inode, FileId>,
@@ -119,6 +122,7 @@ impl Reader {
         let waker = Waker::new()?;
         let now = Instant::now();
         Ok(Self {
+            known_folders: layout.trusts_times().then(Folders::default),
             layout,
             positions,
             adopted: HashMap::new(),

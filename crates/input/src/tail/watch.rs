@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,13 +81,20 @@ impl Watch {
         Self { waker, inotify: made.ok(), folders: HashMap::new(), files: HashMap::new(), refused }
     }
 
-    /// Watches exactly these folders; says whether one was new, so that names may have appeared in it unseen.
-    pub(crate) fn set_folders(&mut self, folders: &[PathBuf]) -> bool {
+    /// Watches exactly these folders; says whether one was new, so that names may have appeared in it unseen. `is_same`
+    /// says of one that nothing happened to it since it was last in the list.
+    pub(crate) fn set_folders(&mut self, folders: &[PathBuf], is_same: impl Fn(&Path) -> bool) -> bool {
         let Some(inotify) = &self.inotify else { return false };
         let mut known = std::mem::take(&mut self.folders);
         let mut new = false;
         for folder in folders {
             if self.folders.contains_key(folder) {
+                continue;
+            }
+            if is_same(folder)
+                && let Some((folder, watch)) = known.remove_entry(folder)
+            {
+                self.folders.insert(folder, watch);
                 continue;
             }
             // Adding a watch that is there changes nothing, and finds a folder that was replaced by another.
@@ -155,8 +162,9 @@ impl Watch {
                 // A folder, a watch that was let go of, or too many events at once (number -1).
                 None => tree |= !event.events().contains(ReadFlags::IGNORED),
             }
-            if event.events().contains(ReadFlags::IGNORED) {
-                self.files.remove(&event.wd());
+            if event.events().contains(ReadFlags::IGNORED) && self.files.remove(&event.wd()).is_none() {
+                // A folder that is gone, or not there any more: if it is found again, it is watched anew.
+                self.folders.retain(|_, watch| *watch != event.wd());
             }
         }
         if tree {
@@ -195,8 +203,8 @@ mod tests {
     fn tells_of_new_names_and_of_the_first_write() {
         let folder = tempfile::tempdir().unwrap();
         let mut watch = watch();
-        assert!(watch.set_folders(&[folder.path().to_owned()]));
-        assert!(!watch.set_folders(&[folder.path().to_owned()]));
+        assert!(watch.set_folders(&[folder.path().to_owned()], |_| false));
+        assert!(!watch.set_folders(&[folder.path().to_owned()], |_| false));
         let path = folder.path().join("a");
         let mut file = fs::File::create(&path).unwrap();
         assert_eq!(next(&mut watch), [Signal::Tree]);
@@ -205,6 +213,23 @@ mod tests {
         file.write_all(b"y").unwrap();
         assert_eq!(next(&mut watch), [Signal::File(7)]);
         fs::rename(&path, folder.path().join("b")).unwrap();
+        assert_eq!(next(&mut watch), [Signal::Tree]);
+    }
+
+    #[test]
+    fn a_folder_that_was_gone_is_watched_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        let mut watch = watch();
+        assert!(watch.set_folders(std::slice::from_ref(&inner), |_| true), "it was not watched");
+        assert!(!watch.set_folders(std::slice::from_ref(&inner), |_| true));
+        fs::remove_dir(&inner).unwrap();
+        fs::create_dir(&inner).unwrap();
+        // The end of a watch wakes, and says nothing of names.
+        assert_eq!(next(&mut watch), []);
+        assert!(watch.set_folders(std::slice::from_ref(&inner), |_| true), "the watch went with the folder");
+        fs::write(inner.join("a"), "").unwrap();
         assert_eq!(next(&mut watch), [Signal::Tree]);
     }
 }

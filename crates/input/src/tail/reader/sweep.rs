@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::content::FileStat;
 use super::super::file::{Phase, TailFile};
+use super::super::folders::Folders;
 use super::super::layout::{FoundFile, Rotation, Scan, is_absent};
 use super::super::watch::FileId;
 use super::Reader;
@@ -28,10 +29,13 @@ impl Reader {
     pub(super) fn sweep(&mut self) {
         let began = Instant::now();
         self.round += 1;
-        let mut scan = Scan::default();
+        let mut scan = Scan { known: self.known_folders.take(), ..Scan::default() };
+        scan.known.iter_mut().for_each(Folders::begin);
         self.layout.scan(&mut scan);
-        let Scan { files, folders, errors } = scan;
-        let new_folders = self.watch.set_folders(&folders);
+        let new_folders = self.watch.set_folders(&scan.folders, |folder| scan.is_same(folder));
+        let Scan { files, errors, mut known, .. } = scan;
+        known.iter_mut().for_each(Folders::end);
+        self.known_folders = known;
         self.tell_trouble(&errors);
         for found in files {
             self.see(found);
