@@ -1,17 +1,34 @@
-//! `/api/v1/ledger`: what was read, and what became of it. Every role has this route.
+//! `/api/v1/ledger`: what was read, and what became of it; `/api/v1/ledger/sources`: the same of each file. Every role has
+//! these routes.
 //!
-//! Owns: the JSON of the answer (`docs/api.md`). Does not own: the books (`telemetry`).
+//! Owns: the JSON of the answers (`docs/api.md`). Does not own: the books (`telemetry`).
 
-use axum::extract::State;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use sawyer_model::Count;
-use sawyer_telemetry::{Book, Metrics};
+use sawyer_telemetry::{Book, Metrics, SourceBook};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+/// How long a reader may take to answer. It does so between two turns; one that hangs is left out.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
+
+/// Most sources in an answer.
+const SOURCES_MAX: usize = 10_000;
+
+/// Sources in an answer unless told otherwise.
+const SOURCES: usize = 100;
 
 /// The route, for the books of these metrics.
 pub fn router(metrics: Metrics) -> Router {
-    Router::new().route("/api/v1/ledger", get(list)).with_state(metrics)
+    let routes =
+        Router::new().route("/api/v1/ledger", get(list)).route("/api/v1/ledger/sources", get(sources));
+    routes.with_state(metrics)
 }
 
 async fn list(State(metrics): State<Metrics>) -> Json<Value> {
@@ -21,6 +38,62 @@ async fn list(State(metrics): State<Metrics>) -> Json<Value> {
     }
     let closes = books.iter().all(|book| book["closes"] == true);
     Json(json!({ "ledger": books, "closes": closes }))
+}
+
+/// The sources of inputs that read files: those of which something is missing first, then those that are most behind.
+async fn sources(
+    State(metrics): State<Metrics>,
+    Query(parameters): Query<HashMap<String, String>>,
+) -> Json<Value> {
+    let limit = parameters.get("limit").and_then(|limit| limit.parse().ok());
+    let limit = limit.unwrap_or(SOURCES).min(SOURCES_MAX);
+    let is_wanted = |name: &str, text: &str| parameters.get(name).is_none_or(|wanted| text.contains(wanted));
+    let (mut books, mut silent) = (Vec::new(), Vec::new());
+    for (input, questions) in metrics.ledger().questions() {
+        if parameters.get("input").is_some_and(|wanted| *wanted != input) {
+            continue;
+        }
+        let (tell, told) = oneshot::channel();
+        questions.ask(Box::new(move |books| drop(tell.send(books))));
+        match tokio::time::timeout(ANSWER_WAIT, told).await {
+            Ok(Ok(told)) => books.extend(
+                told.into_iter()
+                    .filter(|book| is_wanted("path", &book.path))
+                    .map(|book| (input.clone(), book)),
+            ),
+            // It has ended.
+            Ok(Err(_)) => {}
+            Err(_) => silent.push(input),
+        }
+    }
+    books.sort_by_cached_key(|(input, book)| {
+        (Reverse(book.unaccounted), Reverse(unread(book)), input.clone(), book.path.clone(), book.source)
+    });
+    let (count, closes) = (books.len(), books.iter().all(|(_, book)| book.unaccounted == 0));
+    let shown: Vec<Value> =
+        books.iter().take(limit).map(|(input, book)| source_described(input, book)).collect();
+    Json(json!({ "sources": shown, "count": count, "closes": closes, "silent_inputs": silent }))
+}
+
+/// Bytes that were not read yet, as far as that is known.
+fn unread(book: &SourceBook) -> u64 {
+    book.length.zip(book.read).map_or(0, |(length, read)| length.saturating_sub(read))
+}
+
+/// The book of a source as JSON.
+fn source_described(input: &str, book: &SourceBook) -> Value {
+    json!({
+        "input": input,
+        "source": book.source.to_string(),
+        "path": book.path,
+        "length": book.length,
+        "read": book.read,
+        "unread": book.length.and(book.read).map(|_| unread(book)),
+        "ended": { "bytes": book.ended_bytes(), "ranges": book.ended },
+        "batches_under_way": book.under_way,
+        "unaccounted": book.unaccounted,
+        "closes": book.unaccounted == 0,
+    })
 }
 
 /// A book as JSON.

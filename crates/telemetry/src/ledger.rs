@@ -2,7 +2,7 @@
 //!
 //! Owns: the books of a process, adding up what acknowledgements tell, showing it, noticing what does not add up.
 //! Does not own: the numbers of one batch (`model`), where books lie on disk (`input`, `pipeline`); their bytes are
-//! made by [`books`].
+//! made by [`books`]. What became of single sources is asked of whoever reads them ([`sources`]).
 //! Invariant: a batch is booked once, as a whole, after all of it is durable; so books that are kept together with the
 //! positions in the sources close after any crash.
 //!
@@ -11,6 +11,7 @@
 //! without a name.
 
 pub mod books;
+pub mod sources;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -21,6 +22,7 @@ use parking_lot::Mutex;
 use sawyer_model::{Fate, Tally};
 
 pub use books::{Book, Books, BooksError};
+pub use sources::{Questions, SourceBook};
 
 use crate::clock::Clock;
 use crate::derived::escaped;
@@ -47,6 +49,8 @@ pub struct Ledger(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     books: Mutex<BTreeMap<Box<str>, Kept>>,
+    /// Who knows more of each input's sources.
+    questions: Mutex<BTreeMap<Box<str>, Questions>>,
     clock: Clock,
     trouble: Seldom,
 }
@@ -63,7 +67,8 @@ struct Kept {
 impl Default for Ledger {
     fn default() -> Self {
         let (clock, trouble) = (Clock::system(), Seldom::new(TELL_INTERVAL));
-        Self(Arc::new(Shared { books: Mutex::default(), clock, trouble }))
+        let (books, questions) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Shared { books, questions, clock, trouble }))
     }
 }
 
@@ -124,6 +129,18 @@ impl Ledger {
         if let Some(kept) = self.0.books.lock().get_mut(input) {
             kept.changed = true;
         }
+    }
+
+    /// Whoever reads an input answers questions about its sources here from now on.
+    pub fn answers(&self, input: &str, questions: Questions) {
+        self.0.questions.lock().insert(input.into(), questions);
+    }
+
+    /// Who can be asked about sources, by input.
+    #[must_use]
+    pub fn questions(&self) -> Vec<(String, Questions)> {
+        let all = self.0.questions.lock();
+        all.iter().map(|(input, questions)| (input.to_string(), questions.clone())).collect()
     }
 
     /// All books by input; those of buffers have the input ``.

@@ -14,6 +14,6 @@ pub mod metrics;
 pub use clock::Clock;
 pub use derived::{Derived, DerivedKind, DerivedSpec};
 pub use health::Health;
-pub use ledger::{Book, Books, Ledger};
+pub use ledger::{Book, Books, Ledger, Questions, SourceBook};
 pub use logs::Seldom;
 pub use metrics::{Counter, Gauge, Labels, Metrics};

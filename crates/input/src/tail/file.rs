@@ -65,6 +65,9 @@ pub(super) struct TailFile {
     pub(super) copy_of: Option<FileId>,
     /// Whether its lines are not wanted, for the time being.
     pub(super) unwanted: bool,
+    /// Bytes that were read and were nowhere at the last sweep, and those that were so at the one before, too.
+    pub(super) nowhere: u64,
+    pub(super) unaccounted: u64,
 }
 
 /// What is known of a file once its beginning was read.
@@ -107,6 +110,8 @@ impl TailFile {
             known: None,
             copy_of: None,
             unwanted: false,
+            nowhere: 0,
+            unaccounted: 0,
         }
     }
 

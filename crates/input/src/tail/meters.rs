@@ -12,6 +12,7 @@ pub(super) struct Meters {
     pub(super) files: Gauge,
     pub(super) bytes_behind: Gauge,
     pub(super) files_in_danger: Gauge,
+    pub(super) unaccounted: Gauge,
     lines: Counter,
     bytes: Counter,
     malformed: Counter,
@@ -33,6 +34,10 @@ impl Meters {
             files_in_danger: gauge(
                 "sawyer_input_files_in_danger",
                 "Files that are removed next, or were, and that are not durable elsewhere to their end",
+            ),
+            unaccounted: gauge(
+                "sawyer_ledger_unaccounted_source_bytes",
+                "Bytes of files that were read, and of which it is not known what became; anything but 0 is a fault",
             ),
             lines: counter("sawyer_input_lines", "Lines read, as they stand in files"),
             bytes: counter("sawyer_input_bytes", "Bytes read from files, unpacked"),

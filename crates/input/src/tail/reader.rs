@@ -5,6 +5,7 @@
 //! Invariant: memory is bounded: one batch that is being filled, and what [`Flight`] bounds.
 
 mod about;
+mod account;
 mod adopt;
 mod danger;
 mod identify;
@@ -20,7 +21,7 @@ use rustix::io::Errno;
 use sawyer_codec::line::LineWriter;
 use sawyer_model::{Batch, Error, Progress, SourceId};
 use sawyer_pipeline::{Context, Stop};
-use sawyer_telemetry::Seldom;
+use sawyer_telemetry::{Questions, Seldom};
 
 use self::adopt::Adopted;
 use self::danger::DANGER_INTERVAL;
@@ -114,12 +115,18 @@ pub(super) struct Reader {
     save_trouble: Seldom,
     watch_trouble: Seldom,
     rotate_trouble: Seldom,
+    account_trouble: Seldom,
+    /// What others want to know of files.
+    questions: Questions,
 }
 
 impl Reader {
     pub(super) fn new(tail: Tail, stop: Stop) -> Result<Self, Errno> {
         let Tail { layout, settings, context, offsets, first_start, positions } = tail;
         let waker = Waker::new()?;
+        let wakes = waker.clone();
+        let questions = Questions::new(move || wakes.wake());
+        context.metrics.ledger().answers(&context.name, questions.clone());
         let now = Instant::now();
         Ok(Self {
             known_folders: layout.trusts_times().then(Folders::default),
@@ -163,6 +170,8 @@ impl Reader {
             save_trouble: Seldom::new(TELL_INTERVAL),
             watch_trouble: Seldom::new(TELL_INTERVAL),
             rotate_trouble: Seldom::new(TELL_INTERVAL),
+            account_trouble: Seldom::new(TELL_INTERVAL),
+            questions,
         })
     }
 
@@ -182,6 +191,7 @@ impl Reader {
         while !self.stop.is_stopped() && result.is_ok() {
             result = self.round(&mut flight);
         }
+        self.questions.end();
         flight.close(&mut self.watch, &mut self.offsets);
         self.save();
         result
@@ -190,6 +200,7 @@ impl Reader {
     fn round(&mut self, flight: &mut Flight) -> Result<(), Error> {
         self.land(flight);
         flight.check(&self.stop)?;
+        self.answer();
         if self.layout.wants_scan() {
             self.sweep_soon();
         }

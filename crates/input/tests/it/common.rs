@@ -29,6 +29,16 @@ pub(crate) struct Node {
     pub(crate) metrics: Metrics,
 }
 
+/// Whatever a test did to its files: of what was read, it is known what became of it.
+impl Drop for Node {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let open = self.metrics.numbers("sawyer_ledger_unaccounted_source_bytes");
+            assert!(open.iter().all(|(_, bytes)| *bytes == 0), "{open:?}");
+        }
+    }
+}
+
 /// What whoever takes batches does with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taker {

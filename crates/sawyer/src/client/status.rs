@@ -15,6 +15,15 @@ use super::{Common, Format};
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     common: Common,
+    /// Also tell what became of each file: those of which something is missing first, then those that are most behind.
+    #[arg(long)]
+    files: bool,
+    /// Of files whose path has this text in it.
+    #[arg(long, requires = "files")]
+    path: Option<String>,
+    /// How many files at most.
+    #[arg(long, requires = "files", default_value_t = 100)]
+    limit: usize,
 }
 
 /// `sawyer status`
@@ -22,6 +31,10 @@ pub(crate) async fn status(args: StatusArgs) -> Result<()> {
     let server = args.common.server()?;
     let ready = server.ready().await?;
     let ledger = server.get("ledger", &[]).await?;
+    let limit = args.limit.to_string();
+    let mut which = vec![("limit", limit.as_str())];
+    which.extend(args.path.as_deref().map(|path| ("path", path)));
+    let files = if args.files { Some(server.get("ledger/sources", &which).await?) } else { None };
     let as_json = match args.common.output {
         Some(Format::Json) => true,
         Some(_) => false,
@@ -29,17 +42,41 @@ pub(crate) async fn status(args: StatusArgs) -> Result<()> {
     };
     let mut out = io::stdout().lock();
     if as_json {
-        writeln!(
-            out,
-            "{}",
-            json!({ "ready": ready, "ledger": ledger["ledger"], "closes": ledger["closes"] })
-        )?;
+        let mut told = json!({ "ready": ready, "ledger": ledger["ledger"], "closes": ledger["closes"] });
+        if let Some(files) = files {
+            told["files"] = files["sources"].clone();
+        }
+        writeln!(out, "{told}")?;
     } else {
+        for line in files.iter().flat_map(file_lines) {
+            writeln!(out, "{line}")?;
+        }
         for line in lines(&ready, &ledger) {
             writeln!(out, "{line}")?;
         }
     }
     out.flush().context("print")
+}
+
+fn file_lines(files: &Value) -> Vec<String> {
+    let mut lines = vec![format!("{:>16} {:>16} {:>12}  file", "read", "ended", "unread")];
+    let shown = files["sources"].as_array().map_or(&[][..], Vec::as_slice);
+    for file in shown {
+        let number = |value: &Value| if value.is_null() { "-".to_owned() } else { grouped(value) };
+        let (read, unread) = (number(&file["read"]), number(&file["unread"]));
+        let ended = number(&file["ended"]["bytes"]);
+        let path = text(&file["path"]);
+        lines.push(format!("{read:>16} {ended:>16} {unread:>12}  {path}"));
+        if file["closes"] != true {
+            lines.push(format!("{:>16} bytes NOT ACCOUNTED FOR", grouped(&file["unaccounted"])));
+        }
+    }
+    let more = files["count"].as_u64().unwrap_or_default().saturating_sub(shown.len() as u64);
+    if more > 0 {
+        lines.push(format!("… and {more} more; see --limit and --path"));
+    }
+    lines.push(String::new());
+    lines
 }
 
 fn lines(ready: &str, ledger: &Value) -> Vec<String> {
@@ -99,6 +136,23 @@ fn grouped(number: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn says_what_became_of_each_file() {
+        let files = json!({ "count": 3, "closes": false, "sources": [
+            { "path": "/var/log/pods/a/0.log", "read": 5000, "ended": { "bytes": 4000 }, "unread": 12, "unaccounted": 1000,
+              "closes": false },
+            { "path": "/var/log/pods/b/0.log", "read": null, "ended": { "bytes": 77 }, "unread": null, "unaccounted": 0,
+              "closes": true },
+        ]});
+        let expected = "            read            ended       unread  file
+           5,000            4,000           12  /var/log/pods/a/0.log
+           1,000 bytes NOT ACCOUNTED FOR
+               -               77            -  /var/log/pods/b/0.log
+… and 1 more; see --limit and --path
+";
+        assert_eq!(file_lines(&files).join("\n"), expected);
+    }
 
     #[test]
     fn says_what_became_of_everything() {

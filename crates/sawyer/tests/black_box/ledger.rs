@@ -112,6 +112,49 @@ fn closes_through_sigkill_reload_and_restart() {
     );
 }
 
+/// By file: every byte of it has ended, whatever rules made of its lines, and after SIGKILL and rotation as well.
+#[test]
+fn every_file_has_a_book() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut sawyer = Sawyer::up_with(folder, &config("probes"));
+    write(folder, 0, 3000);
+    sawyer.wait_for_count("*", 2400);
+    sawyer.kill();
+    write(folder, 3000, 4000);
+    let mut sawyer = Sawyer::up_with(folder, &config("probes"));
+    sawyer.wait_for_count("*", 3200);
+    let bytes = bytes_written(folder);
+    let deadline = Instant::now() + SOON;
+    let file = loop {
+        let (status, answer) =
+            sawyer.get("/api/v1/ledger/sources", &[("input", "containers"), ("path", "0.log")]);
+        assert_eq!((status, &answer["closes"]), (200, &Value::from(true)), "{answer}");
+        let file = answer["sources"][0].clone();
+        if file["ended"]["bytes"] == bytes && file["batches_under_way"] == 0 {
+            assert_eq!(answer["count"], 1, "{answer}");
+            break file;
+        }
+        assert!(Instant::now() < deadline, "{answer}");
+        pause();
+    };
+    assert_eq!(file["ended"]["ranges"], serde_json::json!([[0, bytes]]), "{file}");
+    assert_eq!((&file["read"], &file["unread"]), (&Value::from(bytes), &Value::from(0)), "{file}");
+    let (_, none) = sawyer.get("/api/v1/ledger/sources", &[("path", "elsewhere")]);
+    assert_eq!((&none["count"], &none["sources"]), (&Value::from(0), &serde_json::json!([])));
+    let (_, metrics) = sawyer.get("/metrics", &[]);
+    assert!(
+        metrics
+            .as_str()
+            .unwrap()
+            .contains("sawyer_ledger_unaccounted_source_bytes{input=\"containers\"} 0\n")
+    );
+    let address = sawyer.address.to_string();
+    let printed = run(&["status", "--server", &address, "-o", "text", "--files"]);
+    let printed = text(&printed.stdout);
+    assert!(printed.contains("/0.log\n") && printed.ends_with("ledger: closes\n"), "{printed}");
+}
+
 /// The hop from a buffer to its target has a book of its own, which survives SIGKILL with what waits.
 #[test]
 fn a_buffer_has_a_book_of_its_own() {

@@ -55,6 +55,7 @@ impl Reader {
         }
         self.meters.files.set(self.files.len() as i64);
         self.tell_behind();
+        self.check_account();
         let took = began.elapsed();
         let wait = if new_folders { SWEEP_PAUSE } else { self.settings.sweep_interval };
         self.sweep_at = Instant::now() + wait.max(took * SWEEP_SHARE);

@@ -1,0 +1,105 @@
+//! What became of each file: whether all of it that was read ended somehow, or is under way.
+//!
+//! Owns: the books of files, noticing bytes of which nobody knows what became.
+//! Does not own: the books of records ([`Ledger`](sawyer_telemetry::Ledger)), the ranges themselves (`offsets`).
+//! Invariant: of a file at rest all that was read is among what ended. What is seen once may be on its way between two
+//! places, so it counts when it is still so at the next sweep.
+
+use sawyer_model::SeqRange;
+use sawyer_telemetry::SourceBook;
+
+use super::super::file::{Phase, TailFile};
+use super::Reader;
+
+/// Parts of one file that are told of at most; there is normally one.
+const PARTS_TOLD_MAX: usize = 100;
+
+impl Reader {
+    /// Answers whoever asks about files.
+    pub(super) fn answer(&self) {
+        for tell in self.questions.take() {
+            tell(self.account());
+        }
+    }
+
+    /// The books of all sources that are known, and of files of which nothing was sent yet.
+    fn account(&self) -> Vec<SourceBook> {
+        let known = self.offsets.iter().map(|(source, progress)| {
+            let file = self.by_source.get(&source).and_then(|id| self.files.get(id));
+            SourceBook {
+                source,
+                path: file.map_or_else(|| progress.group.clone(), path_of),
+                length: file.and_then(length),
+                read: file.and_then(|file| file.known.as_ref()).map(|known| known.offset),
+                ended: progress.durable().take(PARTS_TOLD_MAX).map(|part| (part.start, part.end)).collect(),
+                under_way: progress.in_flight,
+                unaccounted: file.map_or(0, |file| file.unaccounted),
+            }
+        });
+        let new = self.files.values().filter_map(|file| {
+            let known = file.known.as_ref()?;
+            let is_new = self.offsets.get(known.source).is_none();
+            is_new.then(|| SourceBook {
+                source: known.source,
+                path: path_of(file),
+                length: length(file),
+                read: Some(known.offset),
+                ended: Vec::new(),
+                under_way: 0,
+                unaccounted: file.unaccounted,
+            })
+        });
+        known.chain(new).collect()
+    }
+
+    /// Looks whether something that was read is nowhere.
+    pub(super) fn check_account(&mut self) {
+        // Most files have nothing to tell, and had nothing at the last sweeps.
+        let told = |file: &TailFile, bytes| bytes > 0 || file.nowhere > 0 || file.unaccounted > 0;
+        let all = self.files.iter().map(|(id, file)| (*id, file, self.read_and_nowhere(file)));
+        let open: Vec<_> =
+            all.filter(|(_, file, bytes)| told(file, *bytes)).map(|(id, _, bytes)| (id, bytes)).collect();
+        let mut sum = 0;
+        for (id, bytes) in open {
+            let Some(file) = self.files.get_mut(&id) else { continue };
+            let before = std::mem::replace(&mut file.nowhere, bytes);
+            let told = std::mem::replace(&mut file.unaccounted, before.min(bytes));
+            sum += file.unaccounted;
+            if file.unaccounted > told
+                && let Some(held_back) = self.account_trouble.pass(self.context.clock.now())
+            {
+                let (input, path, bytes) = (&self.context.name, file.path().display(), file.unaccounted);
+                tracing::error!(
+                    input,
+                    %path,
+                    bytes,
+                    held_back,
+                    "the ledger of a file does not close: it was read, and it is not known what became of it; this is a \
+                     fault of Sawyer's"
+                );
+            }
+        }
+        self.meters.unaccounted.set(i64::try_from(sum).unwrap_or(i64::MAX));
+    }
+
+    /// Bytes of a file at rest that were read, and did not end in any way.
+    fn read_and_nowhere(&self, file: &TailFile) -> u64 {
+        let Some(known) = file.known.as_ref().filter(|_| !file.unwanted) else { return 0 };
+        let rests = matches!(file.phase, Phase::Idle | Phase::Done) && !known.assembler.holds();
+        if !rests || self.batch.covered().iter().any(|part| part.source == known.source) {
+            return 0;
+        }
+        let Some(progress) = self.offsets.get(known.source).filter(|progress| progress.in_flight == 0) else {
+            return 0;
+        };
+        progress.acked.missing(SeqRange::new(0, known.offset)).map(|part| part.end - part.start).sum()
+    }
+}
+
+fn path_of(file: &TailFile) -> Box<str> {
+    file.path().to_string_lossy().into()
+}
+
+fn length(file: &TailFile) -> Option<u64> {
+    (!file.found.gzip).then(|| file.found.stat.bytes.max(file.seen.0))
+}
