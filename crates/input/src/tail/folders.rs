@@ -56,10 +56,18 @@ struct Known {
 }
 
 /// Folders and what they held.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Folders {
     known: HashMap<PathBuf, Known>,
     round: u64,
+    /// [`SETTLED`], save in tests.
+    settled: Duration,
+}
+
+impl Default for Folders {
+    fn default() -> Self {
+        Self { known: HashMap::new(), round: 0, settled: SETTLED }
+    }
 }
 
 impl Folders {
@@ -87,7 +95,7 @@ impl Folders {
     pub(crate) fn keep(&mut self, folder: &Path, state: FolderState, before: Instant, names: &Arc<Names>) {
         let round = self.round;
         if let Some(known) = self.known.get_mut(folder).filter(|known| known.state == state) {
-            let settled = before.saturating_duration_since(known.since) >= SETTLED;
+            let settled = before.saturating_duration_since(known.since) >= self.settled;
             (known.round, known.same) = (round, false);
             known.names = settled.then(|| Arc::clone(names));
             return;
@@ -104,7 +112,51 @@ impl Folders {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::io::Write as _;
+
+    use super::super::layout::{Scan, look};
     use super::*;
+
+    /// What a look finds: names and lengths, and whether the folder was listed for it.
+    fn found(folder: &Path, known: &mut Option<Folders>) -> (Vec<(String, u64)>, bool) {
+        let mut scan = Scan { known: known.take(), ..Scan::default() };
+        scan.known.iter_mut().for_each(Folders::begin);
+        let entries = look(folder, &mut scan);
+        let listed = !scan.is_same(folder);
+        assert_eq!((scan.folders.as_slice(), scan.errors.len()), (&[folder.to_owned()][..], 0));
+        *known = scan.known;
+        known.iter_mut().for_each(Folders::end);
+        (entries.into_iter().map(|entry| (entry.name, entry.stat.unwrap().bytes)).collect(), listed)
+    }
+
+    #[test]
+    fn a_look_sees_every_change_and_lists_only_for_new_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        fs::write(path.join("0.log"), "one\n").unwrap();
+        let mut known = Some(Folders { settled: Duration::ZERO, ..Folders::default() });
+        let one = |bytes| vec![("0.log".to_owned(), bytes)];
+        assert_eq!(found(path, &mut known), (one(4), true), "never seen");
+        assert_eq!(found(path, &mut known), (one(4), true), "seen once");
+        assert_eq!(found(path, &mut known), (one(4), false));
+        let mut file = fs::OpenOptions::new().append(true).open(path.join("0.log")).unwrap();
+        file.write_all(b"two\n").unwrap();
+        assert_eq!(found(path, &mut known), (one(8), false), "lengths are always looked at");
+        let before = FolderState::of(path);
+        fs::rename(path.join("0.log"), path.join("0.log.1")).unwrap();
+        fs::write(path.join("0.log"), "x").unwrap();
+        // The clock of the file system may not have ticked yet, for which there is `SETTLED`.
+        while FolderState::of(path) == before {
+            fs::write(path.join("other"), "").unwrap();
+            fs::remove_file(path.join("other")).unwrap();
+        }
+        let both = vec![("0.log".to_owned(), 1), ("0.log.1".to_owned(), 8)];
+        assert_eq!(found(path, &mut known), (both, true));
+        fs::remove_dir_all(path).unwrap();
+        let mut scan = Scan { known, ..Scan::default() };
+        assert!(look(path, &mut scan).is_empty() && !scan.is_same(path));
+    }
 
     #[test]
     fn names_count_only_once_the_time_of_a_folder_is_old() {
@@ -127,7 +179,7 @@ mod tests {
         assert!(!sweep(&mut folders, state, began + SETTLED / 2), "it may have changed within the same tick");
         assert!(!sweep(&mut folders, state, began + SETTLED), "what is read now is all there is");
         assert!(sweep(&mut folders, state, began + SETTLED), "and it was read");
-        std::fs::write(path.join("b"), "").unwrap();
+        fs::write(path.join("b"), "").unwrap();
         let next = FolderState::of(path).unwrap();
         assert_ne!(next, state);
         assert!(!sweep(&mut folders, next, began + SETTLED * 2), "it changed");
@@ -142,7 +194,7 @@ mod tests {
     #[test]
     fn what_is_no_folder_has_no_state() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("a"), "").unwrap();
+        fs::write(folder.path().join("a"), "").unwrap();
         assert_eq!(FolderState::of(&folder.path().join("a")), None);
         assert_eq!(FolderState::of(&folder.path().join("b")), None);
     }

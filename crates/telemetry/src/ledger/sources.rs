@@ -95,7 +95,9 @@ mod tests {
     fn a_question_wakes_and_has_one_answer_or_none() {
         let woken = Arc::new(AtomicU32::new(0));
         let counts = Arc::clone(&woken);
-        let questions = Questions::new(move || drop(counts.fetch_add(1, Ordering::SeqCst)));
+        let questions = Questions::new(move || {
+            counts.fetch_add(1, Ordering::SeqCst);
+        });
         let told = Arc::new(Mutex::new(Vec::new()));
         let ask = || {
             let told = Arc::clone(&told);
