@@ -27,8 +27,9 @@ const NOT_ASCII: Bytes = 1 << 127;
 pub(super) struct Facts {
     /// Literals and entries in lower case, where that is something else.
     lower_literals: Option<Box<str>>,
-    /// Where the literals end, and whose they are.
-    literals: Box<[(u32, u16)]>,
+    literals: Box<[Literal]>,
+    /// For each 64th byte of all literals the literal that has it.
+    marks: Box<[u32]>,
     lower_entries: Option<Box<str>>,
     /// Entries in which case-folding may make letters of something that is not ASCII.
     folding: Box<[u32]>,
@@ -39,6 +40,40 @@ pub(super) struct Facts {
     pub(super) apart: Box<[u8]>,
     /// Whether any shape has slots of digits.
     has_digits: bool,
+}
+
+/// A piece of text of a shape.
+#[derive(Debug)]
+struct Literal {
+    end: u32,
+    shape: u16,
+    is_first: bool,
+    is_last: bool,
+}
+
+/// Letters that were found in a piece of text.
+pub(super) struct Hit<'a> {
+    pub(super) shape: usize,
+    pub(super) text: &'a str,
+    /// Where in the text.
+    at: usize,
+    len: usize,
+    /// Whether the shape's texts begin and end with this one.
+    is_first: bool,
+    is_last: bool,
+}
+
+impl<'a> Hit<'a> {
+    /// The letters with what stands around them up to bytes that part words, or the ends of the text; none if a slot comes
+    /// first.
+    pub(super) fn part(&self) -> Option<&'a str> {
+        let bytes = self.text.as_bytes();
+        let (before, behind) = (&bytes[..self.at], &bytes[self.at + self.len..]);
+        let start = before.iter().rposition(|byte| parts_words(*byte)).or(self.is_first.then_some(0))?;
+        let end =
+            behind.iter().position(|byte| parts_words(*byte)).or(self.is_last.then_some(behind.len()))?;
+        self.text.get(start..self.at + self.len + end)
+    }
 }
 
 fn bit(byte: u8) -> Bytes {
@@ -60,7 +95,8 @@ impl Facts {
     pub(super) fn memory_bytes(shapes: &Shapes) -> usize {
         shapes.literals.len()
             + shapes.entries.len()
-            + shapes.pieces.len() / 2 * size_of::<(u32, u16)>()
+            + shapes.literals.len() / 64 * size_of::<u32>()
+            + shapes.pieces.len() / 2 * size_of::<Literal>()
             + shapes.shapes.len() * (2 * size_of::<Bytes>() + 1)
     }
 
@@ -80,7 +116,8 @@ impl Facts {
             for (at, piece) in pieces.iter().enumerate() {
                 let slot = match piece {
                     Piece::Literal(range) => {
-                        literals.push((range.end, shape as u16));
+                        let (is_first, is_last) = (at == 0, at + 1 == pieces.len());
+                        literals.push(Literal { end: range.end, shape: shape as u16, is_first, is_last });
                         if folds(shapes.literal(range)) {
                             edges[shape][0] = Bytes::MAX;
                         }
@@ -113,7 +150,12 @@ impl Facts {
             apart[shape] = if has_entries { all_apart } else { 0 };
         }
         let entries = 0..shapes.entry_ends.len();
+        let mut marks = Vec::with_capacity(shapes.literals.len() / 64 + 1);
+        for (literal, Literal { end, .. }) in (0..).zip(&literals) {
+            marks.resize((*end as usize).div_ceil(64), literal);
+        }
         Self {
+            marks: marks.into(),
             lower_literals: lower_of(&shapes.literals),
             literals: literals.into(),
             lower_entries: lower_of(&shapes.entries),
@@ -129,6 +171,13 @@ impl Facts {
 
     /// The shapes that may have these letters otherwise than within their entries.
     pub(super) fn candidates(&self, shapes: &Shapes, letters: &str, any_case: bool) -> Rows {
+        let mut found = self.crossing(letters);
+        self.each_hit(shapes, letters, any_case, |hit| found.insert(hit.shape));
+        found
+    }
+
+    /// The shapes that may have these letters in slots of digits, or where a slot and another piece meet.
+    pub(super) fn crossing(&self, letters: &str) -> Rows {
         let is_digit = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
         if self.has_digits && letters.bytes().all(is_digit) || letters.is_empty() {
             return Rows::all(self.edges.len());
@@ -137,17 +186,34 @@ impl Facts {
         let wanted_of_digits = if letters.bytes().any(is_digit) { wanted } else { 0 };
         let may_cross =
             |[entries, digits]: &[Bytes; 2]| entries & wanted != 0 || digits & wanted_of_digits != 0;
-        let mut found: Rows = self.edges.iter().map(may_cross).collect();
+        self.edges.iter().map(may_cross).collect()
+    }
+
+    /// Calls with each place where these letters stand in a piece of text.
+    pub(super) fn each_hit(
+        &self,
+        shapes: &Shapes,
+        letters: &str,
+        any_case: bool,
+        mut call: impl FnMut(Hit<'_>),
+    ) {
+        if letters.is_empty() {
+            return;
+        }
         each_place(self.lower_literals.as_deref(), &shapes.literals, letters, any_case, |at| {
-            let literal = self.literals.partition_point(|(end, _)| *end as usize <= at);
-            if let Some((end, shape)) = self.literals.get(literal)
-                && at + letters.len() <= *end as usize
-            {
-                found.insert(usize::from(*shape));
+            let mut number = self.marks[at / 64] as usize;
+            while self.literals[number].end as usize <= at {
+                number += 1;
+            }
+            let Literal { end, shape, is_first, is_last } = self.literals[number];
+            let start = if number == 0 { 0 } else { self.literals[number - 1].end as usize };
+            if at + letters.len() <= end as usize {
+                let text = &shapes.literals[start..end as usize];
+                let (shape, at, len) = (usize::from(shape), at - start, letters.len());
+                call(Hit { shape, text, at, len, is_first, is_last });
             }
             at + 1
         });
-        found
     }
 
     /// The entries that have these letters, ascending.

@@ -4,6 +4,8 @@
 //! Does not own: what is asked (`sawyer_query`), which texts are asked one by one (`select`).
 //! Invariant: if a text of a shape has the letters, one of the three ways is said to be possible.
 
+use std::cell::OnceCell;
+
 use super::facts::folds;
 use super::{Piece, Shapes, Slot};
 use crate::bits::Rows;
@@ -28,15 +30,15 @@ pub(super) struct Needle {
     pub(super) letters: Box<str>,
     pub(super) any_case: bool,
     /// Letters beyond ASCII whose case is ignored may be anywhere.
-    anywhere: bool,
+    pub(super) anywhere: bool,
     /// For each byte the places at which the letters have it.
     places: Box<[u64; 256]>,
     goal: u64,
     digits: Class,
     hex: Class,
     uuid: Class,
-    /// The shapes that may have the letters otherwise than within entries.
-    pub(super) candidates: Rows,
+    /// The shapes that may have the letters otherwise than within entries, once they were found.
+    candidates: OnceCell<Rows>,
     /// The entries that have the letters, ascending.
     pub(super) having: Vec<u32>,
     /// The same as a set.
@@ -75,12 +77,11 @@ impl Needle {
         };
         let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let anywhere = letters.is_empty() || any_case && !letters.is_ascii();
-        let (shape_count, entry_count) = (shapes.shapes.len(), shapes.entry_ends.len());
-        let (candidates, having) = if anywhere {
-            (Rows::all(shape_count), (0..entry_count as u32).collect())
+        let entry_count = shapes.entry_ends.len();
+        let having = if anywhere {
+            (0..entry_count as u32).collect()
         } else {
-            let facts = shapes.facts();
-            (facts.candidates(shapes, letters, any_case), facts.having(shapes, letters, any_case))
+            shapes.facts().having(shapes, letters, any_case)
         };
         let mut entries = Rows::none(entry_count);
         having.iter().for_each(|entry| entries.insert(*entry as usize));
@@ -93,7 +94,7 @@ impl Needle {
             hex: with_starts(class(&is_hex)),
             uuid: with_starts(class(&|byte| byte == b'-' || is_hex(byte))),
             places,
-            candidates,
+            candidates: OnceCell::new(),
             having,
             entries,
         }
@@ -105,13 +106,24 @@ impl Needle {
         if self.anywhere {
             return Possible { in_slots: true, ..found };
         }
-        if !self.candidates.contains(shape) {
+        let candidates =
+            self.candidates.get_or_init(|| shapes.facts().candidates(shapes, &self.letters, self.any_case));
+        if !candidates.contains(shape) {
             found.in_entries = !self.having.is_empty()
                 && shapes.pieces(shape).iter().any(|piece| match piece {
                     Piece::Slot(slot) => self.is_in_slot(shapes, slot),
                     Piece::Literal(_) => false,
                 });
             return found;
+        }
+        self.go_over(shapes, shape)
+    }
+
+    /// The same, piece by piece.
+    pub(super) fn go_over(&self, shapes: &Shapes, shape: usize) -> Possible {
+        let mut found = Possible::default();
+        if self.anywhere {
+            return Possible { in_slots: true, ..found };
         }
         let mut open = 1u64;
         for piece in shapes.pieces(shape) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use memchr::memmem;
 use sawyer_query::{FieldTest, Letters};
 
-use crate::bits::Rows;
+use crate::bits::{Rows, ones};
 use crate::cache::Kept;
 use crate::error::Result;
 use crate::source::Data;
@@ -76,11 +76,7 @@ impl Raw {
         let says_something = !test.test.may_hold_for_text(&mut |_| false);
         let having = says_something.then(|| plain.having_any(test.test, &known));
         let mut text = String::new();
-        for cell in cells {
-            // Those that have none of the letters are not asked.
-            if having.as_ref().is_some_and(|having| !having.contains(cell.place as usize)) {
-                continue;
-            }
+        let mut ask = |cell: &Cell| {
             let at = cell.place as usize;
             let has = |letters: Letters<'_>| {
                 let mut known = known.borrow_mut();
@@ -97,6 +93,16 @@ impl Raw {
                     out.insert(cell.row as usize);
                 }
             }
+        };
+        match having {
+            // Those that have none of the letters are not asked.
+            Some(having) if having.count() < cells.len() => {
+                for place in having.iter() {
+                    let cell = cells.binary_search_by_key(&place, |cell| cell.place as usize);
+                    cell.ok().map(|at| &cells[at]).into_iter().for_each(&mut ask);
+                }
+            }
+            _ => cells.iter().for_each(ask),
         }
         Ok(())
     }
@@ -132,14 +138,17 @@ impl Plain {
     fn put(&self, at: usize, out: &mut String) {
         let text = self.texts.get(at);
         let start = text.as_ptr() as usize - self.texts.all().as_ptr() as usize;
-        out.extend(text.char_indices().map(|(at, letter)| {
-            let place = start + at;
-            if self.capitals[place / 64] >> (place % 64) & 1 == 1 {
-                letter.to_ascii_uppercase()
-            } else {
-                letter
+        let begun = out.len();
+        out.push_str(text);
+        let end = start + text.len();
+        for word in start / 64..end.div_ceil(64) {
+            for place in ones(self.capitals[word]).map(|bit| word * 64 + bit) {
+                if (start..end).contains(&place) {
+                    let at = begun + place - start;
+                    out[at..=at].make_ascii_uppercase();
+                }
             }
-        }));
+        }
     }
 
     /// The texts that have any letters of a test.

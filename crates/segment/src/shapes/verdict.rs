@@ -133,20 +133,43 @@ impl Asking {
         let mut classes = vec![ASKED];
         classes.extend(facts.apart.iter().map(by_entry));
         let around = test.test.holds_around(test.kind);
-        let mut candidates = Rows::none(shapes.shapes.len());
-        needles.iter().for_each(|needle| candidates.unite(&needle.candidates));
-        for shape in candidates.iter() {
+        let mut open = Rows::none(shapes.shapes.len());
+        for needle in &needles {
+            if needle.anywhere {
+                open = Rows::all(shapes.shapes.len());
+                break;
+            }
+            open.unite(&facts.crossing(&needle.letters));
+            facts.each_hit(shapes, &needle.letters, needle.any_case, |hit| {
+                let class = &mut classes[hit.shape + 1];
+                let holds = || match around {
+                    Around::Nowhere => false,
+                    Around::Anywhere => (test.matches)(hit.text),
+                    Around::BetweenSpaces => hit.part().is_some_and(test.matches),
+                };
+                if *class != ALL {
+                    if holds() { *class = ALL } else { open.insert(hit.shape) }
+                }
+            });
+        }
+        for shape in open.iter() {
+            if classes[shape + 1] == ALL {
+                continue;
+            }
             let (mut in_literal, mut in_slots) = (false, false);
-            for possible in needles.iter().map(|needle| needle.possible(shapes, shape)) {
+            for possible in needles.iter().map(|needle| needle.go_over(shapes, shape)) {
                 in_literal |= possible.in_literal;
                 in_slots |= possible.in_slots;
             }
             if in_literal && around != Around::Nowhere && has_stretch(shapes, shape, around, test.matches) {
                 classes[shape + 1] = ALL;
-                direct.tell(shape + 1);
             } else if in_literal || in_slots {
                 classes[shape + 1] = ASKED;
-                direct.tell(shape + 1);
+            }
+        }
+        for (id, class) in classes.iter().enumerate().skip(1) {
+            if matches!(*class, ALL | ASKED) {
+                direct.tell(id);
             }
         }
         let answers = (0..shapes.portions).map(|_| OnceLock::new()).collect();
