@@ -3,11 +3,15 @@
 //! Log files of containers are written once; then `sawyer agent` reads them and delivers them to a sink in this process,
 //! an output after the other. The cost is that of the agent alone, from its start until everything is delivered. The
 //! yardsticks of the same run: compressing the files with gzip, and searching them for a byte.
+//!
+//! For `kafka` the agent has to be built with that feature. The brokers are librdkafka's mock cluster in a process of
+//! its own (`kcat`), which keeps the newest messages only and counts none.
 #![allow(clippy::print_stdout, reason = "the figures")]
 
 use std::fs;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -40,7 +44,7 @@ struct Args {
     /// Where to keep log files for the next run; a folder for this run by default.
     #[arg(long)]
     folder: Option<PathBuf>,
-    /// Outputs to measure, by the names in the table; all by default.
+    /// Outputs to measure, by the names in the table; all but those to Kafka by default.
     outputs: Vec<String>,
 }
 
@@ -56,7 +60,8 @@ const fn case(name: &'static str, pipeline: &'static str, settings: &'static str
     Case { name, pipeline, settings }
 }
 
-/// `URL` is the sink's address, `GATEWAY` that of a gateway that lets go of everything, `OUT` a file.
+/// `URL` is the sink's address, `GATEWAY` that of a gateway that lets go of everything, `BROKERS` those of Kafka, `OUT` a
+/// file.
 const CASES: &[Case] = &[
     case("elasticsearch", "", "type: elasticsearch, endpoint: URL"),
     case("elasticsearch, parse only", PARSE, "type: elasticsearch, endpoint: URL"),
@@ -77,6 +82,9 @@ const CASES: &[Case] = &[
     case("http, parse only, zstd", PARSE, "type: http, url: URL, compression: zstd"),
     case("cloudwatch_logs", "", CLOUDWATCH),
     case("sawyer", "", "type: sawyer, endpoint: GATEWAY"),
+    case("kafka", "", "type: kafka, brokers: [BROKERS]"),
+    case("kafka, lz4", "", "type: kafka, brokers: [BROKERS], compression: lz4"),
+    case("kafka, format: line", "", "type: kafka, brokers: [BROKERS], format: line"),
     case("exec", "", "type: exec, command: [sh, -c, 'cat > /dev/null']"),
     case("file", "", "type: file, path: OUT, size_max: 10GiB"),
     case("stdout", "", "type: stdout, format: json"),
@@ -100,7 +108,12 @@ fn main() -> Result<()> {
         "output", "MB/CPU s", "CPU s", "sent MB", "requests", "peak MB"
     );
     for case in CASES {
-        if args.outputs.is_empty() || args.outputs.iter().any(|name| name == case.name) {
+        // Without being asked for, only what every build has.
+        let wanted = match args.outputs.is_empty() {
+            true => !case.settings.contains("BROKERS"),
+            false => args.outputs.iter().any(|name| name == case.name),
+        };
+        if wanted {
             measure(case, &args.binary, &root, written)?;
         }
     }
@@ -135,7 +148,7 @@ fn yardsticks(root: &Path) -> Result<()> {
     };
     told("gzip, level 1", &|file| {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        let written = std::io::Write::write_all(&mut encoder, file);
+        let written = io::Write::write_all(&mut encoder, file);
         written.and_then(|()| encoder.finish()).map_or(0, |packed| packed.len())
     })?;
     told("looking at every byte", &|file| file.iter().filter(|byte| **byte == b'\n').count())?;
@@ -160,7 +173,12 @@ fn measure(case: &Case, binary: &Path, root: &Path, written: Written) -> Result<
         true => Some(gateway(binary, folder.path())?),
         false => None,
     };
+    let brokers = match case.settings.contains("BROKERS") {
+        true => Some(Brokers::start()?),
+        false => None,
+    };
     let settings = case.settings.replace("URL", &sink.url());
+    let settings = settings.replace("BROKERS", brokers.as_ref().map_or("", |brokers| &brokers.addresses));
     let settings =
         settings.replace("GATEWAY", &gateway.as_ref().map(|(_, url)| url.clone()).unwrap_or_default());
     let settings = settings.replace("OUT", out.to_str().context("a path in UTF-8")?);
@@ -203,6 +221,48 @@ fn gateway(binary: &Path, folder: &Path) -> Result<(Server, String)> {
     let gateway = Server::start_as("gateway", binary, &folder.join("gateway"), &args)?;
     let url = format!("http://{}", gateway.address()?);
     Ok((gateway, url))
+}
+
+/// librdkafka's mock cluster, in a process of its own.
+struct Brokers {
+    process: Child,
+    addresses: String,
+    /// They live as long as there may be something to send.
+    _input: ChildStdin,
+}
+
+impl Brokers {
+    fn start() -> Result<Self> {
+        let mut command = Command::new("kcat");
+        command.args([
+            "-P",
+            "-b",
+            "none:1",
+            "-t",
+            "own",
+            "-X",
+            "test.mock.num.brokers=3",
+            "-X",
+            "debug=mock",
+        ]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = command.spawn().context("start kcat")?;
+        let input = process.stdin.take().context("its input")?;
+        let mut said =
+            BufReader::new(process.stderr.take().context("its errors")?).lines().map_while(io::Result::ok);
+        let first = said.find_map(|line| Some(line.split_once("bootstrap.servers=")?.1.trim().to_owned()));
+        // It goes on to say much, which nobody needs.
+        std::thread::spawn(move || said.for_each(drop));
+        let addresses = first.context("kcat says where its brokers listen")?;
+        let addresses = addresses.split(',').map(|address| format!("'{address}'")).collect::<Vec<_>>();
+        Ok(Self { process, addresses: addresses.join(", "), _input: input })
+    }
+}
+
+impl Drop for Brokers {
+    fn drop(&mut self) {
+        drop((self.process.kill(), self.process.wait()));
+    }
 }
 
 /// Waits until everything was read and delivered.
