@@ -22,9 +22,6 @@ use crate::message;
 use crate::state::{Notification, fingerprint};
 use crate::template::cut;
 
-/// Longest wait for a whole mail to be taken.
-const TIME_MAX: Duration = Duration::from_secs(60);
-
 /// Bytes of a subject; longer ones are cut by readers anyway.
 const SUBJECT_BYTES_MAX: usize = 200;
 
@@ -63,6 +60,9 @@ settings! {
         pub to: Vec<String>,
         /// Whether it is told that something is over.
         pub send_resolved: bool = true,
+        /// Longest wait for a whole mail to be taken, before it is tried again.
+        #[range(Duration::from_millis(100)..=Duration::from_secs(600))]
+        pub timeout: Duration = Duration::from_secs(60),
     }
 }
 
@@ -75,6 +75,7 @@ pub(super) struct Plan {
     login: Option<(String, CurrentSecret)>,
     from: Mailbox,
     to: Vec<Mailbox>,
+    timeout: Duration,
 }
 
 pub(super) struct Email(Plan);
@@ -129,6 +130,7 @@ impl EmailSettings {
             login,
             from: from?,
             to,
+            timeout: self.timeout,
         })
     }
 }
@@ -142,12 +144,10 @@ impl Plan {
 impl Notify for Email {
     fn notify<'a>(&'a self, notification: &'a Notification) -> Promise<'a, Answer> {
         Box::pin(async move {
-            let sent = tokio::time::timeout(TIME_MAX, self.send(notification)).await;
+            let most = self.0.timeout;
+            let sent = tokio::time::timeout(most, self.send(notification)).await;
             let Ok(sent) = sent else {
-                return Answer::failed(
-                    "timeout",
-                    format!("{}: no answer within {TIME_MAX:?}", self.server()),
-                );
+                return Answer::failed("timeout", format!("{}: no answer within {most:?}", self.server()));
             };
             sent.unwrap_or_else(Answer::Failed)
         })
@@ -193,7 +193,7 @@ impl Email {
         };
         let mut builder =
             AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&plan.host).port(plan.port).tls(tls);
-        builder = builder.timeout(Some(TIME_MAX));
+        builder = builder.timeout(Some(plan.timeout));
         if let Some((user, password)) = &plan.login {
             let password = password.current().await.map_err(|error| trouble("settings", error.chain()))?;
             builder = builder.credentials(Credentials::new(user.clone(), password.expose().to_owned()));

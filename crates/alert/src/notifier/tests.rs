@@ -1,6 +1,7 @@
 //! Messages, judged by what receivers' own programs say about them.
 
 mod mail;
+mod trouble;
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -226,8 +227,13 @@ fn check_event(body: &[u8]) -> Value {
 
 /// A peer with TLS.
 fn tls_peer(script: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Peer {
+    tls_peer_as("server.pem", script)
+}
+
+/// The same with another certificate.
+fn tls_peer_as(certificate: &str, script: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Peer {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let chain = vec![CertificateDer::from_pem_file(pem("server.pem")).unwrap()];
+    let chain = vec![CertificateDer::from_pem_file(pem(certificate)).unwrap()];
     let key = PrivateKeyDer::from_pem_file(pem("server.key.pem")).unwrap();
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());

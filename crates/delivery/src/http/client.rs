@@ -224,7 +224,7 @@ impl Client {
             builder = builder.identity(Identity::from_pem(&pem).map_err(invalid(name))?);
         }
         if let Some(proxy) = proxy {
-            builder = builder.proxy(Proxy::all(proxy).map_err(invalid("set the proxy".to_owned()))?);
+            builder = builder.proxy(Proxy::all(proxy.expose()).map_err(invalid("set the proxy".to_owned()))?);
         }
         builder.build().map_err(invalid("prepare for HTTP".to_owned()))
     }

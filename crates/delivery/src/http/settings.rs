@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sawyer_config::settings;
+use sawyer_config::{Secret, settings};
 
 use super::body::Compression;
 use crate::auth::AuthSettings;
@@ -15,9 +15,9 @@ settings! {
         pub auth: Option<AuthSettings>,
         /// Encryption, for endpoints that begin with `https://`.
         pub tls: TlsSettings = TlsSettings::default(),
-        /// A proxy, such as `http://proxy:3128`. Without it the environment decides (`HTTPS_PROXY`, `HTTP_PROXY`,
-        /// `NO_PROXY`).
-        pub proxy: Option<String>,
+        /// A proxy, such as `http://proxy:3128`, or `http://user:${PROXY_PASSWORD}@proxy:3128`; it is kept out of messages.
+        /// Without it the environment decides (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
+        pub proxy: Option<Secret>,
         /// How bodies are compressed.
         pub compression: Compression = Compression::Gzip,
         /// Longest wait for a connection.

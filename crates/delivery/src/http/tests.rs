@@ -124,10 +124,32 @@ async fn does_not_follow_redirects() {
 #[tokio::test]
 async fn goes_through_a_proxy() {
     let proxy = Peer::start(|_, _| Play::Answer(Reply::new(200, "from the proxy")));
-    let through = HttpSettings { proxy: Some(proxy.url()), ..settings() };
+    let through = HttpSettings { proxy: Some(Secret::new(proxy.url())), ..settings() };
     let url = "http://logs.invalid/x";
     assert_eq!(ask(&client(through, url), url).await.unwrap().body, "from the proxy");
     assert_eq!(proxy.received()[0].target, url);
+}
+
+#[tokio::test]
+async fn the_password_of_a_proxy_is_used_and_never_told() {
+    let with = |proxy: String| HttpSettings { proxy: Some(Secret::new(proxy)), ..settings() };
+    let url = "http://logs.invalid/x";
+    let peer = Peer::start(|_, _| Play::Answer(Reply::new(200, "from the proxy")));
+    let through = client(with(format!("http://sawyer:sesame@{}", peer.address())), url);
+    assert!(!format!("{through:?}").contains("sesame"), "{through:?}");
+    ask(&through, url).await.unwrap();
+    let said = peer.received()[0].header("proxy-authorization").map(str::to_owned);
+    assert_eq!(said.as_deref(), Some("Basic c2F3eWVyOnNlc2FtZQ=="));
+    let nobody = Peer::nobody().replace("http://", "http://sawyer:sesame@");
+    let told = format!("{:?}", ask(&client(with(nobody), url), url).await.unwrap_err());
+    assert!(told.contains("unreachable") && !told.contains("sesame"), "{told}");
+    let endpoint = url.parse().unwrap();
+    for wrong in ["http://sawyer:sesame@[::", "http://sawyer:sesame@proxy:port", ""] {
+        let made =
+            Client::new(with(wrong.to_owned()), std::slice::from_ref(&endpoint), None, Clock::system());
+        let told = made.unwrap_err().chain().to_string();
+        assert!(told.contains("proxy") && !told.contains("sesame"), "{told}");
+    }
 }
 
 #[tokio::test]

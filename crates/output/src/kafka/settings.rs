@@ -120,6 +120,6 @@ settings! {
         /// Encryption, for a `token_url` that begins with `https://`.
         pub tls: TlsSettings = TlsSettings::default(),
         /// A proxy, such as `http://proxy:3128`. Without it the environment decides.
-        pub proxy: Option<String>,
+        pub proxy: Option<Secret>,
     }
 }

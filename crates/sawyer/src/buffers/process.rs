@@ -60,6 +60,9 @@ impl Process {
                 (entries + number("entries") + number("files_unread"), records + number("records"))
             });
             if entries == 0 {
+                let note =
+                    "what is on its way past it, to a target that keeps up, is read again after a stop";
+                writeln!(io::stderr(), "sawyer: nothing waits in the buffer of output `{output}`; {note}")?;
                 return Ok(());
             }
             if look.is_multiple_of(TELL_LOOKS) {
