@@ -9,6 +9,8 @@
 //! Mostly a text is like one that was seen before: it is cut once, two hashes find its shape, its bytes are compared with
 //! those of the first text of the shape. Only a text without a shape is compared with others word by word.
 
+use std::ops::Range;
+
 use hashbrown::HashTable;
 
 use super::cut::{Cut, Kind, MIX, VARIABLES_MAX};
@@ -17,7 +19,7 @@ use crate::bytes::begins;
 use crate::text::Texts;
 
 /// Fewer texts make no shape: it would take more than it saves.
-const SHAPE_TEXTS_MIN: usize = 3;
+const SHAPE_TEXTS_MIN: u32 = 3;
 /// Texts of more words are not compared word by word.
 const WORDS_MAX: usize = 48;
 /// Sets of words that vary, for texts with one frame. What would need more stays apart.
@@ -65,21 +67,12 @@ pub(super) struct Common {
 
 /// The shapes that are worth it, those of most texts first.
 pub(super) fn learn(texts: &Texts) -> Vec<Common> {
-    if u32::try_from(texts.bytes()).is_err() {
-        return Vec::new();
-    }
-    let mut learner = Learner::new(texts.all());
-    let mut start = 0;
-    for (number, text) in (0..).zip(texts.iter()) {
-        learner.add(number, start, text);
+    let (mut learner, mut start) = (Learner::default(), 0);
+    for text in texts.iter() {
+        learner.add(texts.all(), start..start + text.len());
         start += text.len();
     }
-    let mut found: Vec<Template> = learner.templates;
-    found.retain(|template| template.texts.len() >= SHAPE_TEXTS_MIN);
-    // Frequent ones come first, so that what is mostly needed lies together.
-    found.sort_by_key(|template| std::cmp::Reverse(template.texts.len()));
-    found.truncate(SHAPES_MAX);
-    found.into_iter().map(|template| template.into_common(texts)).collect()
+    learner.finish(texts.all())
 }
 
 /// What texts have together.
@@ -87,74 +80,137 @@ pub(super) fn learn(texts: &Texts) -> Vec<Common> {
 struct Template {
     /// Words that vary, a bit for each.
     mask: u64,
-    /// Where the first text starts and ends.
+    texts: u32,
+    /// Where the first text starts and ends, and where its values are.
     first: Span,
-    texts: Vec<u32>,
-    /// The values of all texts, one behind another.
-    values: Vec<Span>,
-    slots: usize,
+    values: u32,
+    slots: u32,
+    /// For each word that came to vary, the place of its value, and the value that all texts before have.
+    grown: Vec<(u32, Span)>,
 }
 
 /// Which sets of words vary in texts of one frame.
 #[derive(Debug)]
 struct Frame {
     hash: u64,
+    /// The set of the last text, and all.
+    last: u64,
     masks: Vec<u64>,
 }
 
-struct Learner<'a> {
-    all: &'a str,
+/// A template as it is found: with all that a text is compared with, so that only these are read, one after another.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    key: u64,
+    first: Span,
+    values: u32,
+    template: u32,
+    slots: u16,
+    grown: u16,
+}
+
+/// Learns shapes text by text.
+#[derive(Debug, Default)]
+struct Learner {
     templates: Vec<Template>,
     frames: Vec<Frame>,
     frame_numbers: HashTable<(u64, u32)>,
     /// Templates by frame, the words that do not vary, and which do.
-    known: HashTable<(u64, u32)>,
+    known: HashTable<Seen>,
     /// Templates by the same without one more word.
     near: HashTable<(u64, u32)>,
+    /// The values of the first texts of all templates.
+    firsts: Vec<Span>,
+    /// For each text its template and how many words of that varied by then.
+    rows: Vec<(u32, u16)>,
+    /// The values of all texts that have a template, one behind another.
+    values: Vec<Span>,
     cut: Cut,
     row: Vec<Span>,
+    /// Whether there is more text than places can say.
+    full: bool,
 }
 
-impl<'a> Learner<'a> {
-    fn new(all: &'a str) -> Self {
-        Self {
-            all,
-            templates: Vec::new(),
-            frames: Vec::new(),
-            frame_numbers: HashTable::new(),
-            known: HashTable::new(),
-            near: HashTable::new(),
-            cut: Cut::default(),
-            row: Vec::new(),
+/// A text without a template.
+const NO_TEMPLATE: u32 = u32::MAX;
+
+impl Learner {
+    /// Adds a text, which is this part of all. Those come in order.
+    fn add(&mut self, all: &str, part: Range<usize>) {
+        self.full |= u32::try_from(part.end).is_err();
+        if self.full || !self.cut.read(&all[part.clone()]) {
+            self.rows.push((NO_TEMPLATE, 0));
+            return;
+        }
+        let place = Span { start: part.start as u32, end: part.end as u32 };
+        let frame = self.frame();
+        let found = self.find(all, frame, place).or_else(|| self.join(all, frame, place));
+        let row = match found {
+            Some(row) => row,
+            None if self.templates.len() < TEMPLATES_MAX => {
+                row_of(&self.cut, place, 0, &mut self.row);
+                let (template, values) = (self.templates.len() as u32, self.firsts.len() as u32);
+                let slots = self.row.len() as u32;
+                self.firsts.extend_from_slice(&self.row);
+                let grown = Vec::new();
+                self.templates.push(Template { mask: 0, texts: 0, first: place, values, slots, grown });
+                self.remember(frame, template);
+                (template, 0)
+            }
+            None => (NO_TEMPLATE, 0),
+        };
+        self.rows.push(row);
+        if let Some(template) = self.templates.get_mut(row.0 as usize) {
+            template.texts += 1;
+            self.values.extend_from_slice(&self.row);
         }
     }
 
-    /// Adds a text that starts here.
-    fn add(&mut self, number: u32, start: usize, text: &str) {
-        if !self.cut.read(text) {
-            return;
+    /// The shapes that are worth it, those of most texts first.
+    fn finish(self, all: &str) -> Vec<Common> {
+        let mut order: Vec<usize> = (0..self.templates.len()).collect();
+        order.retain(|at| self.templates[*at].texts >= SHAPE_TEXTS_MIN);
+        // Frequent ones come first, so that what is mostly needed lies together.
+        order.sort_by_key(|at| std::cmp::Reverse(self.templates[*at].texts));
+        order.truncate(SHAPES_MAX);
+        let mut commons: Vec<Common> =
+            order.iter().map(|at| self.common(&self.templates[*at], all)).collect();
+        let mut numbers = vec![usize::MAX; self.templates.len()];
+        order.iter().enumerate().for_each(|(number, at)| numbers[*at] = number);
+        let mut start = 0;
+        for (text, (template, grown)) in (0..).zip(&self.rows) {
+            let Some(known) = self.templates.get(*template as usize) else { continue };
+            let missing = &known.grown[usize::from(*grown)..];
+            let row = &self.values[start..start + known.slots as usize - missing.len()];
+            start += row.len();
+            let Some(common) = commons.get_mut(numbers[*template as usize]) else { continue };
+            common.texts.push(text);
+            let begin = common.values.len();
+            common.values.extend_from_slice(row);
+            missing.iter().for_each(|(at, value)| common.values.insert(begin + *at as usize, *value));
         }
-        let place = Span { start: start as u32, end: (start + text.len()) as u32 };
-        let frame = self.frame();
-        if let Some(template) = self.find(frame, place).or_else(|| self.join(frame, place)) {
-            let template = &mut self.templates[template];
-            template.texts.push(number);
-            template.values.extend_from_slice(&self.row);
-            return;
+        commons
+    }
+
+    /// A shape without its texts, and with room for them.
+    fn common(&self, template: &Template, all: &str) -> Common {
+        let (slots, texts) = (template.slots as usize, template.texts as usize);
+        let mut parts = Vec::new();
+        let mut done = template.first.start;
+        let literal = |parts: &mut Vec<Part>, start: u32, end: u32| {
+            if start < end {
+                parts.push(Part::Literal(Span { start, end }.of(all).to_owned()));
+            }
+        };
+        let values = template.values as usize;
+        for (slot, value) in self.firsts[values..values + slots].iter().enumerate() {
+            literal(&mut parts, done, value.start);
+            parts.push(Part::Slot(slot));
+            done = value.end;
         }
-        if self.templates.len() >= TEMPLATES_MAX {
-            return;
-        }
-        row_of(&self.cut, place, 0, &mut self.row);
-        let template = self.templates.len() as u32;
-        self.templates.push(Template {
-            mask: 0,
-            first: place,
-            texts: vec![number],
-            values: self.row.clone(),
-            slots: self.row.len(),
-        });
-        self.remember(frame, template);
+        literal(&mut parts, done, template.first.end);
+        let (texts, values) = (Vec::with_capacity(texts), Vec::with_capacity(texts * slots));
+        Common { parts, texts, values, slots }
     }
 
     /// The number of the frame of the text that was cut.
@@ -164,45 +220,57 @@ impl<'a> Learner<'a> {
             return *frame as usize;
         }
         self.frame_numbers.insert_unique(hash, (hash, self.frames.len() as u32), |(hash, _)| *hash);
-        self.frames.push(Frame { hash, masks: vec![0] });
+        self.frames.push(Frame { hash, last: 0, masks: vec![0] });
         self.frames.len() - 1
     }
 
     /// The template that the text has, whose values are in `row` then.
-    fn find(&mut self, frame: usize, place: Span) -> Option<usize> {
-        let all: u64 =
-            self.cut.words.iter().fold(self.frames[frame].hash, |sum, word| sum.wrapping_add(*word));
+    fn find(&mut self, all: &str, frame: usize, place: Span) -> Option<(u32, u16)> {
+        let Frame { hash, last, .. } = self.frames[frame];
+        let sum = self.cut.words.iter().fold(hash, |sum, word| sum.wrapping_add(*word));
+        if let Some(row) = self.find_by(all, sum, last, place) {
+            return Some(row);
+        }
         for at in 0..self.frames[frame].masks.len() {
             let mask = self.frames[frame].masks[at];
-            let key = key_of(without(all, mask, &self.cut.words), mask, NO_WORD);
-            let Some((_, template)) = self.known.find(key, |(known, _)| *known == key) else { continue };
-            let template = *template as usize;
-            row_of(&self.cut, place, mask, &mut self.row);
-            let Template { first, ref values, slots, .. } = self.templates[template];
-            if equal_but(self.all, (first, &values[..slots]), (place, &self.row)) {
-                self.frames[frame].masks.swap(0, at);
-                return Some(template);
+            if mask != last
+                && let Some(row) = self.find_by(all, sum, mask, place)
+            {
+                self.frames[frame].last = mask;
+                return Some(row);
             }
         }
         None
     }
 
+    /// The same with these words that vary.
+    #[inline]
+    fn find_by(&mut self, all: &str, sum: u64, mask: u64, place: Span) -> Option<(u32, u16)> {
+        let key = key_of(without(sum, mask, &self.cut.words), mask, NO_WORD);
+        let Seen { first, values, template, slots, grown, .. } =
+            *self.known.find(key, |known| known.key == key)?;
+        row_of(&self.cut, place, mask, &mut self.row);
+        let values = &self.firsts[values as usize..values as usize + usize::from(slots)];
+        equal_but(all, (first, values), (place, &self.row)).then_some((template, grown))
+    }
+
     /// A template that the text has but for one word, which varies from now on. The values of the text are in `row` then.
-    fn join(&mut self, frame: usize, place: Span) -> Option<usize> {
+    fn join(&mut self, all: &str, frame: usize, place: Span) -> Option<(u32, u16)> {
         let words = self.cut.words.len();
         if words == 0 || words > WORDS_MAX {
             return None;
         }
-        let all: u64 =
-            self.cut.words.iter().fold(self.frames[frame].hash, |sum, word| sum.wrapping_add(*word));
+        let sum = self.cut.words.iter().fold(self.frames[frame].hash, |sum, word| sum.wrapping_add(*word));
         for mask in self.frames[frame].masks.clone() {
-            let rest = without(all, mask, &self.cut.words);
+            let rest = without(sum, mask, &self.cut.words);
             for word in (0..words).filter(|word| mask >> word & 1 == 0) {
                 let key = key_of(rest.wrapping_sub(self.cut.words[word]), mask, word);
                 let Some((_, template)) = self.near.find(key, |(known, _)| *known == key) else { continue };
-                let template = *template as usize;
-                if self.templates[template].mask == mask && self.widen(frame, template, place, word) {
-                    return Some(template);
+                let template = *template;
+                if self.templates[template as usize].mask == mask
+                    && self.widen(all, frame, template, place, word)
+                {
+                    return Some((template, self.templates[template as usize].grown.len() as u16));
                 }
             }
         }
@@ -210,8 +278,9 @@ impl<'a> Learner<'a> {
     }
 
     /// Has a word of a template vary, if that makes it one of the text; says whether it does.
-    fn widen(&mut self, frame: usize, number: usize, place: Span, word: usize) -> bool {
-        let Template { mask, first, slots, .. } = self.templates[number];
+    fn widen(&mut self, all: &str, frame: usize, number: u32, place: Span, word: usize) -> bool {
+        let Template { mask, first, slots, values, .. } = self.templates[number as usize];
+        let (slots, values) = (slots as usize, values as usize);
         let wider = mask | 1 << word;
         let masks = &self.frames[frame].masks;
         if masks.len() >= MASKS_MAX && !masks.contains(&wider) {
@@ -219,49 +288,49 @@ impl<'a> Learner<'a> {
         }
         let mut first_cut = Cut::default();
         let mut first_row = Vec::new();
-        first_cut.read(first.of(self.all));
+        first_cut.read(first.of(all));
         if first_cut.words.len() != self.cut.words.len() {
             return false;
         }
         row_of(&first_cut, first, wider, &mut first_row);
         row_of(&self.cut, place, wider, &mut self.row);
-        if !equal_but(self.all, (first, &first_row), (place, &self.row)) {
+        if !equal_but(all, (first, &first_row), (place, &self.row)) {
             return false;
         }
-        let template = &mut self.templates[number];
+        let before = &self.firsts[values..values + slots];
+        let at = (0..slots).find(|at| before[*at] != first_row[*at]).unwrap_or(slots);
+        let template = &mut self.templates[number as usize];
         // All its texts have the word that the first one has.
-        let at = (0..slots).find(|at| template.values[*at] != first_row[*at]).unwrap_or(slots);
-        let rows = (0..template.texts.len()).map(|row| &template.values[row * slots..(row + 1) * slots]);
-        template.values = rows
-            .flat_map(|row| row[..at].iter().chain([&first_row[at]]).chain(&row[at..]))
-            .copied()
-            .collect();
+        template.grown.push((at as u32, first_row[at]));
+        template.values = self.firsts.len() as u32;
         template.slots += 1;
         template.mask = wider;
-        let all: u64 =
-            first_cut.words.iter().fold(self.frames[frame].hash, |sum, word| sum.wrapping_add(*word));
-        let key = key_of(without(all, mask, &first_cut.words), mask, NO_WORD);
-        if let Ok(known) = self.known.find_entry(key, |(known, of)| *known == key && *of == number as u32) {
+        self.firsts.extend_from_slice(&first_row);
+        let sum = first_cut.words.iter().fold(self.frames[frame].hash, |sum, word| sum.wrapping_add(*word));
+        let key = key_of(without(sum, mask, &first_cut.words), mask, NO_WORD);
+        if let Ok(known) = self.known.find_entry(key, |known| known.key == key && known.template == number) {
             known.remove();
         }
         let cut = std::mem::replace(&mut self.cut, first_cut);
-        self.remember(frame, number as u32);
+        self.remember(frame, number);
         self.cut = cut;
         true
     }
 
     /// Has the template of the text that was cut be found.
     fn remember(&mut self, frame: usize, template: u32) {
-        let mask = self.templates[template as usize].mask;
-        let Self { cut, frames, known, near, .. } = self;
+        let Self { cut, frames, known, near, templates, .. } = self;
+        let Template { mask, first, values, slots, ref grown, .. } = templates[template as usize];
         let frame = &mut frames[frame];
+        frame.last = mask;
         if !frame.masks.contains(&mask) {
             frame.masks.insert(0, mask);
         }
-        let all: u64 = cut.words.iter().fold(frame.hash, |sum, word| sum.wrapping_add(*word));
-        let rest = without(all, mask, &cut.words);
+        let sum = cut.words.iter().fold(frame.hash, |sum, word| sum.wrapping_add(*word));
+        let rest = without(sum, mask, &cut.words);
         let key = key_of(rest, mask, NO_WORD);
-        known.insert_unique(key, (key, template), |(key, _)| *key);
+        let (slots, grown) = (slots as u16, grown.len() as u16);
+        known.insert_unique(key, Seen { key, first, values, template, slots, grown }, |known| known.key);
         if cut.words.len() > WORDS_MAX {
             return;
         }
@@ -271,26 +340,6 @@ impl<'a> Learner<'a> {
                 near.insert_unique(key, (key, template), |(key, _)| *key);
             }
         }
-    }
-}
-
-impl Template {
-    fn into_common(self, texts: &Texts) -> Common {
-        let all = texts.all();
-        let mut parts = Vec::new();
-        let mut done = self.first.start;
-        let literal = |parts: &mut Vec<Part>, start: u32, end: u32| {
-            if start < end {
-                parts.push(Part::Literal(Span { start, end }.of(all).to_owned()));
-            }
-        };
-        for (slot, value) in self.values[..self.slots].iter().enumerate() {
-            literal(&mut parts, done, value.start);
-            parts.push(Part::Slot(slot));
-            done = value.end;
-        }
-        literal(&mut parts, done, self.first.end);
-        Common { parts, texts: self.texts, values: self.values, slots: self.slots }
     }
 }
 

@@ -185,7 +185,8 @@ fn write_shape(
             Part::Slot(slot) => *slot,
         };
         values.clear();
-        values.extend(common.values[slot..].iter().step_by(common.slots).map(|value| value.of(texts.all())));
+        let rows = common.values.chunks_exact(common.slots);
+        values.extend(rows.map(|row| row[slot].of(texts.all())));
         let Chosen { prefix, suffix, slot } = entries.choose(&values, builder);
         literal.push_str(&values[0][..prefix]);
         if let Some(slot) = slot {
