@@ -3,6 +3,7 @@
 mod order;
 mod own;
 mod placed;
+mod room;
 mod sources;
 
 use std::cell::Cell;

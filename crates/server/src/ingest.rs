@@ -28,6 +28,12 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 << 20;
 /// Most lines of a body: a record takes some hundred bytes of memory, however short its line is.
 const LINES_MAX: usize = 1 << 20;
 
+/// Room is made for records as if lines had so many bytes at least.
+const LINE_BYTES_MIN: usize = 64;
+
+/// The same for fields.
+const FIELD_BYTES_MIN: usize = 8;
+
 /// Readers that are kept for the next requests, with what they know of how lines are written.
 const READERS_MAX: usize = 8;
 
@@ -40,7 +46,7 @@ pub(crate) struct Receiver {
     hub: PushHub,
     clock: Clock,
     shared: Arc<Shared>,
-    readers: Arc<Mutex<Vec<NdjsonReader>>>,
+    readers: Arc<Mutex<Vec<Reader>>>,
 }
 
 /// The sequence of all records that come without a key: one for as long as the process runs, because whoever stores
@@ -49,6 +55,14 @@ pub(crate) struct Receiver {
 struct Shared {
     source: OnceLock<SourceId>,
     numbers: AtomicU64,
+}
+
+/// What reads one request after another.
+#[derive(Debug, Default)]
+struct Reader {
+    lines: NdjsonReader,
+    /// How many fields a hundred records had the last time.
+    fields_percent: usize,
 }
 
 /// Where the records of a request lie.
@@ -65,12 +79,12 @@ impl Receiver {
         Self { hub, clock, shared: Arc::default(), readers: Arc::default() }
     }
 
-    /// Reads a body.
-    fn take(&self, body: &[u8], sequence: &Sequence<'_>) -> Taken {
+    /// Reads a body of so many lines.
+    fn take(&self, body: &[u8], line_count: usize, sequence: &Sequence<'_>) -> Taken {
         // A lock that was poisoned guards nothing that can be half done.
         let readers = || self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut reader = readers().pop().unwrap_or_default();
-        let taken = take(body, sequence, self.clock.now(), &mut reader);
+        let taken = take(body, line_count, sequence, self.clock.now(), &mut reader);
         let mut readers = readers();
         if readers.len() < READERS_MAX {
             readers.push(reader);
@@ -85,12 +99,13 @@ pub(crate) async fn ingest(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
     let body = decompress(&headers, body.map_err(|error| unread(&error))?)?;
-    if memchr::memchr_iter(b'\n', &body).count() > LINES_MAX {
+    let line_count = memchr::memchr_iter(b'\n', &body).count();
+    if line_count > LINES_MAX {
         let message = format!("body: more than {LINES_MAX} lines");
         return Err(ApiError::invalid(message).with_status(StatusCode::PAYLOAD_TOO_LARGE));
     }
     let sequence = sequence(&headers, &body, &receiver.shared)?;
-    let Taken { batch, items, accepted, rejected } = receiver.take(&body, &sequence);
+    let Taken { batch, items, accepted, rejected } = receiver.take(&body, line_count, &sequence);
     if accepted > 0 && receiver.hub.push(batch).await? == Outcome::Undelivered {
         let error = Error::new(ErrorKind::Retry, "the records could not be made durable; send them again");
         return Err(error.into());
@@ -117,10 +132,23 @@ impl Taken {
     }
 }
 
-fn take(body: &[u8], sequence: &Sequence<'_>, observed: Timestamp, reader: &mut NdjsonReader) -> Taken {
-    let mut taken = Taken { batch: Batch::new(), items: String::new(), accepted: 0, rejected: 0 };
+fn take(
+    body: &[u8],
+    line_count: usize,
+    sequence: &Sequence<'_>,
+    observed: Timestamp,
+    reader: &mut Reader,
+) -> Taken {
+    // What is said of a line.
+    const ITEM_BYTES: usize = 36;
+    let items = String::with_capacity(line_count * ITEM_BYTES);
+    let mut taken = Taken { batch: Batch::new(), items, accepted: 0, rejected: 0 };
     // All lines, and a little for those that are not taken as they are.
     taken.batch.reserve_text(body.len() + body.len() / 32);
+    // Empty lines are no records: they take no more room than what they are written in.
+    let record_count = (line_count + 1).min(body.len() / LINE_BYTES_MIN + 1);
+    let fields = record_count * reader.fields_percent / 100;
+    taken.batch.reserve_records(record_count, (fields + fields / 64).min(body.len() / FIELD_BYTES_MIN));
     let stream = taken.batch.add_stream(&Arc::new(Stream::new([(names::SOURCE, ModelValue::from("api"))])));
     // A number that a rejected line has not used. Numbers without holes are one range to whoever remembers them.
     let mut unused = None;
@@ -140,7 +168,7 @@ fn take(body: &[u8], sequence: &Sequence<'_>, observed: Timestamp, reader: &mut 
         if !taken.items.is_empty() {
             taken.items.push(',');
         }
-        match reader.read(line, &head, &mut taken.batch) {
+        match reader.lines.read(line, &head, &mut taken.batch) {
             Ok(()) => {
                 taken.accepted += 1;
                 unused = None;
@@ -154,6 +182,7 @@ fn take(body: &[u8], sequence: &Sequence<'_>, observed: Timestamp, reader: &mut 
             }
         }
     }
+    reader.fields_percent = taken.batch.field_count() * 100 / taken.accepted.max(1);
     taken
 }
 
@@ -265,9 +294,10 @@ mod tests {
             let body = b"{\"message\":\"a\"}\nno json\n{\"message\":\"a\"}\n";
             let taken = take(
                 body,
+                1,
                 &sequence(&HeaderMap::new(), body, &shared).unwrap(),
                 Timestamp::EPOCH,
-                &mut NdjsonReader::default(),
+                &mut Reader::default(),
             );
             assert_eq!((taken.accepted, taken.rejected), (2, 1));
             for record in taken.batch.iter() {
@@ -279,7 +309,7 @@ mod tests {
         let key = [(header::HeaderName::from_static(IDEMPOTENCY_KEY), "a".parse().unwrap())];
         let headers: HeaderMap = key.into_iter().collect();
         let sequence = sequence(&headers, b"no\n{}", &shared).unwrap();
-        let taken = take(b"no\n{}", &sequence, Timestamp::EPOCH, &mut NdjsonReader::default());
+        let taken = take(b"no\n{}", 1, &sequence, Timestamp::EPOCH, &mut Reader::default());
         assert_eq!(taken.batch.get(0).range(), SeqRange::new(1, 2), "by line");
     }
 
