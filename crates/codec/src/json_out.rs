@@ -33,6 +33,45 @@ pub struct Options {
     pub without_original: bool,
 }
 
+/// Which records are written with the line as it was written, where their fields are not that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Original {
+    /// All.
+    Always,
+    /// All but JSON objects.
+    UnlessJson,
+    /// None.
+    Never,
+}
+
+impl Original {
+    /// Those of records that have it in addition, and of those that are JSON objects among them.
+    #[must_use]
+    pub fn of(records: bool, objects: bool) -> Self {
+        match (records, objects) {
+            (false, _) => Self::Never,
+            (true, false) => Self::UnlessJson,
+            (true, true) => Self::Always,
+        }
+    }
+
+    /// What becomes of the line as it was written under this key.
+    #[must_use]
+    pub fn key(self, key: &str) -> Key {
+        match self {
+            Self::Always => Key::Always(key.to_owned()),
+            Self::UnlessJson => Key::UnlessObject(key.to_owned()),
+            Self::Never => Key::Never,
+        }
+    }
+}
+
+impl Options {
+    fn original(&self) -> Original {
+        if self.without_original { Original::Never } else { Original::Always }
+    }
+}
+
 /// Appends the record as one JSON object, without a newline.
 pub fn write(record: RecordRef<'_>, options: &Options, out: &mut Vec<u8>) {
     let mut writer = Writer { options, out, truncated: Vec::new() };
@@ -56,7 +95,7 @@ pub fn write_list(
     out: &mut Vec<u8>,
     goes_on: impl Fn(&[u8]) -> bool,
 ) -> usize {
-    let naming = AsTheyAre { without_original: options.without_original };
+    let naming = AsTheyAre { original: options.original() };
     let mut writer = options.text_bytes_max.is_none().then(|| BatchWriter::new(batch, naming));
     for (at, record) in batch.iter().enumerate() {
         if at > 0 {
@@ -81,7 +120,7 @@ pub fn write_lines(
     out: &mut Vec<u8>,
     mut goes_on: impl FnMut(&mut Vec<u8>) -> bool,
 ) {
-    let naming = AsTheyAre { without_original: options.without_original };
+    let naming = AsTheyAre { original: options.original() };
     let mut writer = options.text_bytes_max.is_none().then(|| BatchWriter::new(batch, naming));
     for record in batch.iter() {
         match &mut writer {
@@ -103,7 +142,8 @@ pub fn write_all(
     out: &mut Vec<u8>,
     ends: &mut Vec<usize>,
 ) {
-    write_each(batch, 0..batch.len(), without_original, out, &mut |out| {
+    let original = Options { without_original, ..Options::default() }.original();
+    write_each(batch, 0..batch.len(), original, out, &mut |out| {
         out.extend_from_slice(behind);
         ends.push(out.len());
     });
@@ -114,11 +154,11 @@ pub fn write_all(
 pub fn write_each(
     batch: &Batch,
     records: Range<usize>,
-    without_original: bool,
+    original: Original,
     out: &mut Vec<u8>,
     done: &mut dyn FnMut(&mut Vec<u8>),
 ) {
-    let mut writer = BatchWriter::new(batch, AsTheyAre { without_original });
+    let mut writer = BatchWriter::new(batch, AsTheyAre { original });
     for record in records.map(|at| batch.get(at)) {
         write_by(&mut writer, record, out);
         done(out);
@@ -137,14 +177,16 @@ fn write_by(writer: &mut BatchWriter<'_, AsTheyAre>, record: RecordRef<'_>, out:
 }
 
 struct AsTheyAre {
-    without_original: bool,
+    original: Original,
 }
 
 impl Naming for AsTheyAre {
     fn key(&self, _batch: &Batch, name: &str) -> Key {
-        match self.without_original && is_original(name) {
-            true => Key::Never,
-            false => Key::Always(name.to_owned()),
+        match name {
+            names::ORIGINAL => self.original.key(name),
+            // Not even text, so no object.
+            names::ORIGINAL_BASE64 if self.original == Original::Never => Key::Never,
+            _ => Key::Always(name.to_owned()),
         }
     }
 }

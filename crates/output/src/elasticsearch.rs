@@ -17,6 +17,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+use sawyer_codec::json_out::Original;
 use sawyer_config::{At, Problems};
 use sawyer_delivery::http::{Url, read_endpoints};
 use sawyer_model::Error;
@@ -85,7 +86,8 @@ impl OutputPlan for BulkPlan {
         let client = deliver::client(http, auth, &endpoints, context)?;
         let template = Template::of(own.template, &index);
         let target = BulkTarget::new(client, endpoints, own.pipeline.as_deref(), template);
-        let documents = InRuns::new(Documents::new(index, own.original()), compression);
+        let documents =
+            InRuns::new(Documents::new(index, Original::of(own.original, own.original_of_json)), compression);
         Ok(Box::new(Delivered::new(target, documents, delivery.limits(ITEM_BYTES_MAX), context)))
     }
 }

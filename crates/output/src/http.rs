@@ -12,7 +12,7 @@ mod tests;
 
 use std::ops::Range;
 
-use sawyer_codec::json_out;
+use sawyer_codec::json_out::{self, Original};
 use sawyer_config::{At, Problems};
 use sawyer_delivery::http::{HeaderName, HeaderValue, Url, read_url};
 use sawyer_model::{Batch, Error};
@@ -77,7 +77,10 @@ impl OutputPlan for HttpPlan {
         let mut limits = delivery.limits(ITEM_BYTES_MAX);
         limits.ordered = own.ordered;
         let target = HttpTarget::new(client, url, own.method, own.body, headers);
-        let records = InRuns::new(Records { body: own.body }, compression);
+        let records = InRuns::new(
+            Records { body: own.body, original: Original::of(own.original, own.original_of_json) },
+            compression,
+        );
         Ok(Box::new(Delivered::new(target, records, limits, context)))
     }
 }
@@ -85,6 +88,7 @@ impl OutputPlan for HttpPlan {
 /// Each record as the HTTP API shows it: lines, or what stands in a list.
 struct Records {
     body: BodyForm,
+    original: Original,
 }
 
 impl Rows for Records {
@@ -96,7 +100,7 @@ impl Rows for Records {
         done: &mut dyn FnMut(&mut Vec<u8>),
     ) {
         let behind: &[u8] = if self.body == BodyForm::Ndjson { b"\n" } else { b"" };
-        json_out::write_each(batch, records, false, out, &mut |out| {
+        json_out::write_each(batch, records, self.original, out, &mut |out| {
             out.extend_from_slice(behind);
             done(out);
         });

@@ -103,6 +103,29 @@ fn records_of_a_batch_look_as_they_do_alone() {
 }
 
 #[test]
+fn an_object_may_be_left_out_where_its_fields_are() {
+    let records = ["{\"a\":1}", "level=info a=1"].map(|line| {
+        record(vec![
+            ("a", Value::Int(1)),
+            ("_original", Value::from(line)),
+            ("_original_base64", Value::from("eyJ9")),
+        ])
+    });
+    let batch: Batch = records.iter().collect();
+    let kept = |original| {
+        let mut out = Vec::new();
+        write_each(&batch, 0..2, original, &mut out, &mut |out| out.push(b'\n'));
+        let text = String::from_utf8(out).unwrap();
+        text.lines()
+            .map(|line| (line.contains("\"_original\":"), line.contains("_base64")))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(kept(Original::of(true, true)), [(true, true), (true, true)]);
+    assert_eq!(kept(Original::of(true, false)), [(false, true), (true, true)]);
+    assert_eq!(kept(Original::of(false, true)), [(false, false), (false, false)]);
+}
+
+#[test]
 fn lines_of_a_batch_share_their_stream() {
     let batch = batch_of([&b"one"[..], b"two"]);
     let mut out = Vec::new();

@@ -8,7 +8,7 @@
 use std::convert::Infallible;
 use std::ops::Range;
 
-use sawyer_codec::json_out::{BatchWriter, Key, Naming};
+use sawyer_codec::json_out::{BatchWriter, Key, Naming, Original};
 use sawyer_model::{Batch, RecordRef, ValueRef, names};
 
 use super::index::IndexName;
@@ -31,17 +31,6 @@ const MOVED: &str = "body.";
 pub(super) struct Documents {
     index: IndexName,
     original: Original,
-}
-
-/// Which documents have the line as it was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Original {
-    /// All whose fields are not that.
-    Always,
-    /// Those, but for JSON objects.
-    UnlessJson,
-    /// None.
-    Never,
 }
 
 impl Documents {
@@ -86,11 +75,8 @@ struct Names {
 impl Naming for Names {
     fn key(&self, batch: &Batch, name: &str) -> Key {
         match name {
-            names::ORIGINAL | names::ORIGINAL_BASE64 if self.original == Original::Never => Key::Never,
-            names::ORIGINAL if self.original == Original::UnlessJson => {
-                Key::UnlessObject(ORIGINAL.to_owned())
-            }
-            names::ORIGINAL => Key::Always(ORIGINAL.to_owned()),
+            names::ORIGINAL => self.original.key(ORIGINAL),
+            names::ORIGINAL_BASE64 if self.original == Original::Never => Key::Never,
             names::ORIGINAL_BASE64 => Key::Always(ORIGINAL_BASE64.to_owned()),
             _ if is_plain(name) => Key::Always(name.to_owned()),
             _ => unusual(name, |above| match has(batch, above) {

@@ -2,8 +2,6 @@
 
 use sawyer_config::{choice, settings};
 
-use super::document::Original;
-
 choice! {
     /// The index template that is set up.
     pub enum TemplateChoice {
@@ -36,16 +34,5 @@ settings! {
         /// Whether that is so for lines that are JSON objects as well. Their fields say all that is in them, times in UTC
         /// and levels by their usual names; only how it was written is lost.
         pub original_of_json: bool = false,
-    }
-}
-
-impl ElasticsearchSettings {
-    /// Which documents have the line as it was written.
-    pub(super) fn original(&self) -> Original {
-        match (self.original, self.original_of_json) {
-            (false, _) => Original::Never,
-            (true, false) => Original::UnlessJson,
-            (true, true) => Original::Always,
-        }
     }
 }

@@ -10,7 +10,6 @@ use sawyer_model::{Outcome, Record, Value};
 use sawyer_testkit::peer::{Peer, Play, Received, Reply};
 use serde_json::{Value as Json, json};
 
-use super::document::Original;
 use super::*;
 use crate::runs::Rows as _;
 use crate::testing::{Bench, Dice, batch_of, context, numbered, plan, record, sim};

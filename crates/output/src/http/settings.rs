@@ -34,6 +34,11 @@ settings! {
         pub body: BodyForm = BodyForm::Ndjson,
         /// Headers to add. Their values are kept out of messages.
         pub headers: BTreeMap<String, Secret> = BTreeMap::new(),
+        /// Whether records have the line as it was written (`_original`) where their fields are not that already.
+        pub original: bool = true,
+        /// Whether that is so for lines that are JSON objects as well. Their fields say all that is in them, times in UTC
+        /// and levels by their usual names; only how it was written is lost.
+        pub original_of_json: bool = false,
         /// Whether records have to arrive in their order. Then there is one request at a time, and one that fails holds
         /// up the rest.
         pub ordered: bool = false,

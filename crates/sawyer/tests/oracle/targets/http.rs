@@ -37,7 +37,12 @@ impl Target for Http {
 
     fn settings(&self, _folder: &Path) -> Vec<String> {
         let url = self.station.url();
-        vec![format!("url: {url}/in"), "ordered: true".to_owned(), "batch_records_max: 100".to_owned()]
+        vec![
+            format!("url: {url}/in"),
+            "ordered: true".to_owned(),
+            "batch_records_max: 100".to_owned(),
+            "original_of_json: true".to_owned(),
+        ]
     }
 
     fn promise(&self) -> Promise {
