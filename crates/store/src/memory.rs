@@ -80,17 +80,17 @@ impl Generation {
         let before = self.held.last_mut().filter(|_| batch.len() < SMALL_RECORDS);
         if let Some(last) = before.filter(|last| last.has_room_for(batch)) {
             let gathered = Arc::make_mut(&mut last.batch);
-            let bytes = gathered.memory_bytes();
+            let bytes = gathered.bytes();
             for record in batch.iter() {
                 gathered.push_ref(record);
             }
             // It may have become smaller: the bytes that it was decoded from went with the first change.
-            self.bytes = self.bytes + gathered.memory_bytes() - bytes;
+            self.bytes = self.bytes + gathered.bytes() - bytes;
             last.time_min = last.time_min.min(new.time_min);
             last.time_max = last.time_max.max(new.time_max);
             return;
         }
-        self.bytes += batch.memory_bytes() + BATCH_OVERHEAD_BYTES;
+        self.bytes += batch.bytes() + BATCH_OVERHEAD_BYTES;
         self.held.push(new);
     }
 
