@@ -234,6 +234,16 @@ impl Run {
         }
     }
 
+    /// Makes durable what was held and has records of one source.
+    pub(crate) fn keep_held_of(&self, source: SourceId) {
+        let mut seen = self.seen.lock().unwrap();
+        let of_source =
+            |transfer: &mut Transfer| transfer.batch.iter().any(|record| record.source() == source);
+        for transfer in seen.held.extract_if(.., of_source) {
+            transfer.ack.durable();
+        }
+    }
+
     /// Stops the input as a process does, and gives all records. What is held is let go of unacknowledged, late
     /// enough that the input is no longer interested.
     pub(crate) async fn stop(self) -> Vec<Record> {

@@ -1,7 +1,7 @@
 //! Whose turn it is when there is much to read, and what is said of bytes that nobody could read.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::common::{Node, Taker, WEB, cri_lines, messages, text};
 
@@ -97,4 +97,48 @@ async fn bytes_that_a_truncation_took_are_counted() {
     // Of what nobody saw before the cut nobody can tell; what was seen and not read is counted.
     let unread = node.metric("sawyer_input_bytes_rotated_unread_total");
     assert!(unread <= cri_lines(read..10_000).len() as u64, "{unread} of {read}");
+}
+
+/// While nothing is taken any more, a compressed copy waits for its next turn, closed; that it is removed then is no
+/// loss, as its original is open still, or was read to its end.
+async fn removed_copy(original_ends: bool) {
+    let node = Node::new();
+    let rotated = format!("{WEB}/0.log.20261120-090000");
+    node.write(&format!("{WEB}/0.log"), cri_lines(0..10));
+    let run = node.containers(Taker::Holds);
+    run.records(10).await;
+    let source = run.seen()[0].source;
+    node.rename(&format!("{WEB}/0.log"), &rotated);
+    node.gzip(&rotated);
+    run.wait(|| node.metric("sawyer_input_files") == 2, "a copy").await;
+    // Its first turn, at which it is found to be a copy.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    node.write(&other("noisy"), noise(0..400_000));
+    run.wait(|| run.count() > 100_000, "as much as may be on its way").await;
+    // Sweeps give it turns that do not come.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    if original_ends {
+        run.keep_held_of(source);
+        run.wait(|| node.metric("sawyer_input_files") == 2, "end of the original").await;
+    }
+    let files = node.metric("sawyer_input_files");
+    node.remove(&format!("{rotated}.gz"));
+    run.wait(|| node.metric("sawyer_input_files") == files - 1, "removal").await;
+    assert_eq!(node.metric("sawyer_input_bytes_rotated_unread_total"), 0);
+    let all = || {
+        run.keep_held();
+        run.count() == 400_010
+    };
+    run.wait(all, "all lines").await;
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_removed_copy_of_what_is_open_is_no_loss() {
+    removed_copy(false).await;
+}
+
+#[tokio::test]
+async fn a_removed_copy_of_what_was_read_is_no_loss() {
+    removed_copy(true).await;
 }

@@ -167,18 +167,29 @@ impl Reader {
             return self.make_ready(id);
         }
         let (unread, found) = (file.unread(), file.found.clone());
-        let is_copy = |other: &TailFile| {
-            let other = &other.found;
-            other.gzip
-                && (&other.group, other.part, &other.rotation) == (&found.group, found.part, &found.rotation)
-        };
-        if unread > 0 && (found.gzip || !self.files.values().any(is_copy)) {
+        if unread > 0 && !self.is_elsewhere(id) {
             self.meters.error("deleted_unread");
             self.meters.rotated_unread.inc_by(unread);
             let (input, path) = (&self.context.name, found.path.display().to_string());
             tracing::warn!(input, path, unread, "file was removed before it was read to its end");
         }
         self.end_without_content(id);
+    }
+
+    /// Whether another file has what this one holds: its compressed copy, or the original that is read instead of it.
+    fn is_elsewhere(&self, id: FileId) -> bool {
+        let TailFile { found, copy_of, .. } = &self.files[&id];
+        if copy_of.is_some_and(|original| self.files.contains_key(&original)) {
+            return true;
+        }
+        let has_it = |other: &TailFile| {
+            let (open, other) = (other.content.is_some(), &other.found);
+            // A number may be that of a younger file by now; a time never is.
+            let original = found.gzip && !other.gzip && open && matches!(other.rotation, Rotation::Dated(_));
+            (original || (!found.gzip && other.gzip))
+                && (&other.group, other.part, &other.rotation) == (&found.group, found.part, &found.rotation)
+        };
+        self.files.values().any(has_it)
     }
 
     /// Forgets a file whose content cannot be had any more.
@@ -197,6 +208,11 @@ impl Reader {
         }
         if let Some(known) = &file.known {
             self.progress.set_behind(known.source, false);
+        }
+        if file.phase == Phase::Done || file.unwanted {
+            // Nobody need read its copies, which have not had another turn yet.
+            let copies = self.files.values_mut().filter(|other| other.copy_of == Some(id));
+            copies.for_each(|copy| copy.caught_up = true);
         }
         if let Some(known) = &file.known
             && self.by_source.get(&known.source) == Some(&id)
