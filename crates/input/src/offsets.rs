@@ -39,6 +39,9 @@ const SEEN_PRECISION: Duration = Duration::from_secs(3600);
 /// Most bytes of a file's beginning that tell it from others.
 pub(crate) const HEAD_BYTES_MAX: usize = 1024;
 
+/// Most files that were not read to their end of which the offsets file tells. It grows by a megabyte or so by that.
+pub(crate) const UNREAD_MAX: usize = 4096;
+
 /// The beginning of a file: as much of it as was there when it was last looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -103,6 +106,24 @@ impl Progress {
     }
 }
 
+/// A file that was not read to its end when it was last looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unread {
+    /// The rotation family of the file.
+    pub(crate) group: Box<str>,
+    /// Where it was.
+    pub(crate) path: Box<str>,
+    pub(crate) inode: (u64, u64),
+    /// How it begins on disk.
+    pub(crate) head: Head,
+    /// Its bytes on disk.
+    pub(crate) length: u64,
+    /// How many of them are not durable at the next hop.
+    pub(crate) unread: u64,
+    /// Whether it is compressed.
+    pub(crate) gzip: bool,
+}
+
 /// What was found when the offsets were opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -122,6 +143,7 @@ pub(crate) struct Offsets {
     /// The books of the input, as they were read; then the ledger has them.
     books: Books,
     ledger: Option<(Ledger, String)>,
+    unread: Vec<Unread>,
     changed: bool,
     /// By the clock that nobody can turn.
     next_save: Instant,
@@ -131,15 +153,16 @@ impl Offsets {
     /// Reads the file, if there is one.
     pub(crate) fn open(disk: &Arc<dyn Disk>, now: Timestamp) -> sawyer_disk::Result<(Self, Found)> {
         disk.create_dir_all(Path::new(""))?;
-        let with_books = |sources, books| Self {
+        let with_all = |sources, books, unread| Self {
             disk: Arc::clone(disk),
             sources,
             books,
             ledger: None,
+            unread,
             changed: false,
             next_save: Instant::now(),
         };
-        let new = |sources| with_books(sources, Books::default());
+        let new = |sources| with_all(sources, Books::default(), Vec::new());
         let bytes = match read_all(&**disk, Path::new(FILE), FILE_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) if error.is_not_found() => return Ok((new(HashMap::new()), Found::Nothing)),
@@ -150,9 +173,9 @@ impl Offsets {
             Err(error) => return Err(error),
         };
         match format::decode(&bytes) {
-            Ok((sources, books)) => {
+            Ok((sources, books, unread)) => {
                 let count = sources.len();
-                Ok((with_books(sources, books), Found::Sources(count)))
+                Ok((with_all(sources, books, unread), Found::Sources(count)))
             }
             Err(error) => {
                 let aside = set_aside(&**disk, now)?;
@@ -178,6 +201,23 @@ impl Offsets {
     /// What is known of a source.
     pub(crate) fn get(&self, source: SourceId) -> Option<&Progress> {
         self.sources.get(&source)
+    }
+
+    /// How many of a source's first bytes are durable.
+    pub(crate) fn durable_bytes(&self, source: SourceId, length: u64) -> u64 {
+        let ranges = self.get(source).into_iter().flat_map(Progress::durable);
+        ranges.map(|range| range.end.min(length).saturating_sub(range.start)).sum()
+    }
+
+    /// The files that were not read to their end.
+    pub(crate) fn unread(&self) -> &[Unread] {
+        &self.unread
+    }
+
+    /// Takes note of the files that are not read to their end.
+    pub(crate) fn set_unread(&mut self, unread: Vec<Unread>) {
+        self.changed |= self.unread != unread;
+        self.unread = unread;
     }
 
     /// All sources.
@@ -256,7 +296,7 @@ impl Offsets {
         if let Some((ledger, input)) = &self.ledger {
             self.books = ledger.of(input);
         }
-        let bytes = format::encode(&self.sources, &self.books);
+        let bytes = format::encode(&self.sources, &self.books, &self.unread);
         let pause = Duration::from_millis(bytes.len() as u64 * 1000 / SAVE_BYTES_PER_SECOND_MAX);
         self.next_save = Instant::now() + SAVE_INTERVAL.max(pause);
         write_atomic(&*self.disk, Path::new(FILE), &bytes)?;

@@ -7,17 +7,24 @@ use std::collections::HashMap;
 use sawyer_model::{SeqRange, SourceId, Timestamp};
 use sawyer_telemetry::Books;
 
-use super::{Head, Progress};
+use super::{Head, Progress, Unread};
 
 const MAGIC: &[u8; 7] = b"SAWYOFF";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
-/// The first version: without books.
+/// The second version: without files that were not read.
+const VERSION_2: u8 = 2;
+
+/// The first version: without books, too.
 const VERSION_1: u8 = 1;
 
 /// Bytes before the checksum.
 const HEAD_BYTES: usize = 8;
 const SUPERSEDED: u16 = 1;
+const GZIP: u16 = 1;
+
+/// What an offsets file holds.
+type Contents = (HashMap<SourceId, Progress>, Books, Vec<Unread>);
 
 /// Most ranges that are kept of one source. What lies above the last is read again after a restart.
 pub(super) const RANGES_MAX: usize = 1024;
@@ -42,7 +49,7 @@ pub(super) enum FormatError {
     Entry,
 }
 
-pub(super) fn encode(sources: &HashMap<SourceId, Progress>, books: &Books) -> Vec<u8> {
+pub(super) fn encode(sources: &HashMap<SourceId, Progress>, books: &Books, unread: &[Unread]) -> Vec<u8> {
     let mut sorted: Vec<_> = sources.iter().collect();
     sorted.sort_by_key(|(source, _)| **source);
     let mut out = Vec::with_capacity(32 + sorted.len() * 160);
@@ -54,6 +61,8 @@ pub(super) fn encode(sources: &HashMap<SourceId, Progress>, books: &Books) -> Ve
         encode_entry(*source, progress, &mut out);
     }
     books.encode(&mut out);
+    out.extend((unread.len() as u32).to_le_bytes());
+    unread.iter().for_each(|unread| encode_unread(unread, &mut out));
     let checksum = crc32c::crc32c(&out[HEAD_BYTES + 4..]);
     out[HEAD_BYTES..HEAD_BYTES + 4].copy_from_slice(&checksum.to_le_bytes());
     out
@@ -67,7 +76,7 @@ fn encode_entry(source: SourceId, progress: &Progress, out: &mut Vec<u8>) {
     out.extend(progress.seen.nanos().to_le_bytes());
     out.extend(progress.head.len.to_le_bytes());
     out.extend((if progress.superseded { SUPERSEDED } else { 0 }).to_le_bytes());
-    let group = &progress.group.as_bytes()[..progress.group.len().min(GROUP_BYTES_MAX)];
+    let group = bounded(&progress.group);
     out.extend((group.len() as u16).to_le_bytes());
     let ranges: Vec<_> = progress.durable().take(RANGES_MAX).collect();
     out.extend((ranges.len() as u16).to_le_bytes());
@@ -78,7 +87,35 @@ fn encode_entry(source: SourceId, progress: &Progress, out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<(HashMap<SourceId, Progress>, Books), FormatError> {
+fn bounded(text: &str) -> &[u8] {
+    &text.as_bytes()[..text.len().min(GROUP_BYTES_MAX)]
+}
+
+fn encode_unread(unread: &Unread, out: &mut Vec<u8>) {
+    for number in [unread.inode.0, unread.inode.1, unread.head.hash, unread.length, unread.unread] {
+        out.extend(number.to_le_bytes());
+    }
+    let (group, path) = (bounded(&unread.group), bounded(&unread.path));
+    let gzip = if unread.gzip { GZIP } else { 0 };
+    for number in [unread.head.len, gzip, group.len() as u16, path.len() as u16] {
+        out.extend(number.to_le_bytes());
+    }
+    out.extend(group);
+    out.extend(path);
+}
+
+fn decode_unread(reader: &mut Reader<'_>) -> Result<Unread, FormatError> {
+    let inode = (reader.u64()?, reader.u64()?);
+    let (hash, length, unread) = (reader.u64()?, reader.u64()?, reader.u64()?);
+    let head = Head { len: reader.u16()?, hash };
+    let gzip = reader.u16()? & GZIP != 0;
+    let (group_len, path_len) = (reader.u16()?, reader.u16()?);
+    let mut text = |len: u16| Ok(String::from_utf8_lossy(reader.bytes(len as usize)?).into());
+    let (group, path) = (text(group_len)?, text(path_len)?);
+    Ok(Unread { group, path, inode, head, length, unread, gzip })
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Contents, FormatError> {
     let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or(FormatError::Magic)?;
     let [magic @ .., version] = head;
     if magic != MAGIC {
@@ -102,7 +139,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(HashMap<SourceId, Progress>, Books
         VERSION_1 => Books::default(),
         _ => Books::decode(&mut reader.0).map_err(|_| FormatError::Entry)?,
     };
-    if reader.0.is_empty() { Ok((sources, books)) } else { Err(FormatError::Entry) }
+    let unread_count = if *version > VERSION_2 { reader.u32()? } else { 0 };
+    let unread = (0..unread_count).map(|_| decode_unread(&mut reader)).collect::<Result<_, _>>()?;
+    if reader.0.is_empty() { Ok((sources, books, unread)) } else { Err(FormatError::Entry) }
 }
 
 fn decode_entry(reader: &mut Reader<'_>) -> Result<(SourceId, Progress), FormatError> {

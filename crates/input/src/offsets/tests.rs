@@ -48,22 +48,46 @@ fn version_1_is_read() {
     let golden = include_bytes!("../../tests/golden/offsets-v1.bin");
     let (_folder, disk) = disk();
     let expected = filled(&disk).sources;
-    assert_eq!(format::decode(golden).unwrap(), (expected, Books::default()));
+    assert_eq!(format::decode(golden).unwrap(), (expected, Books::default(), Vec::new()));
 }
 
-/// The file that version 2 writes: with books.
-#[test]
-fn version_2_is_read() {
-    let golden = include_bytes!("../../tests/golden/offsets-v2.bin");
-    let (_folder, disk) = disk();
-    let expected = filled(&disk).sources;
+fn some_books() -> Books {
     let mut books = Books::default();
     let book = books.outputs.entry("store".into()).or_default();
     (book.read, book.copied) = (Count::new(10, 100), Count::new(10, 100));
     book.end(Fate::Delivered, "", Count::new(15, 150));
     book.end(Fate::Filtered, "noise", Count::new(5, 50));
-    assert_eq!(format::encode(&expected, &books), golden);
-    assert_eq!(format::decode(golden).unwrap(), (expected, books));
+    books
+}
+
+/// The file that version 2 wrote: with books.
+#[test]
+fn version_2_is_read() {
+    let golden = include_bytes!("../../tests/golden/offsets-v2.bin");
+    let (_folder, disk) = disk();
+    let expected = filled(&disk).sources;
+    assert_eq!(format::decode(golden).unwrap(), (expected, some_books(), Vec::new()));
+}
+
+/// The file that version 3 writes: with files that were not read.
+#[test]
+fn version_3_is_read() {
+    let golden = include_bytes!("../../tests/golden/offsets-v3.bin");
+    let (_folder, disk) = disk();
+    let expected = filled(&disk).sources;
+    let unread = Unread {
+        group: "/var/log/pods/a_b_c/d".into(),
+        path: "/var/log/pods/a_b_c/d/0.log.20261120-090000.gz".into(),
+        inode: (1, 3),
+        head: Head::of(b"packed"),
+        length: 1000,
+        unread: 900,
+        gzip: true,
+    };
+    let plain = Unread { path: "/var/log/pods/a_b_c/d/0.log".into(), gzip: false, ..unread.clone() };
+    let unread = vec![plain, unread];
+    assert_eq!(format::encode(&expected, &some_books(), &unread), golden);
+    assert_eq!(format::decode(golden).unwrap(), (expected, some_books(), unread));
 }
 
 /// What was read and what became of it is saved with the ranges of the same batch, or not at all.
@@ -139,7 +163,7 @@ fn forgets_what_is_gone_for_long() {
 
 #[test]
 fn a_damaged_file_is_set_aside_with_the_reason() {
-    for (at, expected) in [(0, "does not start"), (7, "version 18"), (8, "checksum"), (20, "checksum")] {
+    for (at, expected) in [(0, "does not start"), (7, "version 19"), (8, "checksum"), (20, "checksum")] {
         let (folder, disk) = disk();
         filled(&disk).save().unwrap();
         let path = folder.path().join(FILE);
@@ -189,8 +213,9 @@ fn heads_grow_and_do_not_change() {
 
 proptest! {
     #[test]
-    fn any_bytes_decode_or_give_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut file = b"SAWYOFF\x01".to_vec();
+    fn any_bytes_decode_or_give_an_error(version in 1u8..=3, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let mut file = b"SAWYOFF".to_vec();
+        file.push(version);
         file.extend(crc32c::crc32c(&bytes).to_le_bytes());
         file.extend(bytes);
         let _ = format::decode(&file);
@@ -203,8 +228,8 @@ proptest! {
             progress.acked.insert(SeqRange::new(start, start + len));
         }
         let sources = HashMap::from([(SOURCE, progress)]);
-        let bytes = format::encode(&sources, &Books::default());
-        prop_assert_eq!(format::decode(&bytes).unwrap(), (sources, Books::default()));
+        let bytes = format::encode(&sources, &Books::default(), &[]);
+        prop_assert_eq!(format::decode(&bytes).unwrap(), (sources, Books::default(), Vec::new()));
     }
 }
 

@@ -60,6 +60,8 @@ pub(super) struct TailFile {
     pub(super) freed: u64,
     /// Whether it could not be rotated when that was last tried.
     pub(super) rotate_failed: bool,
+    /// How it begins on disk, if that was looked at.
+    pub(super) raw_head: Head,
     pub(super) known: Option<Known>,
     /// The file that has the same content and is read instead, if there is one.
     pub(super) copy_of: Option<FileId>,
@@ -107,6 +109,7 @@ impl TailFile {
             missing: false,
             freed: 0,
             rotate_failed: false,
+            raw_head: Head::default(),
             known: None,
             copy_of: None,
             unwanted: false,

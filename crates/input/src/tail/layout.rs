@@ -156,6 +156,20 @@ pub(crate) struct FoundFile {
     pub(crate) stat: FileStat,
 }
 
+impl FoundFile {
+    /// Whether it has the name of another, compressed or not.
+    pub(crate) fn is_of_same_age(&self, other: &Self) -> bool {
+        (&self.group, self.part, &self.rotation) == (&other.group, other.part, &other.rotation)
+    }
+
+    /// Whether a compressed file is a copy of this one, by its name. A number may be that of a younger file by now; a
+    /// time never is.
+    pub(crate) fn is_original_of(&self, copy: &Self) -> bool {
+        let is_dated = matches!(self.rotation, Rotation::Dated(_));
+        copy.gzip && !self.gzip && is_dated && self.is_of_same_age(copy)
+    }
+}
+
 /// Who speaks in the log of a container, as far as its place says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Owner {

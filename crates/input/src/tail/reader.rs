@@ -12,6 +12,7 @@ mod identify;
 mod rotate;
 mod sweep;
 mod turn;
+mod unread;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -35,7 +36,7 @@ use super::lines::Counts;
 use super::meters::Meters;
 use super::watch::{FileId, Signal, Waker, Watch};
 use super::{ReadFrom, Tail, TailSettings};
-use crate::offsets::Offsets;
+use crate::offsets::{Offsets, Unread};
 use crate::positions::Position;
 
 /// Bytes read from a file in one turn. More would make others wait longer, less would cost more calls.
@@ -70,6 +71,8 @@ pub(super) struct Reader {
     adopted: HashMap<FileId, Adopted>,
     /// Whether files that are there now are to be read from their end.
     from_end: bool,
+    /// What was not read before this start, until a look at everything tells what of it is there still.
+    unread_before: Vec<Unread>,
     meters: Meters,
     waker: Waker,
     watch: Watch,
@@ -136,6 +139,7 @@ impl Reader {
             from_end: first_start && settings.read_from == ReadFrom::End,
             settings,
             stop,
+            unread_before: offsets.unread().to_vec(),
             offsets,
             meters: Meters::new(&context),
             context,
@@ -326,6 +330,7 @@ impl Reader {
 
     fn save(&mut self) {
         self.tell_behind();
+        self.note_unread();
         let now = self.context.clock.now();
         if let Err(error) = self.offsets.save() {
             self.meters.error("save_offsets");

@@ -11,6 +11,7 @@ mod kubernetes;
 mod order;
 mod others;
 mod own_rotation;
+mod removed;
 mod rotation;
 mod shared;
 mod trouble;

@@ -149,7 +149,7 @@ impl Reader {
 
     /// What a file holds, and the form of its lines.
     fn look_into(&self, file: &TailFile) -> io::Result<(Content, Form)> {
-        let mut content = self.content(file)?;
+        let mut content = self.content(&file.found)?;
         let mut head = [0; HEAD_BYTES_MAX];
         let length = content.read_at(&mut head, 0)?;
         Ok((content, self.layout.form(&file.found, &head[..length])))

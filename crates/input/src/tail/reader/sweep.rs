@@ -37,6 +37,9 @@ impl Reader {
         known.iter_mut().for_each(Folders::end);
         self.known_folders = known;
         self.tell_trouble(&errors);
+        if errors.is_empty() {
+            self.tell_removed(&files);
+        }
         for found in files {
             self.see(found);
         }
@@ -55,6 +58,7 @@ impl Reader {
         }
         self.meters.files.set(self.files.len() as i64);
         self.tell_behind();
+        self.note_unread();
         self.check_account();
         let took = began.elapsed();
         let wait = if new_folders { SWEEP_PAUSE } else { self.settings.sweep_interval };
@@ -183,11 +187,9 @@ impl Reader {
             return true;
         }
         let has_it = |other: &TailFile| {
-            let (open, other) = (other.content.is_some(), &other.found);
-            // A number may be that of a younger file by now; a time never is.
-            let original = found.gzip && !other.gzip && open && matches!(other.rotation, Rotation::Dated(_));
-            (original || (!found.gzip && other.gzip))
-                && (&other.group, other.part, &other.rotation) == (&found.group, found.part, &found.rotation)
+            let other = &other.found;
+            let is_copy = other.gzip && !found.gzip && other.is_of_same_age(found);
+            is_copy || other.is_original_of(found)
         };
         self.files.values().any(has_it)
     }

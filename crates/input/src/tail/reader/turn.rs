@@ -10,6 +10,7 @@ use sawyer_model::RangeSet;
 
 use super::super::content::Content;
 use super::super::file::{Known, Phase, TailFile};
+use super::super::layout::FoundFile;
 use super::super::lines::{Assembler, Sink};
 use super::super::speaker::Speaker;
 use super::super::watch::FileId;
@@ -418,17 +419,17 @@ impl Reader {
         if self.open_files >= self.open_files_max {
             self.close_one();
         }
-        file.content = Some(self.content(file)?);
+        file.content = Some(self.content(&file.found)?);
         self.open_files += 1;
         Ok(())
     }
 
     /// Opens a file, and nothing else in its place.
-    pub(super) fn content(&self, file: &TailFile) -> io::Result<Content> {
-        let gzip = file.found.gzip;
-        match self.layout.confines(file.path()) {
-            Some(folder) => Content::open_beneath(&folder, file.path(), gzip),
-            None => Content::open(file.path(), gzip),
+    pub(super) fn content(&self, found: &FoundFile) -> io::Result<Content> {
+        let FoundFile { path, gzip, .. } = found;
+        match self.layout.confines(path) {
+            Some(folder) => Content::open_beneath(&folder, path, *gzip),
+            None => Content::open(path, *gzip),
         }
     }
 
