@@ -44,6 +44,10 @@ fn template() -> BoxedStrategy<Vec<(String, u8)>> {
         " ca",
         "결",
         "(lock)",
+        "locklock lock",
+        "xlock cache lock cache",
+        "aaaaaaaa",
+        " a aa,a ",
     ]);
     prop::collection::vec((literal.prop_map(str::to_owned), 0u8..6), 1..5).boxed()
 }
@@ -94,6 +98,9 @@ fn test() -> BoxedStrategy<FieldTest> {
         "ca",
         "👩lock",
         "\u{212a}ey",
+        "a",
+        "aa a",
+        "aa,a",
     ]);
     let part = prop::sample::select(vec![
         "lock", "ock", "k c", "=lo", "a", "fe", "K", "결", "api/ca", "7m", "0", "x.", "C", "",

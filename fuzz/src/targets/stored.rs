@@ -10,7 +10,7 @@ use sawyer_disk::frames::{Check, FrameFormat, scan};
 use sawyer_disk::{Disk, SimDisk, SimSettings};
 use sawyer_model::{Batch, SourceId, Stream, Timestamp};
 use sawyer_query::search::{Budget, SearchStats, Selection};
-use sawyer_query::{FieldPattern, FieldTest, Predicate};
+use sawyer_query::{Context, FieldPattern, FieldTest, Predicate};
 use sawyer_segment::{
     Rows, Segment, decode_batch, decode_batch_unverified, encode_batch, encode_batch_columns,
 };
@@ -59,10 +59,12 @@ fn golden(path: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(path)).unwrap_or_default()
 }
 
-/// What is asked of the texts of a segment: by their letters, and by an automaton.
-static ASKED: LazyLock<[Predicate; 2]> = LazyLock::new(|| {
+/// What is asked of the texts of a segment: by their letters, by words, and by an automaton.
+static ASKED: LazyLock<[Predicate; 3]> = LazyLock::new(|| {
     let regex = FieldTest::regex(r"e\w*\d").expect("it is an expression");
-    [FieldTest::contains("re", true), regex].map(|test| Predicate::field(FieldPattern::name("message"), test))
+    let words = FieldTest::words("re", &Context::default());
+    [FieldTest::contains("re", true), words, regex]
+        .map(|test| Predicate::field(FieldPattern::name("message"), test))
 });
 
 /// A segment; checksums are not compared, so that what lies behind them is reached.

@@ -65,14 +65,15 @@ pub(super) struct Hit<'a> {
 
 impl<'a> Hit<'a> {
     /// The letters with what stands around them up to bytes that part words, or the ends of the text; none if a slot comes
-    /// first.
-    pub(super) fn part(&self) -> Option<&'a str> {
+    /// first. And where in the text that ends: letters that begin before it tell no more than these.
+    pub(super) fn part(&self) -> (Option<&'a str>, usize) {
         let bytes = self.text.as_bytes();
-        let (before, behind) = (&bytes[..self.at], &bytes[self.at + self.len..]);
-        let start = before.iter().rposition(|byte| parts_words(*byte)).or(self.is_first.then_some(0))?;
-        let end =
-            behind.iter().position(|byte| parts_words(*byte)).or(self.is_last.then_some(behind.len()))?;
-        self.text.get(start..self.at + self.len + end)
+        let (before, from) = (&bytes[..self.at], self.at + self.len);
+        let parted = bytes[from..].iter().position(|byte| parts_words(*byte)).map(|len| from + len);
+        let start = before.iter().rposition(|byte| parts_words(*byte)).or(self.is_first.then_some(0));
+        let end = parted.or(self.is_last.then_some(bytes.len()));
+        let part = start.zip(end).and_then(|(start, end)| self.text.get(start..end));
+        (part, parted.unwrap_or(bytes.len()))
     }
 }
 
@@ -172,7 +173,10 @@ impl Facts {
     /// The shapes that may have these letters otherwise than within their entries.
     pub(super) fn candidates(&self, shapes: &Shapes, letters: &str, any_case: bool) -> Rows {
         let mut found = self.crossing(letters);
-        self.each_hit(shapes, letters, any_case, |hit| found.insert(hit.shape));
+        self.each_hit(shapes, letters, any_case, |hit| {
+            found.insert(hit.shape);
+            hit.text.len()
+        });
         found
     }
 
@@ -189,13 +193,14 @@ impl Facts {
         self.edges.iter().map(may_cross).collect()
     }
 
-    /// Calls with each place where these letters stand in a piece of text.
+    /// Calls with places where these letters stand in a piece of text; the call says from where in the text to go on, behind
+    /// where they begin. A text may be as long as a file says: who asks for what stands around goes on behind it.
     pub(super) fn each_hit(
         &self,
         shapes: &Shapes,
         letters: &str,
         any_case: bool,
-        mut call: impl FnMut(Hit<'_>),
+        mut call: impl FnMut(Hit<'_>) -> usize,
     ) {
         if letters.is_empty() {
             return;
@@ -207,12 +212,13 @@ impl Facts {
             }
             let Literal { end, shape, is_first, is_last } = self.literals[number];
             let start = if number == 0 { 0 } else { self.literals[number - 1].end as usize };
-            if at + letters.len() <= end as usize {
-                let text = &shapes.literals[start..end as usize];
-                let (shape, at, len) = (usize::from(shape), at - start, letters.len());
-                call(Hit { shape, text, at, len, is_first, is_last });
+            if at + letters.len() > end as usize {
+                // They go over its end; the next may have them from its start.
+                return end as usize;
             }
-            at + 1
+            let text = &shapes.literals[start..end as usize];
+            let (shape, at, len) = (usize::from(shape), at - start, letters.len());
+            start + call(Hit { shape, text, at, len, is_first, is_last })
         });
     }
 
@@ -225,14 +231,12 @@ impl Facts {
         let mut having = Vec::new();
         each_place(self.lower_entries.as_deref(), &shapes.entries, letters, any_case, |at| {
             let entry = ends.partition_point(|end| *end as usize <= at);
-            match ends.get(entry) {
-                Some(end) if at + letters.len() <= *end as usize => {
-                    having.push(entry as u32);
-                    *end as usize
-                }
-                // They go over its end; the next may have them from its start.
-                _ => at + 1,
+            let Some(end) = ends.get(entry) else { return at + 1 };
+            // If they go over its end, the next may have them from its start.
+            if at + letters.len() <= *end as usize {
+                having.push(entry as u32);
             }
+            *end as usize
         });
         if any_case && !self.folding.is_empty() {
             having.extend(&self.folding);

@@ -9,6 +9,11 @@ use super::{Piece, Portion, Shapes, Slot};
 /// A block whose group has more shapes for each of its texts has no index: it would mostly tell of others.
 const SHAPES_A_ROW_MAX: usize = 4;
 
+/// So many entries may the texts of a block have, and so many more for each text: a slot may take no bits, so that a few
+/// bytes of a file make as many as they like.
+const ENTRIES_MAX: usize = 1 << 20;
+const ENTRIES_A_ROW_MAX: usize = 64;
+
 /// See the head of the module.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -33,8 +38,12 @@ impl Index {
         let behind = behind_marks(portion, shapes)?;
         let ids: Vec<u32> = portion.ids.iter().map(|id| u32::from(*id)).collect();
         let (starts, by_id) = group(shapes.shapes.len() + 1, &ids, |at| at as u16);
+        let count = entries_of(shapes, &starts);
+        if count > ENTRIES_MAX + ENTRIES_A_ROW_MAX * portion.ids.len() {
+            return None;
+        }
         // For each slot of entries of each text its entry and its row.
-        let (mut entries, mut rows) = (Vec::new(), Vec::new());
+        let (mut entries, mut rows) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for shape in 0..shapes.shapes.len() {
             let of_shape = &by_id[starts[shape + 1] as usize..starts[shape + 2] as usize];
             if of_shape.is_empty() {
@@ -43,7 +52,7 @@ impl Index {
             let mut offset = 0;
             for piece in shapes.pieces(shape) {
                 let Piece::Slot(slot) = piece else { continue };
-                if matches!(slot, Slot::Entry { .. } | Slot::Listed { .. }) {
+                if has_entry(slot) {
                     for row in of_shape {
                         let at = usize::from(*row);
                         let bit = portion.marks[at / 64].bit as usize + usize::from(behind[at]) + offset;
@@ -119,6 +128,20 @@ impl Index {
             }
         }
     }
+}
+
+fn has_entry(slot: &Slot) -> bool {
+    matches!(slot, Slot::Entry { .. } | Slot::Listed { .. })
+}
+
+/// How many entries texts have whose shapes stand between these starts.
+fn entries_of(shapes: &Shapes, starts: &[u32]) -> usize {
+    let of_shape = |shape: usize| {
+        let rows = (starts[shape + 2] - starts[shape + 1]) as usize;
+        let is_entry = |piece: &&Piece| matches!(piece, Piece::Slot(slot) if has_entry(slot));
+        if rows == 0 { 0 } else { rows * shapes.pieces(shape).iter().filter(is_entry).count() }
+    };
+    (0..shapes.shapes.len()).map(of_shape).sum()
 }
 
 /// For each text how far behind the mark of its 64 it starts.

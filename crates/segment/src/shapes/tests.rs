@@ -1,13 +1,17 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use sawyer_query::{FieldKind, FieldTest};
+use sawyer_model::ValueRef;
+use sawyer_query::tokens::parts_words;
+use sawyer_query::{Context, FieldKind, FieldTest};
+
+use super::index::Index;
 
 use super::learn::learn;
 use super::verdict::Asking;
 use super::*;
 use crate::bits::BitWriter;
-use crate::cache::Cache;
+use crate::cache::{Cache, Kept};
 use crate::ints::Packing;
 use crate::text::TextTest;
 
@@ -240,4 +244,105 @@ fn tables_of_slots_end_at_their_bound_and_answer_alike_beyond_it() {
             assert_eq!(directly != verdict::Answer::No, has, "shape {id}");
         }
     }
+}
+
+/// Shapes of these literals, between which an entry of no bits stands: each shape has one text.
+fn shapes_of(all: &[Vec<String>]) -> Shapes {
+    let mut builder = ShapesBuilder::default();
+    builder.add_entry("x");
+    for literals in all {
+        builder.shapes.put_varint(2 * literals.len() as u64 - 1);
+        for (at, literal) in literals.iter().enumerate() {
+            if at > 0 {
+                builder.shapes.put_u8(kind::ENTRY);
+                builder.shapes.put_varint(0);
+                builder.shapes.put_u8(0);
+            }
+            builder.shapes.put_u8(kind::LITERAL);
+            builder.shapes.put_text(literal);
+        }
+        builder.shape_count += 1;
+    }
+    Shapes::parse(&builder.finish()).unwrap()
+}
+
+/// Whether anywhere in these literals a part that has the letters satisfies a test, asked for each place by itself.
+fn has_part(literals: &[String], letters: &str, matches: &dyn Fn(&str) -> bool) -> bool {
+    literals.iter().enumerate().any(|(at, text)| {
+        let lower = text.to_ascii_lowercase();
+        (0..lower.len()).filter(|from| lower[*from..].starts_with(letters)).any(|from| {
+            let end = from + letters.len();
+            let before = text[..from].bytes().rposition(parts_words).or((at == 0).then_some(0));
+            let behind = text[end..].bytes().position(parts_words).map(|len| end + len);
+            let end = behind.or((at + 1 == literals.len()).then_some(text.len()));
+            before.zip(end).is_some_and(|(start, end)| matches(&text[start..end]))
+        })
+    })
+}
+
+proptest! {
+    #[test]
+    fn parts_that_are_asked_once_tell_what_all_of_them_tell(
+        all in prop::collection::vec(prop::collection::vec("[aAb ,=.]{1,14}", 1..4), 1..6),
+        asked in prop::sample::select(vec!["a", "b", "aa", "ab", "a b", "a a", "a,b", "a=a", "a.a", "aa aa"]),
+    ) {
+        let shapes = shapes_of(&all);
+        let test = FieldTest::words(asked, &Context::default());
+        let matches = |text: &str| test.matches(FieldKind::Text, ValueRef::Str(text));
+        let asking = Asking::of(&shapes, &TextTest { matches: &matches, ..text_test(&test) });
+        for (shape, literals) in all.iter().enumerate() {
+            let mut text = String::new();
+            shapes.make(shape, &[], 0, &mut text).unwrap();
+            let class = asking.classes[shape + 1];
+            prop_assert!(class != verdict::ALL || matches(&text), "{text:?}");
+            prop_assert!(class != 0 || !matches(&text), "{text:?}");
+            if has_part(literals, asked, &matches) {
+                prop_assert_eq!(class, verdict::ALL, "{:?}", text);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_long_literal_is_asked_about_a_few_times_over() {
+    const LEN: usize = 1 << 20;
+    let (one, parts) = ("a".repeat(LEN), "ab=".repeat(LEN / 3));
+    let (behind, before) = (format!("{one} "), format!(" {one}"));
+    let shapes = shapes_of(&[
+        vec![one.clone()],
+        vec![one.clone(), one.clone()],
+        vec![behind, before],
+        vec![parts.clone()],
+        vec![parts.clone(), parts],
+    ]);
+    for asked in ["a", "b=a", "ab=ab=ab", "aaaaaaaa"] {
+        let test = FieldTest::words(asked, &Context::default());
+        let bytes = std::cell::Cell::new(0);
+        let matches = |text: &str| {
+            bytes.set(bytes.get() + text.len());
+            test.matches(FieldKind::Text, ValueRef::Str(text))
+        };
+        let asking = Asking::of(&shapes, &TextTest { matches: &matches, ..text_test(&test) });
+        assert_eq!(asking.classes.len(), 6);
+        assert!(bytes.get() <= 20 * LEN, "{asked}: {} bytes were asked", bytes.get());
+    }
+}
+
+/// Texts of one shape that take no bits.
+fn portion_of(shapes: Shapes, count: usize) -> Portion {
+    let marks = vec![Default::default(); count.div_ceil(64)];
+    Portion { shapes: Kept::new(shapes), ids: vec![1; count], marks, packed: Vec::new(), raw: None }
+}
+
+#[test]
+fn entries_that_take_no_bits_have_an_index_up_to_a_bound() {
+    let index = |slots: usize, rows: usize| {
+        Index::of(&portion_of(shapes_of(&[vec![" ".to_owned(); slots + 1]]), rows))
+    };
+    let made = index(511, 1000).unwrap();
+    let mut rows = 0;
+    made.for_each_of(&[0], |_, of_entry| rows += of_entry.len());
+    assert_eq!((rows, made.memory_bytes() >= 2 * rows), (511_000, true));
+    assert!(index(64, 65_535).is_some());
+    assert!(index(511, 65_535).is_none());
 }

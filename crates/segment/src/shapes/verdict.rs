@@ -142,14 +142,22 @@ impl Asking {
             open.unite(&facts.crossing(&needle.letters));
             facts.each_hit(shapes, &needle.letters, needle.any_case, |hit| {
                 let class = &mut classes[hit.shape + 1];
-                let holds = || match around {
-                    Around::Nowhere => false,
-                    Around::Anywhere => (test.matches)(hit.text),
-                    Around::BetweenSpaces => hit.part().is_some_and(test.matches),
+                // What is open is gone over below: a hit that is left out changes no answer.
+                let (holds, next) = match around {
+                    _ if *class == ALL => return hit.text.len(),
+                    Around::Nowhere => (false, hit.text.len()),
+                    Around::Anywhere => ((test.matches)(hit.text), hit.text.len()),
+                    Around::BetweenSpaces => {
+                        let (part, end) = hit.part();
+                        (part.is_some_and(test.matches), end)
+                    }
                 };
-                if *class != ALL {
-                    if holds() { *class = ALL } else { open.insert(hit.shape) }
+                if holds {
+                    *class = ALL;
+                    return hit.text.len();
                 }
+                open.insert(hit.shape);
+                next
             });
         }
         for shape in open.iter() {
