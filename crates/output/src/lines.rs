@@ -19,8 +19,8 @@ use crate::report::Report;
 mod tests;
 
 /// Bytes of records that are written as one group; one transfer may be larger. Larger groups need fewer syncs, and
-/// hold more memory.
-const GROUP_BYTES_MAX: usize = 4 << 20;
+/// hold more memory; one as large as the queue in front of it would never be full.
+const GROUP_BYTES_MAX: usize = 1 << 20;
 
 /// Shortest and longest pause before a write is tried again.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);

@@ -57,8 +57,10 @@ fn append(log: &Path, line: &str) {
 #[must_use]
 pub fn free_address() -> SocketAddr {
     static GIVEN: AtomicU16 = AtomicU16::new(0);
-    let [.., high, low] = std::process::id().to_be_bytes();
-    let port = 20_000 + GIVEN.fetch_add(1, Ordering::Relaxed);
+    let process = std::process::id();
+    let [.., high, low] = process.to_be_bytes();
+    // Ports differ as well, for those who listen at all addresses; all are below those that the system names.
+    let port = 20_000 + (process % 1_000) as u16 * 12 + GIVEN.fetch_add(1, Ordering::Relaxed);
     SocketAddr::from(([127, 1, high, low], port))
 }
 

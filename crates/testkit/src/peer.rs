@@ -203,13 +203,9 @@ impl Peer {
     }
 
     /// An address on loopback where nobody listens.
-    ///
-    /// # Panics
-    /// If no port is free.
     #[must_use]
     pub fn nobody() -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback is free");
-        format!("http://{}", listener.local_addr().expect("it is bound"))
+        format!("http://{}", crate::free_address())
     }
 
     /// Its address.
