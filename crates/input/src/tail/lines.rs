@@ -167,6 +167,11 @@ impl Assembler {
         self.joiners.iter().any(|joiner| joiner.held_from().is_some())
     }
 
+    /// What it holds of other files: where the lines began that go on here.
+    pub(crate) fn carried(&self) -> impl Iterator<Item = (SourceId, SeqRange)> + '_ {
+        self.carried.iter().flatten().copied()
+    }
+
     /// Takes the whole lines of `bytes`, which lie at `offset`; says how many bytes that were. Where `full` (there
     /// may be more than was read at once) and no line ends, it takes all as a part of a long line.
     pub(crate) fn take(

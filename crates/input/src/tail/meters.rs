@@ -60,6 +60,12 @@ impl Meters {
         }
     }
 
+    /// Sets to nothing what is only true while somebody reads: whoever reads next would not set it before it changes.
+    pub(super) fn nobody_reads(&self) {
+        self.files_in_danger.set(0);
+        self.unaccounted.set(0);
+    }
+
     pub(super) fn count(&self, counts: Counts) {
         self.lines.inc_by(counts.lines);
         self.bytes.inc_by(counts.bytes);

@@ -192,12 +192,14 @@ impl Reader {
     pub(super) fn run(mut self, mut flight: Flight) -> Result<(), Error> {
         let mut result = Ok(());
         self.progress = Arc::clone(flight.progress());
+        self.meters.nobody_reads();
         while !self.stop.is_stopped() && result.is_ok() {
             result = self.round(&mut flight);
         }
         self.questions.end();
         flight.close(&mut self.watch, &mut self.offsets);
         self.save();
+        self.meters.nobody_reads();
         result
     }
 

@@ -33,10 +33,14 @@ pub(crate) struct Node {
 impl Drop for Node {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            let open = self.metrics.numbers("sawyer_ledger_unaccounted_source_bytes");
-            assert!(open.iter().all(|(_, bytes)| *bytes == 0), "{open:?}");
+            assert_accounted(&self.metrics);
         }
     }
+}
+
+fn assert_accounted(metrics: &Metrics) {
+    let open = metrics.numbers("sawyer_ledger_unaccounted_source_bytes");
+    assert!(open.iter().all(|(_, bytes)| *bytes == 0), "{open:?}");
 }
 
 /// What whoever takes batches does with them.
@@ -59,6 +63,7 @@ pub(crate) struct Run {
     taking: JoinHandle<()>,
     seen: Arc<Mutex<Seen>>,
     pub(crate) hub: PushHub,
+    metrics: Metrics,
 }
 
 #[derive(Default)]
@@ -146,7 +151,8 @@ impl Node {
                 drop(room);
             }
         });
-        Run { stopper, input: tokio::spawn(input.run(outlet, stop)), taking, seen, hub }
+        let metrics = self.metrics.clone();
+        Run { stopper, input: tokio::spawn(input.run(outlet, stop)), taking, seen, hub, metrics }
     }
 
     /// The containers of this node, looked through often.
@@ -247,6 +253,8 @@ impl Run {
     /// Stops the input as a process does, and gives all records. What is held is let go of unacknowledged, late
     /// enough that the input is no longer interested.
     pub(crate) async fn stop(self) -> Vec<Record> {
+        // Nothing is told of it once nobody reads.
+        assert_accounted(&self.metrics);
         self.stopper.stop();
         let held = tokio::spawn({
             let seen = Arc::clone(&self.seen);

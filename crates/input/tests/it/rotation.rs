@@ -85,6 +85,26 @@ async fn a_line_that_a_rotation_cut_is_one_record() {
 }
 
 #[tokio::test]
+async fn what_the_next_file_goes_on_with_is_accounted_for() {
+    let node = Node::new();
+    node.write(&log("0.log.20261120-090000"), cri(1, "stdout", "F", "a"));
+    node.write(&log("0.log.20261120-090000"), cri(2, "stdout", "P", "be"));
+    node.gzip(&log("0.log.20261120-090000"));
+    node.write(&log("0.log"), cri(3, "stderr", "F", "e"));
+    let run = node.containers(Taker::Keeps);
+    run.records(2).await;
+    // Several sweeps; the other output says something all the time, so the beginning is not given up.
+    for number in 0..30 {
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        assert_eq!(node.metric("sawyer_ledger_unaccounted_source_bytes"), 0);
+        node.write(&log("0.log"), cri(number + 4, "stderr", "F", "e"));
+    }
+    node.write(&log("0.log"), cri(40, "stdout", "F", "ginning"));
+    assert_eq!(messages(&run.records(33).await)[32], "beginning");
+    run.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_acknowledged_is_read_again() {
     let node = Node::new();
     node.write(&log("0.log"), cri_lines(0..10));

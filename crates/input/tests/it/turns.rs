@@ -142,3 +142,15 @@ async fn a_removed_copy_of_what_is_open_is_no_loss() {
 async fn a_removed_copy_of_what_was_read_is_no_loss() {
     removed_copy(true).await;
 }
+
+#[tokio::test]
+async fn nothing_is_said_to_be_in_danger_once_nobody_reads() {
+    let node = Node::new();
+    node.write(&format!("{WEB}/0.log"), cri_lines(0..10));
+    let run = node.containers(Taker::Holds);
+    run.records(10).await;
+    node.remove(&format!("{WEB}/0.log"));
+    run.wait(|| node.metric("sawyer_input_files_in_danger") == 1, "file in danger").await;
+    run.stop().await;
+    assert_eq!(node.metric("sawyer_input_files_in_danger"), 0);
+}

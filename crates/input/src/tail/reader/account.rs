@@ -5,7 +5,7 @@
 //! Invariant: of a file at rest all that was read is among what ended. What is seen once may be on its way between two
 //! places, so it counts when it is still so at the next sweep.
 
-use sawyer_model::SeqRange;
+use sawyer_model::{SeqRange, SourceId};
 use sawyer_telemetry::SourceBook;
 
 use super::super::file::{Phase, TailFile};
@@ -56,7 +56,9 @@ impl Reader {
     pub(super) fn check_account(&mut self) {
         // Most files have nothing to tell, and had nothing at the last sweeps.
         let told = |file: &TailFile, bytes| bytes > 0 || file.nowhere > 0 || file.unaccounted > 0;
-        let all = self.files.iter().map(|(id, file)| (*id, file, self.read_and_nowhere(file)));
+        let known = self.files.values().filter_map(|file| file.known.as_ref());
+        let carried: Vec<_> = known.flat_map(|known| known.assembler.carried()).collect();
+        let all = self.files.iter().map(|(id, file)| (*id, file, self.read_and_nowhere(file, &carried)));
         let open: Vec<_> =
             all.filter(|(_, file, bytes)| told(file, *bytes)).map(|(id, _, bytes)| (id, bytes)).collect();
         let mut sum = 0;
@@ -82,8 +84,8 @@ impl Reader {
         self.meters.unaccounted.set(i64::try_from(sum).unwrap_or(i64::MAX));
     }
 
-    /// Bytes of a file at rest that were read, and did not end in any way.
-    fn read_and_nowhere(&self, file: &TailFile) -> u64 {
+    /// Bytes of a file at rest that were read, did not end in any way, and are not `carried` by a newer file.
+    fn read_and_nowhere(&self, file: &TailFile, carried: &[(SourceId, SeqRange)]) -> u64 {
         let Some(known) = file.known.as_ref().filter(|_| !file.unwanted) else { return 0 };
         let rests = matches!(file.phase, Phase::Idle | Phase::Done) && !known.assembler.holds();
         if !rests || self.batch.covered().iter().any(|part| part.source == known.source) {
@@ -92,8 +94,16 @@ impl Reader {
         let Some(progress) = self.offsets.get(known.source).filter(|progress| progress.in_flight == 0) else {
             return 0;
         };
-        progress.acked.missing(SeqRange::new(0, known.offset)).map(|part| part.end - part.start).sum()
+        let carried = carried.iter().filter(|(source, _)| *source == known.source).map(|(_, range)| *range);
+        let carried: Vec<SeqRange> = carried.collect();
+        let elsewhere = |part: SeqRange| carried.iter().map(|range| common_bytes(part, *range)).sum::<u64>();
+        let missing = progress.acked.missing(SeqRange::new(0, known.offset));
+        missing.map(|part| (part.end - part.start).saturating_sub(elsewhere(part))).sum()
     }
+}
+
+fn common_bytes(one: SeqRange, other: SeqRange) -> u64 {
+    one.end.min(other.end).saturating_sub(one.start.max(other.start))
 }
 
 fn path_of(file: &TailFile) -> Box<str> {
