@@ -14,7 +14,7 @@ mod sweep;
 mod turn;
 mod unread;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -301,7 +301,7 @@ impl Reader {
         if !undelivered.is_empty() && !self.stop.is_stopped() {
             self.meters.error("undelivered");
             self.pause_until = Instant::now() + UNDELIVERED_PAUSE;
-            for source in undelivered {
+            for source in self.with_carried(undelivered) {
                 self.rewind(source);
             }
         }
@@ -309,6 +309,23 @@ impl Reader {
         if std::mem::take(&mut self.retry_landed) {
             self.retry();
         }
+    }
+
+    /// With the sources that hold parts of the same lines: their beginnings are in the files before, and are lost if
+    /// only the newer one is read again, and there twice if only the older one is.
+    fn with_carried(&self, sources: Vec<SourceId>) -> BTreeSet<SourceId> {
+        let known = self.files.values().filter_map(|file| file.known.as_ref());
+        let chains = known.map(|known| {
+            let before = known.assembler.carried().map(|(source, _)| source);
+            before.chain([known.source]).collect::<BTreeSet<_>>()
+        });
+        let mut chains: Vec<_> = chains.filter(|chain| chain.len() > 1).collect();
+        let mut all = BTreeSet::from_iter(sources);
+        // One that was taken may have another one's beginning.
+        while let Some(at) = chains.iter().position(|chain| !chain.is_disjoint(&all)) {
+            all.append(&mut chains.swap_remove(at));
+        }
+        all
     }
 
     /// Reads a source again from where it is durable.

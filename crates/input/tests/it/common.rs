@@ -214,6 +214,16 @@ impl Run {
         }
     }
 
+    /// Lets go of the first so many batches that are held, and makes durable the others.
+    pub(crate) fn drop_held(&self, count: usize) {
+        let held = std::mem::take(&mut self.seen.lock().unwrap().held);
+        for (at, transfer) in held.into_iter().enumerate() {
+            if at >= count {
+                transfer.ack.durable();
+            }
+        }
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.seen.lock().unwrap().records.len()
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{fs, thread};
 
-use crate::common::{Node, Taker, WEB, cri, cri_lines, id, messages, numbers, stored};
+use crate::common::{Node, Run, Taker, WEB, cri, cri_lines, id, messages, numbers, stored};
 
 fn log(name: &str) -> String {
     format!("{WEB}/{name}")
@@ -101,6 +101,45 @@ async fn what_the_next_file_goes_on_with_is_accounted_for() {
     }
     node.write(&log("0.log"), cri(40, "stdout", "F", "ginning"));
     assert_eq!(messages(&run.records(33).await)[32], "beginning");
+    run.stop().await;
+}
+
+/// A compressed file ends with the beginning of a line, the live one begins with another output's line: both were sent, in
+/// batches of their own, of which the first is kept or held.
+async fn a_cut_line_whose_files_were_sent(node: &Node, kept: bool) -> Run {
+    let older = log("0.log.20261120-090000");
+    node.write(&older, [cri(1, "stdout", "F", "a"), cri(2, "stdout", "P", "be")].concat());
+    node.gzip(&older);
+    // Beginnings are not given up for long.
+    let run = node.start("containers", "sweep_interval: 60s\nnode: n1\n", Taker::Holds);
+    run.records(1).await;
+    if kept {
+        run.keep_held();
+    }
+    node.write(&log("0.log"), cri(3, "stderr", "F", "e"));
+    run.records(2).await;
+    run
+}
+
+#[tokio::test]
+async fn a_beginning_is_not_lost_where_only_the_newer_file_is_read_again() {
+    let node = Node::new();
+    let run = a_cut_line_whose_files_were_sent(&node, true).await;
+    run.drop_held(1);
+    run.records(3).await;
+    node.write(&log("0.log"), cri(4, "stdout", "F", "ginning"));
+    assert_eq!(messages(&run.records(4).await), ["a", "e", "e", "beginning"]);
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_beginning_is_not_there_twice_where_only_the_older_file_is_read_again() {
+    let node = Node::new();
+    let run = a_cut_line_whose_files_were_sent(&node, false).await;
+    run.drop_held(1);
+    run.records(3).await;
+    node.write(&log("0.log"), cri(4, "stdout", "F", "ginning"));
+    assert_eq!(messages(&run.records(4).await), ["a", "e", "a", "beginning"]);
     run.stop().await;
 }
 
