@@ -200,47 +200,66 @@ pub fn write_value(value: ValueRef<'_>, out: &mut Vec<u8>) {
     Writer { options: &Options::default(), out, truncated: Vec::new() }.value(value);
 }
 
-/// Bytes that are looked at together, and those among which the one that counts is found.
+/// Bytes that are looked at together.
 const CHUNK_BYTES: usize = 32;
+
+/// Bytes that are copied at once. So many may be written where the first of them is the last that counts.
 const WORD_BYTES: usize = 8;
 
 /// Appends a text as a JSON string.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    let mut rest = text.as_bytes();
-    out.reserve(rest.len() + 2);
-    out.push(b'"');
-    while let Some(plain) = first_special(rest) {
-        out.extend_from_slice(&rest[..plain]);
-        escape(rest[plain], out);
-        rest = &rest[plain + 1..];
+    if is_plain(text.as_bytes()) {
+        out.reserve(text.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        write_escaped(text, out);
     }
-    out.extend_from_slice(rest);
-    out.push(b'"');
 }
 
-/// Where the first byte stands that cannot stand in a string as it is.
-fn first_special(bytes: &[u8]) -> Option<usize> {
+/// Whether all of a text can stand in a string as it is.
+fn is_plain(text: &[u8]) -> bool {
     let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-    let mut at = 0;
-    while let Some(chunk) = bytes[at..].first_chunk::<CHUNK_BYTES>() {
-        // Without a branch for each byte, so that it is done for all at once.
-        if chunk.iter().fold(false, |any, byte| any | is_special(byte)) {
-            break;
-        }
-        at += CHUNK_BYTES;
-    }
-    while let Some(word) = bytes[at..].first_chunk::<WORD_BYTES>() {
-        let plain = plain_bytes(u64::from_le_bytes(*word));
-        at += plain;
-        if plain < WORD_BYTES {
-            return Some(at);
-        }
-    }
-    bytes[at..].iter().position(is_special).map(|found| at + found)
+    // Without a branch for each byte, so that it is done for all of a chunk at once.
+    let has_none = |chunk: &[u8]| !chunk.iter().fold(false, |any, byte| any | is_special(byte));
+    let (chunks, rest) = text.as_chunks::<CHUNK_BYTES>();
+    chunks.iter().all(|chunk| has_none(chunk)) && has_none(rest)
 }
 
-/// Appends a byte that cannot stand in a string as it is.
-fn escape(byte: u8, out: &mut Vec<u8>) {
+/// Appends a text as a JSON string, quickly also where much of it is escaped.
+fn write_escaped(text: &str, out: &mut Vec<u8>) {
+    let start = out.len();
+    let bytes = text.as_bytes();
+    // Most of what is escaped takes two bytes; what takes more makes room for itself.
+    out.resize(start + 2 * bytes.len() + WORD_BYTES + 2, 0);
+    out[start] = b'"';
+    let (mut from, mut to) = (0, start + 1);
+    while let Some(word) = bytes.get(from..from + WORD_BYTES) {
+        // Copied whole: what is wrong of it is overwritten.
+        out[to..to + WORD_BYTES].copy_from_slice(word);
+        let plain = plain_bytes(u64::from_le_bytes(word.try_into().expect("eight bytes")));
+        (from, to) = (from + plain, to + plain);
+        if plain < WORD_BYTES {
+            to = escape(bytes[from], bytes.len() - from, out, to);
+            from += 1;
+        }
+    }
+    for at in from..bytes.len() {
+        if matches!(bytes[at], b'"' | b'\\' | 0..0x20) {
+            to = escape(bytes[at], bytes.len() - at, out, to);
+        } else {
+            out[to] = bytes[at];
+            to += 1;
+        }
+    }
+    out[to] = b'"';
+    out.truncate(to + 1);
+}
+
+/// Writes a byte that cannot stand in a string as it is, the first of so many that are left; gives where the next one
+/// goes.
+fn escape(byte: u8, left: usize, out: &mut Vec<u8>, at: usize) -> usize {
     let short = match byte {
         b'"' | b'\\' => byte,
         b'\n' => b'n',
@@ -248,10 +267,16 @@ fn escape(byte: u8, out: &mut Vec<u8>) {
         b'\t' => b't',
         other => {
             let long = [b'\\', b'u', b'0', b'0', hex_digit(other >> 4), hex_digit(other & 15)];
-            return out.extend_from_slice(&long);
+            if out.len() < at + long.len() + 2 * left + WORD_BYTES {
+                // Once is enough: now all that is left may be as long.
+                out.resize(at + long.len() * left + 2 * WORD_BYTES, 0);
+            }
+            out[at..at + long.len()].copy_from_slice(&long);
+            return at + long.len();
         }
     };
-    out.extend_from_slice(&[b'\\', short]);
+    out[at..at + 2].copy_from_slice(&[b'\\', short]);
+    at + 2
 }
 
 struct Writer<'o, 'r> {
