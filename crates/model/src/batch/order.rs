@@ -1,35 +1,10 @@
-//! Which records a batch has, in which order, and in how much memory.
+//! Which records a batch has, and in which order.
 //!
 //! Invariant: what the records that are taken out covered stays covered; only what comes from another batch is copied.
 
 use super::{Batch, NameId, RecordRef};
 
 impl Batch {
-    /// Gives back memory that it was given to grow: for one that is to be held for a while.
-    pub fn shrink(&mut self) {
-        self.text.shrink_to_fit();
-        self.fields.shrink_to_fit();
-        self.elements.shrink_to_fit();
-        self.entries.shrink_to_fit();
-        self.covered.shrink_to_fit();
-    }
-
-    /// An empty one that has room for as much as this one holds: for the next of its kind.
-    #[must_use]
-    pub fn next_like(&self) -> Self {
-        Self {
-            text: String::with_capacity(self.text.len()),
-            fields: Vec::with_capacity(self.fields.len()),
-            entries: Vec::with_capacity(self.entries.len()),
-            ..Self::default()
-        }
-    }
-
-    /// Makes room for so many further fields.
-    pub fn reserve_fields(&mut self, count: usize) {
-        self.fields.reserve(count);
-    }
-
     /// Adds copies of the records of another batch at these places, for less than one by one.
     ///
     /// # Panics

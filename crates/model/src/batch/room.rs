@@ -1,21 +1,34 @@
 //! The room that a batch takes in memory.
 //!
-//! Owns: how much it is, and making room for records before they come.
+//! Owns: making room for records before they come, and giving back what was made for nothing.
 //! Does not own: how much is in it ([`Batch::bytes`]).
 
-use bytes::Bytes;
-
-use super::{Batch, Entry, Field, Slot};
+use super::Batch;
 
 impl Batch {
-    /// About how much memory it takes with the room that it has for more.
+    /// Gives back memory that it was given to grow: for one that is to be held for a while.
+    pub fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.fields.shrink_to_fit();
+        self.elements.shrink_to_fit();
+        self.entries.shrink_to_fit();
+        self.covered.shrink_to_fit();
+    }
+
+    /// An empty one that has room for as much as this one holds: for the next of its kind.
     #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        self.text.capacity()
-            + self.fields.capacity() * size_of::<Field>()
-            + self.elements.capacity() * size_of::<Slot>()
-            + self.entries.capacity() * size_of::<Entry>()
-            + self.encoded.as_ref().map_or(0, Bytes::len)
+    pub fn next_like(&self) -> Self {
+        Self {
+            text: String::with_capacity(self.text.len()),
+            fields: Vec::with_capacity(self.fields.len()),
+            entries: Vec::with_capacity(self.entries.len()),
+            ..Self::default()
+        }
+    }
+
+    /// Makes room for so many further fields.
+    pub fn reserve_fields(&mut self, count: usize) {
+        self.fields.reserve(count);
     }
 
     /// Makes room for so many records with so many fields together, so that they need not move when more come.
@@ -28,20 +41,5 @@ impl Batch {
     #[must_use]
     pub fn field_count(&self) -> usize {
         self.fields.len()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn room_is_made_once() {
-        let mut batch = Batch::new();
-        batch.reserve_text(1000);
-        batch.reserve_records(10, 30);
-        let room = batch.memory_bytes();
-        assert!(room >= 1000 + 10 * size_of::<Entry>() + 30 * size_of::<Field>());
-        assert_eq!((batch.bytes(), batch.field_count()), (0, 0));
     }
 }
