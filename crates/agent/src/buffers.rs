@@ -3,15 +3,13 @@
 //! Owns: their parameters and the JSON of their answers (`docs/api.md`), which the command line prints for a folder as
 //! well.
 //! Does not own: buffers (`buffer`), records as JSON (`codec`).
-//! Invariant: records are shown, sent again and removed for programs on this machine only, because whoever reaches an
-//! agent's listener for its metrics need not be one who may read or lose logs.
+//! Invariant: records are shown, sent again and removed for programs on this machine only (`local`).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Path, Request, State};
-use axum::http::{Method, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -21,6 +19,8 @@ use sawyer_codec::json_out;
 use sawyer_model::{Error, ErrorKind};
 use sawyer_segment::decode_batch;
 use serde_json::{Value, json};
+
+use crate::local;
 
 /// Most entries that one answer lists. The oldest are listed; what is done makes room for the others.
 pub const LISTED_MAX: usize = 10_000;
@@ -50,29 +50,9 @@ pub fn router(shown: Shown) -> Router {
         .route("/{output}/{lane}/{id}", get(entry))
         .route("/{output}/dead/redrive", post(redrive))
         .route("/{output}/dead/remove", post(remove))
-        .layer(from_fn(from_here));
+        .layer(from_fn(local::only));
     let routes = Router::new().route("/api/v1/buffers", get(list)).nest("/api/v1/buffers", inside);
     routes.with_state(shown)
-}
-
-/// Refuses whoever is not on this machine; and pages of the web, which cannot set this header unasked.
-async fn from_here(request: Request, next: Next) -> Response {
-    let refuse = |status, message: &'static str| {
-        Refusal { status, error: Error::new(ErrorKind::Invalid, message) }.into_response()
-    };
-    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
-    if !from.is_some_and(|from| from.is_loopback()) {
-        return refuse(
-            StatusCode::FORBIDDEN,
-            "entries of buffers are shown on the machine of the process only",
-        );
-    }
-    let is_json =
-        request.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
-    if request.method() != Method::GET && !is_json {
-        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type: expected `application/json`");
-    }
-    next.run(request).await
 }
 
 async fn list(State(shown): State<Shown>) -> Json<Value> {

@@ -8,6 +8,7 @@
 pub mod buffers;
 pub mod http;
 pub mod ledger;
+pub mod local;
 pub mod process;
 pub mod reload;
 pub mod settings;

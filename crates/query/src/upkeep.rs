@@ -1,13 +1,13 @@
-//! What is kept how long: the [`Upkeep`] of whatever holds the records.
+//! What is kept how long, and what is not to be kept any longer: the [`Upkeep`] of whatever holds the records.
 //!
-//! Owns: the question, and the report that answers it. Does not own: carrying anything out, or any engine.
+//! Owns: the question and the report that answers it, and the order to delete. Does not own: any engine.
 //! Invariant: nothing here tells one engine from another.
 
 use std::time::Duration;
 
 use sawyer_model::Error;
 
-use crate::search::Budget;
+use crate::search::{Budget, Selection};
 
 /// What one policy means for what is held now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,4 +59,12 @@ pub trait Upkeep: Send + Sync {
     /// # Errors
     /// `Invalid` with everything that is wrong with `settings`; `Closed` after cancellation.
     fn retention(&self, settings: Option<&str>, budget: &Budget) -> Result<RetentionReport, Error>;
+
+    /// Deletes the records of a selection that are held when it is called, and says how many they were. When it
+    /// returns, none of them is found any more. What was done before an error stays done; called again it goes on.
+    ///
+    /// # Errors
+    /// `Closed` after cancellation or at the budget's end, `Corrupt` or `Retry` if a part cannot be read or written;
+    /// the other parts are done all the same.
+    fn delete(&self, selection: &Selection, budget: &Budget) -> Result<u64, Error>;
 }

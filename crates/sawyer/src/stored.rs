@@ -2,7 +2,7 @@
 //!
 //! Owns: what they print. Does not own: how the store is read (`sawyer_store`).
 //! Invariant: nothing but `delete --yes` changes a store; it and `dump` open it as a server does, and therefore want
-//! it for themselves.
+//! it for themselves, unless a running process is asked to delete.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use sawyer_disk::{Disk, RealDisk};
 use sawyer_model::{Error, Timestamp};
 use sawyer_query::kql;
 use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
+use sawyer_query::upkeep::Upkeep;
 use sawyer_store::{Inspection, Store, StorePlan, backup};
 use sawyer_telemetry::{Clock, Metrics};
 
@@ -51,14 +52,18 @@ enum StoreCommand {
         #[arg(long, short, env = "SAWYER_CONFIG")]
         config: Option<PathBuf>,
     },
-    /// Delete the records that a KQL expression holds for. Without `--yes` only say how many they are. The process
-    /// must not run.
+    /// Delete the records that a KQL expression holds for, whatever their time. Without `--yes` only say how many they
+    /// are. The process must not run, or is asked with `--server` on its own machine.
     Delete {
         /// The expression.
         query: String,
         /// Really delete them.
         #[arg(long)]
         yes: bool,
+        /// The address of the running process, such as http://127.0.0.1:7280.
+        #[cfg(feature = "client")]
+        #[arg(long, conflicts_with = "data")]
+        server: Option<String>,
     },
     /// Copy the store to a folder that is empty or not there. The process may run. The copy is used by putting it
     /// where `store` is in a data folder.
@@ -69,6 +74,10 @@ enum StoreCommand {
 }
 
 pub(crate) fn run(args: &StoreArgs) -> Result<()> {
+    #[cfg(feature = "client")]
+    if let StoreCommand::Delete { query, yes, server: Some(server) } = &args.command {
+        return delete_of_process(server, query, *yes);
+    }
     let folder = args.data.join(STORE_FOLDER);
     if !folder.is_dir() {
         bail!("{}: there is no store; `--data` names the data folder", folder.display());
@@ -79,7 +88,7 @@ pub(crate) fn run(args: &StoreArgs) -> Result<()> {
         StoreCommand::Stats => stats(disk),
         StoreCommand::Dump { query } => dump(disk, query),
         StoreCommand::Retention { config } => retention(disk, config.as_deref()),
-        StoreCommand::Delete { query, yes } => delete(disk, query, *yes),
+        StoreCommand::Delete { query, yes, .. } => delete(disk, query, *yes),
         StoreCommand::Backup { to } => copy(&*disk, to),
     }
 }
@@ -153,12 +162,27 @@ fn delete(disk: Arc<dyn Disk>, query: &str, really: bool) -> Result<()> {
     let (store, selection) = open(disk, query)?;
     if !really {
         let (records, _) = store.count(&selection, &Budget::unlimited()).map_err(told)?;
-        return say(&format!("records={records} deleted=0; `--yes` deletes them"));
+        return say_count(records);
     }
     let deleted = store.delete(&selection, &Budget::unlimited());
     // The files go when nothing reads them any more.
     store.remove_superfluous();
     say(&format!("deleted={}", deleted.map_err(told)?))
+}
+
+#[cfg(feature = "client")]
+fn delete_of_process(server: &str, query: &str, really: bool) -> Result<()> {
+    let server = crate::client::http::Server::new(server)?;
+    let end = Timestamp::MAX.to_string();
+    let body = serde_json::json!({"query": query, "start": "0", "end": end, "confirm": really});
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = runtime.block_on(server.post_for_long("delete", &body))?;
+    let number = |key: &str| answer[key].as_u64().with_context(|| format!("the answer has no `{key}`"));
+    if really { say(&format!("deleted={}", number("deleted")?)) } else { say_count(number("count")?) }
+}
+
+fn say_count(records: u64) -> Result<()> {
+    say(&format!("records={records} deleted=0; `--yes` deletes them"))
 }
 
 /// Opens a store as a server does, to ask for the records that a query holds for at any time. What the server's

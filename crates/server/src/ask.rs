@@ -123,7 +123,8 @@ impl Api {
         self.answer_within(self.0.limits, work).await
     }
 
-    async fn answer_within<T: Send + 'static>(
+    /// The same within limits of its own.
+    pub(crate) async fn answer_within<T: Send + 'static>(
         &self,
         limits: QueryLimits,
         work: impl FnOnce(&Self, &Budget) -> Result<T, Error> + Send + 'static,

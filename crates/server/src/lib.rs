@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 mod alerts;
 mod ask;
+mod delete;
 mod error;
 mod export;
 mod histogram;
@@ -97,6 +98,11 @@ impl Api {
             started,
             role,
         }))
+    }
+
+    /// The route that deletes records, relative to `/api/v1`, for whoever may.
+    pub fn delete_routes(&self) -> Router {
+        Router::new().route("/delete", post(delete::delete)).with_state(self.clone())
     }
 
     /// The routes of questions below `/api/v1`, those of `others` beside them, and the UI everywhere else.

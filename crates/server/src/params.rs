@@ -32,6 +32,7 @@ const KNOWN: &[&str] = &[
     "percentiles",
     "time_max",
     "bytes_max",
+    "confirm",
 ];
 
 /// The parameters of a request by name.

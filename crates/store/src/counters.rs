@@ -23,6 +23,7 @@ pub(crate) struct Counters {
     pub(crate) merged_bytes: Counter,
     pub(crate) expired: Counter,
     pub(crate) expired_records: Counter,
+    pub(crate) deleted_records: Counter,
     /// For each class, the records of it that were removed, and about how many bytes it takes.
     pub(crate) removed_by_class: Vec<Counter>,
     pub(crate) bytes_by_class: Vec<Gauge>,
@@ -84,6 +85,7 @@ impl Counters {
             merged_bytes: counter("sawyer_store_merged_bytes", "Bytes of segments made by merging"),
             expired: counter("sawyer_store_expired_segments", "Segments removed by retention"),
             expired_records: counter("sawyer_store_expired_records", "Records removed by retention"),
+            deleted_records: counter("sawyer_store_deleted_records", "Records deleted on request"),
             quarantined: counter("sawyer_store_quarantined_files", "Damaged files put aside"),
             full: gauge("sawyer_store_disk_full", "1 while writes are refused because the disk is full"),
             segments: gauge("sawyer_store_segments", "Segments"),

@@ -1,6 +1,6 @@
 //! Deletes the records of a query.
 //!
-//! Owns: [`Store::delete`]: finding the rows in each segment, and having them written again without these.
+//! Owns: finding the rows in each segment, and having them written again without these.
 //! Does not own: writing (`compact`).
 //! Invariant: when it returns, no record of the selection that was stored before it was begun is found any more, nor
 //! after a crash; what it took from sources is remembered, so that nothing of it is stored again when it is sent again.
@@ -22,14 +22,9 @@ use crate::sealed::Sealed;
 const MERGE_WAIT: Duration = Duration::from_millis(50);
 
 impl Store {
-    /// Deletes the records of a selection; says how many. Each segment that has some is written again without them,
-    /// one after the other. One that cannot be read or written holds up no other; the first such error is told in the
-    /// end. Called again after an error it goes on.
-    ///
-    /// # Errors
-    /// `Closed` after cancellation or [`Store::close`], `Corrupt` or `Retry` if a segment cannot be read, `Retry` if
-    /// the disk is full or fails.
-    pub fn delete(&self, selection: &Selection, budget: &Budget) -> Result<u64, Error> {
+    /// Each segment that has records of the selection is written again without them, one after the other. One that
+    /// cannot be read or written holds up no other; the first such error is told in the end. [`Store::close`] ends it.
+    pub(crate) fn delete_selected(&self, selection: &Selection, budget: &Budget) -> Result<u64, Error> {
         self.seal_now()?;
         let engine = &self.engine;
         let (mut done, mut deleted, mut failed) = (HashSet::new(), 0, None);
@@ -99,6 +94,7 @@ impl Engine {
         if count > 0 && self.rewrite(std::slice::from_ref(segment), &[removed])?.is_none() {
             return Err(Error::new(ErrorKind::Retry, "write a segment again without what is deleted"));
         }
+        self.counters.deleted_records.inc_by(count);
         Ok(count)
     }
 }

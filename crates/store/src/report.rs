@@ -1,7 +1,7 @@
 //! Tells what retention does, or would do.
 //!
-//! Owns: [`Upkeep`] for a store that is open and for one that is looked at.
-//! Does not own: the choice (`retention`). Invariant: nothing is changed.
+//! Owns: [`Upkeep`] for a store that is open, and what it tells for one that is looked at.
+//! Does not own: the choice (`retention`), deleting (`delete`). Invariant: telling changes nothing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sawyer_config::{Document, Problems, Setting};
 use sawyer_disk::{Disk, Space};
 use sawyer_model::{Error, ErrorKind, Timestamp};
-use sawyer_query::search::Budget;
+use sawyer_query::search::{Budget, Selection};
 use sawyer_query::upkeep::{PolicyReport, RetentionReport, Upkeep};
 
 use crate::Store;
@@ -78,6 +78,10 @@ impl Upkeep for Store {
             }
         }
         Ok(folder.report(plan, self.engine.clock.now()))
+    }
+
+    fn delete(&self, selection: &Selection, budget: &Budget) -> Result<u64, Error> {
+        self.delete_selected(selection, budget)
     }
 }
 

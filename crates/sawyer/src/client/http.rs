@@ -12,6 +12,10 @@ const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// How long an answer may take; servers bound their queries themselves.
 const ANSWER_WAIT: Duration = Duration::from_secs(120);
 
+/// How long an answer may take that tells of much work.
+#[cfg(feature = "server")]
+const LONG_ANSWER_WAIT: Duration = Duration::from_secs(2 * 3600);
+
 /// Longest event of a live view.
 const EVENT_BYTES_MAX: usize = 64 << 20;
 
@@ -69,9 +73,19 @@ impl Server {
 
     /// The JSON answer to a `POST` of `/api/v1/<path>`.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.post_within(path, body, ANSWER_WAIT).await
+    }
+
+    /// The same where the server may take long; it bounds its work itself.
+    #[cfg(feature = "server")]
+    pub(crate) async fn post_for_long(&self, path: &str, body: &Value) -> Result<Value> {
+        self.post_within(path, body, LONG_ANSWER_WAIT).await
+    }
+
+    async fn post_within(&self, path: &str, body: &Value, wait: Duration) -> Result<Value> {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let request = self.client.post(self.url(path)?).header("content-type", "application/json").body(body);
-        let response = self.answered(request.timeout(ANSWER_WAIT)).await?;
+        let response = self.answered(request.timeout(wait)).await?;
         let body = response.bytes().await.context("read the answer")?;
         serde_json::from_slice(&body).context("read the answer; is this a Sawyer server?")
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use axum::Router;
+use axum::middleware::from_fn;
 use sawyer_alert::{AlertPlan, Alerts};
 use sawyer_config::{At, Document, Problems, Setting};
 use sawyer_disk::Disk;
@@ -162,5 +163,7 @@ pub(super) fn routes(
     let (limits, stop) = (QueryLimits::default(), stop.clone());
     let parts =
         sawyer_server::Parts { search, upkeep, alerts, clock, metrics, limits, stop, role: role.name() };
-    Api::new(parts).routes(receivers)
+    let api = Api::new(parts);
+    let deleting = api.delete_routes().layer(from_fn(sawyer_agent::local::only));
+    api.routes(receivers.merge(deleting))
 }

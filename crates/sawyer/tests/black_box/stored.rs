@@ -106,6 +106,43 @@ fn what_policies_free_is_told_before_and_deleted_records_are_gone() {
 }
 
 #[test]
+fn a_running_server_deletes_what_it_is_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sawyer = Sawyer::start("server", &["--data", folder.path().to_str().unwrap()]);
+    let lines: String =
+        (0..60).map(|n| format!("{{\"level\":\"{}\"}}\n", ["info", "debug"][n % 2])).collect();
+    assert_eq!(sawyer.post("/api/v1/ingest", lines.as_bytes()).0, 200);
+    let json = [("content-type", "application/json")];
+    let ask = |sawyer: &Sawyer, headers: &[(&str, &str)], body: &str| {
+        let (status, body) = sawyer.request("POST", "/api/v1/delete", headers, body.as_bytes());
+        (status, serde_json::from_str::<Value>(&body).unwrap())
+    };
+    // Neither by a slip nor from elsewhere.
+    let all = r#"{"query": "level: debug", "start": "0", "confirm": true}"#;
+    let elsewhere = [json[0], ("x-forwarded-for", "10.0.0.1")];
+    assert_eq!((ask(&sawyer, &[], all).0, ask(&sawyer, &elsewhere, all).0), (415, 403));
+    for slip in [r#"{"query": "level: debug", "confirm": true}"#, r#"{"start": "0", "confirm": true}"#] {
+        let (status, told) = ask(&sawyer, &json, slip);
+        assert!(status == 400 && told["error"]["message"].as_str().unwrap().contains("required"), "{told}");
+    }
+    sawyer.wait_for_count("", 60);
+
+    let server = format!("http://{}", sawyer.address);
+    let store = |query: &str, args: &[&str]| {
+        let output = run(&[&["store", "delete", query, "--server", &server], args].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert_eq!(store("level: debug", &[]), "records=30 deleted=0; `--yes` deletes them\n");
+    sawyer.wait_for_count("", 60);
+    assert_eq!(store("level: debug", &["--yes"]), "deleted=30\n");
+    sawyer.wait_for_count("", 30);
+    assert_eq!(ask(&sawyer, &json, all), (200, serde_json::json!({"deleted": 0})));
+    let metrics = sawyer.request("GET", "/metrics", &[], b"").1;
+    assert!(metrics.contains("sawyer_store_deleted_records_total{} 30"), "{metrics}");
+}
+
+#[test]
 fn deleting_takes_nothing_else_however_old_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

@@ -10,6 +10,7 @@ use sawyer_disk::{Disk, Fault, RealDisk, SimDisk, SimSettings};
 use sawyer_model::{Batch, ErrorKind, Record, RecordId, SeqRange, SourceId, Timestamp};
 use sawyer_query::Predicate;
 use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
+use sawyer_query::upkeep::Upkeep;
 use sawyer_segment::Segment;
 use sawyer_store::{Store, StorePlan, StoreSettings, StoreStats};
 use sawyer_telemetry::{Clock, Metrics};

@@ -9,6 +9,7 @@ use crate::common::{Dice, batch_of, clock, everything, open, plan, record, recor
 use sawyer_disk::{Disk, Fault, SimDisk, SimSettings};
 use sawyer_model::{Batch, Record, RecordId, Value};
 use sawyer_query::search::{Budget, Search, Selection};
+use sawyer_query::upkeep::Upkeep;
 use sawyer_store::{Store, StorePlan};
 use sawyer_telemetry::Clock;
 
