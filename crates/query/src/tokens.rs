@@ -8,9 +8,13 @@
 //! Invariant: a token never holds ASCII white space, and tokens of a text cut at ASCII white space are the tokens of
 //! the text. Searching relies on it: it looks at the part around a candidate only.
 
+mod ascii;
+
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::fold::fold_char;
+
+pub use self::ascii::AsciiWords;
 
 /// Longest token in UTF-16 units, as in Lucene; the rest of a longer word is a token of its own.
 pub const TOKEN_UNITS_MAX: usize = 255;
@@ -32,28 +36,6 @@ pub fn tokens(text: &str, mut take: impl FnMut(&str)) {
             lower.clear();
             lower.extend(token.chars().map(fold_char));
             take(&lower);
-        }
-    }
-}
-
-/// Hands out the tokens of a text that is all ASCII, as they are written: what [`Tokens`] gives, sooner.
-#[inline]
-pub fn ascii_tokens<'t>(text: &'t str, mut take: impl FnMut(&'t str)) {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        if !IS_IN_WORDS[usize::from(bytes[at])] {
-            at += 1;
-            continue;
-        }
-        let start = at;
-        at = ascii_word_end(bytes, start);
-        if at - start > TOKEN_UNITS_MAX {
-            at = ascii_word_end(&bytes[..start + TOKEN_UNITS_MAX], start);
-        }
-        let word = &text[start..at];
-        if word.bytes().any(|byte| byte.is_ascii_alphanumeric()) {
-            take(word);
         }
     }
 }

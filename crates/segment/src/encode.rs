@@ -12,7 +12,7 @@ mod sort;
 
 use std::sync::Arc;
 
-use sawyer_model::{Batch, Error, ListRef, NameId, RecordRef, SourceId, Stream, ValueRef, names};
+use sawyer_model::{Batch, Error, ListRef, NameId, RecordRef, SourceId, Stream, ValueRef};
 
 use self::block::BlockBuilder;
 use self::groups::GroupsBuilder;
@@ -157,8 +157,6 @@ struct Writer<'a, E> {
     names: NameTable,
     /// For each slot and each name of its batch, the number of the name here.
     known_names: Vec<Vec<u32>>,
-    /// The number of the name under which the line as written is kept, once there is one.
-    original: u32,
     block: BlockBuilder,
     groups: GroupsBuilder,
     blocks: Vec<(BlockInfo, Directory)>,
@@ -193,7 +191,6 @@ impl<'a, E: From<Error>> Writer<'a, E> {
             classes: Vec::new(),
             names: NameTable::default(),
             known_names: Vec::new(),
-            original: UNKNOWN,
             block: BlockBuilder::new(settings.squeeze),
             groups: GroupsBuilder::default(),
             blocks: Vec::new(),
@@ -202,29 +199,36 @@ impl<'a, E: From<Error>> Writer<'a, E> {
     }
 
     fn push(&mut self, place: RowPlace, batch: &Batch, record: RecordRef<'_>) -> Result<(), E> {
-        let mut bytes = ROW_BYTES;
-        for (_, value) in record.own_fields_by_id() {
+        let (mut bytes, mut odd_line) = (ROW_BYTES, false);
+        for (name, value) in record.own_fields_by_id() {
             bytes += raw_bytes(value);
+            odd_line |= name == NameId::ORIGINAL && !matches!(value, ValueRef::Str(_));
             if matches!(value, ValueRef::List(list) if list.len() > ELEMENTS_MAX) {
                 let error = SegmentError::Invalid("a list of more elements than a segment can hold");
                 return Err(Error::from(error).into());
             }
         }
         let full = self.block.rows() >= self.settings.block_rows_max
-            || self.block.raw_bytes() + bytes > self.settings.block_bytes_max;
+            || self.block.raw_bytes() + bytes > self.settings.block_bytes_max
+            || odd_line && !self.block.gathers_lines();
         if full && self.block.rows() > 0 {
             self.finish_block()?;
+        }
+        if odd_line {
+            self.block.gather_lines();
         }
         self.note_source(place.source as usize);
         self.block.begin(record.head(), place.stream, place.source);
         let (mut line, mut fields_hash) = (None, 0u64);
-        for (name, value) in record.own_fields_by_id() {
-            let name = self.name(place.slot, batch, name);
-            self.block.field(name, value);
-            fields_hash = fields_hash.rotate_left(7).wrapping_add(u64::from(name) + 1).wrapping_mul(MIX);
-            if name == self.original {
+        for (id, value) in record.own_fields_by_id() {
+            let name = self.name(place.slot, batch, id);
+            if id == NameId::ORIGINAL && !self.block.gathers_lines() {
                 line = value.as_str();
+                self.block.line_field(name);
+            } else {
+                self.block.field(name, value);
             }
+            fields_hash = fields_hash.rotate_left(7).wrapping_add(u64::from(name) + 1).wrapping_mul(MIX);
         }
         if let Some(line) = line {
             self.block.line(Row { record, batch, slot: place.slot, fields_hash }, line);
@@ -263,9 +267,6 @@ impl<'a, E: From<Error>> Writer<'a, E> {
         let text = batch.name(name);
         let number = self.names.number(text);
         known[name.index()] = number;
-        if text == names::ORIGINAL {
-            self.original = number;
-        }
         number
     }
 

@@ -6,12 +6,11 @@
 //! Invariant: a token that was put in is always found. After Putze, Sanders, Singler, "Cache-, Hash- and
 //! Space-Efficient Bloom Filters" (2007), in the form that Parquet has.
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
 
-use hashbrown::HashSet;
 use sawyer_model::{Timestamp, ValueRef};
 use sawyer_query::field::PLAIN_BYTES_MAX;
-use sawyer_query::tokens::{ascii_tokens, tokens};
+use sawyer_query::tokens::{AsciiWords, Tokens, tokens};
 use sawyer_query::{FieldKind, index_tokens};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -39,10 +38,24 @@ const SALTS: [u32; 8] =
 /// The tokens of a block.
 #[derive(Debug, Default)]
 pub(crate) struct FilterBuilder {
-    hashes: HashSet<u64, BuildHasherDefault<AsIs>>,
+    tokens: Hashes,
     recent: Recent,
-    lower: String,
+    lower: Lower,
 }
+
+/// The hashes of tokens, some of them several times, and about how many different ones there are.
+#[derive(Debug, Default)]
+struct Hashes {
+    all: Vec<u64>,
+    /// A bit for each hash, or for several.
+    seen: Vec<u64>,
+}
+
+/// Bits that are seen at least: 32 KiB. Of so many hashes, or of more in that proportion, their number is then told within
+/// one of a hundred, and exactly where there are few.
+const SEEN_BITS: usize = 1 << 18;
+/// More are counted one by one.
+const SEEN_MAX: usize = SEEN_BITS / 2;
 
 /// Short tokens that were put in lately, as they are: most words come again soon, and need no hash then.
 #[derive(Debug, Default)]
@@ -57,47 +70,41 @@ struct Short {
     len: u64,
 }
 
-/// Takes numbers that are hashes already for their hashes.
-#[derive(Clone, Copy, Debug, Default)]
-struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
+/// Texts in lower case.
+#[derive(Debug, Default)]
+struct Lower {
+    text: String,
+    words: AsciiWords,
 }
 
 /// Columns of more text are brought into lower case text by text.
 const LOWER_BYTES_MAX: usize = 4 << 20;
 
+/// As many bytes as are read from where a token begins.
+const NOTHING: &str = "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+const _: () = assert!(NOTHING.len() == SHORT_BYTES_MAX);
+
 /// How many tokens are remembered as recent: 48 KiB.
 const RECENT: usize = 2048;
 const SHORT_BYTES_MAX: usize = 16;
 
+/// For the length of a token + 8 those of its first eight bytes that it has, and for its length those of the next.
+const KEPT: [u64; SHORT_BYTES_MAX + 9] = {
+    let mut kept = [0; SHORT_BYTES_MAX + 9];
+    let mut len = 9;
+    while len < kept.len() {
+        kept[len] = if len < 16 { (1 << (8 * (len - 8))) - 1 } else { u64::MAX };
+        len += 1;
+    }
+    kept
+};
+
 impl Short {
+    /// The token that these bytes begin with.
     #[inline]
-    fn of(token: &str) -> Option<Self> {
-        let (bytes, len) = (token.as_bytes(), token.len());
-        let eight =
-            |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes were taken"));
-        let four = |at: usize| {
-            u64::from(u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes were taken")))
-        };
-        let (low, high) = match len {
-            1..4 => (u64::from(bytes[0]) << 8 | u64::from(bytes[len / 2]), u64::from(bytes[len - 1])),
-            4..8 => (four(0), four(len - 4)),
-            8..=SHORT_BYTES_MAX => (eight(0), eight(len - 8)),
-            _ => return None,
-        };
-        Some(Self { low, high, len: len as u64 })
+    fn of(bytes: &[u8; SHORT_BYTES_MAX], len: usize) -> Self {
+        let word = |at: usize| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
+        Self { low: word(0) & KEPT[len + 8], high: word(8) & KEPT[len], len: len as u64 }
     }
 
     #[inline]
@@ -111,10 +118,53 @@ impl Short {
 impl Recent {
     /// Whether a token was put in lately; else it is remembered, if it is short.
     #[inline]
-    fn has(&mut self, token: &str) -> bool {
-        let Some(short) = Short::of(token) else { return false };
+    fn has(&mut self, token: &[u8]) -> bool {
+        if token.is_empty() || token.len() > SHORT_BYTES_MAX {
+            return false;
+        }
+        let mut bytes = [0; SHORT_BYTES_MAX];
+        bytes[..token.len()].copy_from_slice(token);
+        self.has_short(Short::of(&bytes, token.len()))
+    }
+
+    #[inline]
+    fn has_short(&mut self, short: Short) -> bool {
         let place = &mut self.0[short.place()];
         std::mem::replace(place, short) == short
+    }
+}
+
+impl Hashes {
+    #[inline]
+    fn insert(&mut self, hash: u64) {
+        let bit = (hash >> 20) as usize % SEEN_BITS;
+        self.seen[bit / 64] |= 1 << (bit % 64);
+        self.all.push(hash);
+    }
+
+    /// Makes room for the first.
+    fn begin(&mut self) {
+        self.seen.resize(SEEN_BITS / 64, 0);
+    }
+
+    /// About how many different ones there are.
+    fn count(&mut self) -> usize {
+        if self.all.len() > SEEN_MAX {
+            self.all.sort_unstable();
+            self.all.dedup();
+            return self.all.len();
+        }
+        let bits: u32 = self.seen.iter().map(|word| word.count_ones()).sum();
+        // How many draws it takes until so many of all bits are drawn: the logarithm, by its first terms.
+        let bits = f64::from(bits);
+        let part = bits / SEEN_BITS as f64;
+        let draws = bits * (1.0 + part / 2.0 + part * part / 3.0 + part * part * part / 4.0);
+        (draws.round() as usize).min(self.all.len())
+    }
+
+    fn clear(&mut self) {
+        self.all.clear();
+        self.seen.fill(0);
     }
 }
 
@@ -125,23 +175,24 @@ impl FilterBuilder {
         if name.starts_with(HIDDEN) {
             return;
         }
-        let Self { hashes, recent, lower } = self;
+        let Self { tokens, recent, lower } = self;
         recent.0.resize(RECENT, Short::default());
-        let mut take = |token: &str| {
-            if !recent.has(token) {
-                hashes.insert(hash_of(token));
-            }
-        };
+        tokens.begin();
         let is_text = FieldKind::of(name) == FieldKind::Text;
         let texts = column.texts();
         let at_once = dictionary.is_none() && texts.bytes() <= LOWER_BYTES_MAX && texts.all().is_ascii();
         if at_once {
-            take_ascii(is_text, texts, lower, &mut take);
+            take_ascii(is_text, texts, lower, recent, tokens);
         }
+        let mut take = |token: &str| {
+            if !recent.has(token.as_bytes()) {
+                tokens.insert(hash_of(token));
+            }
+        };
         let mut last = None;
         column.for_each_str(dictionary, !at_once, |text| {
             if last != Some(text) {
-                string_tokens(is_text, text, lower, &mut take);
+                string_tokens(is_text, text, &mut lower.text, &mut take);
             }
             last = Some(text);
         });
@@ -161,13 +212,14 @@ impl FilterBuilder {
     /// Appends the filter, and is empty again.
     pub(crate) fn finish(&mut self, bits_per_token: usize, out: &mut Vec<u8>) {
         self.recent.0.clear();
-        let buckets = (self.hashes.len() * bits_per_token).div_ceil(BUCKET_BYTES * 8).max(1);
+        let buckets = (self.tokens.count() * bits_per_token).div_ceil(BUCKET_BYTES * 8).max(1);
         let mut words = vec![[0u32; 8]; buckets];
-        for hash in self.hashes.drain() {
-            for (word, bit) in words[bucket_of(hash, buckets)].iter_mut().zip(bits_of(hash)) {
+        for hash in &self.tokens.all {
+            for (word, bit) in words[bucket_of(*hash, buckets)].iter_mut().zip(bits_of(*hash)) {
                 *word |= bit;
             }
         }
+        self.tokens.clear();
         for page in words.chunks(PAGE_BUCKETS) {
             let start = out.len();
             page.iter().flatten().for_each(|word| out.put_u32(*word));
@@ -177,24 +229,48 @@ impl FilterBuilder {
     }
 }
 
-/// The tokens of texts that are all ASCII, as [`string_tokens`] has them: all are brought into lower case at once.
-fn take_ascii(is_text: bool, texts: &Texts, lower: &mut String, take: &mut impl FnMut(&str)) {
+/// Takes the tokens of texts that are all ASCII, as [`string_tokens`] has them: all are brought into lower case at once.
+fn take_ascii(is_text: bool, texts: &Texts, lower: &mut Lower, recent: &mut Recent, tokens: &mut Hashes) {
+    let Lower { text: lower, words } = lower;
     lower.clear();
     lower.push_str(texts.all());
     lower.make_ascii_lowercase();
-    let (mut start, mut last) = (0, None);
+    // So that every token has so many bytes behind its start.
+    lower.push_str(NOTHING);
+    let all = lower.as_bytes();
+    if is_text {
+        words.read(all);
+    }
+    let mut take = |token: Range<usize>| {
+        let begins = all[token.start..].first_chunk();
+        let is_known = match begins.filter(|_| (1..=SHORT_BYTES_MAX).contains(&token.len())) {
+            Some(begins) => recent.has_short(Short::of(begins, token.len())),
+            None => false,
+        };
+        if !is_known {
+            tokens.insert(xxh3_64(&all[token]));
+        }
+    };
+    let (mut start, mut last) = (0, None::<Range<usize>>);
     for text in texts.iter() {
-        let end = start + text.len();
-        let text = &lower[start..end];
-        start = end;
-        if last == Some(text) {
+        let place = start..start + text.len();
+        start = place.end;
+        if last.as_ref().is_some_and(|last| all[last.clone()] == all[place.clone()]) {
             continue;
         }
-        last = Some(text);
-        if is_text || text.len() > PLAIN_BYTES_MAX {
-            ascii_tokens(text, &mut *take);
+        last = Some(place.clone());
+        if is_text {
+            words.tokens(all, place, &mut take);
+        } else if place.len() > PLAIN_BYTES_MAX {
+            // Seldom: the bytes of such a value are read once more.
+            let mut words = AsciiWords::default();
+            let value = &all[place.clone()];
+            words.read(value);
+            words.tokens(value, 0..value.len(), |token| {
+                take(place.start + token.start..place.start + token.end);
+            });
         } else {
-            take(text);
+            take(place);
         }
     }
 }
@@ -209,7 +285,7 @@ fn string_tokens(is_text: bool, text: &str, lower: &mut String, take: &mut impl 
         lower.make_ascii_lowercase();
         if by_words {
             // Case changes no word's ends.
-            ascii_tokens(lower, take);
+            Tokens::new(lower).for_each(take);
         } else {
             take(lower);
         }
@@ -305,10 +381,14 @@ mod tests {
                 index_tokens(name, ValueRef::Str(&text), &mut |token| there.push(token.to_owned()));
                 prop_assert_eq!(&here, &there);
                 if text.is_ascii() {
-                    let (mut texts, mut at_once) = (Texts::default(), Vec::new());
+                    let (mut texts, mut recent, mut at_once) = (Texts::default(), Recent::default(), Hashes::default());
+                    recent.0.resize(RECENT, Short::default());
+                    at_once.begin();
                     texts.push(&text);
-                    take_ascii(is_text, &texts, &mut String::new(), &mut |token| at_once.push(token.to_owned()));
-                    prop_assert_eq!(at_once, there);
+                    take_ascii(is_text, &texts, &mut Lower::default(), &mut recent, &mut at_once);
+                    let different = |hashes: Vec<u64>| hashes.into_iter().collect::<std::collections::BTreeSet<u64>>();
+                    let there = there.iter().map(|token| hash_of(token)).collect();
+                    prop_assert_eq!(different(at_once.all), different(there));
                 }
             }
         }
@@ -323,17 +403,33 @@ mod tests {
             }
             tokens.push("a".repeat(len));
         }
-        let shorts: std::collections::HashSet<Option<(u64, u64, u64)>> = tokens
-            .iter()
-            .map(|token| Short::of(token).map(|short| (short.low, short.high, short.len)))
-            .collect();
-        let short = tokens.iter().filter(|token| token.len() <= SHORT_BYTES_MAX).count();
-        assert_eq!(shorts.len(), short + 1, "all but the long ones, which are none");
+        tokens.retain(|token| token.len() <= SHORT_BYTES_MAX);
+        let short = |token: &String| {
+            let mut bytes = [b'x'; SHORT_BYTES_MAX];
+            bytes[..token.len()].copy_from_slice(token.as_bytes());
+            let Short { low, high, len } = Short::of(&bytes, token.len());
+            (low, high, len)
+        };
+        let shorts: std::collections::HashSet<(u64, u64, u64)> = tokens.iter().map(short).collect();
+        assert_eq!(shorts.len(), tokens.len());
         let mut recent = Recent(vec![Short::default(); RECENT]);
-        assert_eq!(
-            (recent.has("a"), recent.has("a"), recent.has(""), recent.has("")),
-            (false, true, false, false)
-        );
+        let mut has = |token: &str| recent.has(token.as_bytes());
+        assert_eq!([has("a"), has("a"), has(""), has("")], [false, true, false, false]);
+        let long = "a".repeat(SHORT_BYTES_MAX + 1);
+        assert_eq!([has(&long), has(&long)], [false, false]);
+    }
+
+    #[test]
+    fn different_tokens_are_counted() {
+        for (count, within) in [(0, 0), (1, 0), (40, 0), (20_000, 200), (SEEN_MAX / 2, 800), (SEEN_MAX, 0)] {
+            let mut hashes = Hashes::default();
+            hashes.begin();
+            for token in (0..count).chain(0..count.min(SEEN_MAX / 2)) {
+                hashes.insert(hash_of(&token.to_string()));
+            }
+            let counted = hashes.count();
+            assert!(counted.abs_diff(count) <= within, "{counted} instead of {count}");
+        }
     }
 
     proptest! {
@@ -342,7 +438,8 @@ mod tests {
         #[test]
         fn what_was_put_in_is_found(tokens in prop::collection::hash_set("[a-z0-9]{1,12}", 0..2000)) {
             let mut builder = FilterBuilder::default();
-            builder.hashes.extend(tokens.iter().map(|token| hash_of(token)));
+            builder.tokens.begin();
+            tokens.iter().for_each(|token| builder.tokens.insert(hash_of(token)));
             let mut bytes = Vec::new();
             builder.finish(12, &mut bytes);
             verify(&bytes).unwrap();

@@ -13,7 +13,9 @@ mod encode;
 #[doc(hidden)]
 pub use self::decode::decode_batch_unverified;
 pub use self::decode::{batch_memory, decode_batch, decode_batch_shared};
-pub use self::encode::{BatchCompression, encode_batch, encode_batch_columns, encode_batch_with};
+pub use self::encode::{
+    BatchCompression, encode_batch, encode_batch_columns, encode_batch_summed, encode_batch_with,
+};
 
 /// First bytes of a frame; the version follows, then the checksum of the rest.
 const MAGIC: &[u8; 7] = b"SAWYBAT";

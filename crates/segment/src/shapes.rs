@@ -11,6 +11,7 @@ mod direct;
 mod facts;
 mod find;
 mod index;
+mod lately;
 mod learn;
 mod planes;
 mod portion;

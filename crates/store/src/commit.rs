@@ -17,7 +17,7 @@ use crate::error::{Result, StoreError};
 use crate::queue::{Done, Pending};
 use crate::retention::free_min;
 use crate::sources::{Sources, without};
-use crate::wal::WalFile;
+use crate::wal::{Payload, WalFile};
 
 /// How long a writer waits for the sealing of earlier records at once, and how often, before it sends the
 /// batches back to their senders.
@@ -38,7 +38,7 @@ pub(crate) struct Writer {
 /// A group of batches as it will be written.
 struct Group {
     /// Frames for the log.
-    frames: Vec<Vec<u8>>,
+    frames: Vec<Payload>,
     /// What is new of each batch, for those that have anything new.
     news: Vec<Arc<Batch>>,
     /// Ranges as they will be.
@@ -74,7 +74,7 @@ impl Writer {
 
     /// Writes frames and syncs them. After an error other than a full disk the file is given up: what came of
     /// the frames is open, and if they are sent again, reading the log leaves out what is there twice.
-    fn write(&mut self, engine: &Engine, frames: &[Vec<u8>]) -> Result<()> {
+    fn write(&mut self, engine: &Engine, frames: &[Payload]) -> Result<()> {
         let written = self.file(engine)?.append(frames);
         written.map_err(|error| {
             if !error.is_full() {
@@ -108,7 +108,7 @@ impl Engine {
         let mut writer = self.writer.lock();
         let group = prepare(&writer.committed, batches);
         if !group.frames.is_empty() {
-            let bytes: usize = group.frames.iter().map(Vec::len).sum();
+            let bytes: usize = group.frames.iter().map(Payload::len).sum();
             self.check_space(bytes)?;
             writer.write(self, &group.frames)?;
             self.note_space();
@@ -223,9 +223,7 @@ fn prepare(committed: &Sources, batches: &[Arc<Batch>]) -> Group {
         };
         group.answers.push(Appended { stored: news.len(), duplicates: taken.duplicates });
         if taken.news {
-            // What came from another Sawyer is kept as it came.
-            let frame = news.encoded().map(|bytes| bytes.to_vec());
-            group.frames.push(frame.unwrap_or_else(|| sawyer_segment::encode_batch(&news)));
+            group.frames.push(Payload::of(&news));
             group.news.push(news);
         }
     }

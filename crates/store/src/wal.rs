@@ -13,7 +13,10 @@ mod frames;
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use sawyer_disk::{Disk, File};
+use sawyer_model::Batch;
+use sawyer_segment::encode_batch_summed;
 
 pub(crate) use self::frames::read_frames;
 use self::frames::{HEADER_BYTES, file_header, frame_header};
@@ -32,6 +35,37 @@ pub(crate) fn path_of(number: u64) -> PathBuf {
 pub(crate) fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX)?;
     (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+/// What a frame holds: a batch as bytes, with their checksum.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    bytes: Bytes,
+    crc: u32,
+}
+
+impl Payload {
+    /// What comes from another Sawyer stays as it came.
+    pub(crate) fn of(batch: &Batch) -> Self {
+        match batch.encoded() {
+            Some(bytes) => Self::from(bytes.clone()),
+            None => {
+                let (bytes, crc) = encode_batch_summed(batch);
+                Self { bytes: bytes.into(), crc }
+            }
+        }
+    }
+
+    /// How many bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        Self { crc: crc32c::crc32c(&bytes), bytes }
+    }
 }
 
 /// A file of the log that is being written.
@@ -67,17 +101,17 @@ impl WalFile {
     ///
     /// If the disk is full nothing was written, and the file stays good. After any other error it is open which
     /// frames are there, and the file must be given up.
-    pub(crate) fn append(&mut self, payloads: &[Vec<u8>]) -> sawyer_disk::Result<()> {
+    pub(crate) fn append(&mut self, payloads: &[Payload]) -> sawyer_disk::Result<()> {
         let mut offset = self.len;
         let mut headers = Vec::with_capacity(payloads.len());
         for payload in payloads {
             headers.push(frame_header(self.number, self.len, offset, payload));
-            offset += (HEADER_BYTES + payload.len()) as u64;
+            offset += (HEADER_BYTES + payload.bytes.len()) as u64;
         }
         let parts: Vec<IoSlice<'_>> = headers
             .iter()
             .zip(payloads)
-            .flat_map(|(header, payload)| [IoSlice::new(header), IoSlice::new(payload)])
+            .flat_map(|(header, payload)| [IoSlice::new(header), IoSlice::new(&payload.bytes)])
             .collect();
         self.file.append_vectored(&parts)?;
         self.file.sync_data()?;

@@ -9,7 +9,7 @@ use super::{Presence, floats, kind};
 use crate::bytes::Put;
 use crate::ints::{self, Packing};
 use crate::layout::Stats;
-use crate::made::Learned;
+use crate::made::Lines;
 use crate::text::{self, Dictionary, Texts};
 
 /// Values on their way into a column.
@@ -23,8 +23,8 @@ pub(crate) struct ColumnBuilder {
 pub(crate) enum Form<'a, F> {
     /// By itself; with a dictionary of its strings, if they have one.
     Plain(Option<&'a Dictionary>),
-    /// Made of other fields of the records.
-    Made(&'a Learned<'a>),
+    /// Lines that were not gathered here.
+    Lines(&'a Lines<'a>),
     /// With the texts of other blocks, which take them.
     Shaped(F),
 }
@@ -51,6 +51,12 @@ impl ColumnBuilder {
     pub(crate) fn push(&mut self, row: u32, value: ValueRef<'_>) {
         self.rows.push(row);
         self.values.push(value);
+    }
+
+    /// Says that a row has a line, which is not gathered here.
+    pub(crate) fn push_line(&mut self, row: u32) {
+        self.rows.push(row);
+        self.values.note(kind::STR);
     }
 
     /// Whether no row has the field.
@@ -117,10 +123,13 @@ impl ColumnBuilder {
         Presence::put(head, &self.rows, rows);
         let only_strings = self.values.mask == 1 << kind::STR;
         match form {
-            Form::Made(learned) if only_strings => {
-                assert_eq!(learned.codes.len(), self.values.strs.len(), "each line was learned from");
+            Form::Lines(lines) => {
+                assert!(only_strings && lines.len() == self.rows.len(), "there is a line for each row");
                 head.put_u8(self.values.mask);
-                text::put_made(packing, learned, head, data);
+                match lines {
+                    Lines::Made(learned) => text::put_made(packing, learned, head, data),
+                    Lines::AsTheyAre(texts) => text::encode(packing, texts, head, data),
+                }
             }
             Form::Shaped(mut elsewhere) if only_strings => {
                 head.put_u8(self.values.mask);

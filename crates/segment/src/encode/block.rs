@@ -29,8 +29,10 @@ pub(super) struct BlockBuilder {
     /// The columns that have values.
     touched: Vec<u32>,
     filter: FilterBuilder,
-    /// How the lines as written are made of other fields.
+    /// How the lines as written are made of other fields; it has those that are not.
     learner: Learner,
+    /// Whether they are gathered as every field is, because some of them are no texts.
+    gathers_lines: bool,
     raw_bytes: u64,
     timestamps: Option<(Timestamp, Timestamp)>,
     observed: Option<(Timestamp, Timestamp)>,
@@ -72,6 +74,18 @@ impl BlockBuilder {
     /// Adds a field to the row that was started last.
     #[inline(always)]
     pub(super) fn field(&mut self, name: u32, value: ValueRef<'_>) {
+        let row = self.heads.len() as u32 - 1;
+        self.column(name).push(row, value);
+    }
+
+    /// The same for the line as it was written, which [`BlockBuilder::line`] gets.
+    pub(super) fn line_field(&mut self, name: u32) {
+        let row = self.heads.len() as u32 - 1;
+        self.column(name).push_line(row);
+    }
+
+    #[inline(always)]
+    fn column(&mut self, name: u32) -> &mut ColumnBuilder {
         let at = name as usize;
         if self.columns.len() <= at {
             self.columns.resize_with(at + 1, ColumnBuilder::default);
@@ -79,10 +93,20 @@ impl BlockBuilder {
         if self.columns[at].is_empty() {
             self.touched.push(name);
         }
-        self.columns[at].push(self.heads.len() as u32 - 1, value);
+        &mut self.columns[at]
     }
 
-    /// Says that the row that was started last has a line as it was written, which is a field of it too.
+    /// Whether lines as written are gathered as every field is.
+    pub(super) fn gathers_lines(&self) -> bool {
+        self.gathers_lines
+    }
+
+    /// Has lines be gathered as every field is, to the end of the block; it must not have rows yet.
+    pub(super) fn gather_lines(&mut self) {
+        self.gathers_lines = true;
+    }
+
+    /// Takes the line of the row that was started last, as it was written.
     pub(super) fn line(&mut self, row: Row<'_>, line: &str) {
         self.learner.add(row, line);
     }
@@ -138,6 +162,7 @@ impl BlockBuilder {
         };
         self.heads.clear();
         self.learner.clear();
+        self.gathers_lines = false;
         self.touched.clear();
         self.raw_bytes = 0;
         (info, directory)
@@ -157,8 +182,8 @@ impl BlockBuilder {
         for name in &self.touched {
             let column = &mut self.columns[*name as usize];
             let text = table.get(*name);
-            let learned = if text == names::ORIGINAL { self.learner.learned() } else { None };
-            let plain = learned.is_none() && !has_groups(text);
+            let lines = if text == names::ORIGINAL { self.learner.lines() } else { None };
+            let plain = lines.is_none() && !has_groups(text);
             let dictionary = if plain { column.dictionary() } else { None };
             if with_tokens {
                 self.filter.add_column(text, column, dictionary.as_ref());
@@ -166,8 +191,8 @@ impl BlockBuilder {
             let (mask, count, stats) = (column.mask(), column.count(), column.stats());
             let (data_start, head_start) = (out.len(), heads.len());
             let elsewhere = |texts: &Texts| groups.add(*name, texts);
-            let form = match &learned {
-                Some(learned) => Form::Made(learned),
+            let form = match &lines {
+                Some(lines) => Form::Lines(lines),
                 None if !plain => Form::Shaped(elsewhere),
                 None => Form::Plain(dictionary.as_ref()),
             };

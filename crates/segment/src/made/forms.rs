@@ -198,17 +198,25 @@ fn put_escape(letter: char, out: &mut String) {
 }
 
 fn put_epoch(time: Timestamp, unit: Unit, out: &mut String) -> bool {
-    let nanos = match unit {
-        Unit::Nanoseconds => 1,
-        Unit::Microseconds => 1_000,
-        Unit::Milliseconds => 1_000_000,
-        Unit::Seconds => 1_000_000_000,
-    };
-    let whole = time.nanos() % nanos == 0;
-    if whole {
-        out.push_str(itoa::Buffer::new().format(time.nanos() / nanos));
+    let count = unit.count(time);
+    if let Some(count) = count {
+        out.push_str(itoa::Buffer::new().format(count));
     }
-    whole
+    count.is_some()
+}
+
+impl Unit {
+    /// How many there are since 1970, if no part of one is left.
+    #[inline]
+    pub(crate) fn count(self, time: Timestamp) -> Option<i64> {
+        let nanos = match self {
+            Self::Nanoseconds => 1,
+            Self::Microseconds => 1_000,
+            Self::Milliseconds => 1_000_000,
+            Self::Seconds => 1_000_000_000,
+        };
+        (time.nanos() % nanos == 0).then_some(time.nanos() / nanos)
+    }
 }
 
 /// Writes a number into the whole of a place, with zeros in front.

@@ -2,8 +2,7 @@
 //!
 //! Owns: [`Learner`]: the templates of the lines of one block, tried on every line before it counts as made; reading
 //! a line of JSON for its first template.
-//! Invariant: a line for which nothing fits is a hole as a whole, so that every line can be kept; whether that is worth
-//! it is known at the end.
+//! Invariant: a line for which nothing fits is a hole as a whole, so that every line can be kept.
 
 mod lines;
 
@@ -51,12 +50,21 @@ pub(crate) struct Learner {
     readings: usize,
     /// What was done of [`READING_WORK_MAX`].
     work: usize,
-    text_bytes: usize,
+    /// What templates take of [`LEARNED_BYTES_MAX`].
+    learned_bytes: usize,
     /// Whether lines are read that are no JSON.
     any_line: bool,
     /// For each slot of the writer the numbers that the names of the templates have in its batch.
     ids: Vec<Vec<Option<NameId>>>,
     scratch: String,
+}
+
+/// The lines of a block.
+pub(crate) enum Lines<'a> {
+    /// Some of them are made.
+    Made(Learned<'a>),
+    /// None is.
+    AsTheyAre(&'a Texts),
 }
 
 /// What was learned: see [`Templates`].
@@ -83,6 +91,16 @@ struct Known<'a, 'r> {
     ids: &'a [Option<NameId>],
     /// The fields behind the one that was asked for last: mostly its first is the next one that is asked for.
     ahead: sawyer_model::OwnFields<'r>,
+}
+
+impl Lines<'_> {
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Made(learned) => learned.codes.len(),
+            Self::AsTheyAre(texts) => texts.len(),
+        }
+    }
 }
 
 impl<'r> Known<'_, 'r> {
@@ -128,7 +146,7 @@ impl Default for Learner {
             holes: Texts::default(),
             readings: 0,
             work: 0,
-            text_bytes: 0,
+            learned_bytes: 0,
             any_line: false,
             ids: Vec::new(),
             scratch: String::new(),
@@ -144,7 +162,6 @@ impl Learner {
 
     /// Adds the line of a record.
     pub(crate) fn add(&mut self, row: Row<'_>, line: &str) {
-        self.text_bytes += line.len();
         let own = OwnFields::of(row.record);
         let mut tried = [None; TRIED_MAX];
         for (tried, known) in tried.iter_mut().zip(self.known.get(&row.fields_hash).into_iter().flatten()) {
@@ -170,20 +187,16 @@ impl Learner {
         self.codes.push(i64::from(WHOLE));
     }
 
-    /// What was learned, if it is worth it: the holes and the templates take far less than the lines.
-    pub(crate) fn learned(&self) -> Option<Learned<'_>> {
+    /// The lines, if there are any.
+    pub(crate) fn lines(&self) -> Option<Lines<'_>> {
         let Self { templates, codes, holes, .. } = self;
-        let names: usize = templates.names.iter().map(|name| name.len()).sum();
-        let pieces: usize = templates.templates.iter().flatten().map(piece_bytes).sum();
-        let parts: usize = templates.templates.iter().map(|pieces| 1 + pieces.len()).sum();
-        let beside_text = (templates.names.len() + parts) * BYTES_BESIDE_TEXT_MAX;
-        let worth_it = (holes.bytes() + names + pieces) * 2 <= self.text_bytes
-            && names + pieces + beside_text <= LEARNED_BYTES_MAX
-            && !codes.is_empty();
-        worth_it.then_some(Learned { templates, codes, holes })
+        let is_made = codes.iter().any(|code| *code != i64::from(WHOLE));
+        let lines =
+            if is_made { Lines::Made(Learned { templates, codes, holes }) } else { Lines::AsTheyAre(holes) };
+        (!codes.is_empty()).then_some(lines)
     }
 
-    /// All that was learned, whether or not it is worth it.
+    /// All that was learned.
     #[cfg(test)]
     pub(super) fn all(&self) -> (&Templates, &[i64], &Texts) {
         (&self.templates, &self.codes, &self.holes)
@@ -234,7 +247,7 @@ impl Learner {
     /// Reads a line for its template. Names that only a line without one has are forgotten.
     fn read(&mut self, row: Row<'_>, line: &str) -> Option<u32> {
         let names_before = self.templates.names.len();
-        let template = self.read_pieces(row, line).and_then(|pieces| self.number(pieces));
+        let template = self.read_pieces(row, line).and_then(|pieces| self.number(pieces, names_before));
         if template.is_none() {
             self.templates.names.truncate(names_before);
         }
@@ -267,14 +280,19 @@ impl Learner {
         (pieces.len() <= PIECES_MAX).then_some(pieces)
     }
 
-    /// The number of the template of these pieces.
-    fn number(&mut self, pieces: Vec<Piece>) -> Option<u32> {
+    /// The number of the template of these pieces. There were so many names before it.
+    fn number(&mut self, pieces: Vec<Piece>, names_before: usize) -> Option<u32> {
         if let Some(known) = self.templates.templates.iter().position(|known| *known == pieces) {
             return Some(known as u32);
         }
-        if self.templates.templates.len() == TEMPLATES_MAX {
+        let names = &self.templates.names[names_before..];
+        let texts = names.iter().map(|name| name.len()).chain(pieces.iter().map(piece_bytes)).sum::<usize>();
+        let bytes = texts + (names.len() + 1 + pieces.len()) * BYTES_BESIDE_TEXT_MAX;
+        let learned_bytes = self.learned_bytes + bytes;
+        if self.templates.templates.len() == TEMPLATES_MAX || learned_bytes > LEARNED_BYTES_MAX {
             return None;
         }
+        self.learned_bytes = learned_bytes;
         self.templates.templates.push(pieces);
         Some(self.templates.templates.len() as u32 - 1)
     }
@@ -315,6 +333,9 @@ fn follow(
                 at = end;
                 continue;
             }
+            Piece::Time(Form::Epoch(unit)) => {
+                (unit.count(known.own.record.timestamp()).map(ValueRef::Int), &Form::Plain)
+            }
             Piece::Time(form) => (Some(ValueRef::Timestamp(known.own.record.timestamp())), form),
             Piece::Field(name, form) => (known.value(*name as usize), form),
         };
@@ -335,6 +356,13 @@ fn follow(
                     return false;
                 }
                 written.len()
+            }
+            Some(ValueRef::Str(text)) if *form == Form::Upper => {
+                let same = |(upper, byte): (&u8, u8)| *upper == byte.to_ascii_uppercase();
+                if rest.len() < text.len() || !rest.iter().zip(text.bytes()).all(same) {
+                    return false;
+                }
+                text.len()
             }
             Some(value) => match written_len(value, *form, rest, scratch) {
                 Some(len) => len,

@@ -7,7 +7,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Longer texts are not cut: stack traces and the like, which compress well as they are.
-const TEXT_BYTES_MAX: usize = 4096;
+pub(super) const TEXT_BYTES_MAX: usize = 4096;
 /// Texts with more variables are not cut.
 pub(super) const VARIABLES_MAX: usize = 64;
 const UUID_BYTES: usize = 36;
@@ -82,41 +82,12 @@ impl Cut {
         let mut at = 0;
         while at < text.len() {
             let start = at;
-            let kind = match CLASSES[usize::from(text[at])] {
-                LETTER | DIGIT => {
-                    let (end, classes) = run(text, at);
-                    at = end;
-                    if is_uuid(text, start, end) {
-                        at = start + UUID_BYTES;
-                        Kind::Uuid
-                    } else if classes & DIGIT != 0 {
-                        Kind::Run
-                    } else {
-                        at = word_end(text, end);
-                        Kind::Word
-                    }
-                }
-                WIDE => {
-                    at = word_end(text, at);
-                    Kind::Word
-                }
-                SLASH => match path(text, at) {
-                    Some(end) => {
-                        at = end;
-                        Kind::Path
-                    }
-                    None => {
-                        at += 1;
-                        gap = self.pass(gap, b'/');
-                        continue;
-                    }
-                },
-                _ => {
-                    at += 1;
-                    gap = self.pass(gap, text[start]);
-                    continue;
-                }
+            let Some((end, kind)) = token(text, start) else {
+                at += 1;
+                gap = self.pass(gap, text[start]);
+                continue;
             };
+            at = end;
             if kind == Kind::Word {
                 let place = self.words.len() as u64;
                 self.words.push(hash_of(&text[start..at]).wrapping_mul(place.wrapping_mul(MIX) | 1));
@@ -143,6 +114,26 @@ impl Cut {
     fn mix(&mut self, with: u64) {
         self.frame = (self.frame.rotate_left(23) ^ with).wrapping_mul(MIX);
     }
+}
+
+/// Where the token ends that starts here, and what it is; none if this is a byte between tokens.
+#[inline(always)]
+pub(super) fn token(text: &[u8], start: usize) -> Option<(usize, Kind)> {
+    Some(match CLASSES[usize::from(text[start])] {
+        LETTER | DIGIT => {
+            let (end, classes) = run(text, start);
+            if is_uuid(text, start, end) {
+                (start + UUID_BYTES, Kind::Uuid)
+            } else if classes & DIGIT != 0 {
+                (end, Kind::Run)
+            } else {
+                (word_end(text, end), Kind::Word)
+            }
+        }
+        WIDE => (word_end(text, start), Kind::Word),
+        SLASH => (path(text, start)?, Kind::Path),
+        _ => return None,
+    })
 }
 
 /// An odd number for mixing (the golden ratio).

@@ -6,14 +6,16 @@
 //! Invariant: what is learned depends on nothing but the texts and their order; a text is put to others only after it was
 //! compared with them byte by byte.
 //!
-//! Mostly a text is like one that was seen before: it is cut once, two hashes find its shape, its bytes are compared with
-//! those of the first text of the shape. Only a text without a shape is compared with others word by word.
+//! Mostly a text is like one that was seen before: it is followed along the first text of a shape that texts which begin
+//! alike had lately (`lately`). Else it is cut, two hashes find its shape, and its bytes are compared with those of that
+//! first text. Only a text without a shape is compared with others word by word.
 
 use std::ops::Range;
 
 use hashbrown::HashTable;
 
-use super::cut::{Cut, Kind, MIX, VARIABLES_MAX};
+use super::cut::{Cut, Kind, MIX, TEXT_BYTES_MAX, VARIABLES_MAX, token};
+use super::lately::Lately;
 use super::{PIECES_MAX, SHAPES_MAX};
 use crate::bytes::begins;
 use crate::text::Texts;
@@ -27,6 +29,8 @@ const MASKS_MAX: usize = 8;
 /// Most shapes that texts are compared with, also those of one text: some 25 MB. Texts that come later and have none of
 /// them stay without a shape.
 const TEMPLATES_MAX: usize = 1 << 17;
+/// Values that texts have, about: room is made for so many at once.
+const VALUES_MEAN: usize = 4;
 /// Most shapes without a word that are remembered: some 18 MB. What comes later stays apart.
 const NEAR_MAX: usize = 1 << 19;
 
@@ -58,16 +62,16 @@ pub(super) enum Part {
 #[derive(Debug)]
 pub(super) struct Common {
     pub(super) parts: Vec<Part>,
-    /// The numbers of the texts.
+    /// The numbers of the texts, and where the values of each start: as many as there are slots.
     pub(super) texts: Vec<u32>,
-    /// For each text the values of all slots.
-    pub(super) values: Vec<Span>,
-    pub(super) slots: usize,
+    pub(super) starts: Vec<u32>,
 }
 
-/// The shapes that are worth it, those of most texts first.
-pub(super) fn learn(texts: &Texts) -> Vec<Common> {
+/// The shapes that are worth it, those of most texts first; and the values of all texts.
+pub(super) fn learn(texts: &Texts) -> (Vec<Common>, Vec<Span>) {
     let (mut learner, mut start) = (Learner::default(), 0);
+    learner.rows.reserve(texts.len());
+    learner.values.reserve(texts.len() * VALUES_MEAN);
     for text in texts.iter() {
         learner.add(texts.all(), start..start + text.len());
         start += text.len();
@@ -119,8 +123,10 @@ struct Learner {
     known: HashTable<Seen>,
     /// Templates by the same without one more word.
     near: HashTable<(u64, u32)>,
-    /// The values of the first texts of all templates.
+    /// The values of the first texts of all templates, and what they are.
     firsts: Vec<Span>,
+    kinds: Vec<Kind>,
+    lately: Lately,
     /// For each text its template and how many words of that varied by then.
     rows: Vec<(u32, u16)>,
     /// The values of all texts that have a template, one behind another.
@@ -138,11 +144,14 @@ impl Learner {
     /// Adds a text, which is this part of all. Those come in order.
     fn add(&mut self, all: &str, part: Range<usize>) {
         self.full |= u32::try_from(part.end).is_err();
-        if self.full || !self.cut.read(&all[part.clone()]) {
+        let place = Span { start: part.start as u32, end: part.end as u32 };
+        if !self.full && self.add_like(all, place) {
+            return;
+        }
+        if self.full || !self.cut.read(&all[part]) {
             self.rows.push((NO_TEMPLATE, 0));
             return;
         }
-        let place = Span { start: part.start as u32, end: part.end as u32 };
         let frame = self.frame();
         let found = self.find(all, frame, place).or_else(|| self.join(all, frame, place));
         let row = match found {
@@ -152,6 +161,7 @@ impl Learner {
                 let (template, values) = (self.templates.len() as u32, self.firsts.len() as u32);
                 let slots = self.row.len() as u32;
                 self.firsts.extend_from_slice(&self.row);
+                kinds_of(&self.cut, 0, &mut self.kinds);
                 let grown = Vec::new();
                 self.templates.push(Template { mask: 0, texts: 0, first: place, values, slots, grown });
                 self.remember(frame, template);
@@ -163,11 +173,34 @@ impl Learner {
         if let Some(template) = self.templates.get_mut(row.0 as usize) {
             template.texts += 1;
             self.values.extend_from_slice(&self.row);
+            self.lately.note(place.of(all).as_bytes(), row.0);
         }
     }
 
-    /// The shapes that are worth it, those of most texts first.
-    fn finish(self, all: &str) -> Vec<Common> {
+    /// Adds a text of a template that texts which begin alike had lately; says whether it is one.
+    fn add_like(&mut self, all: &str, place: Span) -> bool {
+        let text = &all.as_bytes()[place.start as usize..place.end as usize];
+        if text.len() > TEXT_BYTES_MAX {
+            return false;
+        }
+        let set = Lately::set_of(text);
+        for (way, number) in self.lately.of(set).into_iter().enumerate() {
+            let Some(template) = self.templates.get(number as usize) else { return false };
+            let values = template.values as usize..(template.values + template.slots) as usize;
+            let (firsts, kinds) = (&self.firsts[values.clone()], &self.kinds[values]);
+            if follow(all.as_bytes(), (template.first, firsts, kinds), (place, text), &mut self.row) {
+                self.rows.push((number, template.grown.len() as u16));
+                self.templates[number as usize].texts += 1;
+                self.values.extend_from_slice(&self.row);
+                self.lately.prefer(set, way);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The shapes that are worth it, those of most texts first; and the values of all texts.
+    fn finish(mut self, all: &str) -> (Vec<Common>, Vec<Span>) {
         let mut order: Vec<usize> = (0..self.templates.len()).collect();
         order.retain(|at| self.templates[*at].texts >= SHAPE_TEXTS_MIN);
         // Frequent ones come first, so that what is mostly needed lies together.
@@ -177,19 +210,25 @@ impl Learner {
             order.iter().map(|at| self.common(&self.templates[*at], all)).collect();
         let mut numbers = vec![usize::MAX; self.templates.len()];
         order.iter().enumerate().for_each(|(number, at)| numbers[*at] = number);
-        let mut start = 0;
+        let (mut start, mut values) = (0, std::mem::take(&mut self.values));
         for (text, (template, grown)) in (0..).zip(&self.rows) {
             let Some(known) = self.templates.get(*template as usize) else { continue };
             let missing = &known.grown[usize::from(*grown)..];
-            let row = &self.values[start..start + known.slots as usize - missing.len()];
-            start += row.len();
+            let row = start..start + known.slots as usize - missing.len();
+            start = row.end;
             let Some(common) = commons.get_mut(numbers[*template as usize]) else { continue };
             common.texts.push(text);
-            let begin = common.values.len();
-            common.values.extend_from_slice(row);
-            missing.iter().for_each(|(at, value)| common.values.insert(begin + *at as usize, *value));
+            if missing.is_empty() {
+                common.starts.push(row.start as u32);
+                continue;
+            }
+            // The values of such a text are written once more, with those of words that came to vary later.
+            let whole = values.len();
+            common.starts.push(whole as u32);
+            values.extend_from_within(row);
+            missing.iter().for_each(|(at, value)| values.insert(whole + *at as usize, *value));
         }
-        commons
+        (commons, values)
     }
 
     /// A shape without its texts, and with room for them.
@@ -209,8 +248,7 @@ impl Learner {
             done = value.end;
         }
         literal(&mut parts, done, template.first.end);
-        let (texts, values) = (Vec::with_capacity(texts), Vec::with_capacity(texts * slots));
-        Common { parts, texts, values, slots }
+        Common { parts, texts: Vec::with_capacity(texts), starts: Vec::with_capacity(texts) }
     }
 
     /// The number of the frame of the text that was cut.
@@ -306,6 +344,7 @@ impl Learner {
         template.slots += 1;
         template.mask = wider;
         self.firsts.extend_from_slice(&first_row);
+        kinds_of(&first_cut, wider, &mut self.kinds);
         let sum = first_cut.words.iter().fold(self.frames[frame].hash, |sum, word| sum.wrapping_add(*word));
         let key = key_of(without(sum, mask, &first_cut.words), mask, NO_WORD);
         if let Ok(known) = self.known.find_entry(key, |known| known.key == key && known.template == number) {
@@ -380,6 +419,51 @@ fn row_of(cut: &Cut, place: Span, mask: u64, row: &mut Vec<Span>) {
     }
 }
 
+/// What the values are that [`row_of`] gives.
+fn kinds_of(cut: &Cut, mask: u64, kinds: &mut Vec<Kind>) {
+    let mut word = 0;
+    for token in &cut.tokens {
+        let varies = token.kind != Kind::Word || {
+            word += 1;
+            word <= WORDS_MAX && mask >> (word - 1) & 1 == 1
+        };
+        if varies {
+            kinds.push(token.kind);
+        }
+    }
+}
+
+/// Follows a text along the first text of a template; its values are in `row` if it is one of it. Between them it has the
+/// same bytes, and each is the same kind of token, so that cutting it would find the same.
+#[inline]
+fn follow(
+    all: &[u8],
+    (first, firsts, kinds): (Span, &[Span], &[Kind]),
+    (place, text): (Span, &[u8]),
+    row: &mut Vec<Span>,
+) -> bool {
+    row.clear();
+    let (mut at, mut done) = (0, first.start as usize);
+    for (value, kind) in firsts.iter().zip(kinds) {
+        let between = &all[done..value.start as usize];
+        if !begins(&text[at..], between) {
+            return false;
+        }
+        at += between.len();
+        if at >= text.len() {
+            return false;
+        }
+        let Some((end, found)) = token(text, at) else { return false };
+        if found != *kind {
+            return false;
+        }
+        row.push(Span { start: place.start + at as u32, end: place.start + end as u32 });
+        (at, done) = (end, value.end as usize);
+    }
+    let rest = &all[done..first.end as usize];
+    text.len() - at == rest.len() && begins(&text[at..], rest)
+}
+
 /// Whether two texts are equal but for their values. Equal hashes do not make equal texts.
 #[inline]
 fn equal_but(all: &str, one: (Span, &[Span]), other: (Span, &[Span])) -> bool {
@@ -407,15 +491,15 @@ mod tests {
     fn check(texts: &[&str]) -> String {
         let mut gathered = Texts::default();
         texts.iter().for_each(|text| gathered.push(text));
-        let commons = learn(&gathered);
+        let (commons, values) = learn(&gathered);
         for common in &commons {
-            for (text, values) in common.texts.iter().zip(common.values.chunks(common.slots.max(1))) {
+            for (text, start) in common.texts.iter().zip(&common.starts) {
                 let made: String = common
                     .parts
                     .iter()
                     .map(|part| match part {
                         Part::Literal(text) => text,
-                        Part::Slot(slot) => values[*slot].of(gathered.all()),
+                        Part::Slot(slot) => values[*start as usize + slot].of(gathered.all()),
                     })
                     .collect();
                 assert_eq!(made, texts[*text as usize]);

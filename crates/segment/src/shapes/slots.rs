@@ -90,7 +90,7 @@ impl Entries {
         let in_digits = |slot| Written { slot, list: Vec::new(), numbers: digit_numbers(values) };
         let length = values[0].len();
         let same_length = values.iter().all(|value| value.len() == length);
-        if let Some(numbers) = values.iter().map(|value| decimal(value)).collect::<Option<Vec<u64>>>() {
+        if let Some(numbers) = decimals(values) {
             return Some(
                 self.few_numbers(values, &numbers, builder).unwrap_or_else(|| above_least(numbers, None)),
             );
@@ -218,9 +218,19 @@ fn decimal(text: &str) -> Option<u64> {
     })
 }
 
+/// The numbers, if all values are written so.
+fn decimals(values: &[&str]) -> Option<Vec<u64>> {
+    decimal(values[0])?;
+    let mut numbers = Vec::with_capacity(values.len());
+    for value in values {
+        numbers.push(decimal(value)?);
+    }
+    Some(numbers)
+}
+
 /// Hexadecimal digits as numbers, the first one lowest.
 fn digit_numbers(values: &[&str]) -> Vec<u64> {
-    let mut numbers = Vec::new();
+    let mut numbers = Vec::with_capacity(values.len() * values[0].len().div_ceil(DIGITS_PER_NUMBER));
     for value in values {
         let (mut number, mut bits) = (0u64, 0);
         for byte in value.bytes().filter(|byte| *byte != b'-') {

@@ -101,7 +101,7 @@ proptest! {
         let written = pending.write(true, Packing::Bits);
         prop_assume!(!written.shapes.is_empty());
         let shapes = Shapes::parse(&written.shapes).unwrap();
-        let commons = learn(&gathered);
+        let (commons, _) = learn(&gathered);
         let text = &texts[at.index(texts.len())];
         let part: String = text.chars().skip(from).take(len).collect();
         for letters in [letters, part] {

@@ -4,7 +4,7 @@
 //! Does not own: where they lie in the segment (`encode`).
 //! Invariant: equal texts in equal blocks make equal bytes.
 
-use super::learn::{Common, Part, learn};
+use super::learn::{Common, Part, Span, learn};
 use super::slots::{Chosen, Entries, Written};
 use super::{SHAPES_BYTES_MAX, Shapes, ShapesBuilder, kind};
 use crate::bits::{BitWriter, pack, width_of};
@@ -90,11 +90,13 @@ struct Group {
 
 impl Group {
     fn of(texts: &Texts) -> Self {
-        let commons = learn(texts);
+        let (commons, spans) = learn(texts);
         let mut builder = ShapesBuilder::default();
         let mut entries = Entries::default();
-        let shapes: Vec<WrittenShape> =
-            commons.iter().map(|common| write_shape(texts, common, &mut entries, &mut builder)).collect();
+        let shapes: Vec<WrittenShape> = commons
+            .iter()
+            .map(|common| write_shape((texts, &spans), common, &mut entries, &mut builder))
+            .collect();
         let mut ids = vec![0; texts.len()];
         if shapes.is_empty() || builder.bytes() > SHAPES_BYTES_MAX {
             return Self { learned: true, shapes: Vec::new(), ids, plain: Vec::new() };
@@ -157,7 +159,7 @@ impl Group {
 
 /// Writes a shape, with variables that do not vary as literals.
 fn write_shape(
-    texts: &Texts,
+    (texts, spans): (&Texts, &[Span]),
     common: &Common,
     entries: &mut Entries,
     builder: &mut ShapesBuilder,
@@ -185,8 +187,8 @@ fn write_shape(
             Part::Slot(slot) => *slot,
         };
         values.clear();
-        let rows = common.values.chunks_exact(common.slots);
-        values.extend(rows.map(|row| row[slot].of(texts.all())));
+        let starts = common.starts.iter();
+        values.extend(starts.map(|start| spans[*start as usize + slot].of(texts.all())));
         let Chosen { prefix, suffix, slot } = entries.choose(&values, builder);
         literal.push_str(&values[0][..prefix]);
         if let Some(slot) = slot {

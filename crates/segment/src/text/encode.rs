@@ -10,7 +10,7 @@ use super::{
     CONSTANT, DICTIONARY, FIXED_FRAME_ROWS, FRAME_BYTES_MAX, FRAME_ROWS_MAX, FRAMES, HEX, HEX_BYTES_MAX,
     HEX_BYTES_MIN, MADE, SHAPED, Texts, UUID, UUID_BYTES, UUID_DIGITS, UUID_HYPHENS,
 };
-use crate::bytes::{Put, checksum};
+use crate::bytes::{Put, begins, checksum};
 use crate::ints::{self, Packing};
 use crate::made::Learned;
 use crate::zip;
@@ -74,6 +74,20 @@ pub(crate) fn put_shaped(head: &mut Vec<u8>) {
     head.put_u8(SHAPED);
 }
 
+/// Entries that are found without a hash of all their bytes.
+const LATELY: usize = 256;
+
+/// Where the entry of a text may be found that came lately: by its length, its first and its last bytes.
+#[inline]
+fn lately_of(text: &[u8]) -> usize {
+    const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+    let ends = match (text.first_chunk(), text.last_chunk()) {
+        (Some(first), Some(last)) => u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(29),
+        _ => text.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)),
+    };
+    ((ends ^ text.len() as u64).wrapping_mul(MIX) >> 32) as usize % LATELY
+}
+
 /// Texts of which there are few different ones.
 #[derive(Debug)]
 pub(crate) struct Dictionary {
@@ -90,12 +104,23 @@ impl Dictionary {
         let mut found = Self { entries: Vec::new(), codes: Vec::with_capacity(texts.len()) };
         let mut entry_bytes = 0;
         let mut last: Option<(&str, i64)> = None;
+        let mut lately = [u32::MAX; LATELY];
         for (at, text) in texts.iter().enumerate() {
             if let Some((_, code)) = last.filter(|(last, _)| *last == text) {
                 found.codes.push(code);
                 continue;
             }
             let entries = &mut found.entries;
+            let place = lately_of(text.as_bytes());
+            let known = entries.get(lately[place] as usize).map(|entry| texts.get(*entry));
+            if known
+                .is_some_and(|known| known.len() == text.len() && begins(text.as_bytes(), known.as_bytes()))
+            {
+                let code = i64::from(lately[place]);
+                found.codes.push(code);
+                last = Some((text, code));
+                continue;
+            }
             let hash = xxh3_64(text.as_bytes());
             let is_it =
                 |(known, code): &(u64, u32)| *known == hash && texts.get(entries[*code as usize]) == text;
@@ -107,6 +132,7 @@ impl Dictionary {
                 table.insert_unique(hash, (hash, code), |(hash, _)| *hash);
                 code
             });
+            lately[place] = code;
             found.codes.push(i64::from(code));
             last = Some((text, i64::from(code)));
             let hopeless = at == DICTIONARY_TRIAL_ROWS && found.entries.len() * 5 > at * 4;

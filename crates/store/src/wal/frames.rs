@@ -9,6 +9,8 @@
 
 use std::ops::Range;
 
+use super::Payload;
+
 /// Length of the header of a file, and of a frame.
 pub(super) const HEADER_BYTES: usize = 32;
 
@@ -53,14 +55,19 @@ pub(super) fn file_header(number: u64) -> [u8; HEADER_BYTES] {
 }
 
 /// The header of a frame at `offset` of the file with this number, in a group that starts at `group_start`.
-pub(super) fn frame_header(number: u64, group_start: u64, offset: u64, payload: &[u8]) -> [u8; HEADER_BYTES] {
+pub(super) fn frame_header(
+    number: u64,
+    group_start: u64,
+    offset: u64,
+    payload: &Payload,
+) -> [u8; HEADER_BYTES] {
     let len = u32::try_from(payload.len()).expect("a batch is refused long before its frame is this long");
     let mut header = [0; HEADER_BYTES];
     header[..4].copy_from_slice(&FRAME_MAGIC);
     header[4..8].copy_from_slice(&len.to_le_bytes());
     header[8..16].copy_from_slice(&place(number, offset));
     header[16..24].copy_from_slice(&group_start.to_le_bytes());
-    header[24..28].copy_from_slice(&crc32c::crc32c(payload).to_le_bytes());
+    header[24..28].copy_from_slice(&payload.crc.to_le_bytes());
     seal(header)
 }
 

@@ -7,7 +7,7 @@ fn file_of(number: u64, payloads: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = file_header(number).to_vec();
     for payload in payloads {
         let offset = bytes.len() as u64;
-        let header = frame_header(number, offset, offset, payload);
+        let header = frame_header(number, offset, offset, &Payload::from(Bytes::from(payload.clone())));
         bytes.extend_from_slice(&header);
         bytes.extend_from_slice(payload);
     }
@@ -20,6 +20,10 @@ fn read(bytes: &[u8], number: u64) -> (Vec<Vec<u8>>, usize, usize) {
     (payloads, frames.damaged_bytes, frames.torn_bytes)
 }
 
+fn payloads(of: &[Vec<u8>]) -> Vec<Payload> {
+    of.iter().map(|bytes| Payload::from(Bytes::from(bytes.clone()))).collect()
+}
+
 #[test]
 fn what_was_appended_is_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -27,8 +31,8 @@ fn what_was_appended_is_read() {
     disk.create_dir_all(Path::new(WAL_DIR)).unwrap();
     let mut file = WalFile::create(&disk, 7).unwrap();
     let (first, second) = (vec![b"one".to_vec(), Vec::new()], vec![vec![0xf5; 5000]]);
-    file.append(&first).unwrap();
-    file.append(&second).unwrap();
+    file.append(&payloads(&first)).unwrap();
+    file.append(&payloads(&second)).unwrap();
     let bytes = read_all(&disk, &path_of(7), 1 << 20).unwrap();
     assert_eq!(bytes.len() as u64, file.len());
     assert_eq!(read(&bytes, 7), ([first, second].concat(), 0, 0));
@@ -81,9 +85,9 @@ fn what_is_wrong_in_the_last_group_is_torn_and_before_it_damaged() {
     let disk = RealDisk::new(folder.path()).unwrap();
     disk.create_dir_all(Path::new(WAL_DIR)).unwrap();
     let mut file = WalFile::create(&disk, 1).unwrap();
-    file.append(&[vec![1; 10], vec![2; 10]]).unwrap();
+    file.append(&payloads(&[vec![1; 10], vec![2; 10]])).unwrap();
     let second = file.len() as usize;
-    file.append(&[vec![3; 10], vec![4; 10]]).unwrap();
+    file.append(&payloads(&[vec![3; 10], vec![4; 10]])).unwrap();
     let bytes = read_all(&disk, &path_of(1), 1 << 20).unwrap();
     let flipped = |at: usize| {
         let mut bytes = bytes.clone();
