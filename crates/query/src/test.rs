@@ -91,6 +91,8 @@ pub struct RegexTest {
     regex: Regex,
     /// Letters that what matches has.
     needed: Needed,
+    /// Whether they are all of it, so that a text that has them matches.
+    is_literal: bool,
     /// Made when it is first asked for, once for all copies.
     automaton: Arc<OnceLock<Option<Arc<Automaton>>>>,
 }
@@ -142,7 +144,8 @@ impl FieldTest {
     pub fn regex(pattern: &str) -> Result<Self, regex::Error> {
         let mut builder = RegexBuilder::new(pattern);
         let regex = builder.size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_CACHE_BYTES_MAX).build()?;
-        Ok(Self::Regex(RegexTest { regex, needed: Needed::of_regex(pattern), automaton: Arc::default() }))
+        let (needed, is_literal) = Needed::of_regex(pattern);
+        Ok(Self::Regex(RegexTest { regex, needed, is_literal, automaton: Arc::default() }))
     }
 
     /// [`FieldTest::Contains`] of this part.
@@ -249,6 +252,7 @@ impl FieldTest {
         match self {
             Self::Words(_) | Self::Phrase(_) if kind == FieldKind::Text => Around::BetweenSpaces,
             Self::Contains(_) => Around::Anywhere,
+            Self::Regex(test) if test.is_literal => Around::Anywhere,
             _ => Around::Nowhere,
         }
     }
@@ -391,6 +395,12 @@ impl RegexTest {
     #[must_use]
     pub fn automaton(&self) -> Option<&Arc<Automaton>> {
         self.automaton.get_or_init(|| Automaton::of(self.pattern()).map(Arc::new)).as_ref()
+    }
+
+    /// Whether it is some letters and nothing else: every text that has them matches.
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        self.is_literal
     }
 
     /// The pattern as it was written.

@@ -10,6 +10,7 @@ mod cut;
 mod direct;
 mod facts;
 mod find;
+mod gate;
 mod index;
 mod lately;
 mod learn;

@@ -1,5 +1,7 @@
 //! Words and parts of texts in blocks that have many texts of few shapes, against asking every record.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
 #[path = "support/generate.rs"]
 #[expect(dead_code, reason = "of what the tests share only the number of cases is used")]
 mod generate;
@@ -105,7 +107,29 @@ fn test() -> BoxedStrategy<FieldTest> {
     let part = prop::sample::select(vec![
         "lock", "ock", "k c", "=lo", "a", "fe", "K", "결", "api/ca", "7m", "0", "x.", "C", "",
     ]);
+    let expression = prop::sample::select(vec![
+        "lock",
+        "ock",
+        r"lock\.x",
+        "lock .*cache",
+        "cache[=/].*lock",
+        "(lock|cafe) .*[0-9]+",
+        "(timeout|beef|once)[0-9]*",
+        "^ lock",
+        "lock$",
+        "time[a-z]+",
+        "결제.*lock",
+        "api/(cache|lock)/x[01]",
+        "lock.*lock.*lock",
+        "[0-9]{3}ms",
+        "once1[0-9]+: at",
+        "(?i)LOCK cache",
+        "a:b|aa,a|aaaa",
+        "cafe.beef",
+        r"\block\b",
+    ]);
     prop_oneof![
+        3 => expression.prop_map(|pattern| FieldTest::regex(pattern).unwrap()),
         3 => word.clone().prop_map(|text| FieldTest::words(text, &Context::default())),
         1 => word.clone().prop_map(|text| FieldTest::phrase(text, &Context::default())),
         1 => word.prop_map(FieldTest::exact),

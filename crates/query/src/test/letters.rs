@@ -38,9 +38,12 @@ pub(super) enum Needed {
 }
 
 impl Needed {
-    /// The letters that a regular expression needs, which is known to be right.
-    pub(super) fn of_regex(pattern: &str) -> Self {
-        regex_syntax::parse(pattern).map_or(Self::Nothing, |hir| Self::of(&hir))
+    /// The letters that a regular expression needs, which is known to be right; and whether they are all of it.
+    pub(super) fn of_regex(pattern: &str) -> (Self, bool) {
+        let Ok(hir) = regex_syntax::parse(pattern) else { return (Self::Nothing, false) };
+        let needed = Self::of(&hir);
+        let is_literal = matches!((hir.kind(), &needed), (HirKind::Literal(_), Self::These(_)));
+        (needed, is_literal)
     }
 
     fn of(hir: &Hir) -> Self {
@@ -100,7 +103,7 @@ mod tests {
                 Needed::Some(parts) => all(parts, " or "),
             }
         }
-        show(&Needed::of_regex(pattern))
+        show(&Needed::of_regex(pattern).0)
     }
 
     #[test]
@@ -112,5 +115,14 @@ mod tests {
         assert_eq!(check("(?i)abc"), "-");
         assert_eq!(check("^결제$"), r#"("결제")"#);
         assert_eq!(check("[0-9]{4}"), "-");
+    }
+
+    #[test]
+    fn letters_alone_are_known() {
+        let alone = |pattern| Needed::of_regex(pattern).1;
+        assert!(alone("imeou") && alone("결제") && alone(r"a\.b"));
+        for more in ["", "(abc)", "abc?", "^abc", "(?i)abc", "a.c", "abc|abd", r"\babc", "[0-9]"] {
+            assert!(!alone(more), "{more}");
+        }
     }
 }

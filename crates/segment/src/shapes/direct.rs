@@ -2,20 +2,18 @@
 //!
 //! Owns: [`Direct`]: which entries decide, and asking a block by the index of its texts. What shapes have together was decided
 //! before; then only those texts are looked at that have such an entry, and few of these are made.
-//! Does not own: what is known of shapes (`verdict`), the index (`index`).
+//! Does not own: what is known of shapes (`verdict`), the index (`index`), tests that need several letters (`gate`).
 //! Invariant: the answer is that of asking every text.
 
-use sawyer_query::{Around, Letters};
+use sawyer_query::{Around, FieldTest, Letters};
 
 use super::facts::{BETWEEN_SIGNS, BETWEEN_SPACES, Facts};
 use super::find::Needle;
 use super::index::Index;
-use super::verdict::{ALL, Answer, Asking, BY_ENTRY};
+use super::verdict::{Answer, Asking, BY_ENTRY};
 use super::{Piece, Portion, Shapes};
 use crate::bits::Rows;
-use crate::error::Result;
-use crate::source::Data;
-use crate::text::{Cell, TextTest};
+use crate::text::TextTest;
 
 /// What an entry says of texts that have it: they have to be asked; or they satisfy the test wherever it stands, or where it
 /// stands between spaces or signs, which are bits of [`Facts::apart`].
@@ -36,7 +34,9 @@ pub(super) struct Direct {
 /// All letters of a test, if each of them is enough, and none is too little.
 pub(super) fn letters_of(test: &TextTest<'_>) -> Option<Vec<(Box<str>, bool)>> {
     let test = test.test;
-    if matches!(test, sawyer_query::FieldTest::Regex(_)) || test.may_hold_for_text(&mut |_| false) {
+    if matches!(test, FieldTest::Regex(regex) if !regex.is_literal())
+        || test.may_hold_for_text(&mut |_| false)
+    {
         return None;
     }
     let mut all: Vec<(Box<str>, bool)> = Vec::new();
@@ -124,23 +124,12 @@ impl Direct {
         said
     }
 
-    /// Which texts of a block satisfy the test.
-    pub(super) fn ask(
-        &self,
-        portion: &Portion,
-        index: &Index,
-        asking: &Asking,
-        data: Data<'_>,
-        test: &TextTest<'_>,
-    ) -> Result<Rows> {
-        let shapes: &Shapes = &portion.shapes;
-        let facts = shapes.facts();
+    /// Which texts of a block that have a shape satisfy the test, and which others have to be asked.
+    pub(super) fn ask(&self, portion: &Portion, index: &Index, asking: &Asking) -> (Rows, Rows) {
+        let facts = portion.shapes.facts();
         let count = portion.ids.len();
         let (mut found, mut asked) = (Rows::none(count), Rows::none(count));
-        for id in &self.told {
-            let into = if asking.classes[usize::from(*id)] == ALL { &mut found } else { &mut asked };
-            index.rows_of(*id).iter().for_each(|row| into.insert(usize::from(*row)));
-        }
+        asking.told_by_shapes(&self.told, index, &mut found, &mut asked);
         index.for_each_of(&self.having, |entry, rows| {
             for row in rows {
                 let row = usize::from(*row);
@@ -155,21 +144,6 @@ impl Direct {
             }
         });
         asked.subtract(&found);
-        let mut text = String::new();
-        for row in asked.iter() {
-            let bit = portion.marks[row / 64].bit as usize + usize::from(index.behind[row]);
-            text.clear();
-            let made = shapes.make(usize::from(portion.ids[row]) - 1, &portion.packed, bit, &mut text);
-            made.map_err(data.place.damaged())?;
-            if (test.matches)(&text) {
-                found.insert(row);
-            }
-        }
-        if let Some(texts) = &portion.raw {
-            let rows = (0..).zip(index.rows_of(0));
-            let cells: Vec<Cell> = rows.map(|(place, row)| Cell { place, row: u32::from(*row) }).collect();
-            texts.select(&cells, data, test, &mut found)?;
-        }
-        Ok(found)
+        (found, asked)
     }
 }

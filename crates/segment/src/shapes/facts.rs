@@ -18,9 +18,23 @@ pub(super) const BETWEEN_SPACES: u8 = 2;
 /// Bytes that part words, or the ends of the text, stand around all of them.
 pub(super) const BETWEEN_SIGNS: u8 = 4;
 
-/// Bytes as bits: ASCII without capitals, and one for all others.
-type Bytes = u128;
-const NOT_ASCII: Bytes = 1 << 127;
+/// Bytes as bits: letters without capitals and digits have one each, signs share some, and what is not ASCII has one.
+type Bytes = u64;
+
+/// Bytes beside slots of a kind: before them, and behind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Beside {
+    before: Bytes,
+    behind: Bytes,
+}
+
+/// Bytes beside the slots of a shape.
+#[derive(Clone, Copy, Debug, Default)]
+struct Edges {
+    entries: Beside,
+    decimals: Beside,
+    hex: Beside,
+}
 
 /// See the head of the module.
 #[derive(Debug)]
@@ -33,9 +47,9 @@ pub(super) struct Facts {
     lower_entries: Option<Box<str>>,
     /// Entries in which case-folding may make letters of something that is not ASCII.
     folding: Box<[u32]>,
-    /// For each shape the bytes beside its slots of entries, and beside its slots of digits: letters go over the edge of a
-    /// slot only if they have one of them.
-    edges: Box<[[Bytes; 2]]>,
+    /// For each shape the bytes beside its slots: letters go over the edge of a slot only if they have one of them, and
+    /// beside it something that the slot can have.
+    edges: Box<[Edges]>,
     /// For each shape whether it has slots of entries, and whether they stand apart.
     pub(super) apart: Box<[u8]>,
     /// Whether any shape has slots of digits.
@@ -78,7 +92,51 @@ impl<'a> Hit<'a> {
 }
 
 fn bit(byte: u8) -> Bytes {
-    if byte.is_ascii() { 1 << byte.to_ascii_lowercase() } else { NOT_ASCII }
+    1 << match byte {
+        b'a'..=b'z' => byte - b'a',
+        b'A'..=b'Z' => byte - b'A',
+        b'0'..=b'9' => 26 + byte - b'0',
+        // 27 bits for the signs, of which there are 33, and what is no letter at all.
+        0..0x80 => 36 + byte % 27,
+        _ => 63,
+    }
+}
+
+/// Whether a slot of hexadecimal digits or a UUID may have this byte.
+fn is_hex(byte: u8) -> bool {
+    byte.is_ascii_hexdigit() || byte == b'-'
+}
+
+impl Beside {
+    /// Those of the letters beside which, at the other side of an edge, these stand.
+    fn of(letters: &[u8], is_within: impl Fn(u8) -> bool) -> Self {
+        let mut wanted = Self::default();
+        for pair in letters.windows(2) {
+            wanted.before |= if is_within(pair[1]) { bit(pair[0]) } else { 0 };
+            wanted.behind |= if is_within(pair[0]) { bit(pair[1]) } else { 0 };
+        }
+        wanted
+    }
+
+    fn meets(self, wanted: Self) -> bool {
+        self.before & wanted.before != 0 || self.behind & wanted.behind != 0
+    }
+
+    const ANYTHING: Self = Self { before: Bytes::MAX, behind: Bytes::MAX };
+}
+
+impl Edges {
+    /// Those of the slots that are like this one. One that may have no byte at all is like those of entries.
+    fn of(&mut self, slot: &Slot) -> &mut Beside {
+        match slot {
+            Slot::Decimal { .. } => &mut self.decimals,
+            Slot::Padded { digits: 1.., .. } => &mut self.decimals,
+            Slot::Hex { digits: 1.. } | Slot::Uuid => &mut self.hex,
+            Slot::Entry { .. } | Slot::Listed { .. } | Slot::Padded { .. } | Slot::Hex { .. } => {
+                &mut self.entries
+            }
+        }
+    }
 }
 
 /// Only the Kelvin sign and `İ` fold to ASCII.
@@ -98,13 +156,13 @@ impl Facts {
             + shapes.entries.len()
             + shapes.literals.len() / 64 * size_of::<u32>()
             + shapes.pieces.len() / 2 * size_of::<Literal>()
-            + shapes.shapes.len() * (2 * size_of::<Bytes>() + 1)
+            + shapes.shapes.len() * (size_of::<Edges>() + 1)
     }
 
     pub(super) fn of(shapes: &Shapes) -> Self {
         let count = shapes.shapes.len();
         let mut literals = Vec::new();
-        let (mut edges, mut apart, mut has_digits) = (vec![[0; 2]; count], vec![0; count], false);
+        let (mut edges, mut apart, mut has_digits) = (vec![Edges::default(); count], vec![0; count], false);
         for shape in 0..count {
             let pieces = shapes.pieces(shape);
             let beside = |at: Option<usize>| match at.and_then(|at| pieces.get(at)) {
@@ -120,7 +178,7 @@ impl Facts {
                         let (is_first, is_last) = (at == 0, at + 1 == pieces.len());
                         literals.push(Literal { end: range.end, shape: shape as u16, is_first, is_last });
                         if folds(shapes.literal(range)) {
-                            edges[shape][0] = Bytes::MAX;
+                            edges[shape].entries = Beside::ANYTHING;
                         }
                         continue;
                     }
@@ -129,12 +187,14 @@ impl Facts {
                 let before = beside(at.checked_sub(1)).map(|text| text.and_then(|text| text.bytes().last()));
                 let behind = beside(Some(at + 1)).map(|text| text.and_then(|text| text.bytes().next()));
                 let of_entries = matches!(slot, Slot::Entry { .. } | Slot::Listed { .. });
-                for byte in [before, behind] {
-                    match byte {
-                        Some(byte) => edges[shape][usize::from(!of_entries)] |= byte.map_or(0, bit),
-                        // Slots that touch may have anything there.
-                        None => edges[shape][0] = Bytes::MAX,
+                match before.zip(behind) {
+                    Some((before, behind)) => {
+                        let beside = edges[shape].of(slot);
+                        beside.before |= before.map_or(0, bit);
+                        beside.behind |= behind.map_or(0, bit);
                     }
+                    // Slots that touch may have anything there.
+                    None => edges[shape].entries = Beside::ANYTHING,
                 }
                 if of_entries {
                     has_entries = true;
@@ -170,26 +230,21 @@ impl Facts {
         }
     }
 
-    /// The shapes that may have these letters otherwise than within their entries.
-    pub(super) fn candidates(&self, shapes: &Shapes, letters: &str, any_case: bool) -> Rows {
-        let mut found = self.crossing(letters);
-        self.each_hit(shapes, letters, any_case, |hit| {
-            found.insert(hit.shape);
-            hit.text.len()
-        });
-        found
-    }
-
     /// The shapes that may have these letters in slots of digits, or where a slot and another piece meet.
     pub(super) fn crossing(&self, letters: &str) -> Rows {
-        let is_digit = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
-        if self.has_digits && letters.bytes().all(is_digit) || letters.is_empty() {
+        let letters = letters.as_bytes();
+        if self.has_digits && letters.iter().copied().all(is_hex) || letters.is_empty() {
             return Rows::all(self.edges.len());
         }
-        let wanted = letters.bytes().fold(0, |bits, byte| bits | bit(byte));
-        let wanted_of_digits = if letters.bytes().any(is_digit) { wanted } else { 0 };
-        let may_cross =
-            |[entries, digits]: &[Bytes; 2]| entries & wanted != 0 || digits & wanted_of_digits != 0;
+        if letters.len() == 1 {
+            return self.edges.iter().map(|edges| edges.entries.before == Bytes::MAX).collect();
+        }
+        let entries = Beside::of(letters, |_| true);
+        let decimals = Beside::of(letters, |byte| byte.is_ascii_digit());
+        let hex = Beside::of(letters, is_hex);
+        let may_cross = |edges: &Edges| {
+            edges.entries.meets(entries) || edges.decimals.meets(decimals) || edges.hex.meets(hex)
+        };
         self.edges.iter().map(may_cross).collect()
     }
 

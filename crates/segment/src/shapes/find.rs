@@ -4,8 +4,6 @@
 //! Does not own: what is asked (`sawyer_query`), which texts are asked one by one (`select`).
 //! Invariant: if a text of a shape has the letters, one of the three ways is said to be possible.
 
-use std::cell::OnceCell;
-
 use super::facts::folds;
 use super::{Piece, Shapes, Slot};
 use crate::bits::Rows;
@@ -37,8 +35,6 @@ pub(super) struct Needle {
     digits: Class,
     hex: Class,
     uuid: Class,
-    /// The shapes that may have the letters otherwise than within entries, once they were found.
-    candidates: OnceCell<Rows>,
     /// The entries that have the letters, ascending.
     pub(super) having: Vec<u32>,
     /// The same as a set.
@@ -94,32 +90,12 @@ impl Needle {
             hex: with_starts(class(&is_hex)),
             uuid: with_starts(class(&|byte| byte == b'-' || is_hex(byte))),
             places,
-            candidates: OnceCell::new(),
             having,
             entries,
         }
     }
 
-    /// The ways in which texts of a shape can have the letters.
-    pub(super) fn possible(&self, shapes: &Shapes, shape: usize) -> Possible {
-        let mut found = Possible::default();
-        if self.anywhere {
-            return Possible { in_slots: true, ..found };
-        }
-        let candidates =
-            self.candidates.get_or_init(|| shapes.facts().candidates(shapes, &self.letters, self.any_case));
-        if !candidates.contains(shape) {
-            found.in_entries = !self.having.is_empty()
-                && shapes.pieces(shape).iter().any(|piece| match piece {
-                    Piece::Slot(slot) => self.is_in_slot(shapes, slot),
-                    Piece::Literal(_) => false,
-                });
-            return found;
-        }
-        self.go_over(shapes, shape)
-    }
-
-    /// The same, piece by piece.
+    /// The ways in which texts of a shape can have the letters, piece by piece.
     pub(super) fn go_over(&self, shapes: &Shapes, shape: usize) -> Possible {
         let mut found = Possible::default();
         if self.anywhere {

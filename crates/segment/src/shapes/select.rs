@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock, PoisonError};
 
 use sawyer_query::{FieldKind, FieldTest};
 
+use super::index::Index;
 use super::verdict::{Answer, Asking};
 use super::{Home, Portion, Shapes};
 use crate::bits::{Rows, ones};
@@ -63,11 +64,11 @@ pub(crate) fn select_all(data: Data<'_>, wanted: &Rows, test: &TextTest<'_>) -> 
         return Ok(found);
     }
     let portion = Portion::of(data, wanted.len())?;
-    if let Some(direct) = &asking.direct {
+    if asking.asks_by_index() {
         // To look at some texts is less than to make an index of all.
         let is_worth_it = wanted.count() * ANSWER_PART >= wanted.len();
         if let Some(index) = segment.index(data, &portion, is_worth_it)? {
-            let all = direct.ask(&portion, &index, &asking, data, test)?;
+            let all = ask_by_index(&portion, &index, &asking, data, test)?;
             let mut found = all.clone();
             found.intersect(wanted);
             if let Some(answer) = answer {
@@ -85,6 +86,41 @@ pub(crate) fn select_all(data: Data<'_>, wanted: &Rows, test: &TextTest<'_>) -> 
     found.intersect(wanted);
     // If another thread was quicker, it found the same.
     let _ = answer.set(all);
+    Ok(found)
+}
+
+/// Asks the texts of a block that the index finds.
+fn ask_by_index(
+    portion: &Portion,
+    index: &Index,
+    asking: &Asking,
+    data: Data<'_>,
+    test: &TextTest<'_>,
+) -> Result<Rows> {
+    let shapes: &Shapes = &portion.shapes;
+    let (mut found, asked) = asking.ask_index(portion, index);
+    let mut text = String::new();
+    for row in asked.iter() {
+        let bit = portion.marks[row / 64].bit as usize + usize::from(index.behind[row]);
+        let holds = match asking.run(shapes, portion.ids[row], &portion.packed, bit) {
+            Answer::Yes => true,
+            Answer::No => false,
+            Answer::Unknown => {
+                text.clear();
+                let made = shapes.make(usize::from(portion.ids[row]) - 1, &portion.packed, bit, &mut text);
+                made.map_err(data.place.damaged())?;
+                (test.matches)(&text)
+            }
+        };
+        if holds {
+            found.insert(row);
+        }
+    }
+    if let Some(texts) = &portion.raw {
+        let rows = (0..).zip(index.rows_of(0));
+        let cells: Vec<Cell> = rows.map(|(place, row)| Cell { place, row: u32::from(*row) }).collect();
+        texts.select(&cells, data, test, &mut found)?;
+    }
     Ok(found)
 }
 
