@@ -5,7 +5,6 @@
 //! Invariant: valid JSON on one line, whatever the record holds. `ndjson_in` reads it back.
 
 use std::io::Write;
-use std::ops::Range;
 
 use sawyer_model::{Batch, RecordId, RecordRef, Timestamp, ValueRef, names};
 
@@ -13,11 +12,13 @@ use crate::json::plain_bytes;
 use crate::time::write_rfc3339;
 
 mod batch;
+mod head;
 
 #[cfg(test)]
 mod tests;
 
-pub use batch::{BatchWriter, Key, Naming};
+pub use batch::{BatchWriter, Key, Naming, write_key};
+pub use head::HeadWriter;
 
 /// The key of a record's name.
 pub const ID: &str = "_id";
@@ -153,7 +154,7 @@ pub fn write_all(
 /// away what was appended so far.
 pub fn write_each(
     batch: &Batch,
-    records: Range<usize>,
+    records: impl Iterator<Item = usize>,
     original: Original,
     out: &mut Vec<u8>,
     done: &mut dyn FnMut(&mut Vec<u8>),
@@ -166,12 +167,7 @@ pub fn write_each(
 }
 
 fn write_by(writer: &mut BatchWriter<'_, AsTheyAre>, record: RecordRef<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"_id\":\"");
-    writer.id(record.id(), out);
-    out.extend_from_slice(b"\",\"timestamp\":");
-    writer.timestamp(record, out);
-    out.extend_from_slice(b",\"observed\":");
-    writer.observed(record, out);
+    writer.head(record, out);
     writer.fields(record, out);
     out.push(b'}');
 }
@@ -191,7 +187,9 @@ impl Naming for AsTheyAre {
     }
 }
 
-fn is_original(name: &str) -> bool {
+/// Whether a field is the line as it was written.
+#[must_use]
+pub fn is_original(name: &str) -> bool {
     matches!(name, names::ORIGINAL | names::ORIGINAL_BASE64)
 }
 
@@ -208,18 +206,24 @@ const WORD_BYTES: usize = 8;
 
 /// Appends a text as a JSON string.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    write_inside(text, out);
+    out.push(b'"');
+}
+
+/// Appends a text as it stands between the quotes of a JSON string.
+pub fn write_inside(text: &str, out: &mut Vec<u8>) {
     if is_plain(text.as_bytes()) {
-        out.reserve(text.len() + 2);
-        out.push(b'"');
         out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
     } else {
         write_escaped(text, out);
     }
 }
 
 /// Whether all of a text can stand in a string as it is.
-fn is_plain(text: &[u8]) -> bool {
+#[must_use]
+pub fn is_plain(text: &[u8]) -> bool {
     let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
     // Without a branch for each byte, so that it is done for all of a chunk at once.
     let has_none = |chunk: &[u8]| !chunk.iter().fold(false, |any, byte| any | is_special(byte));
@@ -227,14 +231,13 @@ fn is_plain(text: &[u8]) -> bool {
     chunks.iter().all(|chunk| has_none(chunk)) && has_none(rest)
 }
 
-/// Appends a text as a JSON string, quickly also where much of it is escaped.
+/// Appends a text with what needs it escaped, quickly also where that is much.
 fn write_escaped(text: &str, out: &mut Vec<u8>) {
     let start = out.len();
     let bytes = text.as_bytes();
     // Most of what is escaped takes two bytes; what takes more makes room for itself.
     out.resize(start + 2 * bytes.len() + WORD_BYTES + 2, 0);
-    out[start] = b'"';
-    let (mut from, mut to) = (0, start + 1);
+    let (mut from, mut to) = (0, start);
     while let Some(word) = bytes.get(from..from + WORD_BYTES) {
         // Copied whole: what is wrong of it is overwritten.
         out[to..to + WORD_BYTES].copy_from_slice(word);
@@ -253,8 +256,7 @@ fn write_escaped(text: &str, out: &mut Vec<u8>) {
             to += 1;
         }
     }
-    out[to] = b'"';
-    out.truncate(to + 1);
+    out.truncate(to);
 }
 
 /// Writes a byte that cannot stand in a string as it is, the first of so many that are left; gives where the next one

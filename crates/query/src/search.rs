@@ -108,6 +108,19 @@ pub struct Page {
     pub stats: SearchStats,
 }
 
+/// What became of a page whose records were handed on.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// How many records it had.
+    pub count: usize,
+    /// Where to go on; none if there is nothing more.
+    pub next: Option<Position>,
+    /// What it cost.
+    pub stats: SearchStats,
+    /// Whether whoever takes them wants more.
+    pub wanted: bool,
+}
+
 /// Asks how many records fall between neighbouring edges.
 #[derive(Clone, Debug)]
 pub struct HistogramRequest {
@@ -277,6 +290,18 @@ pub trait Search: Send + Sync {
     /// damaged part of the data is left out and reported elsewhere; it is not an error here.
     fn search(&self, request: &SearchRequest, budget: &Budget) -> Result<Page, Error>;
 
+    /// As [`Search::search`], with each record of the page given to `line` as a line of JSON as the API has it, in order, as
+    /// long as `line` wants more; without lines as written unless the request wants them. None if this engine has nothing that is
+    /// faster than writing the records of a page.
+    fn lines(
+        &self,
+        _request: &SearchRequest,
+        _budget: &Budget,
+        _line: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Option<Result<Part, Error>> {
+        None
+    }
+
     /// One record by its id.
     ///
     /// # Errors
@@ -342,18 +367,34 @@ pub fn each_page(
     budget: &mut dyn FnMut() -> Budget,
     call: &mut dyn FnMut(&Page) -> bool,
 ) -> Result<(Option<Position>, SearchStats), Error> {
+    each_part(request, page_max, budget, &mut |asked, budget| {
+        let page = search.search(asked, budget)?;
+        let wanted = call(&page);
+        Ok(Part { count: page.records.len(), next: page.next, stats: page.stats, wanted })
+    })
+}
+
+/// As [`each_page`], with `ask` making and handing on each page.
+///
+/// # Errors
+/// Those of `ask`.
+pub fn each_part(
+    request: &SearchRequest,
+    page_max: usize,
+    budget: &mut dyn FnMut() -> Budget,
+    ask: &mut dyn FnMut(&SearchRequest, &Budget) -> Result<Part, Error>,
+) -> Result<(Option<Position>, SearchStats), Error> {
     let started = Instant::now();
     let (mut left, mut size) = (request.limit, FIRST_PAGE_RECORDS);
     let (mut after, mut stats) = (request.after, SearchStats::default());
     loop {
         let asked = SearchRequest { limit: size.min(left).min(page_max), after, ..request.clone() };
-        let page = search.search(&asked, &budget())?;
-        stats.add(&page.stats);
+        let part = ask(&asked, &budget())?;
+        stats.add(&part.stats);
         stats.elapsed = started.elapsed();
-        left -= page.records.len().min(left);
-        after = page.next;
-        let wanted = call(&page);
-        if !wanted || left == 0 || after.is_none() || page.stats.partial {
+        left -= part.count.min(left);
+        after = part.next;
+        if !part.wanted || left == 0 || after.is_none() || part.stats.partial {
             return Ok((after, stats));
         }
         size = size.saturating_mul(4);

@@ -17,7 +17,7 @@ use crate::error::Decoded;
 
 pub(crate) use self::build::{ColumnBuilder, Form};
 pub(crate) use self::presence::Presence;
-pub(crate) use self::values::{Cursor, Values};
+pub(crate) use self::values::{Cursor, Picked, Values};
 
 /// Most list elements that one column of a block can have. A line of the greatest length has a quarter of it. When
 /// a column is read, the bytes that its block was made of are the nearer bound.

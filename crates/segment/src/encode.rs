@@ -378,7 +378,7 @@ pub(crate) fn text_bytes(value: ValueRef<'_>) -> u64 {
 }
 
 /// Of a value that is not text.
-const NUMBER_BYTES: u64 = 8;
+pub(crate) const NUMBER_BYTES: u64 = 8;
 
 /// Bytes that a value takes, for the bounds of blocks.
 #[inline(always)]

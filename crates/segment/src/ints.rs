@@ -215,10 +215,17 @@ impl Ints {
         const PART: usize = 4;
         if places.count() * PART >= self.count {
             let all = self.decode(bytes);
-            return if places.count() == all.len() { all } else { places.iter().map(|at| all[at]).collect() };
+            if places.count() == all.len() {
+                return all;
+            }
+            let mut picked = Vec::with_capacity(places.count());
+            picked.extend(places.iter().map(|at| all[at]));
+            return picked;
         }
         let mut cursor = IntsCursor::default();
-        places.iter().map(|at| self.get(bytes, at, &mut cursor)).collect()
+        let mut picked = Vec::with_capacity(places.count());
+        picked.extend(places.iter().map(|at| self.get(bytes, at, &mut cursor)));
+        picked
     }
 
     /// The number that all of them are, if they are one.

@@ -45,5 +45,5 @@ pub use frame::{
 };
 pub use groups::Groups;
 pub use layout::{BLOCK_ROWS_MAX, BlockInfo, Stats, Summary};
-pub use segment::{BlockField, Segment};
+pub use segment::{BlockField, Lines, Segment};
 pub use source::ReadAt;

@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 use sawyer_model::limits::VALUE_BYTES_MAX;
 use sawyer_model::{NameId, RecordRef, Stream, Timestamp, ValueRef};
 
-use self::forms::Form;
+pub(crate) use self::forms::Form;
 pub(crate) use self::learn::{Learned, Learner, Lines, Row};
 use crate::bytes::{Put, Reader};
 use crate::error::{Damage, Decoded};

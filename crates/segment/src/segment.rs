@@ -6,6 +6,7 @@
 
 mod fetch;
 mod kept;
+mod lines;
 pub(crate) mod parts;
 mod verify;
 
@@ -17,6 +18,7 @@ use sawyer_model::{Batch, Error, Record, RecordId, SeqRange, SourceId, Stream, T
 
 use sawyer_query::search::Position;
 
+pub use self::lines::Lines;
 use crate::bits::Rows;
 use crate::cache::{Cache, Slot};
 use crate::column::kind;

@@ -284,6 +284,23 @@ impl Text {
         }
     }
 
+    /// Appends the text at this place. `head` holds the bytes it was parsed from.
+    pub(crate) fn put(
+        &self,
+        head: &[u8],
+        at: usize,
+        data: Data<'_>,
+        cursor: &mut TextCursor,
+        out: &mut String,
+    ) -> Result<()> {
+        if let (Kind::Shaped, Some(portion)) = (&self.kind, &mut cursor.portion) {
+            assert!(at < self.count, "the column has this text");
+            return portion.put(at, data, out);
+        }
+        out.push_str(self.get(head, at, data, cursor)?);
+        Ok(())
+    }
+
     fn fixed_frame(&self, number: usize, data: Data<'_>) -> Result<Vec<u8>> {
         let Kind::Fixed { width, offset, checksums, .. } = &self.kind else {
             unreachable!("called for fixed-width columns only")

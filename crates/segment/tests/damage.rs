@@ -14,7 +14,7 @@ use sawyer_model::{Batch, Error, ErrorKind, Timestamp};
 use sawyer_query::search::{Budget, SearchStats, Selection};
 use sawyer_query::{Context, FieldPattern, FieldTest, Predicate};
 use sawyer_segment::{
-    BatchCompression, EncodeSettings, Rows, Segment, decode_batch, decode_batch_unverified, encode,
+    BatchCompression, EncodeSettings, Lines, Rows, Segment, decode_batch, decode_batch_unverified, encode,
     encode_batch_columns, encode_batch_with,
 };
 
@@ -107,6 +107,10 @@ fn ask_everything(segment: &Segment) -> Result<Vec<Batch>, Error> {
             let _ = segment.groups(block, &rows, field);
         }
         let _ = segment.positions(block, &rows);
+        let mut lines = Lines::default();
+        if segment.lines(block, &rows, true, &mut lines).is_err() {
+            assert!(lines.is_empty(), "nothing is added of a block that cannot be read");
+        }
     }
     for block in 0..segment.blocks().len() {
         batches.push(segment.decode_block(block)?);

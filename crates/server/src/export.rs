@@ -11,7 +11,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use futures_util::stream;
 use sawyer_codec::json_out;
-use sawyer_query::search::{Budget, Page, Position, SearchRequest, SearchStats, each_page};
+use sawyer_query::search::{Budget, Page, Part, Position, SearchRequest, SearchStats, each_part};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -23,6 +23,10 @@ use crate::search::{decode_cursor, encode_cursor, order, render_options};
 
 /// Records that are looked for at a time, once the first ones are there.
 const PAGE_RECORDS: usize = 5_000;
+
+/// The same for lines, of which a page has no more than some bytes. What is read of a block is read for each page that has
+/// records of it.
+const PAGE_LINES: usize = 20_000;
 
 /// Pages that wait for a client.
 const PAGES_WAITING_MAX: usize = 2;
@@ -80,8 +84,21 @@ pub(crate) async fn export(State(api): State<Api>, params: Params) -> Result<imp
             current.set(&budget);
             budget
         };
-        let mut send = |page: &Page| send_page(page, &options, &sender);
-        let told = match each_page(search, &request, PAGE_RECORDS, &mut budget, &mut send) {
+        let request = SearchRequest { original: !options.without_original, ..request };
+        let mut ask = |request: &SearchRequest, budget: &Budget| {
+            let mut pieces = Pieces::new(&sender);
+            // Those whose texts are cut are records first.
+            if options.text_bytes_max.is_none()
+                && let Some(part) = search.lines(request, budget, &mut |line| pieces.add(line))
+            {
+                return part.map(|part| Part { wanted: pieces.finish() && part.wanted, ..part });
+            }
+            let page = search.search(request, budget)?;
+            let wanted = send_page(&page, &options, pieces);
+            Ok(Part { count: page.records.len(), next: page.next, stats: page.stats, wanted })
+        };
+        let page_max = if options.text_bytes_max.is_none() { PAGE_LINES } else { PAGE_RECORDS };
+        let told = match each_part(&request, page_max, &mut budget, &mut ask) {
             Ok((next, stats)) => Ok(end_line(next, &stats)),
             Err(error) => Err(std::io::Error::other(error)),
         };
@@ -93,17 +110,49 @@ pub(crate) async fn export(State(api): State<Api>, params: Params) -> Result<imp
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces)))
 }
 
-/// Sends the records of a page; says whether anybody still listens.
-fn send_page(page: &Page, options: &json_out::Options, sender: &mpsc::Sender<Piece>) -> bool {
-    let new = || Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8);
-    let (mut piece, mut is_open) = (new(), true);
-    json_out::write_lines(&page.records, options, &mut piece, |piece| {
-        if piece.len() >= PIECE_BYTES {
-            is_open = sender.blocking_send(Ok(std::mem::replace(piece, new()).into())).is_ok();
+/// What of a page waits to be sent.
+struct Pieces<'a> {
+    piece: Vec<u8>,
+    sender: &'a mpsc::Sender<Piece>,
+}
+
+impl<'a> Pieces<'a> {
+    fn new(sender: &'a mpsc::Sender<Piece>) -> Self {
+        Self { piece: Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8), sender }
+    }
+
+    /// Adds a line; says whether anybody still listens.
+    fn add(&mut self, line: &[u8]) -> bool {
+        self.piece.extend_from_slice(line);
+        self.send_full()
+    }
+
+    /// Sends what is there, if that is much; says whether anybody still listens.
+    fn send_full(&mut self) -> bool {
+        if self.piece.len() < PIECE_BYTES {
+            return true;
         }
+        let next = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 8);
+        self.sender.blocking_send(Ok(std::mem::replace(&mut self.piece, next).into())).is_ok()
+    }
+
+    /// Sends the rest; says whether anybody still listens.
+    fn finish(self) -> bool {
+        let Self { piece, sender } = self;
+        (piece.is_empty() || sender.blocking_send(Ok(piece.into())).is_ok()) && !sender.is_closed()
+    }
+}
+
+/// Sends the records of a page; says whether anybody still listens.
+fn send_page(page: &Page, options: &json_out::Options, mut pieces: Pieces<'_>) -> bool {
+    let mut is_open = true;
+    let mut text = Vec::new();
+    json_out::write_lines(&page.records, options, &mut text, |text| {
+        is_open = pieces.add(text);
+        text.clear();
         is_open
     });
-    is_open && (piece.is_empty() || sender.blocking_send(Ok(piece.into())).is_ok()) && !sender.is_closed()
+    is_open && pieces.finish()
 }
 
 /// What stands in the last line, so that a client knows that it has everything, or where to go on.

@@ -27,8 +27,8 @@ use std::time::Instant;
 
 use sawyer_model::{Error, ErrorKind, Record, RecordId, Timestamp};
 use sawyer_query::search::{
-    Budget, Fields, Follower, Histogram, HistogramRequest, Order, Page, Patterns, PatternsRequest, Search,
-    SearchRequest, SearchStats, Selection, Summary, SummaryRequest, TopValues, Totals, ValuesRequest,
+    Budget, Fields, Follower, Histogram, HistogramRequest, Order, Page, Part, Patterns, PatternsRequest,
+    Search, SearchRequest, SearchStats, Selection, Summary, SummaryRequest, TopValues, Totals, ValuesRequest,
 };
 
 use self::plan::Plan;
@@ -41,6 +41,19 @@ impl Search for Store {
         let mut page = page::search(&self.engine, request, budget)?;
         page.stats.elapsed = started.elapsed();
         Ok(page)
+    }
+
+    fn lines(
+        &self,
+        request: &SearchRequest,
+        budget: &Budget,
+        line: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Option<Result<Part, Error>> {
+        let started = Instant::now();
+        Some(page::lines(&self.engine, request, budget, line).map(|mut part| {
+            part.stats.elapsed = started.elapsed();
+            part
+        }))
     }
 
     fn record(&self, id: RecordId, budget: &Budget) -> Result<Option<Record>, Error> {

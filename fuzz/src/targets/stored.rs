@@ -12,7 +12,7 @@ use sawyer_model::{Batch, SourceId, Stream, Timestamp};
 use sawyer_query::search::{Budget, SearchStats, Selection};
 use sawyer_query::{Context, FieldPattern, FieldTest, Predicate};
 use sawyer_segment::{
-    Rows, Segment, decode_batch, decode_batch_unverified, encode_batch, encode_batch_columns,
+    Lines, Rows, Segment, decode_batch, decode_batch_unverified, encode_batch, encode_batch_columns,
 };
 use sawyer_telemetry::Books;
 
@@ -80,6 +80,7 @@ pub(super) const SEGMENT: Target = Target {
             let mut rows = Rows::none(segment.blocks()[block].rows);
             (0..rows.len()).step_by(50).for_each(|row| rows.insert(row));
             let _ = segment.fetch(block, &rows, &mut Batch::new());
+            let _ = segment.lines(block, &rows, true, &mut Lines::default());
             for predicate in &*ASKED {
                 let (start, end) = (Timestamp::MIN, Timestamp::MAX);
                 let selection = Selection { predicate: predicate.clone(), start, end };

@@ -6,10 +6,9 @@
 
 use std::ops::Range;
 
-use sawyer_model::{Batch, NameId, RecordId, RecordRef, SourceId, Timestamp, ValueRef};
+use sawyer_model::{Batch, NameId, RecordId, RecordRef, ValueRef};
 
-use super::{write_id, write_string, write_value};
-use crate::time::{TimeWriter, write_rfc3339};
+use super::{HeadWriter, write_string, write_value};
 
 /// What becomes of the name of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,11 +35,7 @@ pub struct BatchWriter<'a, N> {
     /// Of names by number, whether a stream of the batch has a field of that name.
     of_streams: Vec<bool>,
     streams: Vec<Option<StreamForm>>,
-    timestamps: TimeWriter,
-    /// When records were seen that was written last, and how.
-    observed: (Option<Timestamp>, Vec<u8>),
-    /// The source that was written last, and how.
-    source: (Option<SourceId>, Vec<u8>),
+    heads: HeadWriter,
 }
 
 /// How names become keys.
@@ -86,9 +81,7 @@ impl<'a, N: Naming> BatchWriter<'a, N> {
             keys: std::iter::repeat_with(|| None).take(batch.name_count()).collect(),
             of_streams,
             streams: std::iter::repeat_with(|| None).take(batch.streams().len()).collect(),
-            timestamps: TimeWriter::default(),
-            observed: (None, Vec::new()),
-            source: (None, Vec::new()),
+            heads: HeadWriter::default(),
         }
     }
 
@@ -132,38 +125,24 @@ impl<'a, N: Naming> BatchWriter<'a, N> {
         }
     }
 
-    /// Appends when a record was said, with its quotes.
-    pub fn timestamp(&mut self, record: RecordRef<'_>, out: &mut Vec<u8>) {
-        out.push(b'"');
-        self.timestamps.write(record.timestamp(), out);
-        out.push(b'"');
+    /// Appends the beginning of a record as [`super::write`] does, up to its fields.
+    pub(super) fn head(&mut self, record: RecordRef<'_>, out: &mut Vec<u8>) {
+        self.heads.write(record.id(), record.timestamp(), record.observed(), out);
     }
 
-    /// Appends when a record was first seen, with its quotes. Mostly all of a batch were seen at the same time.
+    /// Appends when a record was said, with its quotes.
+    pub fn timestamp(&mut self, record: RecordRef<'_>, out: &mut Vec<u8>) {
+        self.heads.timestamp(record.timestamp(), out);
+    }
+
+    /// Appends when a record was first seen, with its quotes.
     pub fn observed(&mut self, record: RecordRef<'_>, out: &mut Vec<u8>) {
-        let time = record.observed();
-        let (last, text) = &mut self.observed;
-        if *last != Some(time) {
-            text.clear();
-            text.push(b'"');
-            write_rfc3339(time, text);
-            text.push(b'"');
-            *last = Some(time);
-        }
-        out.extend_from_slice(text);
+        self.heads.observed(record.observed(), out);
     }
 
     /// Appends the name of a record, without quotes.
     pub fn id(&mut self, id: RecordId, out: &mut Vec<u8>) {
-        let (last, text) = &mut self.source;
-        if *last != Some(id.source) {
-            text.clear();
-            write_id(RecordId { start: 0, ..id }, text);
-            text.pop();
-            *last = Some(id.source);
-        }
-        out.extend_from_slice(text);
-        super::write_hex(id.start, out);
+        self.heads.id(id, out);
     }
 
     fn field_in(&self, record: RecordRef<'_>, name: &str, value: ValueRef<'_>, out: &mut Vec<u8>) {
@@ -224,7 +203,8 @@ fn form_of(key: Key) -> Form {
     }
 }
 
-fn write_key(key: &str, out: &mut Vec<u8>) {
+/// Appends a key with the comma before it and the colon behind.
+pub fn write_key(key: &str, out: &mut Vec<u8>) {
     out.push(b',');
     write_string(key, out);
     out.push(b':');

@@ -3,7 +3,7 @@
 //! Owns: the three ways of keeping it: all rows, a bit for each row, the numbers of a few rows.
 //! Invariant: the numbers of rows ascend and are rows of the block.
 
-use crate::bits::Rows;
+use crate::bits::{Rows, ones};
 use crate::bytes::{Put, Reader};
 use crate::error::{Damage, Decoded};
 
@@ -109,6 +109,35 @@ impl Presence {
                 (before[row / 64] + below.count_ones()) as usize
             }),
             Self::Few(rows) => rows.binary_search(&(row as u32)).ok(),
+        }
+    }
+
+    /// Calls for each of `wanted` that has the field with the how-manieth of them it is and its rank, ascending.
+    pub(crate) fn for_each_slot(&self, wanted: &Rows, mut call: impl FnMut(usize, usize)) {
+        match self {
+            Self::All { .. } => wanted.iter().enumerate().for_each(|(slot, row)| call(slot, row)),
+            Self::Bitmap { rows, before, .. } => {
+                let mut slots = 0;
+                for ((wanted, present), before) in wanted.words().iter().zip(rows.words()).zip(before) {
+                    for bit in ones(wanted & present) {
+                        let below = (1 << bit) - 1;
+                        let slot = slots + (wanted & below).count_ones();
+                        call(slot as usize, (before + (present & below).count_ones()) as usize);
+                    }
+                    slots += wanted.count_ones();
+                }
+            }
+            Self::Few(rows) => {
+                let (mut slot, mut counted) = (0, 0);
+                for (rank, row) in rows.iter().enumerate() {
+                    let row = *row as usize;
+                    if wanted.contains(row) {
+                        slot += wanted.count_within(counted..row);
+                        counted = row;
+                        call(slot, rank);
+                    }
+                }
+            }
         }
     }
 

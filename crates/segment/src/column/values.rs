@@ -4,8 +4,11 @@
 //! Invariant: the counts of all sub-columns follow from the number of values and their types, so that no count
 //! that was read alone decides how much is allocated.
 
+mod pick;
+
 use sawyer_model::{Timestamp, Value, ValueRef};
 
+pub(crate) use self::pick::Picked;
 use super::floats::Floats;
 use super::kind;
 use crate::bits::Rows;

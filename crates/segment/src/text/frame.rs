@@ -38,6 +38,13 @@ impl Texts {
         self.ends.push(self.text.len());
     }
 
+    /// Adds the text that is appended here.
+    pub(crate) fn add<E>(&mut self, append: impl FnOnce(&mut String) -> Result<(), E>) -> Result<(), E> {
+        append(&mut self.text)?;
+        self.ends.push(self.text.len());
+        Ok(())
+    }
+
     /// Adds all texts of another one.
     pub(crate) fn append(&mut self, other: &Self) {
         let start = self.text.len();

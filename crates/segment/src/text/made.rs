@@ -71,6 +71,23 @@ impl MadeText {
         self.holes.as_ref().map_or(Ok(()), |holes| holes.check(data))
     }
 
+    /// The template of the text at this place, and its first hole.
+    pub(crate) fn place(&self, at: usize) -> (usize, usize) {
+        (usize::from(self.codes[at]), self.first_holes.get(at).map_or(0, |first| *first as usize))
+    }
+
+    /// The text of a hole.
+    pub(crate) fn hole<'a>(
+        &'a self,
+        head: &[u8],
+        hole: usize,
+        data: Data<'_>,
+        cursor: &'a mut TextCursor,
+    ) -> Result<&'a str> {
+        let holes = self.holes.as_ref().ok_or(Damage::expected("a text for each hole"));
+        holes.map_err(data.place.damaged())?.get(head, hole, data, cursor)
+    }
+
     /// Appends the text at this place.
     pub(crate) fn make(
         &self,

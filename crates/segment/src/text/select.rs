@@ -213,6 +213,15 @@ impl Text {
         }
     }
 
+    /// For each of these places the number of the entry that it has, if the column is made of entries.
+    pub(crate) fn pick_codes(&self, head: &[u8], places: &Rows) -> Option<Vec<i64>> {
+        match &self.kind {
+            Kind::Constant(_) => Some(vec![0; places.count()]),
+            Kind::Dictionary { codes, .. } => Some(codes.pick(head, places)),
+            _ => None,
+        }
+    }
+
     /// The text of an entry.
     pub(crate) fn entry(&self, code: i64, data: Data<'_>) -> Result<&str> {
         let entry = match &self.kind {

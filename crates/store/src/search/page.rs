@@ -8,13 +8,17 @@ use std::collections::BinaryHeap;
 
 use parking_lot::Mutex;
 use sawyer_model::{Batch, Error, Record, RecordId, Timestamp};
-use sawyer_query::search::{Budget, Order, Page, Position, SearchRequest, Selection};
-use sawyer_segment::Rows;
+use sawyer_query::search::{Budget, Order, Page, Part, Position, SearchRequest, Selection};
+use sawyer_segment::{Lines, Rows};
 
 use super::plan::Plan;
 use super::run::Run;
 use super::unit::Unit;
 use crate::engine::Engine;
+
+/// Records of a page of lines were made of so many bytes at most, but for one. Lines are longer, by what is escaped in them
+/// and by names of fields; a page is in memory as a whole.
+const LINES_BYTES_MAX: usize = 16 << 20;
 
 /// A record that may be on the page. The greatest is the one that comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +78,48 @@ impl Best {
 
 /// The records of a selection.
 pub(super) fn search(engine: &Engine, request: &SearchRequest, budget: &Budget) -> Result<Page, Error> {
-    let order = request.order;
-    let plan = Plan::of(engine, &behind(&request.selection, order, request.after), order);
+    let plan = Plan::of(engine, &behind(&request.selection, request.order, request.after), request.order);
     let run = Run::new(engine, &plan, budget);
+    let (chosen, more) = choose(&run, request)?;
+    let records = fetch(&plan, &run, &chosen, request.original);
+    run.failure()?;
+    let stats = run.stats();
+    let next = chosen.last().filter(|_| more || stats.partial).map(|last| last.position);
+    Ok(Page { records, next, stats })
+}
+
+/// The records of a selection as lines of JSON; fewer than were asked for if they are large.
+pub(super) fn lines(
+    engine: &Engine,
+    request: &SearchRequest,
+    budget: &Budget,
+    line: &mut dyn FnMut(&[u8]) -> bool,
+) -> Result<Part, Error> {
+    let plan = Plan::of(engine, &behind(&request.selection, request.order, request.after), request.order);
+    let run = Run::new(engine, &plan, budget);
+    let (mut chosen, mut more) = choose(&run, request)?;
+    let mut bytes = 0usize;
+    let fits = chosen.iter().take_while(|candidate| {
+        bytes = bytes.saturating_add(plan.units[candidate.unit].record_bytes());
+        bytes <= LINES_BYTES_MAX
+    });
+    let fits = fits.count().max(1);
+    more |= fits < chosen.len();
+    chosen.truncate(fits);
+    let mut lines = Lines::default();
+    let order = by_unit(&plan, &run, &chosen, |unit, rows| {
+        unit.lines_into(rows, request.original, &mut lines).map(|()| lines.len())
+    });
+    run.failure()?;
+    let wanted = order.iter().all(|at| line(lines.get(*at)));
+    let stats = run.stats();
+    let next = chosen.last().filter(|_| more || stats.partial).map(|last| last.position);
+    Ok(Part { count: order.len(), next, stats, wanted })
+}
+
+/// The places of the records of a page, in order, and whether there are more.
+fn choose(run: &Run<'_>, request: &SearchRequest) -> Result<(Vec<Candidate>, bool), Error> {
+    let order = request.order;
     let count_max = if request.limit == 0 { 0 } else { request.limit.saturating_add(1) };
     let best = Best { heap: Mutex::default(), count_max, order };
     let is_behind = |position: Position| {
@@ -92,11 +135,7 @@ pub(super) fn search(engine: &Engine, request: &SearchRequest, budget: &Budget) 
     let mut chosen = best.heap.into_inner().into_sorted_vec();
     let more = chosen.len() > request.limit;
     chosen.truncate(request.limit);
-    let records = fetch(&plan, &run, &chosen, request.original);
-    run.failure()?;
-    let stats = run.stats();
-    let next = chosen.last().filter(|_| more || stats.partial).map(|last| last.position);
-    Ok(Page { records, next, stats })
+    Ok((chosen, more))
 }
 
 /// The selection without the times before the place to go on from.
@@ -116,22 +155,37 @@ fn behind(selection: &Selection, order: Order, after: Option<Position>) -> Selec
 
 /// Reads the chosen records, unit by unit, and puts them in order.
 fn fetch(plan: &Plan, run: &Run<'_>, chosen: &[Candidate], original: bool) -> Batch {
+    let mut records = Batch::new();
+    let order = by_unit(plan, run, chosen, |unit, rows| {
+        unit.fetch_into(rows, original, &mut records).map(|()| records.len())
+    });
+    records.arrange(&order);
+    records
+}
+
+/// Has the chosen records read unit by unit. `read` says how many were read by then; gives where in these the chosen ones
+/// are, in their order, without those that could not be read.
+fn by_unit(
+    plan: &Plan,
+    run: &Run<'_>,
+    chosen: &[Candidate],
+    mut read: impl FnMut(&Unit, &mut dyn Iterator<Item = usize>) -> Result<usize, Error>,
+) -> Vec<usize> {
     let mut by_unit: Vec<usize> = (0..chosen.len()).collect();
-    by_unit.sort_by_key(|at| (chosen[*at].unit, chosen[*at].row));
+    by_unit.sort_unstable_by_key(|at| (chosen[*at].unit, chosen[*at].row));
     // For each chosen record, where among those read it is.
     let mut places: Vec<Option<usize>> = vec![None; chosen.len()];
-    let mut records = Batch::new();
     for of_unit in by_unit.chunk_by(|a, b| chosen[*a].unit == chosen[*b].unit) {
         let unit = &plan.units[chosen[of_unit[0]].unit];
-        let before = records.len();
-        match unit.fetch_into(of_unit.iter().map(|at| chosen[*at].row), original, &mut records) {
-            Ok(()) => of_unit.iter().zip(before..).for_each(|(at, place)| places[*at] = Some(place)),
+        match read(unit, &mut of_unit.iter().map(|at| chosen[*at].row)) {
+            Ok(count) => {
+                let before = count - of_unit.len();
+                of_unit.iter().zip(before..).for_each(|(at, place)| places[*at] = Some(place));
+            }
             Err(error) => run.note(unit, error),
         }
     }
-    let order: Vec<usize> = places.into_iter().flatten().collect();
-    records.arrange(&order);
-    records
+    places.into_iter().flatten().collect()
 }
 
 /// One record by its id.

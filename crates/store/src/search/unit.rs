@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sawyer_model::{Batch, Error, RecordRef, Timestamp, ValueRef, names};
 use sawyer_query::FieldPattern;
 use sawyer_query::search::{Budget, Position, SearchStats, Selection};
-use sawyer_segment::{Groups, Rows};
+use sawyer_segment::{Groups, Lines, Rows};
 
 use super::counts::{Counts, each_once};
 use crate::memory::Held;
@@ -195,6 +195,34 @@ impl Unit {
             }
         }
         Ok(())
+    }
+
+    /// Adds the records of these rows (ascending) as lines of JSON, in order; without lines as written unless these are
+    /// wanted. After an error nothing was added.
+    pub(super) fn lines_into(
+        &self,
+        rows: impl Iterator<Item = usize>,
+        original: bool,
+        lines: &mut Lines,
+    ) -> Result<(), Error> {
+        match &self.part {
+            Part::Held(batch) => lines.add(batch, rows, original),
+            Part::Block { segment, block, .. } => {
+                let mut wanted = Rows::none(self.rows);
+                rows.for_each(|row| wanted.insert(row));
+                segment.segment.lines(*block, &wanted, original, lines)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// About how many bytes a record of it has.
+    pub(super) fn record_bytes(&self) -> usize {
+        let bytes = match &self.part {
+            Part::Held(batch) => batch.bytes() as u64,
+            Part::Block { segment, block, .. } => segment.segment.blocks()[*block].raw_bytes,
+        };
+        usize::try_from(bytes / self.rows.max(1) as u64).unwrap_or(usize::MAX)
     }
 
     /// The values of a field in these rows. If the field has several names, the first one that a row has counts.

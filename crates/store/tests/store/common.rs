@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sawyer_codec::json_out::{self, Options};
 use sawyer_config::{Document, Problems, Setting};
 use sawyer_disk::SimDisk;
 use sawyer_model::{Batch, Error, Record, SeqRange, SourceId, Stream, Timestamp, Value};
@@ -104,4 +105,44 @@ pub(crate) fn records(store: &Store) -> Vec<Record> {
     let page = store.search(&request, &Budget::unlimited()).expect("everything can be asked for");
     assert!(!page.stats.partial, "all of it was read");
     page.records.iter().map(|record| sorted(record.to_record())).collect()
+}
+
+/// Records as lines are what records of pages look like as lines, in both orders.
+pub(crate) fn check_lines(store: &Store, told: &str) {
+    for (order, limit, original) in
+        [(Order::NewestFirst, 7, true), (Order::OldestFirst, 1000, true), (Order::NewestFirst, 40, false)]
+    {
+        let ask = |after| SearchRequest { selection: everything(), order, limit, after, original };
+        let (mut wanted, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.search(&ask(after), &Budget::unlimited()).expect("it is answered");
+            let options = Options { without_original: !original, ..Options::default() };
+            json_out::write_lines(&page.records, &options, &mut wanted, |_| true);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let (mut found, mut after, mut count) = (Vec::new(), None, 0);
+        loop {
+            let mut lines = 0;
+            let mut line = |line: &[u8]| {
+                found.extend_from_slice(line);
+                lines += 1;
+                true
+            };
+            let part =
+                store.lines(&ask(after), &Budget::unlimited(), &mut line).expect("the store makes lines");
+            let part = part.expect("it is answered");
+            assert_eq!((part.count, part.wanted), (lines, true), "{told}");
+            assert!(lines <= limit, "{told}");
+            count += lines;
+            after = part.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(String::from_utf8(found), String::from_utf8(wanted), "{told}");
+        assert_eq!(count as u64, store.totals().records, "{told}");
+    }
 }

@@ -12,7 +12,7 @@ use sawyer_query::conformance::{Naive as Reference, check};
 use sawyer_query::search::{Budget, Search};
 use sawyer_telemetry::Clock;
 
-use crate::common::{batch_of, clock, everything, open, plan_of};
+use crate::common::{batch_of, check_lines, clock, everything, open, plan_of};
 
 /// One thing that is done with a store.
 #[derive(Clone, Debug)]
@@ -155,14 +155,17 @@ proptest! {
             }
         }
         check(&store, &naive.records, clock.now(), "as it was left");
+        check_lines(&store, "as it was left");
         store.seal_now().expect("it is sealed");
         for _ in 0..3 {
             store.run_once().expect("it is merged");
         }
         check(&store, &naive.records, clock.now(), "merged");
+        check_lines(&store, "merged");
         drop(store);
         let store = open(&disk, &plan, &clock).expect("it opens again");
         check(&store, &naive.records, clock.now(), "opened again");
+        check_lines(&store, "opened again");
         prop_assert_eq!(store.problems(), []);
         prop_assert_eq!(store.count(&everything(), &Budget::unlimited()).expect("counts").0 as usize, naive.records.len());
     }

@@ -1,0 +1,336 @@
+//! Rows as lines of JSON, without records being made of them.
+//!
+//! Owns: [`Segment::lines`]: columns are read as a whole, what an entry or a stream looks like is written once, and a
+//! row is then put together of pieces.
+//! Does not own: how values look (`sawyer_codec::json_out`), lines as written (`made`).
+//! Invariant: a line is what `json_out` writes of the record that [`Segment::fetch`] gives; what is made of a block is no
+//! larger than the block said when it was written, but for escapes.
+
+mod made;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use sawyer_codec::json_out::{self, HeadWriter, Original};
+use sawyer_model::{Batch, Error, Stream, ValueRef};
+
+use self::made::MadeLines;
+use super::Segment;
+use super::fetch::Heads;
+use super::parts::Window;
+use crate::bits::Rows;
+use crate::cache::Kept;
+use crate::column::{Column, Picked};
+use crate::encode::ROW_BYTES;
+use crate::error::{Damage, Place, Result};
+use crate::shapes::Home;
+use crate::source::Data;
+
+/// Lines of JSON, each with its end of line.
+#[derive(Clone, Debug, Default)]
+pub struct Lines {
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// A column of which rows are wanted.
+struct Field<'a> {
+    name: &'a str,
+    /// `,"name":`
+    key: Vec<u8>,
+    column: Arc<Kept<Column>>,
+    data: Data<'a>,
+    /// Which of the wanted rows have it; all if there is none.
+    has: Option<Rows>,
+    /// How many of them were written.
+    next: usize,
+    /// None for texts that are made of other fields.
+    picked: Option<Picked>,
+    /// The places of such texts.
+    places: Vec<u32>,
+    /// By the number of an entry, once it was written: where it stands in `written`, with the key, and its length.
+    entries: Vec<Option<(Range<usize>, u64)>>,
+    written: Vec<u8>,
+}
+
+/// The fields of a stream.
+struct StreamLine {
+    number: usize,
+    /// All of them, with their keys.
+    text: Vec<u8>,
+    /// Those that a column has too: which of the fields, and where they stand in the text, in order.
+    of_columns: Vec<(usize, Range<usize>)>,
+}
+
+impl Lines {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// A line, with its end.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    #[must_use]
+    pub fn get(&self, at: usize) -> &[u8] {
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.text[start..self.ends[at]]
+    }
+
+    /// Adds records of a batch, those with these numbers; without lines as they were written unless these are wanted.
+    pub fn add(&mut self, batch: &Batch, records: impl Iterator<Item = usize>, original: bool) {
+        let original = if original { Original::Always } else { Original::Never };
+        json_out::write_each(batch, records, original, &mut self.text, &mut |text| {
+            text.push(b'\n');
+            self.ends.push(text.len());
+        });
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.ends.truncate(len);
+        self.text.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+}
+
+impl Segment {
+    /// Adds these rows, in their order, as lines of JSON; without lines as they were written unless these are wanted.
+    ///
+    /// # Errors
+    /// `Corrupt` if the block is damaged, `Retry` if it cannot be read. Then nothing is added.
+    ///
+    /// # Panics
+    /// If there is no block with this number, or `rows` is not a set of its rows.
+    pub fn lines(&self, block: usize, rows: &Rows, original: bool, out: &mut Lines) -> Result<(), Error> {
+        assert_eq!(rows.len(), self.footer.blocks[block].rows, "a set of rows of this block");
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let before = out.len();
+        let put = self.put_lines(block, rows, original, out);
+        if put.is_err() {
+            out.truncate(before);
+        }
+        Ok(put?)
+    }
+
+    fn put_lines(&self, block: usize, rows: &Rows, original: bool, out: &mut Lines) -> Result<()> {
+        let keep = rows.count() < rows.len();
+        let heads = self.heads(block, rows, keep)?;
+        let mut raw = rows.count() as u64 * ROW_BYTES;
+        let mut fields = self.fields_of(block, rows, original, keep, &mut raw)?;
+        let mut made = MadeLines::take_of(&mut fields);
+        let (mut writer, mut stream) = (HeadWriter::default(), None);
+        for (slot, row) in rows.iter().enumerate() {
+            let text = &mut out.text;
+            let head = heads.of(slot, &self.footer.sources);
+            let id = sawyer_model::RecordId { source: head.source, start: head.range.start };
+            writer.write(id, head.timestamp, head.observed, text);
+            for field in fields.iter_mut().filter(|field| field.has(slot)) {
+                raw += field.put(text)?;
+            }
+            let stream = self.stream_line(&heads, row, original, &fields, &made, &mut stream);
+            let of = &self.footer.streams[stream.number];
+            for made in made.iter_mut().filter(|made| made.field.has(slot)) {
+                raw += made.put(slot, head.timestamp, &fields, of, text)?;
+            }
+            self.check_raw(block, raw)?;
+            stream.put(
+                |field| fields.iter().chain(made.iter().map(|made| &made.field)).nth(field),
+                slot,
+                text,
+            );
+            text.extend_from_slice(b"}\n");
+            out.ends.push(text.len());
+        }
+        Ok(())
+    }
+
+    fn check_raw(&self, block: usize, raw: u64) -> Result<()> {
+        let damage = || Damage::expected("no more bytes than the block was made of");
+        if raw <= self.footer.blocks[block].raw_bytes {
+            return Ok(());
+        }
+        Err(Place::in_block("block", block).damaged()(damage()))
+    }
+
+    /// Reads the columns that any of the rows has.
+    fn fields_of(
+        &self,
+        block: usize,
+        rows: &Rows,
+        original: bool,
+        keep: bool,
+        raw: &mut u64,
+    ) -> Result<Vec<Field<'_>>> {
+        let raw_max = self.footer.blocks[block].raw_bytes;
+        let mut window = Window::default();
+        let mut fields = Vec::new();
+        for entry in &self.directory(block)?.columns {
+            let name = self.name(entry.name);
+            if !original && json_out::is_original(name) {
+                continue;
+            }
+            let column = self.column(block, entry, &mut window, keep)?;
+            let (has, places) = of_rows(&column, rows);
+            if places.is_empty() {
+                continue;
+            }
+            let data = self.data(block, entry);
+            let home = data.home.map(|home| Home { keep, ..home });
+            let data = Data { home, ..data };
+            let mut field = Field::of(name, column, data, has);
+            if field.column.values.made().is_some() {
+                field.places = places.iter().map(|place| place as u32).collect();
+            } else {
+                let column = &field.column;
+                let (picked, bytes) = column.values.pick(&column.head, &places, data, raw_max)?;
+                *raw += bytes;
+                field.picked = Some(picked);
+            }
+            self.check_raw(block, *raw)?;
+            fields.push(field);
+        }
+        Ok(fields)
+    }
+
+    /// The fields of the stream of a row, written now or for the row before.
+    fn stream_line<'a>(
+        &self,
+        heads: &Heads,
+        row: usize,
+        original: bool,
+        fields: &[Field<'_>],
+        made: &[MadeLines<'_>],
+        last: &'a mut Option<StreamLine>,
+    ) -> &'a StreamLine {
+        let number = heads.streams.stream_of(row);
+        if last.as_ref().is_none_or(|last| last.number != number) {
+            let names = || fields.iter().chain(made.iter().map(|made| &made.field)).map(|field| field.name);
+            *last = Some(StreamLine::of(number, &self.footer.streams[number], original, names));
+        }
+        last.as_ref().expect("it was just set")
+    }
+}
+
+/// Which of the wanted rows a column has, by their order, unless it has all; and the places of their values.
+fn of_rows(column: &Column, rows: &Rows) -> (Option<Rows>, Rows) {
+    let presence = &column.presence;
+    if presence.count() == rows.len() {
+        return (None, rows.clone());
+    }
+    let (mut has, mut places) = (Rows::none(rows.count()), Rows::none(presence.count()));
+    presence.for_each_slot(rows, |slot, rank| {
+        has.insert(slot);
+        places.insert(rank);
+    });
+    (Some(has), places)
+}
+
+impl<'a> Field<'a> {
+    fn of(name: &'a str, column: Arc<Kept<Column>>, data: Data<'a>, has: Option<Rows>) -> Self {
+        let mut key = Vec::new();
+        json_out::write_key(name, &mut key);
+        Self {
+            name,
+            key,
+            column,
+            data,
+            has,
+            next: 0,
+            picked: None,
+            places: Vec::new(),
+            entries: Vec::new(),
+            written: Vec::new(),
+        }
+    }
+
+    fn has(&self, slot: usize) -> bool {
+        self.has.as_ref().is_none_or(|has| has.contains(slot))
+    }
+
+    /// Appends the next value, with its key. Gives how many bytes it is for the bounds of blocks, if that was not counted when
+    /// it was picked.
+    fn put(&mut self, out: &mut Vec<u8>) -> Result<u64> {
+        let Self { key, column, data, next, picked, entries, written, .. } = self;
+        let at = *next;
+        *next += 1;
+        let picked = picked.as_ref().expect("made texts are written apart");
+        if let Picked::Codes(codes) = picked {
+            let texts = column.values.strs();
+            if entries.is_empty() {
+                entries.resize(texts.entry_count(), None);
+            }
+            let known = usize::try_from(codes[at]).ok().and_then(|code| entries.get_mut(code));
+            let known =
+                known.ok_or(Damage::expected("the code of an entry")).map_err(data.place.damaged())?;
+            if known.is_none() {
+                let (start, text) = (written.len(), texts.entry(codes[at], *data)?);
+                written.extend_from_slice(key);
+                json_out::write_string(text, written);
+                *known = Some((start..written.len(), text.len() as u64));
+            }
+            let (range, len) = known.as_ref().expect("it was just set");
+            out.extend_from_slice(&written[range.clone()]);
+            return Ok(len + 1);
+        }
+        out.extend_from_slice(key);
+        match picked.value(&column.values, at, *data)? {
+            ValueRef::Str(text) => json_out::write_string(text, out),
+            value => json_out::write_value(value, out),
+        }
+        Ok(0)
+    }
+
+    /// The value that was written last.
+    fn last(&self) -> Result<ValueRef<'_>> {
+        let picked = self.picked.as_ref().expect("made texts are written apart");
+        picked.value(&self.column.values, self.next - 1, self.data)
+    }
+}
+
+impl StreamLine {
+    fn of<'a, N: Iterator<Item = &'a str>>(
+        number: usize,
+        stream: &Stream,
+        original: bool,
+        names: impl Fn() -> N,
+    ) -> Self {
+        let mut line = Self { number, text: Vec::new(), of_columns: Vec::new() };
+        for (name, value) in stream.fields() {
+            if !original && json_out::is_original(name) {
+                continue;
+            }
+            let start = line.text.len();
+            json_out::write_key(name, &mut line.text);
+            json_out::write_value(value.as_ref(), &mut line.text);
+            let column = names().position(|column| column == &**name);
+            line.of_columns.extend(column.map(|column| (column, start..line.text.len())));
+        }
+        line
+    }
+
+    /// Appends the fields that a row does not have itself.
+    fn put<'f, 'a: 'f>(
+        &self,
+        field: impl Fn(usize) -> Option<&'f Field<'a>>,
+        slot: usize,
+        out: &mut Vec<u8>,
+    ) {
+        let mut from = 0;
+        for (column, range) in &self.of_columns {
+            if field(*column).is_some_and(|field| field.has(slot)) {
+                out.extend_from_slice(&self.text[from..range.start]);
+                from = range.end;
+            }
+        }
+        out.extend_from_slice(&self.text[from..]);
+    }
+}
