@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use sawyer_disk::Disk;
 use sawyer_model::{Error, Fates};
 use sawyer_telemetry::{Clock, Metrics};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::damage::Damage;
 use crate::engine::Engine;
@@ -178,6 +178,18 @@ impl Buffer {
     #[must_use]
     pub fn is_stuck(&self, lane: Lane) -> bool {
         self.0.engine.is_stuck(lane)
+    }
+
+    /// Tells whenever a full disk has kept something out, which then is worth another look at [`is_stuck`](Buffer::is_stuck).
+    #[must_use]
+    pub fn kept_out(&self) -> watch::Receiver<u64> {
+        self.0.engine.kept_out.subscribe()
+    }
+
+    /// Whether the disk was full when something was last written.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        self.0.engine.is_disk_full()
     }
 
     /// Whether the oldest make room when it is full, so that nobody waits for room in it.

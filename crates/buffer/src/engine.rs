@@ -73,6 +73,8 @@ pub(crate) struct Engine {
     pub(crate) work: Signal,
     /// Whether only what is in danger is to be let in.
     pub(crate) spills: watch::Sender<bool>,
+    /// How often a full disk has kept something out.
+    pub(crate) kept_out: watch::Sender<u64>,
     trouble: Mutex<Trouble>,
     _lock: Option<Box<dyn Lock>>,
 }
@@ -132,6 +134,7 @@ impl Engine {
             ready: Notify::new(),
             work: Signal::default(),
             spills: watch::Sender::new(false),
+            kept_out: watch::Sender::new(0),
             trouble: Mutex::new(Trouble::default()),
             _lock: lock,
         };
@@ -319,6 +322,7 @@ impl Engine {
             Err(error) if error.is_full() => {
                 self.note_full(&error);
                 self.state().put_back(lane, group);
+                self.kept_out.send_modify(|times| *times += 1);
                 self.make_space(writer, lane)
             }
             Err(error) => {
@@ -473,10 +477,13 @@ impl Engine {
     /// Whether one who waits to be let into a lane waits for space on a full disk, and nothing else is in the lane that
     /// could give any.
     pub(crate) fn is_stuck(&self, lane: Lane) -> bool {
+        self.is_disk_full() && self.state().holds_one_back(lane)
+    }
+
+    /// Whether nothing was written since the disk was found to be full.
+    pub(crate) fn is_disk_full(&self) -> bool {
         let trouble = self.trouble.lock();
-        let is_full = trouble.full && !trouble.written;
-        drop(trouble);
-        is_full && self.state().holds_one_back(lane)
+        trouble.full && !trouble.written
     }
 
     fn note_success(&self) {

@@ -20,7 +20,7 @@ use sawyer_buffer::{Buffer, Lane, Taken};
 use sawyer_model::{Ack, Batch, Error, ErrorKind, Fate, Outcome, Transfer, Way};
 use sawyer_segment::{decode_batch_shared, encode_batch, encode_batch_columns};
 use sawyer_telemetry::{Clock, Seldom};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::Instant;
 
 use super::direct::{Flights, Flying, Need, fates_of, records_of};
@@ -172,6 +172,8 @@ async fn fill_lane(lane: Lane, mut parts: mpsc::Receiver<Part>, way: WayIn<'_>) 
         };
         let Some(part) = part else { break };
         let left = way.send_past(lane, part, &mut flights, &mut waited, &seldom).await?;
+        let Some(part) = left else { continue };
+        let left = way.send_behind(lane, part, &mut flights, &seldom).await?;
         let Some(Part { batch, ack, _room }) = left else { continue };
         if batch.progress().is_some() {
             // Else it were in the buffer before what came before it.
@@ -250,6 +252,39 @@ impl<'a> WayIn<'a> {
         Ok(None)
     }
 
+    /// While the disk is full and what was pushed before is with the output alone: gives a batch to the output behind
+    /// that. In the buffer, which may have space at any moment, it would be in front of what the output lets go of.
+    async fn send_behind(
+        self,
+        lane: Lane,
+        part: Part,
+        flights: &mut Flights,
+        seldom: &Seldom,
+    ) -> Result<Option<Part>, Error> {
+        let bytes = part.batch.bytes();
+        while part.batch.progress().is_none()
+            && self.buffer.is_disk_full()
+            && flights.are_flying()
+            && self.buffer.may_pass(lane, self.flying.bytes() + bytes as u64)
+        {
+            let place = tokio::select! {
+                place = self.past.to.reserve_in(lane == Lane::Urgent, bytes) => place,
+                () = flights.due() => {
+                    self.see_to(lane, flights, false, seldom).await?;
+                    continue;
+                }
+            };
+            let Ok(place) = place else { break };
+            if !place.is_closed() {
+                let Part { batch, ack, _room } = part;
+                place.put(flights.start(&batch, ack, self.buffer, &self.past.way));
+                return Ok(None);
+            }
+            break;
+        }
+        Ok(Some(part))
+    }
+
     /// Puts into the buffer what went past it and has to be safe by now, or before `closing`.
     async fn see_to(
         self,
@@ -325,9 +360,10 @@ impl<'a> WayIn<'a> {
         let push = || async {
             // Where ranges are kept, the bytes are what is sent.
             let live = (!self.keeps_ranges).then(|| (Arc::clone(batch), memory_of(batch)));
+            let kept_out = self.buffer.kept_out();
             let passes = async {
                 match may_pass {
-                    true => *found.lock() = Some(self.place_past_full_disk(lane, batch.bytes()).await),
+                    true => *found.lock() = Some(self.place_past_full_disk(lane, batch.bytes(), kept_out).await),
                     false => std::future::pending().await,
                 }
             };
@@ -339,9 +375,17 @@ impl<'a> WayIn<'a> {
 
     /// Waits until the batch that is being put in waits for space on a full disk, and for none in front of it, and the
     /// output has room for it.
-    async fn place_past_full_disk(self, lane: Lane, bytes: usize) -> Place<'a> {
+    async fn place_past_full_disk(
+        self,
+        lane: Lane,
+        bytes: usize,
+        mut kept_out: watch::Receiver<u64>,
+    ) -> Place<'a> {
         loop {
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            tokio::select! {
+                Ok(()) = kept_out.changed() => {}
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            }
             if self.buffer.is_stuck(lane) {
                 let place = self.past.to.reserve_in(lane == Lane::Urgent, bytes).await;
                 match place {

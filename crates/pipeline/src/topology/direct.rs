@@ -155,6 +155,12 @@ impl Flights {
         }
     }
 
+    /// Whether the output has not said yet of one of them what became of it, or has let go of one.
+    pub(super) fn are_flying(&self) -> bool {
+        let is_over = |state: &State| matches!(state, State::Landed(_) | State::Safe(_) | State::Over);
+        self.all.iter().any(|flight| !is_over(&flight.state.lock()))
+    }
+
     /// Whether one of them might soon not be had again.
     pub(super) fn is_pressed(&self) -> bool {
         let is_pressed = |batch: &Batch| batch.progress().is_some_and(|(progress, _)| progress.is_pressed());

@@ -178,6 +178,77 @@ async fn what_may_be_removed_is_put_in_at_once() {
     assert_eq!(buffer.entries(Lane::Normal).await.unwrap().len(), 1);
 }
 
+/// What was pushed, and its number.
+fn pushed(number: u64, acks: &Arc<Mutex<Vec<u64>>>) -> Part {
+    let whole = part(&Arc::new(Progress::new(std::time::Instant::now())), number, 1, 10_000);
+    let records: Vec<_> = whole.batch.iter().map(RecordRef::to_record).collect();
+    let told = Arc::clone(acks);
+    let ack = Ack::new(move |outcome| {
+        if outcome == Outcome::Durable {
+            told.lock().push(number);
+        }
+    });
+    Part { batch: Arc::new(Batch::from_iter(records.iter())), ack, ..whole }
+}
+
+/// One after the other, as each is told of before the next one comes.
+#[tokio::test]
+async fn what_goes_past_a_full_disk_does_not_wait_for_the_next_look() {
+    let disk = SimDisk::new(1, SimSettings { capacity_bytes: 1000, ..SimSettings::default() });
+    let buffer = open_on(disk, "{}");
+    let (past, mut from) = past(1 << 20);
+    let (clock, flying) = (Clock::system(), Flying::default());
+    let way = WayIn { buffer: &buffer, keeps_ranges: false, clock: &clock, past: &past, flying: &flying };
+    let (to, parts) = mpsc::channel(8);
+    let acks = Arc::new(Mutex::new(Vec::new()));
+    let feed = async {
+        for number in 0..1000 {
+            to.send(pushed(number, &acks)).await.unwrap();
+            from.next().await.unwrap().into_parts().0.ack.durable();
+        }
+    };
+    let filled = async {
+        tokio::select! {
+            () = feed => {}
+            ended = fill_lane(Lane::Normal, parts, way) => panic!("{ended:?}"),
+        }
+    };
+    // Waiting for looks would take 100 seconds.
+    tokio::time::timeout(Duration::from_secs(60), filled).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_pushed_past_a_full_disk_is_not_overtaken_when_there_is_space_again() {
+    let disk = SimDisk::new(1, SimSettings { capacity_bytes: 1000, ..SimSettings::default() });
+    let buffer = open_on(disk.clone(), "{}");
+    let (past, mut from) = past(1 << 20);
+    let (clock, flying) = (Clock::system(), Flying::default());
+    let way = WayIn { buffer: &buffer, keeps_ranges: false, clock: &clock, past: &past, flying: &flying };
+    let (to, parts) = mpsc::channel(8);
+    let acks = Arc::new(Mutex::new(Vec::new()));
+    let feed = async {
+        to.send(pushed(1, &acks)).await.unwrap();
+        let (first, _room) = from.next().await.unwrap().into_parts();
+        disk.set_capacity(1 << 20);
+        to.send(pushed(2, &acks)).await.unwrap();
+        let (second, _room) = from.next().await.unwrap().into_parts();
+        // The output lets go of both, so they come into the buffer.
+        drop((first, second));
+        while acks.lock().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        buffer.entries(Lane::Normal).await.unwrap().len()
+    };
+    let filled = async {
+        tokio::select! {
+            entries = feed => entries,
+            ended = fill_lane(Lane::Normal, parts, way) => panic!("{ended:?}"),
+        }
+    };
+    assert_eq!(tokio::time::timeout(Duration::from_secs(60), filled).await.unwrap(), 2);
+    assert_eq!(*acks.lock(), [1, 2], "in their order");
+}
+
 /// Somebody else has filled the disk. What is kept out of an empty buffer need not wait for them, but for the output.
 #[tokio::test]
 async fn what_a_full_disk_keeps_out_goes_past_the_buffer() {
