@@ -231,6 +231,13 @@ impl Offsets {
         self.sources.entry(source).or_default()
     }
 
+    /// Forgets a source.
+    pub(crate) fn remove(&mut self, source: SourceId) -> Option<Progress> {
+        let removed = self.sources.remove(&source);
+        self.changed |= removed.is_some();
+        removed
+    }
+
     /// A part was sent.
     pub(crate) fn sent(&mut self, source: SourceId) {
         self.sources.entry(source).or_default().in_flight += 1;
@@ -252,6 +259,11 @@ impl Offsets {
         if let Some(progress) = self.sources.get_mut(&source) {
             progress.missed.insert(range);
         }
+    }
+
+    /// Whether a part of a source need not be given out again; so it is with one of which nothing is known any more.
+    pub(crate) fn is_acked(&self, (source, range): (SourceId, SeqRange)) -> bool {
+        self.get(source).is_none_or(|progress| progress.acked.contains(range))
     }
 
     /// Whether nothing more will become of a source up to `end`: it is durable, or was missed for good.

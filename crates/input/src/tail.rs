@@ -65,7 +65,8 @@ settings! {
         pub sweep_interval: Duration = Duration::from_secs(10),
         /// How many files of a log there are, with the one that is written, before the oldest is removed: what the
         /// kubelet calls `containerLogMaxFiles`. What is not safe of the oldest is read first, and goes on into the
-        /// buffers of outputs, as far as `spill_max` there, when these are full.
+        /// buffers of outputs, as far as `spill_max` there, when these are full. The one that is written is no oldest one:
+        /// with 1, only what is left of removed files counts.
         #[range(1..=1000)]
         pub files_kept: u32 = 5,
         /// Where to start in files that are there at the first start.

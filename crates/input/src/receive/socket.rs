@@ -100,6 +100,9 @@ impl Door {
     }
 }
 
+/// Why records are lost: by the system, by a pipeline that let go of them, with a piece that never came.
+const LOST_REASONS: [&str; 3] = ["receive_buffer", "undelivered", "pieces"];
+
 /// Who may send where a protocol knows no tokens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Admission {
@@ -128,7 +131,7 @@ pub(crate) struct Sockets {
 impl Sockets {
     pub(crate) fn new(context: &Context, connections_max: usize) -> Self {
         let labels = [("input", context.name.as_str())];
-        Self {
+        let sockets = Self {
             input: context.name.clone(),
             clock: context.clock.clone(),
             metrics: context.metrics.clone(),
@@ -143,7 +146,12 @@ impl Sockets {
                 &labels,
             ),
             room: Arc::new(Semaphore::new(connections_max)),
+        };
+        // Who asks for an increase does not see the first one of a number that was not there before.
+        for reason in LOST_REASONS {
+            let _ = sockets.lost_records(reason);
         }
+        sockets
     }
 
     /// Something was not taken on.
@@ -164,11 +172,16 @@ impl Sockets {
 
     /// So much is gone for good.
     pub(crate) fn lost(&self, reason: &'static str, count: u64) {
+        debug_assert!(LOST_REASONS.contains(&reason), "it is there from the start: {reason}");
         if count > 0 {
-            let labels = [("input", self.input.as_str()), ("reason", reason)];
-            let help = "Records that came and are gone: their protocol has no way to ask for them again";
-            self.metrics.counter("sawyer_receiver_lost_records", help, &labels).inc_by(count);
+            self.lost_records(reason).inc_by(count);
         }
+    }
+
+    fn lost_records(&self, reason: &'static str) -> Counter {
+        let labels = [("input", self.input.as_str()), ("reason", reason)];
+        let help = "Records that came and are gone: their protocol has no way to ask for them again";
+        self.metrics.counter("sawyer_receiver_lost_records", help, &labels)
     }
 
     /// Takes connections until told to stop, and waits until they have passed on what they have read.

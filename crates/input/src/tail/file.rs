@@ -135,6 +135,16 @@ impl TailFile {
         }
     }
 
+    /// Whether nothing was ever in it.
+    pub(super) fn is_empty(&self) -> bool {
+        // Nothing is known of a compressed file that was read to its end only if it had nothing in it.
+        let has_none = match self.found.gzip {
+            true => self.phase == Phase::Done,
+            false => self.found.stat.bytes.max(self.seen.0) == 0 && !self.has_grown(),
+        };
+        self.known.is_none() && has_none
+    }
+
     pub(super) fn holds(&self) -> bool {
         self.known.as_ref().is_some_and(|known| known.assembler.holds())
     }

@@ -199,12 +199,14 @@ impl Flight {
         if let Some(task) = self.sending.take() {
             task.abort();
         }
-        (self.outlet, self.spill) = (None, Spill::default());
+        self.outlet = None;
         let deadline = Instant::now() + LANDING_WAIT;
         self.land(offsets);
         while self.bytes > 0 && Instant::now() < deadline {
             watch.wait(deadline.saturating_duration_since(Instant::now()), &mut Vec::new());
             self.land(offsets);
         }
+        // Whoever goes on from here has to tell anew.
+        self.spill.set_in_danger(false);
     }
 }

@@ -112,6 +112,8 @@ pub(crate) struct Sink<'a> {
     pub(crate) acked: &'a RangeSet,
     /// What was counted.
     pub(crate) counts: &'a mut Counts,
+    /// The parts of lines that lie in several files, each from the oldest to the youngest.
+    pub(crate) spanning: &'a mut Vec<Parts>,
 }
 
 /// Makes records of one source.
@@ -121,15 +123,15 @@ pub(crate) struct Assembler {
     form: Form,
     joiners: [Joiner; Voice::COUNT],
     /// Where in other files the line that is held began, from the oldest piece to the youngest.
-    carried: [Carried; Voice::COUNT],
+    carried: [Parts; Voice::COUNT],
     /// Inside a physical line that is longer than what is read at once.
     long: Option<Long>,
     last: Option<Timestamp>,
     recoder: Recoder,
 }
 
-/// Where the beginning of a line lies, at the ends of the files before.
-type Carried = Vec<(SourceId, SeqRange)>;
+/// Where a line lies, or its beginning at the ends of the files before.
+pub(crate) type Parts = Vec<(SourceId, SeqRange)>;
 
 /// What a rotated file holds at its end, to go on in the next file.
 #[derive(Debug)]
@@ -137,7 +139,14 @@ pub(crate) struct Held {
     voice: Voice,
     timestamp: Timestamp,
     content: Vec<u8>,
-    carried: Carried,
+    carried: Parts,
+}
+
+impl Held {
+    /// Where it lies.
+    pub(crate) fn parts(&self) -> &[(SourceId, SeqRange)] {
+        &self.carried
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -395,6 +404,10 @@ impl Assembler {
             source = before;
             alone = Joined { range, covered: Vec::new(), ..line.clone() };
             line = &alone;
+        }
+        if !carried.is_empty() {
+            let here = (source, line.range);
+            sink.spanning.push(carried.iter().copied().chain([here]).collect());
         }
         carried.into_iter().for_each(|(before, range)| sink.batch.cover(before, range));
         let malformed = voice == Voice::Unknown && matches!(self.form, Form::Cri | Form::Docker);

@@ -32,7 +32,7 @@ use super::file::{Phase, TailFile};
 use super::flight::Flight;
 use super::folders::Folders;
 use super::layout::{Companion, Layout};
-use super::lines::Counts;
+use super::lines::{Counts, Parts};
 use super::meters::Meters;
 use super::watch::{FileId, Signal, Waker, Watch};
 use super::{ReadFrom, Tail, TailSettings};
@@ -71,7 +71,8 @@ pub(super) struct Reader {
     adopted: HashMap<FileId, Adopted>,
     /// Whether files that are there now are to be read from their end.
     from_end: bool,
-    /// What was not read before this start, until a look at everything tells what of it is there still.
+    /// What was not read before this start, or before a file was cut, until a look at everything tells what of it is there
+    /// still.
     unread_before: Vec<Unread>,
     meters: Meters,
     waker: Waker,
@@ -107,6 +108,8 @@ pub(super) struct Reader {
     buffer: Vec<u8>,
     chunk: Vec<u8>,
     counts: Counts,
+    /// Lines of several files that are not durable yet.
+    spanning: Vec<Parts>,
 
     /// What is told of reading to whoever waits for more.
     progress: Arc<Progress>,
@@ -166,6 +169,7 @@ impl Reader {
             buffer: Vec::new(),
             chunk: vec![0; CHUNK_BYTES],
             counts: Counts::default(),
+            spanning: Vec::new(),
             progress: Arc::new(Progress::new(now)),
             looked_at: now,
             sweep_at: now,
@@ -298,6 +302,8 @@ impl Reader {
     /// Takes note of what was reported.
     fn land(&mut self, flight: &mut Flight) {
         let Some(undelivered) = flight.land(&mut self.offsets) else { return };
+        let offsets = &self.offsets;
+        self.spanning.retain(|parts| !parts.iter().all(|part| offsets.is_acked(*part)));
         if !undelivered.is_empty() && !self.stop.is_stopped() {
             self.meters.error("undelivered");
             self.pause_until = Instant::now() + UNDELIVERED_PAUSE;
@@ -319,7 +325,9 @@ impl Reader {
             let before = known.assembler.carried().map(|(source, _)| source);
             before.chain([known.source]).collect::<BTreeSet<_>>()
         });
-        let mut chains: Vec<_> = chains.filter(|chain| chain.len() > 1).collect();
+        // What is whole by now may be on its way still.
+        let whole = self.spanning.iter().map(|parts| parts.iter().map(|(source, _)| *source).collect());
+        let mut chains: Vec<_> = chains.filter(|chain| chain.len() > 1).chain(whole).collect();
         let mut all = BTreeSet::from_iter(sources);
         // One that was taken may have another one's beginning.
         while let Some(at) = chains.iter().position(|chain| !chain.is_disjoint(&all)) {

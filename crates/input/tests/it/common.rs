@@ -214,6 +214,22 @@ impl Run {
         }
     }
 
+    /// What becomes of the first batches that are held: durable, let go of, or held on to.
+    pub(crate) fn settle_held(&self, fates: &[Option<bool>]) {
+        let mut seen = self.seen.lock().unwrap();
+        let held = std::mem::take(&mut seen.held);
+        let fates = fates.iter().copied().chain(std::iter::repeat(None));
+        let mut still_held = Vec::new();
+        for (transfer, fate) in held.into_iter().zip(fates) {
+            match fate {
+                Some(true) => transfer.ack.durable(),
+                Some(false) => drop(transfer),
+                None => still_held.push(transfer),
+            }
+        }
+        seen.held = still_held;
+    }
+
     /// Lets go of the first so many batches that are held, and makes durable the others.
     pub(crate) fn drop_held(&self, count: usize) {
         let held = std::mem::take(&mut self.seen.lock().unwrap().held);

@@ -82,6 +82,8 @@ async fn a_writer_that_never_opens_its_file_again_goes_on_after_a_cut() {
     assert_eq!(fs::read_to_string(node.path(&format!("{LOG}.1"))).unwrap(), lines(1000..1200));
     run.stop().await;
     assert_eq!(node.metric("sawyer_input_rotations_total"), 6);
+    // Nobody else has cut it.
+    assert_eq!(node.metric("sawyer_input_truncations_total"), 0);
     assert_eq!(node.metric("sawyer_input_bytes_rotated_unread_total"), 0);
     let run = start(&node, "how: copy_truncate, keep: 2", Taker::Keeps);
     assert_eq!(messages(&run.records(0).await), [] as [&str; 0]);

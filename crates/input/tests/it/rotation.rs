@@ -143,6 +143,72 @@ async fn a_beginning_is_not_there_twice_where_only_the_older_file_is_read_again(
     run.stop().await;
 }
 
+/// A compressed file ends with the beginning of a line, the live one goes on with it: the lines before it were sent in one
+/// batch, the whole line in another, and one of the live file's in a third.
+async fn a_line_of_two_files_that_was_sent(node: &Node) -> Run {
+    let older = log("0.log.20261120-090000");
+    node.write(&older, [cri(1, "stdout", "F", "a"), cri(2, "stdout", "P", "be")].concat());
+    node.gzip(&older);
+    let run = node.start("containers", "sweep_interval: 60s\nnode: n1\n", Taker::Holds);
+    run.records(1).await;
+    node.write(&log("0.log"), cri(3, "stdout", "F", "ginning"));
+    run.records(2).await;
+    node.write(&log("0.log"), cri(4, "stderr", "F", "e"));
+    assert_eq!(messages(&run.records(3).await), ["a", "beginning", "e"]);
+    run
+}
+
+#[tokio::test]
+async fn a_whole_line_that_is_on_its_way_stays_whole_where_its_older_file_is_read_again() {
+    let node = Node::new();
+    let run = a_line_of_two_files_that_was_sent(&node).await;
+    run.settle_held(&[Some(false), None, None]);
+    run.wait_for(|records| messages(records)[3..].contains(&"e".to_owned()), "all lines again").await;
+    assert_eq!(messages(&run.records(6).await), ["a", "beginning", "e", "a", "beginning", "e"]);
+    run.keep_held();
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_beginning_whose_line_is_durable_does_not_begin_another_one() {
+    let node = Node::new();
+    let run = a_line_of_two_files_that_was_sent(&node).await;
+    run.settle_held(&[Some(false), Some(true), Some(false)]);
+    run.records(5).await;
+    node.write(&log("0.log"), cri(5, "stdout", "F", "next"));
+    assert_eq!(messages(&run.records(6).await), ["a", "beginning", "e", "a", "e", "next"]);
+    run.keep_held();
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_line_goes_on_behind_a_file_with_nothing_in_it() {
+    let node = Node::new();
+    node.write(&log("0.log.20261120-090000"), cri(1, "stdout", "P", "be"));
+    node.write(&log("0.log.20261120-090100"), "");
+    node.write(&log("0.log"), cri(2, "stdout", "F", "ginning"));
+    let run = node.containers(Taker::Keeps);
+    assert_eq!(messages(&run.records(1).await), ["beginning"]);
+    run.stop().await;
+}
+
+/// The older file is done, and the empty one as well, before anybody goes on.
+#[tokio::test]
+async fn a_line_waits_for_its_rest_behind_a_file_with_nothing_in_it() {
+    let node = Node::new();
+    for (name, text) in [("090000", cri(1, "stdout", "P", "be")), ("090100", String::new())] {
+        let rotated = log(&format!("0.log.20261120-{name}"));
+        node.write(&rotated, text);
+        node.gzip(&rotated);
+    }
+    let run = node.start("containers", "sweep_interval: 60s\nnode: n1\n", Taker::Keeps);
+    run.wait(|| node.metric("sawyer_input_bytes_total") > 0, "the beginning").await;
+    assert!(run.records(0).await.is_empty());
+    node.write(&log("0.log"), cri(2, "stdout", "F", "ginning"));
+    assert_eq!(messages(&run.records(1).await), ["beginning"]);
+    run.stop().await;
+}
+
 #[tokio::test]
 async fn what_is_not_acknowledged_is_read_again() {
     let node = Node::new();

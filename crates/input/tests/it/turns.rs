@@ -154,3 +154,76 @@ async fn nothing_is_said_to_be_in_danger_once_nobody_reads() {
     run.stop().await;
     assert_eq!(node.metric("sawyer_input_files_in_danger"), 0);
 }
+
+/// `copytruncate` while nothing is taken any more.
+async fn cut_behind(copied: bool) -> u64 {
+    let node = Node::new();
+    let (log, copy) = ("var/log/app.log", "var/log/app.log.1");
+    let text = |range: std::ops::Range<u32>| {
+        range.map(|number| format!("{number}{}\n", " noise".repeat(20))).collect::<String>()
+    };
+    node.write(log, text(0..400_000));
+    let run = node.start("files", "sweep_interval: 200ms\n", Taker::Holds);
+    run.wait(|| run.count() > 100_000, "as much as may be on its way").await;
+    if copied {
+        fs::copy(node.path(log), node.path(copy)).unwrap();
+    }
+    fs::OpenOptions::new().write(true).open(node.path(log)).unwrap().set_len(0).unwrap();
+    node.write(log, text(400_000..400_005));
+    let unread = || node.metric("sawyer_input_bytes_rotated_unread_total");
+    let is_over = || {
+        run.keep_held();
+        if copied { run.count() == 400_005 } else { unread() > 0 }
+    };
+    run.wait(is_over, "all lines, or loss").await;
+    assert_eq!(node.metric("sawyer_input_truncations_total"), 1);
+    run.stop().await;
+    unread()
+}
+
+#[tokio::test]
+async fn what_is_in_a_copy_is_not_lost_by_the_cut() {
+    assert_eq!(cut_behind(true).await, 0);
+}
+
+#[tokio::test]
+async fn what_is_in_no_copy_is_lost_by_the_cut() {
+    assert!(cut_behind(false).await > 1 << 20);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_of_a_removed_file_is_counted() {
+    let node = Node::new();
+    node.write(&other("noisy"), noise(0..400_000));
+    let run = node.containers(Taker::Holds);
+    run.wait(|| run.count() > 100_000, "as much as may be on its way").await;
+    let damaged = format!("{WEB}/0.log.20261120-090000.gz");
+    let content = "this is not gzip at all, and long enough to be a header";
+    node.write(&damaged, content);
+    run.wait(|| node.metric("sawyer_input_files") == 2, "the damaged one").await;
+    node.remove(&damaged);
+    let all = || {
+        run.keep_held();
+        run.count() == 400_000 && node.metric("sawyer_input_files") == 1
+    };
+    run.wait(all, "all lines").await;
+    assert_eq!(node.metric("sawyer_input_bytes_rotated_unread_total"), content.len() as u64);
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_written_is_in_no_danger_where_only_one_file_is_kept() {
+    let node = Node::new();
+    let (log, rotated) = (format!("{WEB}/0.log"), format!("{WEB}/0.log.20261120-090000"));
+    node.write(&log, cri_lines(0..10));
+    let run = node.start("containers", "sweep_interval: 200ms\nnode: n1\nfiles_kept: 1\n", Taker::Holds);
+    run.records(10).await;
+    for number in 10..30 {
+        node.write(&log, cri_lines(number..number + 1));
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        assert_eq!(node.metric("sawyer_input_files_in_danger"), 0);
+    }
+    node.rename(&log, &rotated);
+    run.wait(|| node.metric("sawyer_input_files_in_danger") == 1, "a file in danger").await;
+    run.stop().await;
+}

@@ -108,3 +108,12 @@ fn wrong_settings_are_told() {
          sawyer.yaml:3:1: time_zone: expected the name of a time zone, such as Europe/Berlin, found \"Mars/Olympus\""
     );
 }
+
+/// Who asks for an increase sees none where the first number that there is was counted already.
+#[test]
+fn losses_are_counted_from_nothing() {
+    let (_input, metrics) = open("udp: 127.0.0.1:0\n");
+    let lost = metrics.numbers("sawyer_receiver_lost_records");
+    assert!(lost.iter().any(|(labels, _)| labels.contains(&("reason", "receive_buffer".to_owned()))));
+    assert!(lost.len() == 3 && lost.iter().all(|(_, count)| *count == 0), "{lost:?}");
+}

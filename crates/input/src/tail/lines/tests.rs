@@ -13,6 +13,7 @@ struct Bench {
     buffer: Vec<u8>,
     acked: RangeSet,
     counts: Counts,
+    spanning: Vec<Parts>,
 }
 
 fn bench(form: Form, line_bytes_max: usize) -> Bench {
@@ -24,6 +25,7 @@ fn bench(form: Form, line_bytes_max: usize) -> Bench {
         buffer: Vec::new(),
         acked: RangeSet::new(),
         counts: Counts::default(),
+        spanning: Vec::new(),
     }
 }
 
@@ -36,6 +38,7 @@ impl Bench {
             observed: Timestamp::from_secs(100),
             acked: &self.acked,
             counts: &mut self.counts,
+            spanning: &mut self.spanning,
         };
         work(&mut self.assembler, &mut self.speaker, &mut sink);
     }

@@ -53,9 +53,10 @@ impl Reader {
         in_danger
     }
 
-    /// Whether it is gone already, or will be with the next rotation, having so many newer ones behind it.
+    /// Whether it is gone already, or will be with the next rotation, having so many newer ones behind it. Where a log
+    /// has one file only, that is always so of the one that is written, and no sign of anything.
     fn is_removed_next(&self, file: &TailFile, newer: usize) -> bool {
-        file.gone || newer + 1 >= self.settings.files_kept as usize
+        file.gone || !file.is_live() && newer + 1 >= self.settings.files_kept as usize
     }
 
     /// Whether something of it is not durable at the next hop, and can be by being read.

@@ -317,18 +317,17 @@ impl Reader {
         Ok(())
     }
 
+    /// Somebody has cut a file. What was not read of it may be in a copy, which the next sweep tells.
+    pub(super) fn cut(&mut self, id: FileId, file: &mut TailFile) {
+        self.meters.truncations.inc();
+        let (input, path, unread) = (&self.context.name, file.path().display(), file.behind());
+        tracing::info!(input, unread, "{path} was cut to begin anew");
+        self.note_cut(file);
+        self.supersede(id, file);
+    }
+
     /// What the file held is gone; what it holds now is another source.
     pub(super) fn supersede(&mut self, id: FileId, file: &mut TailFile) {
-        self.meters.truncations.inc();
-        let read = file.known.as_ref().map_or(0, |known| known.offset);
-        let unread = file.seen.0.max(file.found.stat.bytes).saturating_sub(read);
-        self.meters.rotated_unread.inc_by(unread);
-        let (input, path) = (&self.context.name, file.path().display());
-        tracing::info!(
-            input,
-            unread,
-            "{path} was cut to begin anew; what it held and was not read yet is gone"
-        );
         self.flush_file(file);
         file.freed = 0;
         let Some(known) = file.known.take() else { return };

@@ -170,14 +170,19 @@ impl Reader {
             file.caught_up = false;
             return self.make_ready(id);
         }
-        let (unread, found) = (file.unread(), file.found.clone());
+        self.count_lost(id, "file was removed before it was read to its end");
+        self.end_without_content(id);
+    }
+
+    /// Counts what was not read of a file whose content cannot be had any more, unless another one has it.
+    pub(super) fn count_lost(&self, id: FileId, why: &'static str) {
+        let file = &self.files[&id];
+        let (unread, path) = (file.unread(), file.path().display());
         if unread > 0 && !self.is_elsewhere(id) {
             self.meters.error("deleted_unread");
             self.meters.rotated_unread.inc_by(unread);
-            let (input, path) = (&self.context.name, found.path.display().to_string());
-            tracing::warn!(input, path, unread, "file was removed before it was read to its end");
+            tracing::warn!(input = self.context.name, %path, unread, "{why}");
         }
-        self.end_without_content(id);
     }
 
     /// Whether another file has what this one holds: its compressed copy, or the original that is read instead of it.

@@ -11,7 +11,7 @@ use sawyer_model::RangeSet;
 use super::super::content::Content;
 use super::super::file::{Known, Phase, TailFile};
 use super::super::layout::FoundFile;
-use super::super::lines::{Assembler, Sink};
+use super::super::lines::{Assembler, Held, Sink};
 use super::super::speaker::Speaker;
 use super::super::watch::FileId;
 use super::about::Leave;
@@ -152,7 +152,7 @@ impl Reader {
             Leave::Refused => return Ok(Step::Unwanted),
         }
         if self.was_cut(file, stat)? {
-            self.supersede(id, file);
+            self.cut(id, file);
             return Ok(Step::More);
         }
         file.seen = stat.state();
@@ -204,17 +204,20 @@ impl Reader {
             return false;
         }
         if let (Some(older), Some(newer)) = (&mut older.known, &mut file.known) {
-            newer.assembler.resume(older.assembler.take_held());
+            // What is durable already was whole when it was read before, and its rest is durable as well.
+            let offsets = &self.offsets;
+            let is_open = |held: &Held| !held.parts().iter().all(|part| offsets.is_acked(*part));
+            newer.assembler.resume(older.assembler.take_held().into_iter().filter(is_open).collect());
         }
         true
     }
 
-    /// The next older file of the same part.
+    /// The next older file of the same part that has something in it.
     fn before(&self, id: FileId, file: &TailFile) -> Option<FileId> {
         let group = self.groups.get(&file.found.group)?;
         let at = group.iter().position(|other| *other == id)?;
         let mut older = group[..at].iter().rev().filter_map(|other| Some((*other, self.files.get(other)?)));
-        let (before, older) = older.find(|(_, older)| older.phase != Phase::Alias)?;
+        let (before, older) = older.find(|(_, older)| older.phase != Phase::Alias && !older.is_empty())?;
         (older.found.part == file.found.part).then_some(before)
     }
 
@@ -348,11 +351,14 @@ impl Reader {
         next.found.part != file.found.part || started || next.phase == Phase::Done
     }
 
-    /// The next newer file of its group, of which this one is no copy.
+    /// The next newer file of its group that may have something in it, and of which this one is no copy.
     pub(super) fn next_newer(&self, id: FileId) -> Option<&TailFile> {
         let group = self.groups.get(&self.files.get(&id)?.found.group)?;
         let newer = group.iter().skip_while(|other| **other != id).skip(1);
-        newer.filter_map(|other| self.files.get(other)).find(|other| other.phase != Phase::Alias)
+        newer.filter_map(|other| self.files.get(other)).find(|other| {
+            let stays_empty = other.phase == Phase::Done && other.is_empty();
+            other.phase != Phase::Alias && !stays_empty
+        })
     }
 
     /// Gives out what a file holds of a line that will not be completed.
@@ -382,6 +388,7 @@ impl Reader {
             observed: self.context.clock.now(),
             acked: self.offsets.get(known.source).map_or(&nothing, |progress| &progress.acked),
             counts: &mut self.counts,
+            spanning: &mut self.spanning,
         };
         work(&mut known.assembler, &mut known.speaker, &mut sink);
     }
@@ -477,6 +484,7 @@ impl Reader {
             }
         }
         if gone {
+            self.count_lost(id, "file was removed, and cannot be read to its end");
             self.flush_held(id);
             self.remove(id);
         }

@@ -73,6 +73,25 @@ impl Reader {
         Some(Unread { group, path, inode, head, length, unread, gzip })
     }
 
+    /// Takes note of a file that was cut, until a sweep has looked for a copy.
+    pub(super) fn note_cut(&mut self, file: &TailFile) {
+        let (Some(known), found) = (&file.known, &file.found) else { return };
+        let unread = file.behind();
+        if unread == 0 || self.unread_before.len() >= UNREAD_MAX {
+            self.meters.rotated_unread.inc_by(unread);
+            return;
+        }
+        self.unread_before.push(Unread {
+            group: (&*found.group).into(),
+            path: found.path.to_string_lossy().into(),
+            inode: found.stat.inode,
+            head: known.head,
+            length: known.offset + unread,
+            unread,
+            gzip: false,
+        });
+    }
+
     /// Whether a compressed file waits for its original.
     fn has_original(&self, copy: &TailFile) -> bool {
         let is_original = |id: &FileId| {
@@ -82,7 +101,8 @@ impl Reader {
         self.groups.get(&copy.found.group).is_some_and(|group| group.iter().any(is_original))
     }
 
-    /// At the first look that saw everything: counts what was not read before this start, and is nowhere any more.
+    /// At the first look that saw everything: counts what was not read before this start, or before a file was cut, and is
+    /// nowhere any more.
     pub(super) fn tell_removed(&mut self, files: &[FoundFile]) {
         let before = std::mem::take(&mut self.unread_before);
         if before.is_empty() {
@@ -116,8 +136,8 @@ impl Reader {
             path,
             files,
             unread,
-            "files were removed while nobody followed them, and before all of them was known to be delivered; `path` is \
-             one of them"
+            "files were cut before they were read, or removed while nobody followed them and before all of them was known \
+             to be delivered, and no copy is there; `path` is one of them"
         );
     }
 
