@@ -9,12 +9,13 @@
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
-use sawyer_model::{Timestamp, ValueRef};
+use sawyer_model::ValueRef;
 
+use crate::cloudwatch;
 use crate::fields::FieldSink;
 use crate::json::walk::{self, Json};
 use crate::posted::{self, Form, Posted, PostedError};
-use crate::pushed::{Intake, Name, Refused, Said};
+use crate::pushed::{Intake, Refused};
 use crate::text::from_base64;
 
 #[cfg(test)]
@@ -89,7 +90,7 @@ fn take(
         && json.get("logEvents").is_some_and(Json::is_array)
         && json.get("messageType").is_some()
     {
-        return cloudwatch(json, common, intake, posted);
+        return subscribed(json, common, intake, posted);
     }
     let json = data.trim_ascii_start().starts_with(b"{");
     let with = |intake: &mut Intake| {
@@ -111,7 +112,7 @@ fn text<'a>(json: Json<'a>, name: &str) -> std::borrow::Cow<'a, str> {
 }
 
 /// `{"messageType":"DATA_MESSAGE","owner":…,"logGroup":…,"logStream":…,"logEvents":[{"id","timestamp","message"}]}`
-fn cloudwatch(
+fn subscribed(
     json: Json<'_>,
     common: &[(String, String)],
     intake: &mut Intake,
@@ -124,17 +125,9 @@ fn cloudwatch(
     let (group, stream, owner) = (text(json, "logGroup"), text(json, "logStream"), text(json, "owner"));
     for event in json.get("logEvents").into_iter().flat_map(Json::elements) {
         let millis = event.get("timestamp").and_then(Json::digits).and_then(|text| text.parse::<i64>().ok());
+        let place = cloudwatch::Place { account: &owner, group: &group, stream: &stream };
         let (id, message) = (text(event, "id"), text(event, "message"));
-        let fields = intake.begin();
-        for (name, value) in [("aws.account", &owner), ("aws.log_group", &group), ("aws.log_stream", &stream)]
-        {
-            fields.field(name, ValueRef::Str(value));
-        }
-        common.iter().for_each(|(name, value)| fields.field(name, ValueRef::Str(value)));
-        let timestamp = millis.map(|millis| Timestamp::from_nanos(millis.saturating_mul(1_000_000)));
-        let name = (!id.is_empty()).then(|| Name { scope: ["cloudwatch_logs", &owner, &group], id: &id });
-        let message = message.strip_suffix('\n').unwrap_or(&message);
-        intake.write(&Said { timestamp, message: Some(message.as_bytes()), name, ..Said::default() })?;
+        cloudwatch::take(place, cloudwatch::Event { id: &id, millis, message: &message }, common, intake)?;
         posted.accepted += 1;
     }
     Ok(())

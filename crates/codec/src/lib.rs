@@ -10,6 +10,7 @@
 //! protocol ([`otlp`] …).
 
 pub mod body;
+pub mod cloudwatch;
 pub mod cri;
 pub mod docker;
 pub mod elasticsearch_bulk;

@@ -12,6 +12,7 @@
 //! | `files` | plain log files by pattern, through rotation |
 //! | `journal` | the systemd journal, from its files |
 //! | `kubernetes_events` | what a cluster says about itself, once |
+//! | `cloudwatch_logs` | the events of log groups of AWS |
 //! | `exec` | what a program prints |
 //! | `push` | what clients post to the server |
 //! | `sawyer` | what other Sawyers send |
@@ -19,6 +20,8 @@
 //! | `forward`, `syslog`, `gelf` | what other collectors, programs and devices send over sockets |
 //! | `otlp`, `elasticsearch`, `loki`, `http`, `splunk_hec`, `firehose` | what applications and other collectors send, each in its protocol |
 
+mod aws;
+pub mod cloudwatch_logs;
 pub mod containers;
 pub mod exec;
 pub mod files;
@@ -48,6 +51,7 @@ pub fn kinds(hub: &PushHub) -> Vec<Kind<Box<dyn InputPlan>>> {
         journal::kind(),
         kmsg::kind(),
         kubernetes_events::kind(),
+        cloudwatch_logs::kind(),
         exec::kind(),
         push::kind(hub),
     ];

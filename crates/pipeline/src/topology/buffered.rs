@@ -363,7 +363,9 @@ impl<'a> WayIn<'a> {
             let kept_out = self.buffer.kept_out();
             let passes = async {
                 match may_pass {
-                    true => *found.lock() = Some(self.place_past_full_disk(lane, batch.bytes(), kept_out).await),
+                    true => {
+                        *found.lock() = Some(self.place_past_full_disk(lane, batch.bytes(), kept_out).await)
+                    }
                     false => std::future::pending().await,
                 }
             };

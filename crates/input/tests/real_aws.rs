@@ -1,0 +1,146 @@
+//! CloudWatch Logs as moto has it, written by boto3.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
+use std::collections::BTreeMap;
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sawyer_model::Record;
+
+#[allow(dead_code, reason = "the bench has more than is needed here")]
+#[path = "it/common.rs"]
+mod common;
+
+use common::{Node, Run, Taker, text};
+
+const PACKAGES: [&str; 4] = ["moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5", "werkzeug==3.1.9"];
+const SOON: Duration = Duration::from_secs(120);
+
+/// A server of AWS's services.
+struct Moto {
+    child: Child,
+    packages: String,
+    url: String,
+}
+
+impl Moto {
+    fn start() -> Option<Self> {
+        let script = sawyer_testkit::repository().join("tools/python-packages");
+        let out = Command::new(script).args(PACKAGES).stderr(Stdio::inherit()).output().unwrap();
+        if !out.status.success() {
+            sawyer_testkit::skip("no Python packages: moto");
+            return None;
+        }
+        let packages = String::from_utf8(out.stdout).unwrap().trim().to_owned();
+        let address = sawyer_testkit::free_address();
+        let (host, port) = (address.ip(), address.port());
+        let main = format!("from moto.server import main; main(['-H', '{host}', '-p', '{port}'])");
+        let child = Command::new("python3")
+            .args(["-c", &main])
+            .env("PYTHONPATH", &packages)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let moto = Self { child, packages, url: format!("http://{address}") };
+        let start = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(start.elapsed() < SOON, "moto does not listen");
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+        Some(moto)
+    }
+
+    /// Runs a script with clients `logs` and `kinesis` of boto3.
+    fn run(&self, script: &str) {
+        let head = format!(
+            "import boto3, json, time\nbase = dict(endpoint_url='{}', region_name='eu-west-1', \
+             aws_access_key_id='a', aws_secret_access_key='b')\nlogs = boto3.client('logs', **base)\n\
+             kinesis = boto3.client('kinesis', **base)\n",
+            self.url
+        );
+        let out = Command::new("python3")
+            .args(["-c", &format!("{head}{script}")])
+            .env("PYTHONPATH", &self.packages)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    }
+
+    /// Settings that reach it.
+    fn access(&self) -> String {
+        format!(
+            "endpoint: {}\nregion: eu-west-1\nauth: {{type: aws, access_key_id: AKID, secret_access_key: key}}\n",
+            self.url
+        )
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        drop((self.child.kill(), self.child.wait()));
+    }
+}
+
+/// How often each message is there.
+fn counts(records: &[Record]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for record in records {
+        *counts.entry(text(record, "message")).or_default() += 1;
+    }
+    counts
+}
+
+/// Puts so many events into each of two streams of a group, a millisecond apart, the first of them so many seconds ago.
+fn put(group: &str, range: std::ops::Range<u32>, seconds_ago: u32) -> String {
+    format!(
+        "
+for stream in ['kube-apiserver-audit-1', 'scheduler-1']:
+    try: logs.create_log_group(logGroupName='{group}')
+    except logs.exceptions.ResourceAlreadyExistsException: pass
+    try: logs.create_log_stream(logGroupName='{group}', logStreamName=stream)
+    except logs.exceptions.ResourceAlreadyExistsException: pass
+    first = int(time.time() * 1000) - {seconds_ago} * 1000
+    logs.put_log_events(logGroupName='{group}', logStreamName=stream, logEvents=[
+        dict(timestamp=first + number, message='%s %d' % (stream, number)) for number in range({}, {})])
+",
+        range.start, range.end
+    )
+}
+
+fn events(node: &Node, moto: &Moto, taker: Taker) -> Run {
+    let own = "groups: ['/aws/eks/*']\ninterval: 1s\n";
+    node.start("cloudwatch_logs", &format!("{own}{}", moto.access()), taker)
+}
+
+#[tokio::test]
+async fn moto_gives_every_event_once() {
+    if !sawyer_testkit::may_use_root("needs Python packages") {
+        return;
+    }
+    let Some(moto) = Moto::start() else { return };
+    let node = Node::new();
+    moto.run(&[put("/aws/eks/a/cluster", 0..5000, 1800), put("/aws/lambda/other", 0..10, 60)].concat());
+    let run = events(&node, &moto, Taker::Drops(1));
+    run.wait_for(|records| counts(records).len() == 10_000, "all events").await;
+    // New ones, and such as come a moment late.
+    moto.run(&[put("/aws/eks/a/cluster", 5000..5100, 45), put("/aws/eks/a/cluster", 5100..5200, 1)].concat());
+    run.wait_for(|records| counts(records).len() == 10_400, "new events").await;
+    let records = run.stop().await;
+    let twice = counts(&records).values().filter(|count| **count > 1).count();
+    let first = records.iter().find(|record| text(record, "message") == "scheduler-1 7").unwrap();
+    let said = ["aws.log_group", "aws.log_stream", "aws.account"].map(|name| text(first, name));
+    assert_eq!(said, ["/aws/eks/a/cluster", "scheduler-1", "123456789012"]);
+    // What was let go of came again by the same name.
+    let names: std::collections::BTreeSet<_> =
+        records.iter().map(|record| (record.source, record.range.start)).collect();
+    assert_eq!(names.len(), 10_400);
+    eprintln!("{} records, {twice} of them twice", records.len());
+    // Those that come minutes late are found as well, and groups that were not there.
+    moto.run(&[put("/aws/eks/a/cluster", 5200..5300, 300), put("/aws/eks/b/cluster", 0..1, 1)].concat());
+    let again = events(&node, &moto, Taker::Keeps);
+    again.wait_for(|records| records.len() >= 202, "late events").await;
+    let late = counts(&again.stop().await);
+    assert!(late.len() == 202 && late.contains_key("scheduler-1 5299") && late.contains_key("scheduler-1 0"));
+}
