@@ -260,9 +260,9 @@ impl Shared {
             let wanted =
                 page.log_groups.into_iter().filter(|group| !exact || group.log_group_name == pattern);
             all.extend(wanted.map(|group| Group::described(&group.log_group_name, &group.arn)));
-            // Names begin with it in order, so an exact one is the first.
-            token =
-                page.next_token.filter(|next| token.as_ref() != Some(next) && !(exact && !all.is_empty()));
+            // Names are told in order, so an exact one is the first.
+            let is_found = exact && !all.is_empty();
+            token = page.next_token.filter(|next| !is_found && token.as_ref() != Some(next));
             if token.is_none() || all.len() > GROUPS_MAX {
                 return all;
             }

@@ -362,12 +362,10 @@ impl<'a> WayIn<'a> {
             let live = (!self.keeps_ranges).then(|| (Arc::clone(batch), memory_of(batch)));
             let kept_out = self.buffer.kept_out();
             let passes = async {
-                match may_pass {
-                    true => {
-                        *found.lock() = Some(self.place_past_full_disk(lane, batch.bytes(), kept_out).await)
-                    }
-                    false => std::future::pending().await,
+                if !may_pass {
+                    return std::future::pending().await;
                 }
+                *found.lock() = Some(self.place_past_full_disk(lane, batch.bytes(), kept_out).await);
             };
             self.buffer.push_live(lane, payload.clone(), records, live, passes).await
         };
