@@ -223,12 +223,20 @@ pub fn write_inside(text: &str, out: &mut Vec<u8>) {
 
 /// Whether all of a text can stand in a string as it is.
 #[must_use]
+#[inline]
 pub fn is_plain(text: &[u8]) -> bool {
     let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
     // Without a branch for each byte, so that it is done for all of a chunk at once.
-    let has_none = |chunk: &[u8]| !chunk.iter().fold(false, |any, byte| any | is_special(byte));
-    let (chunks, rest) = text.as_chunks::<CHUNK_BYTES>();
-    chunks.iter().all(|chunk| has_none(chunk)) && has_none(rest)
+    let has_none = |chunk: &[u8; CHUNK_BYTES]| !chunk.iter().fold(false, |any, byte| any | is_special(byte));
+    // The last bytes overlap those before, so that none is looked at by itself.
+    if let Some(last) = text.last_chunk::<CHUNK_BYTES>() {
+        return has_none(last) && text.as_chunks::<CHUNK_BYTES>().0.iter().all(has_none);
+    }
+    let word_is_plain = |word: &[u8; WORD_BYTES]| plain_bytes(u64::from_le_bytes(*word)) == WORD_BYTES;
+    match text.last_chunk::<WORD_BYTES>() {
+        Some(last) => word_is_plain(last) && text.as_chunks::<WORD_BYTES>().0.iter().all(word_is_plain),
+        None => !text.iter().any(is_special),
+    }
 }
 
 /// Appends a text with what needs it escaped, quickly also where that is much.

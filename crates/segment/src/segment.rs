@@ -228,6 +228,18 @@ impl Segment {
         Ok(self.read_timestamps(block, true)?)
     }
 
+    /// The timestamps of some rows of a block, in their order.
+    ///
+    /// # Errors
+    /// As [`Segment::fields`].
+    ///
+    /// # Panics
+    /// If `rows` is not a set of rows of the block.
+    pub fn timestamps_of(&self, block: usize, rows: &Rows) -> Result<Vec<Timestamp>, Error> {
+        assert_eq!(rows.len(), self.footer.blocks[block].rows, "a set of rows of this block");
+        Ok(self.pick_timestamps(block, rows, true)?)
+    }
+
     /// Which rows of a block lie between which neighbouring edges, without looking at every row; says whether that
     /// can be told. The first edge comes no later than any row, and the last one after all.
     ///

@@ -94,6 +94,18 @@ impl Lines {
         });
     }
 
+    /// Forgets all of them, and keeps their room.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    /// How much memory they take, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.text.capacity() + self.ends.capacity() * size_of::<usize>()
+    }
+
     fn truncate(&mut self, len: usize) {
         self.ends.truncate(len);
         self.text.truncate(self.ends.last().copied().unwrap_or(0));
@@ -265,8 +277,16 @@ impl<'a> Field<'a> {
         let picked = picked.as_ref().expect("made texts are written apart");
         if let Picked::Codes(codes) = picked {
             let texts = column.values.strs();
+            let count = texts.entry_count();
+            if count > codes.len() {
+                // Few rows have the same one.
+                let text = texts.entry(codes[at], *data)?;
+                out.extend_from_slice(key);
+                json_out::write_string(text, out);
+                return Ok(text.len() as u64 + 1);
+            }
             if entries.is_empty() {
-                entries.resize(texts.entry_count(), None);
+                entries.resize(count, None);
             }
             let known = usize::try_from(codes[at]).ok().and_then(|code| entries.get_mut(code));
             let known =

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::Shapes;
-use super::raw::Raw;
+use super::raw::{Plain, Raw};
 use crate::bits::{packed_bytes, unpack_at, width_of};
 use crate::bytes::Reader;
 use crate::cache::Kept;
@@ -56,6 +56,8 @@ pub(crate) struct PortionCursor {
     at: usize,
     place: Spot,
     raw: TextCursor,
+    /// The texts without a shape, if they are kept as they are.
+    plain: Option<Arc<Kept<Plain>>>,
 }
 
 impl Spot {
@@ -71,7 +73,11 @@ impl PortionCursor {
     /// Reads the `count` texts of a column.
     pub(crate) fn read(data: Data<'_>, count: usize) -> Result<Self> {
         let portion = Portion::of(data, count)?;
-        Ok(Self { portion, at: 0, place: Spot::default(), raw: TextCursor::default() }.begun())
+        let plain = match data.home {
+            Some(home) if portion.raw.is_some() => home.segment.plain(home, || Ok(None))?,
+            _ => None,
+        };
+        Ok(Self { portion, at: 0, place: Spot::default(), raw: TextCursor::default(), plain }.begun())
     }
 
     fn begun(mut self) -> Self {
@@ -81,7 +87,7 @@ impl PortionCursor {
 
     /// The text at this place.
     pub(crate) fn put(&mut self, at: usize, data: Data<'_>, out: &mut String) -> Result<()> {
-        let Self { portion, raw, .. } = self;
+        let Self { portion, raw, plain, .. } = self;
         if at < self.at || at / 64 != self.at / 64 {
             self.at = at / 64 * 64;
             self.place = portion.marks[at / 64];
@@ -95,6 +101,10 @@ impl PortionCursor {
             Some(shape) => {
                 let made = portion.shapes.make(shape, &portion.packed, bit as usize, out);
                 made.map_err(data.place.damaged())
+            }
+            None if plain.as_ref().is_some_and(|plain| (rank as usize) < plain.len()) => {
+                plain.iter().for_each(|plain| plain.put(rank as usize, out));
+                Ok(())
             }
             None => {
                 let texts = portion.raw.as_ref().expect("a text without a shape is among those without");

@@ -134,8 +134,13 @@ impl Plain {
         self.texts.memory_bytes() + self.capitals.len() * size_of::<u64>()
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
     /// Appends a text as it is.
-    fn put(&self, at: usize, out: &mut String) {
+    pub(super) fn put(&self, at: usize, out: &mut String) {
         let text = self.texts.get(at);
         let start = text.as_ptr() as usize - self.texts.all().as_ptr() as usize;
         let begun = out.len();

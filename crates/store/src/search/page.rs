@@ -3,6 +3,7 @@
 //! Owns: keeping the best so far, stopping early, putting a page together.
 //! Invariant: places are compared before records are read, so only the records of the page are read whole.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
@@ -19,6 +20,14 @@ use crate::engine::Engine;
 /// Records of a page of lines were made of so many bytes at most, but for one. Lines are longer, by what is escaped in them
 /// and by names of fields; a page is in memory as a whole.
 const LINES_BYTES_MAX: usize = 16 << 20;
+
+/// Room of so many bytes at most is kept for the next page of lines that the thread makes, so that the system need not give
+/// it again. Threads that wait for more than some seconds end, and their room with them.
+const ROOM_BYTES_MAX: usize = 2 * LINES_BYTES_MAX;
+
+thread_local! {
+    static ROOM: Cell<Lines> = Cell::default();
+}
 
 /// A record that may be on the page. The greatest is the one that comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +52,9 @@ impl PartialOrd for Candidate {
     }
 }
 
+/// So many times the rows of a page, and more, are looked at by their times first.
+const NARROWED_PART: usize = 4;
+
 /// The candidates that come first; one more than the page has, to know whether there are more.
 struct Best {
     heap: Mutex<BinaryHeap<Candidate>>,
@@ -61,6 +73,33 @@ impl Best {
             Order::NewestFirst => unit.time_max() >= last.position.timestamp,
             Order::OldestFirst => unit.time_min() <= last.position.timestamp,
         }
+    }
+
+    /// Of many rows of a unit those that may be among the best by their times alone, if these are looked at for less.
+    fn narrowed(&self, unit: &Unit, rows: &Rows, after: Option<Position>) -> Result<Option<Rows>, Error> {
+        if self.count_max == 0 || rows.count() / NARROWED_PART <= self.count_max {
+            return Ok(None);
+        }
+        let Some(times) = unit.times_of(rows)? else { return Ok(None) };
+        // As they sort: the first ones are the least.
+        let key = |time: &Timestamp| match self.order {
+            Order::NewestFirst => !time.nanos(),
+            Order::OldestFirst => time.nanos(),
+        };
+        // Those of the very time behind which the page begins may not be on it.
+        let begin = after.map(|after| key(&after.timestamp));
+        let mut keys: Vec<i64> =
+            times.iter().map(key).filter(|key| begin.is_none_or(|begin| *key > begin)).collect();
+        if keys.len() <= self.count_max {
+            return Ok(None);
+        }
+        let (_, last, _) = keys.select_nth_unstable(self.count_max - 1);
+        let mut narrowed = Rows::none(rows.len());
+        rows.iter()
+            .zip(&times)
+            .filter(|(_, time)| key(time) <= *last)
+            .for_each(|(row, _)| narrowed.insert(row));
+        Ok(Some(narrowed))
     }
 
     fn add(&self, candidates: impl Iterator<Item = Candidate>) {
@@ -106,12 +145,16 @@ pub(super) fn lines(
     let fits = fits.count().max(1);
     more |= fits < chosen.len();
     chosen.truncate(fits);
-    let mut lines = Lines::default();
+    let mut lines = ROOM.take();
     let order = by_unit(&plan, &run, &chosen, |unit, rows| {
         unit.lines_into(rows, request.original, &mut lines).map(|()| lines.len())
     });
     run.failure()?;
     let wanted = order.iter().all(|at| line(lines.get(*at)));
+    if lines.memory_bytes() <= ROOM_BYTES_MAX {
+        lines.clear();
+        ROOM.set(lines);
+    }
     let stats = run.stats();
     let next = chosen.last().filter(|_| more || stats.partial).map(|last| last.position);
     Ok(Part { count: order.len(), next, stats, wanted })
@@ -126,6 +169,8 @@ fn choose(run: &Run<'_>, request: &SearchRequest) -> Result<(Vec<Candidate>, boo
         request.after.is_none_or(|after| order.compare(position, after) == Ordering::Greater)
     };
     let step = |_: &mut (), unit: &Unit, rows: &Rows| {
+        let narrowed = best.narrowed(unit, rows, request.after)?;
+        let rows = narrowed.as_ref().unwrap_or(rows);
         let positions = unit.positions(rows)?;
         let candidates = rows.iter().zip(positions).filter(|(_, position)| is_behind(*position));
         best.add(candidates.map(|(row, position)| Candidate { order, position, unit: unit.number(), row }));

@@ -148,6 +148,14 @@ impl Unit {
         }
     }
 
+    /// The timestamps of these rows, in order, if that is less than looking where they are in the order of all.
+    pub(super) fn times_of(&self, rows: &Rows) -> Result<Option<Vec<Timestamp>>, Error> {
+        match &self.part {
+            Part::Held(_) => Ok(None),
+            Part::Block { segment, block, .. } => segment.segment.timestamps_of(*block, rows).map(Some),
+        }
+    }
+
     /// Which rows lie between which neighbouring edges, if that is known without looking at every row. The first
     /// edge comes no later than any row, and the last one after all.
     pub(super) fn bucket_rows(
