@@ -12,7 +12,7 @@ RUN npm run build
 
 FROM rust:1.95-bookworm AS build
 ARG FEATURES="kafka"
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates g++ make pkg-config libssl-dev && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates g++ make nasm autoconf automake libtool pkg-config libssl-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 COPY --from=ui /src/crates/web-ui/dist crates/web-ui/dist

@@ -34,11 +34,11 @@ demo: build ## the same, and write a small workload to look at
 	@exec $(BINARY) up --demo --data "$(SAWYER_DATA)" $(ARGS)
 
 build: ui ## build the binary with its user interface
-	@tools/packages cc
+	@tools/packages cc make nasm autotools
 	@cargo build --quiet --locked --profile $(PROFILE) --package sawyer
 
 image: ui ## make a container image, as a file, without docker
-	@tools/packages cc c++ make libssl
+	@tools/packages cc c++ make nasm autotools libssl
 	@OPENSSL_STATIC=1 RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" cargo build --quiet --locked --release --package sawyer \
 		--target $(IMAGE_TARGET) --features "$(IMAGE_FEATURES)"
 	@tools/image --binary $(CARGO_TARGET_DIR)/$(IMAGE_TARGET)/release/sawyer

@@ -5,6 +5,9 @@
 //! Invariant: a piece refers to nothing before it, ends at a whole byte and is not the last block, so that pieces in any
 //! order are one stream.
 
+#[cfg(feature = "igzip")]
+mod igzip;
+
 use flate2::{Compress, Compression, FlushCompress};
 
 /// An empty last block in fixed codes.
@@ -51,15 +54,22 @@ pub(super) fn gzip<'a>(pieces: impl Iterator<Item = &'a Packed> + Clone) -> Vec<
 }
 
 /// Compresses pieces, one after the other.
-#[derive(Debug)]
 pub(super) struct Packer {
-    compress: Compress,
+    #[cfg(feature = "igzip")]
+    igzip: igzip::Igzip,
+    /// Made when it is needed: it takes 300 KiB.
+    compress: Option<Compress>,
     out: Vec<u8>,
 }
 
 impl Packer {
     pub(super) fn new() -> Self {
-        Self { compress: Compress::new(Compression::fast(), false), out: Vec::new() }
+        Self {
+            #[cfg(feature = "igzip")]
+            igzip: igzip::Igzip::new(),
+            compress: None,
+            out: Vec::new(),
+        }
     }
 
     /// Compresses a piece. Pieces of some 100 KiB are as small together as one; much smaller ones are not.
@@ -68,24 +78,39 @@ impl Packer {
     /// If it has 4 GiB or more.
     pub(super) fn pack(&mut self, input: &[u8]) -> Packed {
         let len = u32::try_from(input.len()).expect("a piece is a part of a request");
-        self.deflate(input);
+        let deflated = self.deflate(input).into();
         let mut crc = crc32fast::Hasher::new();
         crc.update(input);
-        Packed { deflated: self.out.as_slice().into(), crc, len }
+        Packed { deflated, crc, len }
     }
 
-    /// A flush ends at a whole byte; there may be more of it as long as it fills the room that it is given.
-    fn deflate(&mut self, input: &[u8]) {
-        self.compress.reset();
-        self.out.clear();
-        loop {
-            self.out.reserve(ROOM_BYTES);
-            let rest = &input[self.compress.total_in() as usize..];
-            let told = self.compress.compress_vec(rest, &mut self.out, FlushCompress::Full);
-            told.expect("compressing has no way to fail");
-            if self.out.len() < self.out.capacity() {
-                return;
-            }
+    #[cfg(feature = "igzip")]
+    fn deflate(&mut self, input: &[u8]) -> &[u8] {
+        // What has no repetitions is not text, and its codes are made for text.
+        match self.igzip.deflate(input) {
+            Some(deflated) if deflated.len() <= input.len() => deflated,
+            _ => deflate(&mut self.compress, input, &mut self.out),
+        }
+    }
+
+    #[cfg(not(feature = "igzip"))]
+    fn deflate(&mut self, input: &[u8]) -> &[u8] {
+        deflate(&mut self.compress, input, &mut self.out)
+    }
+}
+
+/// By `flate2`. A flush ends at a whole byte; there may be more of it as long as it fills the room that it is given.
+fn deflate<'o>(compress: &mut Option<Compress>, input: &[u8], out: &'o mut Vec<u8>) -> &'o [u8] {
+    let compress = compress.get_or_insert_with(|| Compress::new(Compression::fast(), false));
+    compress.reset();
+    out.clear();
+    loop {
+        out.reserve(ROOM_BYTES);
+        let rest = &input[compress.total_in() as usize..];
+        let told = compress.compress_vec(rest, out, FlushCompress::Full);
+        told.expect("compressing has no way to fail");
+        if out.len() < out.capacity() {
+            return out;
         }
     }
 }

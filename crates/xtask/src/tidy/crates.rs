@@ -203,7 +203,10 @@ fn read_package(root: &Path, package: &Value) -> Result<Package> {
     let manifest = manifest.strip_prefix(&root).context("a package outside the repository")?;
     let folder = folder_name(manifest.parent().context("a manifest without a folder")?);
     let all = || package["dependencies"].as_array().into_iter().flatten();
-    let names = all().filter_map(|dependency| dependency["name"].as_str().map(str::to_owned));
+    // The name that the sources use.
+    let named =
+        |dependency: &Value| dependency["rename"].as_str().or(dependency["name"].as_str()).map(str::to_owned);
+    let names = all().filter_map(named);
     let edges = all().filter_map(|dependency| {
         Some(Edge {
             name: dependency["name"].as_str()?.to_owned(),
