@@ -1,5 +1,6 @@
 //! What writing segments costs, stage by stage, in one process and on one thread: reading lines of JSON, the form of the
-//! write-ahead log, sealing, merging. The records are those of `store`.
+//! write-ahead log, sealing, merging. The records are those of `store`. With `--curve` the same for several ways of sealing, and
+//! what each of them costs whoever asks.
 //!
 //! Owns: which figures there are. Does not own: the workload (`sawyer_bench`).
 
@@ -14,7 +15,9 @@ use sawyer_bench::Cost;
 use sawyer_bench::kubernetes::Workload;
 use sawyer_codec::ndjson_in::{NdjsonHead, NdjsonReader, Sender};
 use sawyer_model::{Batch, SeqRange, SourceId, Stream, Timestamp, Value, names};
-use sawyer_segment::{EncodeSettings, Segment, encode, encode_batch, merge};
+use sawyer_query::kql::{CompileOptions, compile};
+use sawyer_query::search::{Budget, SearchStats, Selection};
+use sawyer_segment::{Cache, EncodeSettings, Segment, encode, encode_batch, merge};
 
 /// Later than any record.
 const END_NANOS: u64 = 1_800_000_000_000_000_000;
@@ -46,7 +49,22 @@ struct Args {
     /// Bytes of values at which a block ends.
     #[arg(long, default_value_t = EncodeSettings::default().block_bytes_max)]
     block_bytes: u64,
+    /// Seals in several ways, one after another, and asks each.
+    #[arg(long)]
+    curve: bool,
 }
+
+/// Questions of one kind, each another one, so that no answer is known.
+const QUESTIONS: usize = 12;
+
+/// Parts of words of the workload.
+const PARTS: [&str; QUESTIONS] = [
+    "nnectio", "artitio", "andshak", "cquire", "olbac", "ransact", "eartbea", "ertific", "hresho", "ubscri",
+    "equeste", "ollbac",
+];
+
+/// What is kept of segments for the next question, as `search_cache_max` has it.
+const CACHE_BYTES: usize = 128 << 20;
 
 /// What stages have cost.
 #[derive(Default)]
@@ -62,9 +80,93 @@ struct Stages {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    let settings = EncodeSettings {
+        shapes: !args.hasty,
+        filter_bits_per_token: args.filter_bits,
+        block_bytes_max: args.block_bytes,
+        ..EncodeSettings::default()
+    };
+    if args.curve {
+        return curve(&args);
+    }
+    let (stages, _) = run(&args, &settings, args.merged)?;
+    tell(&args, &stages)
+}
+
+/// Several ways of sealing, by turns.
+fn curve(args: &Args) -> Result<()> {
+    let usual = EncodeSettings::default();
+    let ways = [
+        ("as it is", usual, 1),
+        ("hasty, then merged by four", EncodeSettings { shapes: false, ..usual }, 4),
+        ("texts without shapes", EncodeSettings { shapes: false, ..usual }, 1),
+        ("filters of 8 bits", EncodeSettings { filter_bits_per_token: 8, ..usual }, 1),
+        ("no filters", EncodeSettings { filter_bits_per_token: 0, ..usual }, 1),
+        ("blocks of 1 MiB", EncodeSettings { block_bytes_max: 1 << 20, ..usual }, 1),
+        ("blocks of 8 MiB", EncodeSettings { block_bytes_max: 8 << 20, ..usual }, 1),
+        ("groups of 4 MiB", EncodeSettings { group_bytes_max: 4 << 20, ..usual }, 1),
+    ];
+    println!("{:<28} {:>9} {:>8} {:>9} {:>11}", "", "us/record", "MB", "needle ms", "part ms");
+    for (name, settings, merged) in ways {
+        let (stages, segments) = run(args, &settings, merged)?;
+        let spent = stages.reading + stages.log + stages.sealing + stages.merging;
+        let bytes = if merged > 1 { stages.merged_bytes } else { stages.sealed_bytes };
+        let cache = Cache::new(CACHE_BYTES);
+        let opened: Result<Vec<Segment>, _> =
+            segments.iter().map(|bytes| Segment::open_in(Arc::clone(bytes) as _, &cache)).collect();
+        let opened = opened?;
+        let needles = needles(&opened)?;
+        let parts = PARTS.map(|part| format!("message: *{part}*"));
+        println!(
+            "{name:<28} {:>9.2} {:>8.2} {:>9.2} {:>11.2}",
+            spent.as_secs_f64() * 1e6 / args.records as f64,
+            bytes as f64 / 1e6,
+            ask(&opened, &needles)?,
+            ask(&opened, &parts)?,
+        );
+    }
+    Ok(())
+}
+
+/// Questions for one trace each.
+fn needles(segments: &[Segment]) -> Result<Vec<String>> {
+    let mut needles = Vec::new();
+    for segment in segments.iter().cycle().take(QUESTIONS) {
+        let block = segment.decode_block(needles.len() * 7 % segment.blocks().len())?;
+        let trace = block.iter().find_map(|record| record.get("trace_id"));
+        needles.extend(trace.and_then(|trace| Some(format!("trace_id: {}", trace.as_str()?))));
+    }
+    Ok(needles)
+}
+
+/// CPU milliseconds of one of these questions, once all that can be known before is known.
+fn ask(segments: &[Segment], questions: &[String]) -> Result<f64> {
+    let mut spent = Duration::ZERO;
+    for (at, question) in questions.iter().enumerate() {
+        let predicate = compile(question, &CompileOptions::default())?;
+        let selection = Selection { predicate, start: Timestamp::MIN, end: Timestamp::MAX };
+        let (before, mut stats) = (Cost::of_thread()?, SearchStats::default());
+        for segment in segments {
+            for block in 0..segment.blocks().len() {
+                segment.scan(block, &selection, &Budget::unlimited(), &mut stats)?;
+            }
+        }
+        // The first one reads everything.
+        if at > 0 {
+            spent += Cost::of_thread()?.saturating_sub(before);
+        }
+    }
+    Ok(spent.as_secs_f64() * 1e3 / (questions.len().max(2) - 1) as f64)
+}
+
+/// Segments as bytes.
+type Made = Vec<Arc<Vec<u8>>>;
+
+/// Makes all records; gives the segments, those that were merged if any were.
+fn run(args: &Args, settings: &EncodeSettings, merged: usize) -> Result<(Stages, Made)> {
     let mut stages = Stages::default();
     let mut workload = Workload::new(args.seed, args.records, END_NANOS);
-    let (mut reader, mut number) = (NdjsonReader::default(), 0);
+    let (mut reader, mut number, mut made) = (NdjsonReader::default(), 0, Made::new());
     let (mut waiting, mut sealed): (Vec<Batch>, Vec<Segment>) = (Vec::new(), Vec::new());
     loop {
         let mut body = String::new();
@@ -76,37 +178,35 @@ fn main() -> Result<()> {
         }
         let last = lines < args.lines;
         if !waiting.is_empty() && (waiting.len() >= args.batches || last) {
-            let settings = EncodeSettings {
-                shapes: !args.hasty,
-                filter_bits_per_token: args.filter_bits,
-                block_bytes_max: args.block_bytes,
-                ..EncodeSettings::default()
-            };
             let batches: Vec<&Batch> = waiting.iter().collect();
-            let bytes = timed(&mut stages.sealing, || Ok(encode(&batches, &settings)?.bytes))?;
+            let bytes = Arc::new(timed(&mut stages.sealing, || Ok(encode(&batches, settings)?.bytes))?);
             waiting.clear();
             stages.sealed_bytes += bytes.len();
-            if args.merged > 1 {
-                sealed.push(Segment::open(Arc::new(bytes))?);
+            if merged > 1 {
+                sealed.push(Segment::open(bytes)?);
+            } else if args.curve {
+                made.push(bytes);
             }
         }
-        if !sealed.is_empty() && (sealed.len() >= args.merged || last) {
+        if !sealed.is_empty() && (sealed.len() >= merged || last) {
             let inputs: Vec<&Segment> = sealed.iter().collect();
-            let mut len = 0;
+            let mut bytes = Vec::new();
             timed(&mut stages.merging, || {
                 Ok(merge::<Failed>(&inputs, &EncodeSettings::default(), &mut |piece| {
-                    len += piece.len();
+                    bytes.extend_from_slice(piece);
                     Ok(())
                 })?)
             })?;
-            stages.merged_bytes += len;
+            stages.merged_bytes += bytes.len();
             sealed.clear();
+            if args.curve {
+                made.push(Arc::new(bytes));
+            }
         }
         if last {
-            break;
+            return Ok((stages, made));
         }
     }
-    tell(&args, &stages)
 }
 
 /// Why merging came to nothing.

@@ -289,6 +289,11 @@ impl Batch {
         self.names.get(id)
     }
 
+    /// All names that are numbered, in the order of their numbers.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter()
+    }
+
     /// How many names are numbered; [`NameId::index`] is below it.
     #[must_use]
     pub fn name_count(&self) -> usize {

@@ -190,6 +190,10 @@ impl Names {
         COMMON.len() + self.own.len()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|at| self.get(NameId(at as u32)))
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<NameId> {
         if self.table.is_empty() {
             return COMMON.iter().position(|known| *known == name).map(|at| NameId(at as u32));

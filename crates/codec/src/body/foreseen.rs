@@ -38,6 +38,9 @@ const LEAD_BYTES_MAX: usize = 256;
 const STRIKES_MAX: u32 = 4;
 const REST_LINES: u32 = 60;
 
+/// Names that are remembered behind a name: fields that some lines have are followed by one or the other.
+const FOLLOWERS: usize = 4;
+
 const NONE: u32 = u32::MAX;
 
 /// Who says the names of a line, which decides what becomes of them.
@@ -90,7 +93,7 @@ struct Paths {
     lead_numbers: HashMap<Box<[u8]>, u32>,
     names: Vec<Name>,
     name_numbers: HashMap<Box<str>, u32>,
-    first: [u32; 2],
+    first: [[u32; FOLLOWERS]; 2],
     round: u32,
 }
 
@@ -102,8 +105,8 @@ struct Lead {
     head: [u64; 2],
     masks: [u64; 2],
     name: u32,
-    /// The one that followed it the last time.
-    next: u32,
+    /// Those that followed it, the latest first.
+    next: [u32; FOLLOWERS],
 }
 
 /// What becomes of a name.
@@ -369,7 +372,16 @@ impl Paths {
     fn new(names_hash: u64, voice: Voice) -> Self {
         let (leads, names) = (Vec::new(), Vec::new());
         let (lead_numbers, name_numbers) = (HashMap::new(), HashMap::new());
-        Self { names_hash, voice, leads, lead_numbers, names, name_numbers, first: [NONE; 2], round: 0 }
+        Self {
+            names_hash,
+            voice,
+            leads,
+            lead_numbers,
+            names,
+            name_numbers,
+            first: [[NONE; FOLLOWERS]; 2],
+            round: 0,
+        }
     }
 
     fn begin(&mut self) {
@@ -379,12 +391,28 @@ impl Paths {
         }
     }
 
-    /// What followed the last time, if it stands here now.
+    /// What followed the last time, or before, if it stands here now.
     #[inline]
-    fn foreseen(&self, last: u32, format: usize, rest: &[u8]) -> Option<u32> {
-        let number = if last == NONE { self.first[format] } else { self.leads[last as usize].next };
-        let lead = self.leads.get(number as usize)?;
-        lead.begins(rest).then_some(number)
+    fn foreseen(&mut self, last: u32, format: usize, rest: &[u8]) -> Option<u32> {
+        let next = if last == NONE { self.first[format] } else { self.leads[last as usize].next };
+        if self.leads.get(next[0] as usize)?.begins(rest) {
+            return Some(next[0]);
+        }
+        let begins = |number: &u32| self.leads.get(*number as usize).is_some_and(|lead| lead.begins(rest));
+        let at = 1 + next[1..].iter().position(begins)?;
+        self.prefer(last, format, next[at]);
+        Some(next[at])
+    }
+
+    /// Has this one be the first that is looked for behind the last one.
+    fn prefer(&mut self, last: u32, format: usize, number: u32) {
+        let next = match self.leads.get_mut(last as usize) {
+            Some(last) => &mut last.next,
+            None => &mut self.first[format],
+        };
+        let place = next.iter().position(|known| *known == number).unwrap_or(FOLLOWERS - 1);
+        next[..=place].rotate_right(1);
+        next[0] = number;
     }
 
     /// Takes note of what stands here in front of the value of a name.
@@ -411,10 +439,7 @@ impl Paths {
                 number
             }
         };
-        match self.leads.get_mut(last as usize) {
-            Some(last) => last.next = number,
-            None => self.first[format] = number,
-        }
+        self.prefer(last, format, number);
         Some(number)
     }
 
@@ -465,7 +490,7 @@ impl Lead {
         };
         let head = [word(&|byte| byte, 0), word(&|byte| byte, 8)];
         let masks = [word(&|_| 0xff, 0), word(&|_| 0xff, 8)];
-        Self { bytes: bytes.into(), head, masks, name, next: NONE }
+        Self { bytes: bytes.into(), head, masks, name, next: [NONE; FOLLOWERS] }
     }
 
     /// Whether a text begins with it.

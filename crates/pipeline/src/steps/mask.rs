@@ -31,6 +31,9 @@ use keys::OpenKeys;
 /// Streams whose fields were looked at are remembered up to so many; then all are looked at again.
 const STREAMS_MAX: usize = 10_000;
 
+/// In batches of so many records it is worth it to ask for all their names at first.
+const RECORDS_MANY: usize = 64;
+
 /// What stands in the place of what was masked.
 const NOTE: &str = "[masked:{kind}]";
 
@@ -171,7 +174,14 @@ impl StepPlan for MaskPlan {
         let keys = self.0.credentials.contains(&Credential::PrivateKey).then(OpenKeys::default);
         let cuts = !(self.0.credentials.is_empty() && self.0.personal.is_empty());
         let (counts, marks) = (vec![0; masker.kinds()], Marks::default());
-        let look = Look { masker, counts, marks, secret_names: HashMap::new(), secret_ids: Vec::new() };
+        let look = Look {
+            masker,
+            counts,
+            marks,
+            secret_names: HashMap::new(),
+            secret_ids: Vec::new(),
+            no_secret_ids: None,
+        };
         let when = self.0.when;
         Ok(Box::new(Mask { look, when, cuts, keys, streams: HashMap::new(), counters }))
     }
@@ -199,6 +209,8 @@ struct Look {
     secret_names: HashMap<Box<str>, bool>,
     /// The same for the names of the batch at hand, by number, as far as it was asked.
     secret_ids: Vec<Option<bool>>,
+    /// Whether none of these names is, if it was asked.
+    no_secret_ids: Option<bool>,
 }
 
 /// What is to be changed of a record.
@@ -229,6 +241,7 @@ impl Mask {
             batch.streams().iter().map(|stream| self.stream(stream)).collect();
         self.look.masker.mark(batch.text(), &mut self.look.marks);
         self.look.secret_ids.clear();
+        self.look.no_secret_ids = None;
         self.look.secret_ids.resize(batch.name_count(), None);
         let mut changes = Vec::new();
         for (at, record) in batch.iter().enumerate() {
@@ -252,6 +265,10 @@ impl Mask {
         if !self.keys.as_ref().is_none_or(OpenKeys::are_none) {
             return false;
         }
+        let many = batch.len() >= RECORDS_MANY;
+        if many && self.look.has_no_secret_ids(batch) && self.is_free(record) {
+            return true;
+        }
         let places = record.own_places().filter_map(|(_, place)| place);
         let line = places.max_by_key(Range::len).unwrap_or_default();
         if self.look.may_be_in(&line) {
@@ -263,6 +280,23 @@ impl Mask {
             let is_seen = place.is_empty() || place.start >= line.start && place.end <= line.end;
             !self.look.is_secret_id(batch, name) && (is_seen || !self.look.may_be_in(&place))
         })
+    }
+
+    /// Whether nothing of what secrets come with is between the first and the last text of a record: mostly they stand one
+    /// behind the other. Says no where there is more to look at.
+    fn is_free(&mut self, record: RecordRef<'_>) -> bool {
+        let (mut start, mut end, mut is_plain) = (usize::MAX, 0, true);
+        for (name, place) in record.own_places() {
+            match place {
+                Some(place) if name != NameId::MARK => {
+                    if !place.is_empty() {
+                        (start, end) = (start.min(place.start), end.max(place.end));
+                    }
+                }
+                _ => is_plain = false,
+            }
+        }
+        is_plain && (start >= end || !self.look.may_be_in(&(start..end)))
     }
 
     /// The fields that are to be masked, as they are then.
@@ -388,6 +422,16 @@ impl Look {
         let secret = name != NameId::MESSAGE && self.is_secret_name(batch.name(name));
         self.secret_ids[name.index()] = Some(secret);
         secret
+    }
+
+    /// Whether no name of the batch is that of a secret.
+    fn has_no_secret_ids(&mut self, batch: &Batch) -> bool {
+        if let Some(known) = self.no_secret_ids {
+            return known;
+        }
+        let none = !batch.names().any(|name| name != names::MESSAGE && self.is_secret_name(name));
+        self.no_secret_ids = Some(none);
+        none
     }
 
     fn is_secret_name(&mut self, name: &str) -> bool {
