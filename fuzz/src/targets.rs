@@ -34,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     requests::LOKI_JSON,
     requests::LOKI,
     requests::FIREHOSE,
+    requests::KINESIS,
     requests::SPLUNK,
     sockets::FORWARD,
     sockets::SYSLOG,

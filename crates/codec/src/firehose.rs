@@ -15,7 +15,7 @@ use crate::cloudwatch;
 use crate::fields::FieldSink;
 use crate::json::walk::{self, Json};
 use crate::posted::{self, Form, Posted, PostedError};
-use crate::pushed::{Intake, Refused};
+use crate::pushed::{Intake, Name, Refused};
 use crate::text::from_base64;
 
 #[cfg(test)]
@@ -58,13 +58,16 @@ pub fn read(
         let data = from_base64(&data).ok_or_else(|| wrong("`data` is not base64"))?;
         let data = unpack(data, left).map_err(|what| wrong(&what))?;
         left = left.saturating_sub(data.len());
-        take(&data, common, intake, &mut posted)?;
+        let with = |intake: &mut Intake| {
+            common.iter().for_each(|(name, value)| intake.fields().field(name, ValueRef::Str(value)));
+        };
+        take(&data, common, &with, None, intake, &mut posted)?;
     }
     Ok(posted)
 }
 
 /// What CloudWatch Logs and others have compressed, as it was.
-fn unpack(data: Vec<u8>, bytes_max: usize) -> Result<Vec<u8>, String> {
+pub(crate) fn unpack(data: Vec<u8>, bytes_max: usize) -> Result<Vec<u8>, String> {
     let plain = if data.starts_with(&[0x1f, 0x8b]) {
         let mut plain = Vec::new();
         let read = MultiGzDecoder::new(&data[..]).take(bytes_max as u64 + 1).read_to_end(&mut plain);
@@ -80,9 +83,13 @@ fn unpack(data: Vec<u8>, bytes_max: usize) -> Result<Vec<u8>, String> {
     }
 }
 
-fn take(
+/// Takes what a program has put into a record. What CloudWatch Logs has has `common`; all else has what `with` adds, and names
+/// by the one of the record, if that has one.
+pub(crate) fn take(
     data: &[u8],
     common: &[(String, String)],
+    with: &dyn Fn(&mut Intake),
+    name: Option<Name<'_>>,
     intake: &mut Intake,
     posted: &mut Posted,
 ) -> Result<(), Refused> {
@@ -93,10 +100,7 @@ fn take(
         return subscribed(json, common, intake, posted);
     }
     let json = data.trim_ascii_start().starts_with(b"{");
-    let with = |intake: &mut Intake| {
-        common.iter().for_each(|(name, value)| intake.fields().field(name, ValueRef::Str(value)));
-    };
-    match posted::read_with(data, if json { Form::Json } else { Form::Text }, intake, &with) {
+    match posted::read_with(data, if json { Form::Json } else { Form::Text }, intake, with, name) {
         Ok(read) => {
             posted.accepted += read.accepted;
             posted.malformed += read.malformed;

@@ -23,6 +23,7 @@ pub mod join;
 pub mod journal;
 pub mod json;
 pub mod json_out;
+pub mod kinesis;
 pub mod kmsg;
 pub mod line;
 pub mod loki_push;

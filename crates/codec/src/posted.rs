@@ -5,7 +5,7 @@
 //! kept as text and marked.
 
 use crate::json::walk;
-use crate::pushed::{Intake, Refused, Said};
+use crate::pushed::{Intake, Name, Refused, Said};
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +41,10 @@ pub enum PostedError {
 /// # Errors
 /// If it is empty or too large; nothing of it may be used then.
 pub fn read(body: &[u8], form: Form, intake: &mut Intake) -> Result<Posted, PostedError> {
-    read_with(body, form, intake, &|_| {})
+    read_with(body, form, intake, &|_| {}, None)
 }
 
-/// Reads a body whose records all have what `add` adds to the fields.
+/// Reads a body whose records all have what `add` adds to the fields. With a name, each has that and its number as its own.
 ///
 /// # Errors
 /// As of [`read`].
@@ -53,8 +53,9 @@ pub(crate) fn read_with(
     form: Form,
     intake: &mut Intake,
     add: &dyn Fn(&mut Intake),
+    name: Option<Name<'_>>,
 ) -> Result<Posted, PostedError> {
-    let mut reader = Reader { intake, add, posted: Posted::default() };
+    let mut reader = Reader { intake, add, name, posted: Posted::default() };
     match form {
         Form::Text => reader.text(body)?,
         Form::Json => reader.json(body)?,
@@ -65,6 +66,7 @@ pub(crate) fn read_with(
 struct Reader<'a> {
     intake: &'a mut Intake,
     add: &'a dyn Fn(&mut Intake),
+    name: Option<Name<'a>>,
     posted: Posted,
 }
 
@@ -105,17 +107,23 @@ impl Reader<'_> {
             return self.write_text(text.as_bytes(), true);
         }
         (self.add)(self.intake);
-        self.intake.write(&Said { original: Some(text), ..Said::default() })?;
-        self.posted.accepted += 1;
+        self.put(Said { original: Some(text), ..Said::default() })?;
         Ok(())
     }
 
     fn write_text(&mut self, line: &[u8], malformed: bool) -> Result<(), Refused> {
         self.intake.begin();
         (self.add)(self.intake);
-        self.intake.write(&Said { message: Some(line), malformed, ..Said::default() })?;
-        self.posted.accepted += 1;
+        self.put(Said { message: Some(line), malformed, ..Said::default() })?;
         self.posted.malformed += u64::from(malformed);
+        Ok(())
+    }
+
+    fn put(&mut self, said: Said<'_>) -> Result<(), Refused> {
+        let id = self.name.map(|name| format!("{}/{}", name.id, self.posted.accepted));
+        let name = self.name.zip(id.as_deref()).map(|(name, id)| Name { id, ..name });
+        self.intake.write(&Said { name, ..said })?;
+        self.posted.accepted += 1;
         Ok(())
     }
 }

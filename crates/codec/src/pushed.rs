@@ -171,6 +171,12 @@ impl Intake {
         self.origin.bounds.batch_bytes_max
     }
 
+    /// Bytes of memory that the batch takes so far.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.batch.bytes()
+    }
+
     /// Records so far.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -5,6 +5,9 @@
 //! Does not own: signatures and credentials (`delivery::auth::aws`), what is asked (`cloudwatch_logs`, `kinesis`).
 //! Invariant: no refusal that an operator can end makes an input give up or pass anything over.
 
+#[cfg(test)]
+pub(crate) mod bench;
+
 use std::fmt;
 use std::time::Duration;
 

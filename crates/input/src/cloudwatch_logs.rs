@@ -187,7 +187,14 @@ impl Input for CloudwatchLogs {
             let (mut followed, mut tasks) = (HashSet::new(), JoinSet::new());
             let closed = loop {
                 for group in shared.discover(&stop).await {
-                    if followed.len() < GROUPS_MAX && followed.insert(group.name.clone()) {
+                    if followed.len() >= GROUPS_MAX && !followed.contains(&group.name) {
+                        let (input, group) = (&shared.context.name, &group.name);
+                        tracing::error!(
+                            input,
+                            group,
+                            "a log group is not read: there are {GROUPS_MAX} already"
+                        );
+                    } else if followed.insert(group.name.clone()) {
                         tracing::info!(input = shared.context.name, group = group.name, "reads a log group");
                         let follower = Follower::new(Arc::clone(&shared), group, to.clone(), stop.clone());
                         tasks.spawn(follower.run());

@@ -13,6 +13,7 @@
 //! | `journal` | the systemd journal, from its files |
 //! | `kubernetes_events` | what a cluster says about itself, once |
 //! | `cloudwatch_logs` | the events of log groups of AWS |
+//! | `kinesis` | the records of data streams of AWS |
 //! | `exec` | what a program prints |
 //! | `push` | what clients post to the server |
 //! | `sawyer` | what other Sawyers send |
@@ -26,6 +27,7 @@ pub mod containers;
 pub mod exec;
 pub mod files;
 pub mod journal;
+pub mod kinesis;
 pub mod kmsg;
 pub mod kubernetes_events;
 pub mod native;
@@ -52,6 +54,7 @@ pub fn kinds(hub: &PushHub) -> Vec<Kind<Box<dyn InputPlan>>> {
         kmsg::kind(),
         kubernetes_events::kind(),
         cloudwatch_logs::kind(),
+        kinesis::kind(),
         exec::kind(),
         push::kind(hub),
     ];

@@ -1,4 +1,4 @@
-//! CloudWatch Logs as moto has it, written by boto3.
+//! CloudWatch Logs and Kinesis as moto has them, written by boto3.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 use std::collections::BTreeMap;
@@ -143,4 +143,44 @@ async fn moto_gives_every_event_once() {
     again.wait_for(|records| records.len() >= 202, "late events").await;
     let late = counts(&again.stop().await);
     assert!(late.len() == 202 && late.contains_key("scheduler-1 5299") && late.contains_key("scheduler-1 0"));
+}
+
+/// Lines, several records in one as the producer library packs them, and what CloudWatch Logs sends.
+const RECORDS: &str = "
+import gzip, hashlib
+def field(number, data): return bytes([number << 3 | 2, len(data)]) + data
+packed = field(1, b'key') + b''.join(field(3, bytes([8, 0]) + field(3, b'packed %d' % n)) for n in range(3))
+packed = b'\\xf3\\x89\\x9a\\xc2' + packed + hashlib.md5(packed).digest()
+events = [dict(id='e%d' % n, timestamp=1795176000000 + n, message='event %d' % n) for n in range(3)]
+logs = dict(messageType='DATA_MESSAGE', owner='123456789012', logGroup='/aws/eks/a/cluster', logStream='audit',
+    subscriptionFilters=['f'], logEvents=events)
+kinesis.create_stream(StreamName='logs', ShardCount=2)
+kinesis.get_waiter('stream_exists').wait(StreamName='logs')
+kinesis.put_records(StreamName='logs', Records=[dict(Data=b'line %d' % n, PartitionKey=str(n)) for n in range(400)] + [
+    dict(Data=packed, PartitionKey='p'), dict(Data=gzip.compress(json.dumps(logs).encode()), PartitionKey='c')])
+";
+
+#[tokio::test]
+async fn moto_gives_every_record_of_all_shards_once() {
+    if !sawyer_testkit::may_use_root("needs Python packages") {
+        return;
+    }
+    let Some(moto) = Moto::start() else { return };
+    let node = Node::new();
+    moto.run(RECORDS);
+    let start = |taker| {
+        let own = "streams: [logs]\ninterval: 200ms\n";
+        node.start("kinesis", &format!("{own}{}", moto.access()), taker)
+    };
+    let run = start(Taker::Drops(1));
+    run.wait_for(|records| counts(records).len() >= 406, "all records").await;
+    let records = run.stop().await;
+    let found = counts(&records);
+    assert!(found.len() == 406 && found.values().all(|count| *count == 1), "{found:?}");
+    let event = records.iter().find(|record| text(record, "message") == "event 1").unwrap();
+    assert_eq!(text(event, "aws.log_group"), "/aws/eks/a/cluster");
+    let again = start(Taker::Keeps);
+    moto.run("kinesis.put_record(StreamName='logs', Data=b'new', PartitionKey='n')");
+    assert_eq!(counts(&again.records(1).await).into_keys().collect::<Vec<_>>(), ["new"]);
+    again.stop().await;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sawyer_codec::posted::{self, Form};
 use sawyer_codec::pushed::{Bounds, Intake, Origin, Trust};
-use sawyer_codec::{elasticsearch_bulk, firehose, loki_push, otlp, splunk_hec};
+use sawyer_codec::{elasticsearch_bulk, firehose, kinesis, loki_push, otlp, splunk_hec};
 use sawyer_config::Document;
 use sawyer_model::{SourceId, Stream, Timestamp};
 use sawyer_query::kql;
@@ -187,6 +187,24 @@ pub(super) const LOKI: Target = Target {
     // streams { labels: {app="shop"} entries { timestamp { seconds: 1 } line: "hello" } }
     seeds: || vec![b"\x0a\x1c\x0a\x0c{app=\"shop\"}\x12\x0c\x0a\x02\x08\x01\x12\x06hello!".to_vec()],
     words: &["{app=\"shop\"}", "=\"", "\",", "\n", "\u{12}", "\u{1a}", "\\\""],
+};
+
+/// A record of a Kinesis data stream.
+pub(super) const KINESIS: Target = Target {
+    name: "kinesis",
+    run: |input| {
+        let mut intake = intake();
+        let place = kinesis::Place { stream: "logs", shard: "shardId-0", sequence: "1" };
+        let _ = kinesis::take(input, place, 1 << 20, &mut intake);
+        let _ = intake.finish();
+    },
+    // Two records, `a` and `{"b":1}`, as the producer library packs them, and one of CloudWatch Logs.
+    seeds: || {
+        let packed = b"\xf3\x89\x9a\xc2\x0a\x01k\x1a\x05\x08\0\x1a\x01a\x1a\x0b\x08\0\x1a\x07{\"b\":1}0123456789abcdef";
+        let logs = b"{\"messageType\":\"DATA_MESSAGE\",\"logGroup\":\"g\",\"logEvents\":[{\"id\":\"1\",\"message\":\"m\"}]}";
+        vec![packed.to_vec(), logs.to_vec()]
+    },
+    words: &["\"logEvents\":", "\"messageType\":", "\u{1a}", "\u{08}", "\n", "\"id\":"],
 };
 
 /// A delivery of Amazon Firehose.

@@ -1,34 +1,19 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use sawyer_config::Document;
-use sawyer_disk::RealDisk;
-use sawyer_model::Transfer;
-use sawyer_pipeline::queue::queue;
-use sawyer_pipeline::{Ports, Stopper};
-use sawyer_telemetry::{Clock, Health, Metrics};
+use sawyer_telemetry::Clock;
 use sawyer_testkit::peer::{Peer, Play, Received, Reply};
 use serde_json::Value as Json;
 
 use super::*;
+use crate::aws::bench::{Kept, Taker, messages};
 
-const WAIT: Duration = Duration::from_secs(60);
 const GROUP: &str = "/aws/eks/prod/cluster";
 
-/// An input that runs against a peer that plays the service, with what survives a restart.
+/// A peer that plays the service, with what survives a restart of the input.
 struct Bench {
     peer: Peer,
-    state: tempfile::TempDir,
-    metrics: Metrics,
-}
-
-/// What whoever takes batches does with them.
-#[derive(Clone, Copy)]
-enum Taker {
-    Keeps,
-    /// Lets go of the first so many.
-    Drops(usize),
-    Holds,
+    kept: Kept,
 }
 
 fn problems_of(settings: &str) -> String {
@@ -71,69 +56,17 @@ impl Bench {
             (action, _) if action.ends_with("DescribeLogGroups") => told(&described()),
             (_, request) => script(number.fetch_add(1, Ordering::SeqCst), &request),
         });
-        Self { peer, state: tempfile::tempdir().unwrap(), metrics: Metrics::new() }
+        Self { peer, kept: Kept::new() }
     }
 
-    /// Runs the input until so many records came, and a little longer; gives what was seen.
     async fn run(&self, count: usize, taker: Taker) -> Vec<String> {
-        let settings = format!(
-            "groups: [{GROUP}]\nendpoint: {}\nregion: eu-west-1\ninterval: 1s\ncluster: prod\n\
-             auth: {{type: aws, access_key_id: AKID, secret_access_key: key}}",
-            self.peer.url()
-        );
-        let document = Document::parse("test.yaml", &settings).unwrap();
-        let mut problems = Problems::new();
-        let plan = read(&document.at(), &mut problems);
-        let plan = problems.into_result(plan).unwrap();
-        let context = Context {
-            name: "test".into(),
-            clock: Clock::system(),
-            metrics: self.metrics.clone(),
-            state: Arc::new(RealDisk::new(self.state.path()).unwrap()),
-            host_root: None,
-            ports: Ports::default(),
-            health: Health::new(),
-            buffer: None,
-        };
-        let input = Box::new(plan).open(&context).unwrap();
-        let (sender, mut receiver) = queue(8 << 20);
-        let outlet = Outlet::new("test", vec![sender], &self.metrics);
-        let (stopper, stop) = Stopper::new();
-        let running = tokio::spawn(input.run(outlet, stop));
-        let (mut seen, mut batches, mut held) = (Vec::new(), 0, Vec::new());
-        let start = Instant::now();
-        let mut until = None;
-        while until.is_none_or(|until| Instant::now() < until) {
-            assert!(start.elapsed() < WAIT, "{seen:?}");
-            let next = tokio::time::timeout(Duration::from_millis(100), receiver.next()).await;
-            if let Ok(Some(queued)) = next {
-                let Transfer { batch, ack } = queued.into_parts().0;
-                batches += 1;
-                seen.extend(batch.iter().map(|record| format!("{} {}", record.id(), record.message())));
-                match taker {
-                    Taker::Holds => held.push(ack),
-                    Taker::Drops(first) if batches <= first => drop(ack),
-                    _ => ack.durable(),
-                }
-            }
-            // Long enough for another look.
-            if until.is_none() && seen.len() >= count {
-                until = Some(Instant::now() + Duration::from_millis(1500));
-            }
-        }
-        stopper.stop();
-        drop(held);
-        tokio::time::timeout(WAIT, running).await.unwrap().unwrap().unwrap();
-        seen
+        let own = format!("groups: [{GROUP}]\ninterval: 1s\ncluster: prod");
+        self.kept.run(&kind(), &self.peer.url(), &own, count, taker).await
     }
 
     fn metric(&self, name: &str) -> i64 {
-        self.metrics.numbers(name).iter().map(|(_, number)| number).sum()
+        self.kept.metrics.numbers(name).iter().map(|(_, number)| number).sum()
     }
-}
-
-fn messages(seen: &[String]) -> Vec<&str> {
-    seen.iter().map(|line| line.split_once(' ').unwrap().1).collect()
 }
 
 #[test]
@@ -159,7 +92,7 @@ async fn each_event_is_a_record_once_through_pages_throttling_and_restarts() {
     assert_eq!(messages(&first), ["m1", "m2"]);
     let again = bench.run(0, Taker::Keeps).await;
     assert_eq!(again, [] as [&str; 0]);
-    let outcomes = bench.metrics.numbers("sawyer_input_aws_requests");
+    let outcomes = bench.kept.metrics.numbers("sawyer_input_aws_requests");
     let later = outcomes.iter().find(|(labels, _)| labels.contains(&("outcome", "later".to_owned())));
     assert_eq!(later.map(|(_, count)| *count), Some(1));
 }

@@ -1,0 +1,150 @@
+//! What producers put into a record of a Kinesis data stream: records of any program, several of them as Amazon's producer
+//! library packs them, or those of CloudWatch Logs.
+//!
+//! Source: "Aggregation format" of the Kinesis Producer Library, and "Subscription filters" of CloudWatch Logs.
+//! Owns: records within records, the names by which they are known.
+//! Does not own: what is in them (`firehose`), how they are asked for (`input`).
+//! Invariant: a record has the same name whoever reads it and however often. What looks packed and is not is kept as it is.
+
+use sawyer_model::ValueRef;
+
+use crate::fields::FieldSink;
+use crate::firehose::{self, FirehoseError};
+use crate::posted::Posted;
+use crate::protobuf::{self, Wire};
+use crate::pushed::{Intake, Name};
+
+/// How a record begins in which the producer library has packed several.
+const PACKED: [u8; 4] = [0xf3, 0x89, 0x9a, 0xc2];
+
+/// Bytes of the checksum (MD5) at the end of such a record.
+const CHECKSUM_BYTES: usize = 16;
+
+/// The field of a packed record that holds one, and the field of that with its data.
+const RECORD: u32 = 3;
+const DATA: u32 = 3;
+
+/// Where a record was.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The stream.
+    pub stream: &'a str,
+    /// Its shard.
+    pub shard: &'a str,
+    /// The record's number in it.
+    pub sequence: &'a str,
+}
+
+/// Takes a record. `bytes_max` is what it may have when it is decompressed.
+///
+/// # Errors
+/// If it cannot be read, or is too much; what stood before that place was taken.
+pub fn take(
+    data: &[u8],
+    place: Place<'_>,
+    bytes_max: usize,
+    intake: &mut Intake,
+) -> Result<Posted, FirehoseError> {
+    let mut posted = Posted::default();
+    let packed = unpacked(data);
+    let parts = packed.as_deref().unwrap_or(std::slice::from_ref(&data));
+    for (at, part) in parts.iter().enumerate() {
+        let plain =
+            firehose::unpack(part.to_vec(), bytes_max).map_err(|what| FirehoseError::Data(at, what))?;
+        let id = format!("{}/{at}", place.sequence);
+        let name = Name { scope: ["kinesis", place.stream, place.shard], id: &id };
+        let with = |intake: &mut Intake| {
+            intake.fields().field("aws.kinesis_stream", ValueRef::Str(place.stream));
+        };
+        firehose::take(&plain, &[], &with, Some(name), intake, &mut posted)?;
+    }
+    Ok(posted)
+}
+
+/// The records that the producer library has packed into one; none if it has not.
+fn unpacked(data: &[u8]) -> Option<Vec<&[u8]>> {
+    let message = data.strip_prefix(&PACKED)?;
+    let message = message.get(..message.len().checked_sub(CHECKSUM_BYTES)?)?;
+    let mut records = Vec::new();
+    for field in protobuf::Fields::new(message) {
+        let (number, wire) = field.ok()?;
+        if number != RECORD {
+            continue;
+        }
+        let mut inner = None;
+        for field in protobuf::Fields::new(wire.bytes()?) {
+            let (number, wire) = field.ok()?;
+            if let (DATA, Wire::Bytes(bytes)) = (number, wire) {
+                inner = Some(bytes);
+            }
+        }
+        records.push(inner.unwrap_or_default());
+    }
+    (!records.is_empty()).then_some(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::pushed::Trust;
+    use crate::pushed::tests::{intake, shown};
+
+    const PLACE: Place<'static> = Place { stream: "logs", shard: "shardId-0", sequence: "49" };
+
+    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+        let mut field = vec![number << 3 | 2, bytes.len() as u8];
+        field.extend(bytes);
+        field
+    }
+
+    /// A record with several in it, as the producer library writes them.
+    fn packed(records: &[&[u8]]) -> Vec<u8> {
+        let mut data = [&PACKED[..], &field(1, b"key")].concat();
+        for record in records {
+            data.extend(field(3, &[&[8, 0], &field(3, record)[..]].concat()));
+        }
+        data.extend([7; CHECKSUM_BYTES]);
+        data
+    }
+
+    fn messages(data: &[u8]) -> Vec<String> {
+        let mut intake = intake(Trust::Claimed, &[]);
+        take(data, PLACE, 1 << 20, &mut intake).unwrap();
+        let shown = shown(intake);
+        shown.lines().filter_map(|line| line.trim().strip_prefix("message = ")).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn records_that_were_packed_are_taken_apart() {
+        assert_eq!(messages(b"one\ntwo"), [r#""one""#, r#""two""#]);
+        assert_eq!(messages(&packed(&[b"{\"msg\":\"a\"}", b"b\nc"])), [r#""a""#, r#""b""#, r#""c""#]);
+        // Nothing in it that is a record, so it is kept as it is.
+        assert!(!messages(&packed(&[])).is_empty());
+    }
+
+    #[test]
+    fn names_are_those_of_places() {
+        let names = |place: Place<'_>| {
+            let mut intake = intake(Trust::Claimed, &[]);
+            take(&packed(&[b"a\nb", b"a\nb"]), place, 1 << 20, &mut intake).unwrap();
+            let batch = intake.finish().batch;
+            batch.iter().map(sawyer_model::RecordRef::id).collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(names(PLACE).len(), 4);
+        assert_eq!(names(PLACE), names(PLACE));
+        assert!(names(PLACE).is_disjoint(&names(Place { sequence: "50", ..PLACE })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_data_never_makes_it_panic(mut data in prop::collection::vec(any::<u8>(), 0..80), is_packed: bool) {
+            if is_packed {
+                data.splice(0..0, PACKED);
+            }
+            let mut intake = intake(Trust::Claimed, &[]);
+            let _ = take(&data, PLACE, 1 << 16, &mut intake);
+        }
+    }
+}

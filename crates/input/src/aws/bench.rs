@@ -1,0 +1,100 @@
+//! A bench for inputs that ask AWS: one that really runs, and somebody who takes what it reads.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sawyer_config::{Document, Problems};
+use sawyer_disk::RealDisk;
+use sawyer_model::Transfer;
+use sawyer_pipeline::queue::queue;
+use sawyer_pipeline::{Context, InputPlan, Kind, Outlet, Ports, Stopper};
+use sawyer_telemetry::{Clock, Health, Metrics};
+
+const WAIT: Duration = Duration::from_secs(60);
+
+/// What whoever takes batches does with them.
+#[derive(Clone, Copy)]
+pub(crate) enum Taker {
+    Keeps,
+    /// Lets go of the first so many.
+    Drops(usize),
+    Holds,
+}
+
+/// What survives a restart.
+pub(crate) struct Kept {
+    state: tempfile::TempDir,
+    pub(crate) metrics: Metrics,
+}
+
+impl Kept {
+    pub(crate) fn new() -> Self {
+        Self { state: tempfile::tempdir().unwrap(), metrics: Metrics::new() }
+    }
+
+    fn context(&self, state: &Path) -> Context {
+        Context {
+            name: "test".into(),
+            clock: Clock::system(),
+            metrics: self.metrics.clone(),
+            state: Arc::new(RealDisk::new(state).unwrap()),
+            host_root: None,
+            ports: Ports::default(),
+            health: Health::new(),
+            buffer: None,
+        }
+    }
+
+    /// Runs an input until so many records came, and a little longer; gives their names and messages.
+    pub(crate) async fn run(
+        &self,
+        kind: &Kind<Box<dyn InputPlan>>,
+        url: &str,
+        own: &str,
+        count: usize,
+        taker: Taker,
+    ) -> Vec<String> {
+        let settings = format!(
+            "{own}\nendpoint: {url}\nregion: eu-west-1\nauth: {{type: aws, access_key_id: AKID, secret_access_key: key}}"
+        );
+        let document = Document::parse("test.yaml", &settings).unwrap();
+        let mut problems = Problems::new();
+        let plan = (kind.read)(&document.at(), &mut problems);
+        let input = problems.into_result(plan).unwrap().open(&self.context(self.state.path())).unwrap();
+        let (sender, mut receiver) = queue(8 << 20);
+        let outlet = Outlet::new("test", vec![sender], &self.metrics);
+        let (stopper, stop) = Stopper::new();
+        let running = tokio::spawn(input.run(outlet, stop));
+        let (mut seen, mut batches, mut held) = (Vec::new(), 0, Vec::new());
+        let start = Instant::now();
+        let mut until = None;
+        while until.is_none_or(|until| Instant::now() < until) {
+            assert!(start.elapsed() < WAIT, "{seen:?}");
+            let next = tokio::time::timeout(Duration::from_millis(100), receiver.next()).await;
+            if let Ok(Some(queued)) = next {
+                let Transfer { batch, ack } = queued.into_parts().0;
+                batches += 1;
+                seen.extend(batch.iter().map(|record| format!("{} {}", record.id(), record.message())));
+                match taker {
+                    Taker::Holds => held.push(ack),
+                    Taker::Drops(first) if batches <= first => drop(ack),
+                    _ => ack.durable(),
+                }
+            }
+            // Long enough for another look.
+            if until.is_none() && seen.len() >= count {
+                until = Some(Instant::now() + Duration::from_millis(1500));
+            }
+        }
+        stopper.stop();
+        drop(held);
+        tokio::time::timeout(WAIT, running).await.unwrap().unwrap().unwrap();
+        seen
+    }
+}
+
+/// The messages of what was seen.
+pub(crate) fn messages(seen: &[String]) -> Vec<&str> {
+    seen.iter().map(|line| line.split_once(' ').unwrap().1).collect()
+}
