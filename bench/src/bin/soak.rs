@@ -55,6 +55,8 @@ struct Args {
 struct Sample {
     hours: f64,
     memory_mb: f64,
+    /// What is kept of segments, which is a part of the memory.
+    cache_mb: f64,
     files: f64,
     disk_mb: f64,
     records: f64,
@@ -97,7 +99,7 @@ fn run(args: &Args, folder: &Path) -> Result<Vec<Sample>> {
     let pool = pool(args.rate)?;
     let (mut samples, mut written) = (Vec::new(), (0.0, 0.0));
     let (started, before) = (Instant::now(), Cost::of(std::process::id())?);
-    say("hours  memory_mb  files  disk_mb   records  amplification  cpu_s")?;
+    say("hours  memory_mb  cache_mb  files  disk_mb   records  amplification  cpu_s")?;
     for second in 0..args.hours * 3600 {
         clock.advance(Duration::from_secs(1));
         let batch = stamped(&pool[(second % pool.len() as u64) as usize], clock.now(), second * args.rate);
@@ -107,9 +109,9 @@ fn run(args: &Args, folder: &Path) -> Result<Vec<Sample>> {
             let hours = (second + 1) as f64 / 3600.0;
             let sample = sample(&store, &*disk, &metrics, hours, &mut written)?;
             let cpu = Cost::of(std::process::id())?.since(before).cpu.as_secs_f64();
-            let Sample { memory_mb, files, disk_mb, records, amplification, .. } = sample;
+            let Sample { memory_mb, cache_mb, files, disk_mb, records, amplification, .. } = sample;
             say(&format!(
-                "{hours:5.2}  {memory_mb:9.0}  {files:5.0}  {disk_mb:7.0}  {records:8.0}  {amplification:13.2}  {cpu:5.0}"
+                "{hours:5.2}  {memory_mb:9.0}  {cache_mb:8.0}  {files:5.0}  {disk_mb:7.0}  {records:8.0}  {amplification:13.2}  {cpu:5.0}"
             ))?;
             samples.push(sample);
         }
@@ -200,6 +202,7 @@ fn sample(
     Ok(Sample {
         hours,
         memory_mb: kilobytes / 1e3,
+        cache_mb: number("sawyer_store_cache_bytes") / 1e6,
         files: f64::from(files),
         disk_mb: bytes as f64 / 1e6,
         records: store.totals().records as f64,
