@@ -15,10 +15,19 @@ use super::{Piece, Portion, Shapes};
 use crate::bits::Rows;
 use crate::text::TextTest;
 
-/// What an entry says of texts that have it: they have to be asked; or they satisfy the test wherever it stands, or where it
-/// stands between spaces or signs, which are bits of [`Facts::apart`].
+/// What an entry says of texts that have it: they have to be asked; or it tells wherever it stands, or where it stands between
+/// spaces or signs, which are bits of [`Facts::apart`]: that they satisfy the test, or that they do not because of it.
 const HAS: u8 = 128;
 const ANYWHERE: u8 = 64;
+const HOLDS: u8 = 32;
+const APART: u8 = BETWEEN_SPACES | BETWEEN_SIGNS;
+const _: () = assert!(APART & (HAS | ANYWHERE | HOLDS) == 0, "all are bits of their own");
+
+/// Whether a text begins and ends with ASCII, so that its words end where bytes stand around it that part words.
+pub(super) fn has_ascii_edges(text: &str) -> bool {
+    let is_ascii = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii);
+    is_ascii(text.as_bytes().first()) && is_ascii(text.as_bytes().last())
+}
 
 /// See the head of the module.
 #[derive(Debug)]
@@ -68,15 +77,14 @@ impl Direct {
         let around = test.test.holds_around(test.kind);
         for entry in &having {
             let Some(text) = shapes.entry(*entry as usize) else { continue };
-            let edges_are_ascii = text.bytes().next().is_none_or(|byte| byte.is_ascii())
-                && text.bytes().last().is_none_or(|byte| byte.is_ascii());
+            let parted = if has_ascii_edges(text) { BETWEEN_SPACES | BETWEEN_SIGNS } else { BETWEEN_SPACES };
             table[*entry as usize] = HAS
-                | match around {
-                    Around::Nowhere => 0,
-                    _ if !(test.matches)(text) => 0,
-                    Around::Anywhere => ANYWHERE,
-                    Around::BetweenSpaces if edges_are_ascii => BETWEEN_SPACES | BETWEEN_SIGNS,
-                    Around::BetweenSpaces => BETWEEN_SPACES,
+                | match (around, (test.matches)(text)) {
+                    (Around::Anywhere, true) => HOLDS | ANYWHERE,
+                    (Around::BetweenSpaces, true) => HOLDS | parted,
+                    // Its words are its own where it is parted from what stands around it, and none of them is asked for.
+                    (Around::BetweenSpaces, false) if has_ascii_edges(text) => parted,
+                    _ => 0,
                 };
         }
         Self { having, table, told: Vec::new() }
@@ -101,8 +109,9 @@ impl Direct {
         // Entries that are not there are found to be damaged when a text is made.
         match self.table.get(entry).copied().unwrap_or(HAS) {
             0 => Answer::No,
-            said if said & (facts.apart[shape] | ANYWHERE) != 0 => Answer::Yes,
-            _ => Answer::Unknown,
+            said if said & (facts.apart[shape] & APART | ANYWHERE) == 0 => Answer::Unknown,
+            said if said & HOLDS != 0 => Answer::Yes,
+            _ => Answer::No,
         }
     }
 

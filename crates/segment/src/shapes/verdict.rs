@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use sawyer_query::tokens::parts_words;
 use sawyer_query::{Around, FieldTest};
 
-use super::direct::{Direct, letters_of};
+use super::direct::{Direct, has_ascii_edges, letters_of};
 use super::facts::HAS_ENTRIES;
 use super::find::Needle;
 use super::gate::Gate;
@@ -89,7 +89,12 @@ impl Asking {
                     Around::Anywhere => ((test.matches)(hit.text), hit.text.len()),
                     Around::BetweenSpaces => {
                         let (part, end) = hit.part();
-                        (part.is_some_and(test.matches), end)
+                        let holds = part.is_some_and(test.matches);
+                        if !holds && part.is_some_and(has_ascii_edges) {
+                            // Its words are its own in every text, and none of them is asked for.
+                            return end;
+                        }
+                        (holds, end)
                     }
                 };
                 if holds {
