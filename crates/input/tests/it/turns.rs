@@ -195,16 +195,25 @@ async fn what_is_in_no_copy_is_lost_by_the_cut() {
 async fn what_cannot_be_read_of_a_removed_file_is_counted() {
     let node = Node::new();
     node.write(&other("noisy"), noise(0..400_000));
+    node.write(&format!("{WEB}/0.log"), cri_lines(0..10));
     let run = node.containers(Taker::Holds);
     run.wait(|| run.count() > 100_000, "as much as may be on its way").await;
     let damaged = format!("{WEB}/0.log.20261120-090000.gz");
-    let content = "this is not gzip at all, and long enough to be a header";
-    node.write(&damaged, content);
-    run.wait(|| node.metric("sawyer_input_files") == 2, "the damaged one").await;
+    // Nothing more is read, so it does not have its turn before it is removed.
+    let mut count = 0;
+    while count != run.count() {
+        count = run.count();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    // It can be opened, and not be read.
+    let content = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[0xff; 40]].concat();
+    node.write("tmp/damaged", &content);
+    node.rename("tmp/damaged", &damaged);
+    run.wait(|| node.metric("sawyer_input_files") == 3, "the damaged one").await;
     node.remove(&damaged);
     let all = || {
         run.keep_held();
-        run.count() == 400_000 && node.metric("sawyer_input_files") == 1
+        run.count() == 400_010 && node.metric("sawyer_input_files") == 2
     };
     run.wait(all, "all lines").await;
     assert_eq!(node.metric("sawyer_input_bytes_rotated_unread_total"), content.len() as u64);
