@@ -77,6 +77,7 @@ const CASES: &[Case] = &[
     case("opensearch", "", "type: opensearch, endpoint: URL"),
     case("loki", "", "type: loki, endpoint: URL"),
     case("http", "", "type: http, url: URL"),
+    case("http, not compressed", "", "type: http, url: URL, compression: none"),
     case("http, zstd", "", "type: http, url: URL, compression: zstd"),
     case("http, parse only", PARSE, "type: http, url: URL"),
     case("http, parse only, zstd", PARSE, "type: http, url: URL, compression: zstd"),

@@ -628,7 +628,7 @@ fn json_value(
 #[inline]
 fn logfmt_value(line: &str, at: usize, len: usize, resolved: &mut String, buffer: &mut Vec<u8>) -> Value {
     let raw = &line[at..at + len];
-    if !raw.starts_with('"') {
+    if raw.as_bytes().first() != Some(&b'"') {
         return Value::scalar(logfmt::bare(raw), at, at + len);
     }
     let inside = &raw[1..len - 1];

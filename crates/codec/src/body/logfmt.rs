@@ -134,12 +134,12 @@ fn each_pair(
 
 /// Where a value ends. A quote opens only at its start; a bare value goes to the next space.
 pub(super) fn value_end(text: &str) -> Option<usize> {
-    if text.starts_with('"') {
+    if text.as_bytes().first() == Some(&b'"') {
         let end = quoted_end(text)?;
         return matches!(text.as_bytes().get(end), None | Some(b' ')).then_some(end);
     }
     let end = memchr::memchr(b' ', text.as_bytes()).unwrap_or(text.len());
-    (!text[..end].contains('"')).then_some(end)
+    memchr::memchr(b'"', &text.as_bytes()[..end]).is_none().then_some(end)
 }
 
 /// Hands on the inside of a quoted text with its escapes resolved. Escapes that JSON does not have stay.

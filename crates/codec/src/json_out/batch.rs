@@ -186,7 +186,7 @@ impl<'a, N: Naming> BatchWriter<'a, N> {
 fn is_object(value: ValueRef<'_>) -> bool {
     let ValueRef::Str(text) = value else { return false };
     let text = text.trim_ascii();
-    text.len() <= OBJECT_BYTES_MAX && text.starts_with('{') && text.ends_with('}')
+    text.len() <= OBJECT_BYTES_MAX && matches!(text.as_bytes(), [b'{', .., b'}'])
 }
 
 fn form_of(key: Key) -> Form {

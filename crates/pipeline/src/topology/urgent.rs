@@ -61,6 +61,8 @@ pub(super) fn in_halves(batch: &Arc<Batch>) -> (Arc<Batch>, Arc<Batch>) {
 /// The records with a mark, and the others.
 fn apart(batch: Arc<Batch>, marks: &[bool]) -> (Arc<Batch>, Arc<Batch>) {
     let mut urgent = Batch::new();
+    let count = marks.iter().filter(|mark| **mark).count();
+    urgent.reserve_records(count, batch.field_count() * count / marks.len().max(1));
     urgent.push_from(&batch, (0..batch.len()).filter(|at| marks[*at]));
     if let Some((progress, number)) = batch.progress() {
         urgent.set_progress(progress, number);
