@@ -62,7 +62,7 @@ enum StoreCommand {
         yes: bool,
         /// The address of the running process, such as http://127.0.0.1:7280.
         #[cfg(feature = "client")]
-        #[arg(long, conflicts_with = "data")]
+        #[arg(long)]
         server: Option<String>,
     },
     /// Copy the store to a folder that is empty or not there. The process may run. The copy is used by putting it
@@ -177,6 +177,11 @@ fn delete_of_process(server: &str, query: &str, really: bool) -> Result<()> {
     let body = serde_json::json!({"query": query, "start": "0", "end": end, "confirm": really});
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(server.post_for_long("delete", &body))?;
+    if answer["partial"].as_bool().unwrap_or(false) {
+        bail!(
+            "not all records of this query could be counted within the time of one; `--yes` deletes all of them"
+        );
+    }
     let number = |key: &str| answer[key].as_u64().with_context(|| format!("the answer has no `{key}`"));
     if really { say(&format!("deleted={}", number("deleted")?)) } else { say_count(number("count")?) }
 }
