@@ -6,7 +6,7 @@
 //! Does not own: what is in them (`firehose`), how they are asked for (`input`).
 //! Invariant: a record has the same name whoever reads it and however often. What looks packed and is not is kept as it is.
 
-use sawyer_model::ValueRef;
+use sawyer_model::{Timestamp, ValueRef};
 
 use crate::fields::FieldSink;
 use crate::firehose::{self, FirehoseError};
@@ -33,6 +33,8 @@ pub struct Place<'a> {
     pub shard: &'a str,
     /// The record's number in it.
     pub sequence: &'a str,
+    /// When it came there: the time of what has none of its own.
+    pub arrived: Option<Timestamp>,
 }
 
 /// Takes a record. `bytes_max` is what it may have when it is decompressed.
@@ -46,6 +48,7 @@ pub fn take(
     intake: &mut Intake,
 ) -> Result<Posted, FirehoseError> {
     let mut posted = Posted::default();
+    intake.set_arrived(place.arrived);
     let packed = unpacked(data);
     let parts = packed.as_deref().unwrap_or(std::slice::from_ref(&data));
     for (at, part) in parts.iter().enumerate() {
@@ -91,7 +94,7 @@ mod tests {
     use crate::pushed::Trust;
     use crate::pushed::tests::{intake, shown};
 
-    const PLACE: Place<'static> = Place { stream: "logs", shard: "shardId-0", sequence: "49" };
+    const PLACE: Place<'static> = Place { stream: "logs", shard: "shardId-0", sequence: "49", arrived: None };
 
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
         let mut field = vec![number << 3 | 2, bytes.len() as u8];
@@ -135,6 +138,29 @@ mod tests {
         assert_eq!(names(PLACE).len(), 4);
         assert_eq!(names(PLACE), names(PLACE));
         assert!(names(PLACE).is_disjoint(&names(Place { sequence: "50", ..PLACE })));
+    }
+
+    #[test]
+    fn what_has_no_time_of_its_own_has_that_of_its_coming() {
+        let taken = |data: &[u8], arrived: Option<Timestamp>| {
+            let mut intake = intake(Trust::Claimed, &[]);
+            take(data, Place { arrived, ..PLACE }, 1 << 20, &mut intake).unwrap();
+            let batch = intake.finish().batch;
+            let record = batch.iter().next().unwrap();
+            (record.id(), record.timestamp(), shown_marks(&record))
+        };
+        let arrived = Timestamp::from_secs(1_000_000_000);
+        for data in [&b"text"[..], br#"{"msg":"m"}"#] {
+            let (id, time, marks) = taken(data, Some(arrived));
+            assert_eq!((time, marks), (arrived, 0), "that it was read late is no fault of any clock");
+            assert_eq!(id, taken(data, None).0, "the same name");
+        }
+        let own = taken(br#"{"msg":"m","timestamp":"2026-11-29T01:02:03Z"}"#, Some(arrived));
+        assert_eq!(own.1, Timestamp::from_secs(1_795_914_123));
+    }
+
+    fn shown_marks(record: &sawyer_model::RecordRef<'_>) -> usize {
+        record.fields().filter(|(name, _)| *name == sawyer_model::names::MARK).count()
     }
 
     proptest! {

@@ -94,6 +94,8 @@ pub enum Refused {
 #[derive(Debug)]
 pub struct Intake {
     origin: Origin,
+    /// When what is taken from now on came to whoever passes it on.
+    arrived: Option<Timestamp>,
     batch: Batch,
     next: u64,
     foreign: u64,
@@ -142,6 +144,7 @@ impl Intake {
     pub fn new(origin: Origin) -> Self {
         Self {
             origin,
+            arrived: None,
             batch: Batch::new(),
             next: 0,
             foreign: 0,
@@ -158,6 +161,11 @@ impl Intake {
     #[must_use]
     pub fn observed(&self) -> Timestamp {
         self.origin.observed
+    }
+
+    /// The time of records from now on that have none of their own; else it is that of arrival here. No part of any name.
+    pub fn set_arrived(&mut self, arrived: Option<Timestamp>) {
+        self.arrived = arrived;
     }
 
     /// Most records of the request.
@@ -247,12 +255,13 @@ impl Intake {
             }
         };
         let head = RecordHead {
-            timestamp: told.unwrap_or(self.origin.observed),
+            timestamp: told.or(self.arrived).unwrap_or(self.origin.observed),
             observed: self.origin.observed,
             source: id.source,
             range: SeqRange::new(id.start, id.start.saturating_add(1)),
         };
-        self.put(head, stream, said, &chosen);
+        let is_clock_wrong = told.is_some_and(|told| deviates(told, self.origin.observed));
+        self.put((head, is_clock_wrong), stream, said, &chosen);
         Ok(id)
     }
 
@@ -285,7 +294,13 @@ impl Intake {
         Ok(())
     }
 
-    fn put(&mut self, head: RecordHead, stream: u32, said: &Said<'_>, chosen: &Chosen) {
+    fn put(
+        &mut self,
+        (head, is_clock_wrong): (RecordHead, bool),
+        stream: u32,
+        said: &Said<'_>,
+        chosen: &Chosen,
+    ) {
         let Self { batch, fields, text, base64: encoded, .. } = self;
         let mut record = batch.begin(head, stream);
         let mut original = said.original;
@@ -316,7 +331,7 @@ impl Intake {
         let marks = [
             (replaced, names::MARK_INVALID_UTF8),
             (said.malformed, names::MARK_MALFORMED),
-            (deviates(head.timestamp, head.observed), names::MARK_CLOCK),
+            (is_clock_wrong, names::MARK_CLOCK),
         ];
         for (_, mark) in marks.into_iter().filter(|(is, _)| *is) {
             record.field(names::MARK, ValueRef::Str(mark));

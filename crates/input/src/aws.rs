@@ -191,12 +191,27 @@ impl Asker {
         body: &Json,
         stop: &Stop,
     ) -> Option<Result<R, Refusal>> {
+        let asked = self.ask_in_turn(action, body, stop, || std::future::ready(())).await;
+        asked.map(|asked| asked.map(|(answer, ())| answer))
+    }
+
+    /// The same, each time only when it is its turn; gives the turn with the answer, and keeps none over a pause.
+    pub(crate) async fn ask_in_turn<R: DeserializeOwned, T, F: Future<Output = T>>(
+        &self,
+        action: &'static str,
+        body: &Json,
+        stop: &Stop,
+        turn: impl Fn() -> F,
+    ) -> Option<Result<(R, T), Refusal>> {
         let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
         loop {
             let asked = tokio::select! {
                 biased;
                 () = stop.stopped() => return None,
-                asked = self.ask_once(action, body) => asked,
+                asked = async {
+                    let turn = turn().await;
+                    self.ask_once(action, body).await.map(|answer| (answer, turn))
+                } => asked,
             };
             let refusal = match asked {
                 Ok(answer) => {
@@ -210,7 +225,9 @@ impl Asker {
                 return Some(Err(refusal));
             }
             self.tell(action, &refusal);
-            if refusal.why == Why::Denied && action.starts_with("Describe") {
+            // Who looks for things goes on with others, and looks again.
+            let is_looking = action.starts_with("Describe") || action.starts_with("List");
+            if refusal.why == Why::Denied && is_looking {
                 return Some(Err(refusal));
             }
             let pause = refusal.after.unwrap_or_default().max(backoff.failed());
@@ -295,7 +312,8 @@ fn refusal(response: &Response) -> Refusal {
     let Complaint { kind, message } = serde_json::from_slice(&response.body).unwrap_or_default();
     let kind = kind.rsplit('#').next().unwrap_or_default();
     let why = match kind {
-        "ResourceNotFoundException" => Why::NotFound,
+        // Or not yet, or not any more.
+        "ResourceNotFoundException" | "ResourceInUseException" => Why::NotFound,
         "ExpiredIteratorException" | "ExpiredNextTokenException" => Why::Expired,
         "InvalidParameterException"
         | "InvalidArgumentException"

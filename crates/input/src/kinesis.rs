@@ -8,7 +8,7 @@
 
 mod shard;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop};
 use sawyer_telemetry::{Counter, Gauge};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use tokio::task::JoinSet;
+use tokio::sync::Semaphore;
+use tokio::task::{Id, JoinSet};
 
 use crate::aws::{AccessPlan, AccessSettings, Asker, Service, Why};
 use crate::offsets::{Found, Offsets};
@@ -39,7 +40,8 @@ settings! {
     /// Reads the records of Kinesis data streams: JSON, text, several in one as Amazon's producer library packs them, and
     /// what subscriptions of CloudWatch Logs send. One Sawyer is to have it: each that has it reads everything.
     pub struct KinesisSettings {
-        /// The streams: names, or ARNs (also of other accounts).
+        /// The streams: names, or ARNs (also of other accounts). What is read has the name in both cases, so no two of them
+        /// may have the same.
         pub streams: Vec<String>,
         /// Where a stream is read from at the first start.
         pub start: KinesisStart = KinesisStart::Oldest,
@@ -66,6 +68,12 @@ const DISCOVER_INTERVAL: Duration = Duration::from_secs(60);
 /// Shards that are read at a time at most; others wait.
 const SHARDS_MAX: usize = 1000;
 
+/// Answers that are held at a time at most, of all shards: one may be ten megabytes, and more when it was read.
+const ANSWERS_MAX: usize = 8;
+
+/// Pause before a shard is read again of which the reading broke down.
+const BROKEN_PAUSE: Duration = Duration::from_secs(5);
+
 /// How long a shard that is gone is remembered; a stream keeps records for a year at most.
 const FORGET_AFTER: Duration = Duration::from_secs(400 * 86_400);
 
@@ -88,8 +96,8 @@ fn read(at: &At<'_>, problems: &mut Problems) -> Option<StreamsPlan> {
     let (access, settings) = access.zip(settings)?;
     let is_name = |text: &String| {
         let is_fit = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-        let is_arn = text.starts_with("arn:") && text.contains(":stream/");
-        is_arn || (!text.is_empty() && text.len() <= 128 && text.chars().all(is_fit))
+        let name = name_of(text);
+        !name.is_empty() && name.len() <= 128 && name.chars().all(is_fit)
     };
     if settings.streams.is_empty() {
         problems.expected(&at.key("streams"), "at least one stream");
@@ -98,6 +106,15 @@ fn read(at: &At<'_>, problems: &mut Problems) -> Option<StreamsPlan> {
     if let Some(wrong) = settings.streams.iter().find(|text| !is_name(text)) {
         problems
             .push(&at.key("streams"), format!("expected the name of a stream or its ARN, found \"{wrong}\""));
+        return None;
+    }
+    let mut names = HashSet::new();
+    if let Some(twice) = settings.streams.iter().find(|text| !names.insert(name_of(text))) {
+        let name = name_of(twice);
+        problems.push(
+            &at.key("streams"),
+            format!("found \"{name}\" twice: streams of the same name need an input each"),
+        );
         return None;
     }
     Some(StreamsPlan { access, settings })
@@ -111,7 +128,13 @@ struct StreamsPlan {
 
 impl InputPlan for StreamsPlan {
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Input>, Error> {
-        let Self { access, settings } = *self;
+        Ok(Box::new(Kinesis(Arc::new(self.share(context)?))))
+    }
+}
+
+impl StreamsPlan {
+    fn share(self, context: &Context) -> Result<Shared, Error> {
+        let Self { access, settings } = self;
         let asker = access.open(SERVICE, context)?;
         let now = context.clock.now();
         let (mut offsets, found) = Offsets::open(&context.state, now)
@@ -123,11 +146,12 @@ impl InputPlan for StreamsPlan {
         offsets.forget(now, FORGET_AFTER);
         let cluster = settings.cluster.clone().map(|name| (names::CLUSTER, Value::from(name)));
         let labels = [("input", context.name.as_str())];
-        let shared = Shared {
+        Ok(Shared {
             asker,
             settings,
             stream: Arc::new(Stream::new(cluster)),
             offsets: Mutex::new(offsets),
+            answers: Semaphore::new(ANSWERS_MAX),
             behind_of: Mutex::default(),
             behind: context.metrics.gauge(
                 "sawyer_input_aws_behind_seconds",
@@ -140,8 +164,7 @@ impl InputPlan for StreamsPlan {
                 &labels,
             ),
             context: context.clone(),
-        };
-        Ok(Box::new(Kinesis(Arc::new(shared))))
+        })
     }
 }
 
@@ -151,6 +174,8 @@ struct Shared {
     settings: KinesisSettings,
     stream: Arc<Stream>,
     offsets: Mutex<Offsets>,
+    /// Turns to hold an answer.
+    answers: Semaphore,
     /// How far behind each shard is, in milliseconds.
     behind_of: Mutex<BTreeMap<SourceId, i64>>,
     behind: Gauge,
@@ -183,30 +208,44 @@ impl Input for Kinesis {
     fn run(self: Box<Self>, to: Outlet, stop: Stop) -> Running {
         Box::pin(async move {
             let Self(shared) = *self;
-            let (mut read, mut tasks) = (HashSet::<Key>::new(), JoinSet::new());
+            let (mut read, mut tasks) = (HashMap::<Key, Id>::new(), JoinSet::new());
             let closed = loop {
                 for (stream, shard) in shared.ready(&stop).await {
                     let key = (stream, shard);
-                    if read.len() < SHARDS_MAX && read.insert(key.clone()) {
+                    if read.len() < SHARDS_MAX && !read.contains_key(&key) {
                         let (input, shard) = (&shared.context.name, &key.1);
                         tracing::info!(input, stream = key.0, shard, "reads a shard");
-                        let reader = ShardReader::new(Arc::clone(&shared), key, to.clone(), stop.clone());
-                        tasks.spawn(reader.run());
+                        let reader =
+                            ShardReader::new(Arc::clone(&shared), key.clone(), to.clone(), stop.clone());
+                        read.insert(key, tasks.spawn(reader.run()).id());
                     }
                 }
                 let ended = tokio::select! {
                     biased;
                     () = stop.stopped() => break false,
-                    Some(ended) = tasks.join_next() => ended,
+                    Some(ended) = tasks.join_next_with_id() => ended,
                     () = tokio::time::sleep(DISCOVER_INTERVAL) => continue,
                 };
                 match ended {
                     // Those that came from it may be read now.
-                    Ok(Ok(key)) => drop(read.remove(&key)),
-                    _ => break true,
+                    Ok((_, Ok(key))) => drop(read.remove(&key)),
+                    Ok((_, Err(()))) => break true,
+                    Err(broken) => {
+                        let input = &shared.context.name;
+                        tracing::error!(input, "reading a shard broke down; it is read again: {broken}");
+                        read.retain(|_, id| *id != broken.id());
+                        tokio::select! {
+                            () = stop.stopped() => break false,
+                            () = tokio::time::sleep(BROKEN_PAUSE) => {}
+                        }
+                    }
                 }
             };
             drop(to);
+            if closed {
+                // Nobody takes anything of the others either.
+                tasks.shutdown().await;
+            }
             while tasks.join_next().await.is_some() {}
             shared.save(true);
             if closed && !stop.is_stopped() {
@@ -220,6 +259,12 @@ impl Input for Kinesis {
 /// How a request names a stream.
 fn named(stream: &str) -> (&'static str, &str) {
     if stream.starts_with("arn:") { ("StreamARN", stream) } else { ("StreamName", stream) }
+}
+
+/// The name of a stream in what is read and noted of it: the same for its name and its ARN.
+fn name_of(stream: &str) -> &str {
+    let arn = stream.strip_prefix("arn:").and_then(|rest| rest.split_once(":stream/"));
+    arn.map_or(stream, |(_, name)| name)
 }
 
 /// The shards that may be read: whose parents were read to their ends, or are gone.
@@ -266,22 +311,38 @@ impl Shared {
     }
 
     fn stream_source(&self, stream: &str) -> SourceId {
-        SourceId::of(&[b"kinesis", self.asker.region.as_bytes(), stream.as_bytes()])
+        SourceId::of(&[b"kinesis", self.asker.region.as_bytes(), name_of(stream).as_bytes()])
     }
 
     fn shard_source(&self, stream: &str, shard: &str) -> SourceId {
-        SourceId::of(&[b"kinesis", self.asker.region.as_bytes(), stream.as_bytes(), shard.as_bytes()])
+        let (region, name) = (self.asker.region.as_bytes(), name_of(stream).as_bytes());
+        SourceId::of(&[b"kinesis", region, name, shard.as_bytes()])
     }
 
-    /// Notes when a stream was read for the first time.
+    /// Notes when a stream was read for the first time, so that a crash does not move it.
     fn begin(&self, stream: &str) {
         let (source, now) = (self.stream_source(stream), self.context.clock.now());
         let mut offsets = self.offsets.lock();
-        if offsets.get(source).is_none() {
-            offsets.edit(source).group = now.millis().to_string().into();
-        }
+        let is_new = offsets.get(source).is_none();
         let progress = offsets.edit(source);
+        if is_new {
+            progress.group = now.millis().to_string().into();
+        }
         progress.seen = now;
+        drop(offsets);
+        self.save(is_new);
+    }
+
+    /// Notes that a stream was read from an earlier time on, in seconds since 1970.
+    fn began_before(&self, stream: &str, secs: f64) {
+        let millis = (secs * 1000.0) as i64;
+        let mut offsets = self.offsets.lock();
+        let progress = offsets.edit(self.stream_source(stream));
+        if progress.group.parse::<i64>().is_ok_and(|noted| millis < noted) {
+            progress.group = millis.to_string().into();
+        }
+        drop(offsets);
+        self.save(true);
     }
 
     /// Whether a shard was read to its end.

@@ -194,7 +194,7 @@ pub(super) const KINESIS: Target = Target {
     name: "kinesis",
     run: |input| {
         let mut intake = intake();
-        let place = kinesis::Place { stream: "logs", shard: "shardId-0", sequence: "1" };
+        let place = kinesis::Place { stream: "logs", shard: "shardId-0", sequence: "1", arrived: None };
         let _ = kinesis::take(input, place, 1 << 20, &mut intake);
         let _ = intake.finish();
     },

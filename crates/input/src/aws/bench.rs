@@ -24,7 +24,7 @@ pub(crate) enum Taker {
 
 /// What survives a restart.
 pub(crate) struct Kept {
-    state: tempfile::TempDir,
+    pub(crate) state: tempfile::TempDir,
     pub(crate) metrics: Metrics,
 }
 
@@ -33,7 +33,7 @@ impl Kept {
         Self { state: tempfile::tempdir().unwrap(), metrics: Metrics::new() }
     }
 
-    fn context(&self, state: &Path) -> Context {
+    pub(crate) fn context(&self, state: &Path) -> Context {
         Context {
             name: "test".into(),
             clock: Clock::system(),
@@ -55,6 +55,26 @@ impl Kept {
         count: usize,
         taker: Taker,
     ) -> Vec<String> {
+        let mut until = None;
+        // Long enough for another look.
+        let is_enough = |seen: &[String]| {
+            if until.is_none() && seen.len() >= count {
+                until = Some(Instant::now() + Duration::from_millis(1500));
+            }
+            until.is_some_and(|until| Instant::now() >= until)
+        };
+        self.run_until(kind, url, own, is_enough, taker).await
+    }
+
+    /// Runs an input until what came is enough, as somebody says who is asked again and again.
+    pub(crate) async fn run_until(
+        &self,
+        kind: &Kind<Box<dyn InputPlan>>,
+        url: &str,
+        own: &str,
+        mut is_enough: impl FnMut(&[String]) -> bool,
+        taker: Taker,
+    ) -> Vec<String> {
         let settings = format!(
             "{own}\nendpoint: {url}\nregion: eu-west-1\nauth: {{type: aws, access_key_id: AKID, secret_access_key: key}}"
         );
@@ -68,8 +88,7 @@ impl Kept {
         let running = tokio::spawn(input.run(outlet, stop));
         let (mut seen, mut batches, mut held) = (Vec::new(), 0, Vec::new());
         let start = Instant::now();
-        let mut until = None;
-        while until.is_none_or(|until| Instant::now() < until) {
+        while !is_enough(&seen) {
             assert!(start.elapsed() < WAIT, "{seen:?}");
             let next = tokio::time::timeout(Duration::from_millis(100), receiver.next()).await;
             if let Ok(Some(queued)) = next {
@@ -81,10 +100,6 @@ impl Kept {
                     Taker::Drops(first) if batches <= first => drop(ack),
                     _ => ack.durable(),
                 }
-            }
-            // Long enough for another look.
-            if until.is_none() && seen.len() >= count {
-                until = Some(Instant::now() + Duration::from_millis(1500));
             }
         }
         stopper.stop();

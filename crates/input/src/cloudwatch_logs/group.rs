@@ -136,7 +136,7 @@ impl Follower {
     /// # Errors
     /// If a pipeline has ended.
     pub(super) async fn run(mut self) -> Result<String, ()> {
-        self.shared.read_to(&self.group.name, self.cursor.done_to());
+        self.note();
         loop {
             let now = self.shared.context.clock.now().millis();
             let look = self.cursor.next(now);

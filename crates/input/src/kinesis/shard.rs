@@ -12,13 +12,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sawyer_codec::kinesis::{Place, take};
 use sawyer_codec::pushed::{Bounds, Intake, Origin, Trust};
-use sawyer_model::{Ack, Outcome};
+use sawyer_model::{Ack, Outcome, Timestamp};
 use sawyer_pipeline::{Outlet, Stop};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tokio::sync::oneshot;
 
-use super::{Key, Shared, Why, named};
+use super::{Key, Shared, Why, name_of, named};
 
 /// Records of an answer at most; the service gives no more than ten megabytes of them.
 const ANSWER_RECORDS: usize = 10_000;
@@ -61,6 +61,14 @@ struct RecordsAnswer {
 struct KinesisRecord {
     sequence_number: String,
     data: String,
+    /// Seconds since 1970.
+    approximate_arrival_timestamp: Option<f64>,
+}
+
+impl KinesisRecord {
+    fn arrived(&self) -> Option<Timestamp> {
+        self.approximate_arrival_timestamp.map(|secs| Timestamp::from_millis((secs * 1000.0).round() as i64))
+    }
 }
 
 /// Why reading from one iterator after the other ended.
@@ -135,24 +143,29 @@ impl ShardReader {
             Ok(iterator) => iterator,
             Err(ended) => return ended,
         };
-        let source = self.shared.shard_source(&self.key.0, &self.key.1);
+        let shared = Arc::clone(&self.shared);
+        let source = shared.shard_source(&self.key.0, &self.key.1);
         loop {
             let request = json!({"ShardIterator": iterator, "Limit": ANSWER_RECORDS});
-            let answer =
-                match self.shared.asker.ask::<RecordsAnswer>("GetRecords", &request, &self.stop).await {
-                    Some(Ok(answer)) => answer,
-                    // Iterators live for five minutes; a full pipeline may hold one up for longer.
-                    Some(Err(refusal)) => {
-                        if refusal.why != Why::Expired {
-                            self.shared.asker.tell("GetRecords", &refusal);
-                        }
-                        return self.land_all(Ended::Again).await;
+            let (asker, turn) = (&shared.asker, || shared.answers.acquire());
+            let asked = asker.ask_in_turn::<RecordsAnswer, _, _>("GetRecords", &request, &self.stop, turn);
+            // The turn ends when nothing of the answer is held here any more.
+            let (answer, turn) = match asked.await {
+                Some(Ok(answered)) => answered,
+                // Iterators live for five minutes; a full pipeline may hold one up for longer.
+                Some(Err(refusal)) => {
+                    if refusal.why != Why::Expired {
+                        self.shared.asker.tell("GetRecords", &refusal);
                     }
-                    None => return self.land_all(Ended::Left).await,
-                };
+                    return self.land_all(Ended::Again).await;
+                }
+                None => return self.land_all(Ended::Left).await,
+            };
             self.shared.behind(source, answer.millis_behind_latest);
             let none = answer.records.is_empty();
-            if let Err(ended) = self.send(answer.records).await {
+            let sent = self.send(answer.records).await;
+            drop(turn);
+            if let Err(ended) = sent {
                 return self.land_all(ended).await;
             }
             if !self.land_ready().await {
@@ -170,14 +183,20 @@ impl ShardReader {
     async fn first_iterator(&self) -> Result<String, Ended> {
         let (key, stream) = named(&self.key.0);
         let mut request = self.shared.iterator(&self.key);
-        let mut trimmed = false;
+        // Whether it was gone back before the noted start, and how far it goes next.
+        let (mut is_back, mut step) = (false, 1.0);
         loop {
             request[key] = stream.into();
             request["ShardId"] = self.key.1.as_str().into();
             let asked = self.shared.asker.ask::<IteratorAnswer>("GetShardIterator", &request, &self.stop);
             let refusal = match asked.await {
                 None => return Err(Ended::Left),
-                Some(Ok(answer)) => return answer.shard_iterator.ok_or(Ended::Again),
+                Some(Ok(answer)) => {
+                    if is_back {
+                        self.shared.began_before(&self.key.0, start_of(&request));
+                    }
+                    return answer.shard_iterator.ok_or(Ended::Again);
+                }
                 Some(Err(refusal)) => refusal,
             };
             let (input, shard) = (&self.shared.context.name, &self.key.1);
@@ -191,7 +210,19 @@ impl ShardReader {
                 self.rest(super::DISCOVER_INTERVAL).await;
                 return Err(Ended::Left);
             }
-            if refusal.why != Why::Invalid || trimmed {
+            let start = start_of(&request);
+            if refusal.why == Why::Invalid && start > 0.0 {
+                // By the service's clock it is not that late yet. Its own time is not told, so it is sought: some records
+                // from before the start may come as well, and none from after it are passed over.
+                self.shared.asker.tell("GetShardIterator", &refusal);
+                request["Timestamp"] = f64::max(start - step, 0.0).into();
+                (is_back, step) = (true, step * 2.0);
+                if self.rest(PAUSE).await {
+                    continue;
+                }
+                return Err(Ended::Left);
+            }
+            if refusal.why != Why::Invalid || request["ShardIteratorType"] != "AFTER_SEQUENCE_NUMBER" {
                 self.shared.asker.tell("GetShardIterator", &refusal);
                 return Err(Ended::Again);
             }
@@ -204,7 +235,6 @@ impl ShardReader {
                  oldest that there are: {refusal}"
             );
             request = json!({"ShardIteratorType": "TRIM_HORIZON"});
-            trimmed = true;
         }
     }
 
@@ -237,7 +267,7 @@ impl ShardReader {
     fn take(&self, record: &KinesisRecord, intake: &mut Intake) {
         let (stream, shard) = &self.key;
         let sequence = &*record.sequence_number;
-        let place = Place { stream, shard, sequence };
+        let place = Place { stream: name_of(stream), shard, sequence, arrived: record.arrived() };
         let read = match STANDARD.decode(&record.data) {
             Ok(data) => take(&data, place, RECORD_BYTES_MAX, intake).map(drop).map_err(|why| why.to_string()),
             Err(error) => Err(error.to_string()),
@@ -324,9 +354,28 @@ impl ShardReader {
     }
 }
 
+/// From when on a request for an iterator asks, in seconds since 1970; else 0.
+fn start_of(request: &Json) -> f64 {
+    request["Timestamp"].as_f64().unwrap_or(0.0)
+}
+
 impl Ended {
     /// What is not durable to its end is not over.
     fn unless_over(self) -> Self {
         if let Self::Over = self { Self::Left } else { self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_coming_is_read_of_answers() {
+        let answer =
+            r#"{"Records": [{"SequenceNumber": "1", "ApproximateArrivalTimestamp": 1.795914123123E9}, {}]}"#;
+        let answer: RecordsAnswer = serde_json::from_str(answer).unwrap();
+        let times: Vec<_> = answer.records.iter().map(KinesisRecord::arrived).collect();
+        assert_eq!(times, [Some(Timestamp::from_millis(1_795_914_123_123)), None]);
     }
 }
