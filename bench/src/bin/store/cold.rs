@@ -62,7 +62,11 @@ fn put_out(folder: &Path) -> Result<()> {
             input.push(&path);
             let dropped =
                 Command::new("dd").arg(input).args(["iflag=nocache", "count=0", "status=none"]).status()?;
-            anyhow::ensure!(dropped.success(), "dd puts a file out of the cache: {dropped}");
+            // The server that just started puts files in the place of others.
+            anyhow::ensure!(
+                dropped.success() || !path.exists(),
+                "dd puts a file out of the cache: {dropped}"
+            );
         }
     }
     Ok(())
