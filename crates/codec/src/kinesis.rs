@@ -9,10 +9,10 @@
 use sawyer_model::{Timestamp, ValueRef};
 
 use crate::fields::FieldSink;
-use crate::firehose::{self, FirehoseError};
+use crate::firehose;
 use crate::posted::Posted;
 use crate::protobuf::{self, Wire};
-use crate::pushed::{Intake, Name};
+use crate::pushed::{Intake, Name, Refused};
 
 /// How a record begins in which the producer library has packed several.
 const PACKED: [u8; 4] = [0xf3, 0x89, 0x9a, 0xc2];
@@ -37,31 +37,28 @@ pub struct Place<'a> {
     pub arrived: Option<Timestamp>,
 }
 
-/// Takes a record. `bytes_max` is what it may have when it is decompressed.
+/// Takes a record. `bytes_max` is what all of it may have when it is decompressed; a part that is no whole gzip, or more
+/// than that, is kept as it came.
 ///
 /// # Errors
-/// If it cannot be read, or is too much; what stood before that place was taken.
-pub fn take(
-    data: &[u8],
-    place: Place<'_>,
-    bytes_max: usize,
-    intake: &mut Intake,
-) -> Result<Posted, FirehoseError> {
-    let mut posted = Posted::default();
+/// If there is more than `intake` takes. What is refused holds back no other part; the first such error is told in the end.
+pub fn take(data: &[u8], place: Place<'_>, bytes_max: usize, intake: &mut Intake) -> Result<Posted, Refused> {
+    let (mut posted, mut left, mut refused) = (Posted::default(), bytes_max, None);
     intake.set_arrived(place.arrived);
     let packed = unpacked(data);
     let parts = packed.as_deref().unwrap_or(std::slice::from_ref(&data));
     for (at, part) in parts.iter().enumerate() {
-        let plain =
-            firehose::unpack(part.to_vec(), bytes_max).map_err(|what| FirehoseError::Data(at, what))?;
+        let plain = firehose::unpack(part.to_vec(), left).unwrap_or_else(|_| part.to_vec());
+        left = left.saturating_sub(plain.len());
         let id = format!("{}/{at}", place.sequence);
         let name = Name { scope: ["kinesis", place.stream, place.shard], id: &id };
         let with = |intake: &mut Intake| {
             intake.fields().field("aws.kinesis_stream", ValueRef::Str(place.stream));
         };
-        firehose::take(&plain, &[], &with, Some(name), intake, &mut posted)?;
+        let taken = firehose::take(&plain, &[], &with, Some(name), intake, &mut posted);
+        refused = refused.or(taken.err());
     }
-    Ok(posted)
+    refused.map_or(Ok(posted), Err)
 }
 
 /// The records that the producer library has packed into one; none if it has not.
@@ -125,6 +122,35 @@ mod tests {
         assert_eq!(messages(&packed(&[b"{\"msg\":\"a\"}", b"b\nc"])), [r#""a""#, r#""b""#, r#""c""#]);
         // Nothing in it that is a record, so it is kept as it is.
         assert!(!messages(&packed(&[])).is_empty());
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_unpacked_holds_back_no_other() {
+        let parts: [&[u8]; 3] = [b"one", b"\x1f\x8bno gzip", b"three"];
+        let taken = messages(&packed(&parts));
+        assert_eq!((taken.len(), &*taken[0], &*taken[2]), (3, r#""one""#, r#""three""#));
+        assert_eq!(messages(b"\x1f\x8bno gzip").len(), 1);
+        // All parts share what they may have unpacked: the second is kept as it came.
+        let mut zeros = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut zeros, &[b'0'; 700_000]).unwrap();
+        let zeros = zeros.finish().unwrap();
+        let mut data = [&PACKED[..], &field(1, b"key")].concat();
+        for _ in 0..2 {
+            let inner = [&[3 << 3 | 2][..], &length(zeros.len()), &zeros].concat();
+            data.extend([&[3 << 3 | 2][..], &length(inner.len()), &inner].concat());
+        }
+        data.extend([7; CHECKSUM_BYTES]);
+        let lengths: Vec<usize> = messages(&data).iter().map(String::len).collect();
+        let (first, rest) = lengths.split_first().unwrap();
+        assert!(
+            *first > 700_000 && !rest.is_empty() && rest.iter().all(|length| *length < 100_000),
+            "{lengths:?}"
+        );
+    }
+
+    /// As protobuf has it, in two bytes.
+    fn length(bytes: usize) -> [u8; 2] {
+        [(bytes & 0x7f) as u8 | 0x80, (bytes >> 7) as u8]
     }
 
     #[test]

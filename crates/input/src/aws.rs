@@ -151,9 +151,9 @@ pub(crate) enum Why {
     Expired,
     /// The request itself.
     Invalid,
-    /// Permissions or credentials.
+    /// Permissions.
     Denied,
-    /// Too much, too often, or nobody there: later.
+    /// Too much, too often, no credentials that are taken, or nobody there: later.
     Later,
 }
 
@@ -294,8 +294,11 @@ impl Refusal {
 }
 
 fn unanswered(trouble: &Trouble) -> Refusal {
-    let why = if trouble.reason == "credentials" { Why::Denied } else { Why::Later };
-    Refusal { why, detail: format!("{}: {}", trouble.reason, trouble.detail), after: trouble.after }
+    Refusal {
+        why: Why::Later,
+        detail: format!("{}: {}", trouble.reason, trouble.detail),
+        after: trouble.after,
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -320,20 +323,10 @@ fn refusal(response: &Response) -> Refusal {
         | "InvalidOperationException"
         | "SerializationException"
         | "ValidationException" => Why::Invalid,
-        "AccessDeniedException"
-        | "AccessDenied"
-        | "OptInRequired"
-        | "UnrecognizedClientException"
-        | "InvalidSignatureException"
-        | "SignatureDoesNotMatch"
-        | "InvalidClientTokenId"
-        | "IncompleteSignature"
-        | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException"
-        | "ExpiredTokenException"
-        | "ExpiredToken"
-        | "RequestExpired"
-        | "KMSAccessDeniedException" => Why::Denied,
+        "AccessDeniedException" | "AccessDenied" | "OptInRequired" | "KMSAccessDeniedException" => {
+            Why::Denied
+        }
+        // Also who cannot say who they are: nothing is answered then, whatever is asked.
         _ => Why::Later,
     };
     let said = if kind.is_empty() { shown(&response.body) } else { message };
@@ -359,6 +352,7 @@ mod tests {
         assert_eq!(named("ExpiredIteratorException"), Why::Expired);
         assert_eq!(named("InvalidParameterException"), Why::Invalid);
         assert_eq!(named("AccessDeniedException"), Why::Denied);
+        assert_eq!(named("ExpiredTokenException"), Why::Later);
         assert_eq!(why(503, "<html>"), Why::Later);
         assert_eq!(why(400, "no JSON"), Why::Later);
     }

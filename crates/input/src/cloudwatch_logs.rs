@@ -185,7 +185,7 @@ impl Input for CloudwatchLogs {
         Box::pin(async move {
             let Self(shared) = *self;
             let (mut followed, mut tasks) = (HashSet::new(), JoinSet::new());
-            let closed = loop {
+            let failed = loop {
                 for group in shared.discover(&stop).await {
                     if followed.len() >= GROUPS_MAX && !followed.contains(&group.name) {
                         let (input, group) = (&shared.context.name, &group.name);
@@ -202,23 +202,29 @@ impl Input for CloudwatchLogs {
                 }
                 let ended = tokio::select! {
                     biased;
-                    () = stop.stopped() => break false,
+                    () = stop.stopped() => break None,
                     Some(ended) = tasks.join_next() => ended,
                     () = tokio::time::sleep(DISCOVER_INTERVAL) => continue,
                 };
                 match ended {
                     // It is not there any more; it is found when it is there again.
                     Ok(Ok(name)) => drop(followed.remove(&name)),
-                    _ => break true,
+                    Ok(Err(())) => break Some(Error::new(ErrorKind::Closed, "a pipeline has ended")),
+                    Err(panic) => {
+                        break Some(
+                            Error::new(ErrorKind::Bug, "reading a log group panicked").because(panic),
+                        );
+                    }
                 }
             };
             drop(to);
+            if failed.is_some() {
+                // Nobody tells the others.
+                tasks.shutdown().await;
+            }
             while tasks.join_next().await.is_some() {}
             shared.save(true);
-            if closed && !stop.is_stopped() {
-                return Err(Error::new(ErrorKind::Closed, "a pipeline has ended"));
-            }
-            Ok(())
+            failed.filter(|_| !stop.is_stopped()).map_or(Ok(()), Err)
         })
     }
 }

@@ -18,10 +18,13 @@ const OVERLAP_MILLIS: i64 = 60_000;
 /// with, all events of a span have to be durable before it counts.
 const SPAN_MILLIS: i64 = 600_000;
 const SPAN_MILLIS_MIN: i64 = 60_000;
-const SPAN_MILLIS_MAX: i64 = 30 * 86_400_000;
+const SPAN_MILLIS_MAX: i64 = 86_400_000;
 
 /// Pages of a look after which spans become shorter.
 const PAGES_MANY: u32 = 20;
+
+/// Pages of a look after which it is given up for one of a shorter span, if there is one.
+pub(super) const PAGES_MAX: u32 = 200;
 
 /// How far a group was read.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub(super) struct Cursor {
     done_to: i64,
     late_max: i64,
     span: i64,
+    /// Nothing before this is looked at.
+    floor: i64,
     /// When the next wide look is due.
     wide_at: i64,
 }
@@ -50,7 +55,12 @@ impl Cursor {
     /// Goes on where everything before `done_to` was read.
     pub(super) fn new(done_to: i64, late_max: Duration) -> Self {
         let late_max = i64::try_from(late_max.as_millis()).unwrap_or(i64::MAX / 4);
-        Self { done_to, late_max, span: SPAN_MILLIS, wide_at: i64::MIN }
+        Self { done_to, late_max, span: SPAN_MILLIS, floor: 0, wide_at: i64::MIN }
+    }
+
+    /// Begins with what is from `first` on.
+    pub(super) fn beginning(first: i64, late_max: Duration) -> Self {
+        Self { floor: first.max(0), ..Self::new(first, late_max) }
     }
 
     /// Everything before this was read.
@@ -72,10 +82,18 @@ impl Cursor {
     pub(super) fn next(&self, now: i64) -> Look {
         let wide = now >= self.wide_at;
         let back = if wide { self.reach().max(OVERLAP_MILLIS) } else { OVERLAP_MILLIS };
-        let from = (self.done_to - back).max(0);
+        let from = (self.done_to - back).max(self.floor);
         let end = self.done_to.saturating_add(self.span);
         let to = (end < now).then_some(end);
         Look { from, to, done_to: to.unwrap_or(now).max(self.done_to), wide }
+    }
+
+    /// A look has more pages than are good. Whether a shorter one may have fewer.
+    pub(super) fn shorten(&mut self, look: Look) -> bool {
+        let shorter = (self.span / 4).max(SPAN_MILLIS_MIN);
+        let helps = look.to.is_some() && shorter < self.span;
+        self.span = shorter;
+        helps
     }
 
     /// A look that began at `now` found so many pages, and all of them are durable. Whether there is more to catch up with.
@@ -126,6 +144,17 @@ mod tests {
         }
         let look = cursor.next(1 << 50);
         assert_eq!(look.done_to - cursor.done_to(), SPAN_MILLIS_MIN);
+    }
+
+    #[test]
+    fn nothing_is_read_before_the_beginning_and_looks_that_are_too_long_become_shorter() {
+        let mut cursor = Cursor::beginning(100 * MINUTE, LATE);
+        let look = cursor.next(200 * MINUTE);
+        assert_eq!((look.from, look.to), (100 * MINUTE, Some(110 * MINUTE)));
+        assert!(cursor.shorten(look));
+        let look = cursor.next(200 * MINUTE);
+        assert_eq!(look.to, Some(100 * MINUTE + SPAN_MILLIS / 4));
+        assert!(cursor.shorten(look) && !cursor.shorten(look), "a minute is as short as they become");
     }
 
     proptest! {

@@ -17,7 +17,7 @@ use serde_json::{Value as Json, json};
 use tokio::sync::oneshot;
 
 use super::Shared;
-use super::cursor::{Cursor, Look};
+use super::cursor::{Cursor, Look, PAGES_MAX};
 use super::seen::{Mark, Seen};
 use crate::aws::Why;
 
@@ -126,8 +126,11 @@ impl Follower {
         let known = offsets.get(seen.source()).map(crate::offsets::Progress::watermark);
         drop(offsets);
         let first = || now.saturating_sub(shared.settings.history).millis().max(0);
-        let done_to = known.map_or_else(first, |known| i64::try_from(known).unwrap_or(i64::MAX));
-        let cursor = Cursor::new(done_to, shared.settings.late_max);
+        let late_max = shared.settings.late_max;
+        let cursor = match known {
+            Some(known) => Cursor::new(i64::try_from(known).unwrap_or(i64::MAX), late_max),
+            None => Cursor::beginning(first(), late_max),
+        };
         Self { shared, group, to, stop, cursor, seen }
     }
 
@@ -213,6 +216,10 @@ impl Follower {
             token = page.next_token.filter(|next| token.as_ref() != Some(next));
             if token.is_none() {
                 break Looked::Done(pages);
+            }
+            // What was sent is not sent again.
+            if pages.is_multiple_of(PAGES_MAX) && self.cursor.shorten(look) {
+                break Looked::Again;
             }
         };
         let mut all = true;
@@ -326,7 +333,8 @@ impl Follower {
         };
         if durable {
             let now = self.shared.context.clock.now();
-            self.seen.add(&marks, now, &mut self.shared.offsets.lock());
+            let groups = self.shared.done_to.lock().len();
+            self.seen.add(&marks, now, groups, &mut self.shared.offsets.lock());
         }
         durable
     }

@@ -21,6 +21,9 @@ const SLICE_MILLIS: i64 = 60_000;
 /// of that time is there twice, under the same name.
 const IDS_MAX: usize = 1_000_000;
 
+/// Ids that are remembered of all groups, each with the same part: they are saved together, in a file that has a bound.
+const IDS_OF_ALL_MAX: usize = 12_000_000;
+
 /// What tells slices from the group itself among the offsets.
 const SLICE: u64 = 1;
 
@@ -86,8 +89,8 @@ impl Seen {
                 .is_some_and(|slice| slice.acked.contains(mark.range()))
     }
 
-    /// These are durable.
-    pub(super) fn add(&mut self, marks: &[Mark], now: Timestamp, offsets: &mut Offsets) {
+    /// These are durable. The group is one of so many.
+    pub(super) fn add(&mut self, marks: &[Mark], now: Timestamp, groups: usize, offsets: &mut Offsets) {
         for mark in marks {
             let progress = offsets.edit(self.slice_source(mark.slice));
             if self.slices.insert(mark.slice) {
@@ -97,7 +100,8 @@ impl Seen {
             progress.seen = now;
             self.ids += usize::from(progress.acked.insert(mark.range()) > 0);
         }
-        while self.ids > IDS_MAX && self.slices.len() > 1 {
+        let ids_max = IDS_MAX.min(IDS_OF_ALL_MAX / groups.max(1));
+        while self.ids > ids_max && self.slices.len() > 1 {
             self.forget_first(offsets);
         }
     }

@@ -9,6 +9,7 @@ use super::*;
 use crate::aws::bench::{Kept, Taker, messages};
 
 const GROUP: &str = "/aws/eks/prod/cluster";
+const REQUESTS: &str = "sawyer_input_aws_requests";
 
 /// A peer that plays the service, with what survives a restart of the input.
 struct Bench {
@@ -92,7 +93,7 @@ async fn each_event_is_a_record_once_through_pages_throttling_and_restarts() {
     assert_eq!(messages(&first), ["m1", "m2"]);
     let again = bench.run(0, Taker::Keeps).await;
     assert_eq!(again, [] as [&str; 0]);
-    let outcomes = bench.kept.metrics.numbers("sawyer_input_aws_requests");
+    let outcomes = bench.kept.metrics.numbers(REQUESTS);
     let later = outcomes.iter().find(|(labels, _)| labels.contains(&("outcome", "later".to_owned())));
     assert_eq!(later.map(|(_, count)| *count), Some(1));
 }
@@ -132,4 +133,18 @@ async fn a_token_that_is_too_old_begins_the_look_again() {
     seen.dedup();
     assert_eq!(messages(&seen), ["m1", "m2"]);
     assert!(bench.metric("sawyer_input_aws_late_records") <= 2);
+}
+
+/// All of one minute, or of two.
+#[tokio::test]
+async fn what_was_read_of_a_busy_minute_is_known_after_a_restart() {
+    const MANY: usize = 3000;
+    let events: Vec<Json> = (0..MANY as u32).map(|id| event(id, 30)).collect();
+    let bench = Bench::start(move |_, _| told(&json!({"events": events})));
+    assert_eq!(bench.run(MANY, Taker::Keeps).await.len(), MANY);
+    // Two looks more, of which the second begins when all of the first is durable.
+    let (requests, settings) = (bench.metric(REQUESTS), format!("groups: [{GROUP}]\ninterval: 1s"));
+    let is_enough = |_: &[String]| bench.metric(REQUESTS) >= requests + 3;
+    let again = bench.kept.run_until(&kind(), &bench.peer.url(), &settings, is_enough, Taker::Keeps).await;
+    assert_eq!(again, [] as [&str; 0]);
 }

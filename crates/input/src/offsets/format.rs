@@ -27,7 +27,7 @@ const GZIP: u16 = 1;
 type Contents = (HashMap<SourceId, Progress>, Books, Vec<Unread>);
 
 /// Most ranges that are kept of one source. What lies above the last is read again after a restart.
-pub(super) const RANGES_MAX: usize = 1024;
+pub(super) const RANGES_MAX: usize = u16::MAX as usize;
 
 /// Longest name of a group that is kept, in bytes; it has to fit its length.
 const GROUP_BYTES_MAX: usize = u16::MAX as usize;

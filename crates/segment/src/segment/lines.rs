@@ -100,6 +100,12 @@ impl Lines {
         self.ends.clear();
     }
 
+    /// How long they are together, in bytes.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
     /// How much memory they take, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

@@ -17,9 +17,13 @@ use super::run::Run;
 use super::unit::Unit;
 use crate::engine::Engine;
 
-/// Records of a page of lines were made of so many bytes at most, but for one. Lines are longer, by what is escaped in them
-/// and by names of fields; a page is in memory as a whole.
+/// Records of a page of lines are made of about so many bytes at most, as far as that is known before they are read. Lines
+/// are longer, by what is escaped in them and by names of fields; a page is in memory as a whole.
 const LINES_BYTES_MAX: usize = 16 << 20;
+
+/// Lines of a page that turn out to be longer together are given up for a shorter page: the records that are wanted may be
+/// the long ones among many short ones. Those of one block may go beyond it.
+const TEXT_BYTES_MAX: usize = 2 * LINES_BYTES_MAX;
 
 /// Room of so many bytes at most is kept for the next page of lines that the thread makes, so that the system need not give
 /// it again. Threads that wait for more than some seconds end, and their room with them.
@@ -146,10 +150,21 @@ pub(super) fn lines(
     more |= fits < chosen.len();
     chosen.truncate(fits);
     let mut lines = ROOM.take();
-    let order = by_unit(&plan, &run, &chosen, |unit, rows| {
-        unit.lines_into(rows, request.original, &mut lines).map(|()| lines.len())
-    });
-    run.failure()?;
+    let order = loop {
+        let order = by_unit(&plan, &run, &chosen, |unit, rows| {
+            unit.lines_into(rows, request.original, &mut lines)?;
+            Ok((lines.len(), lines.text_bytes() <= TEXT_BYTES_MAX))
+        });
+        run.failure()?;
+        match order {
+            Some(order) => break order,
+            None => {
+                chosen.truncate(chosen.len().div_ceil(2));
+                more = true;
+                lines = Lines::default();
+            }
+        }
+    };
     let wanted = order.iter().all(|at| line(lines.get(*at)));
     if lines.memory_bytes() <= ROOM_BYTES_MAX {
         lines.clear();
@@ -202,35 +217,43 @@ fn behind(selection: &Selection, order: Order, after: Option<Position>) -> Selec
 fn fetch(plan: &Plan, run: &Run<'_>, chosen: &[Candidate], original: bool) -> Batch {
     let mut records = Batch::new();
     let order = by_unit(plan, run, chosen, |unit, rows| {
-        unit.fetch_into(rows, original, &mut records).map(|()| records.len())
+        unit.fetch_into(rows, original, &mut records)?;
+        Ok((records.len(), true))
     });
-    records.arrange(&order);
+    records.arrange(&order.unwrap_or_default());
     records
 }
 
-/// Has the chosen records read unit by unit. `read` says how many were read by then; gives where in these the chosen ones
-/// are, in their order, without those that could not be read.
+/// Has the chosen records read unit by unit, until nobody waits for them any more. `read` says how many were read by then,
+/// and whether there is room for more; gives where in these the chosen ones are, in their order, without those that could not
+/// be read. None if there was no room before the last unit.
 fn by_unit(
     plan: &Plan,
     run: &Run<'_>,
     chosen: &[Candidate],
-    mut read: impl FnMut(&Unit, &mut dyn Iterator<Item = usize>) -> Result<usize, Error>,
-) -> Vec<usize> {
+    mut read: impl FnMut(&Unit, &mut dyn Iterator<Item = usize>) -> Result<(usize, bool), Error>,
+) -> Option<Vec<usize>> {
     let mut by_unit: Vec<usize> = (0..chosen.len()).collect();
     by_unit.sort_unstable_by_key(|at| (chosen[*at].unit, chosen[*at].row));
     // For each chosen record, where among those read it is.
     let mut places: Vec<Option<usize>> = vec![None; chosen.len()];
+    let mut has_room = true;
     for of_unit in by_unit.chunk_by(|a, b| chosen[*a].unit == chosen[*b].unit) {
+        if !has_room {
+            return None;
+        }
         let unit = &plan.units[chosen[of_unit[0]].unit];
-        match read(unit, &mut of_unit.iter().map(|at| chosen[*at].row)) {
-            Ok(count) => {
+        let waited_for = run.waited_for();
+        match waited_for.and_then(|()| read(unit, &mut of_unit.iter().map(|at| chosen[*at].row))) {
+            Ok((count, room)) => {
                 let before = count - of_unit.len();
                 of_unit.iter().zip(before..).for_each(|(at, place)| places[*at] = Some(place));
+                has_room = room;
             }
             Err(error) => run.note(unit, error),
         }
     }
-    places.into_iter().flatten().collect()
+    Some(places.into_iter().flatten().collect())
 }
 
 /// One record by its id.

@@ -190,6 +190,11 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Whether somebody still waits for the answer.
+    pub(super) fn waited_for(&self) -> Result<(), Error> {
+        self.budget.take(0).map(drop)
+    }
+
     fn fail(&self, error: Error) {
         self.failed.lock().get_or_insert(error);
         self.next.store(self.plan.units.len(), Ordering::Relaxed);

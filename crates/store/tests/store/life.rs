@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use sawyer_config::{Document, Problems, Setting};
 use sawyer_disk::{Disk, Fault, RealDisk, SimDisk, SimSettings};
 use sawyer_model::{Batch, ErrorKind, Record, RecordId, SeqRange, SourceId, Timestamp};
-use sawyer_query::Predicate;
 use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
 use sawyer_query::upkeep::Upkeep;
+use sawyer_query::{Context, Predicate, kql};
 use sawyer_segment::Segment;
 use sawyer_store::{Store, StorePlan, StoreSettings, StoreStats};
 use sawyer_telemetry::{Clock, Metrics};
@@ -448,8 +448,7 @@ fn what_is_old_is_squeezed_once_and_stays_what_it_was() {
     settle();
     assert_eq!(merges(), once, "once");
     let errors = Selection {
-        predicate: sawyer_query::kql::compile("level: error", &sawyer_query::kql::CompileOptions::default())
-            .unwrap(),
+        predicate: kql::compile("level: error", &kql::CompileOptions::default()).unwrap(),
         ..everything()
     };
     let deleted = store.delete(&errors, &Budget::unlimited()).unwrap();
@@ -457,4 +456,46 @@ fn what_is_old_is_squeezed_once_and_stays_what_it_was() {
     assert!(deleted > 100);
     store.remove_superfluous();
     assert!(segments_of(&disk).iter().all(Segment::is_squeezed), "it stays so");
+}
+
+/// What is wanted are the long records among many short ones: a page of lines takes no more memory for that.
+#[test]
+fn pages_of_lines_are_bounded_whatever_their_records_are() {
+    const BATCHES: u64 = 60;
+    const LONG: u64 = 10;
+    let (disk, clock) = (SimDisk::new(7, SimSettings::default()), clock());
+    let store = open(&disk, &plan_of("free_min: 0"), &clock).unwrap();
+    let mut dice = Dice::new(7);
+    for batch in 0..BATCHES {
+        let some = (0..110).map(|n| {
+            let start = batch * 1000 + n;
+            let mut record = record(&clock, &mut dice, 1, start, start + 1);
+            let (level, bytes) = if n < LONG { ("error", 60 << 10) } else { ("info", 10) };
+            record.fields =
+                vec![("level".into(), level.into()), ("message".into(), "x".repeat(bytes).into())];
+            record
+        });
+        store.append(Arc::new(batch_of(&some.collect::<Vec<_>>()))).unwrap();
+    }
+    let predicate = kql::compile("level: error", &Context::default()).unwrap();
+    let selection = Selection { predicate, ..everything() };
+    let (mut after, mut pages, mut all) = (None, 0, BTreeSet::new());
+    loop {
+        let (order, limit) = (Order::OldestFirst, 20_000);
+        let request = SearchRequest { selection: selection.clone(), order, limit, after, original: true };
+        let mut bytes = 0;
+        let mut line = |line: &[u8]| {
+            bytes += line.len();
+            assert!(all.insert(line.to_owned()), "a record came twice");
+            true
+        };
+        let part = store.lines(&request, &Budget::unlimited(), &mut line).unwrap().unwrap();
+        assert!(bytes <= 33 << 20, "{bytes} bytes in a page");
+        pages += 1;
+        after = part.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((all.len() as u64, pages > 1), (BATCHES * LONG, true));
 }
