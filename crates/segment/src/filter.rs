@@ -49,6 +49,8 @@ struct Hashes {
     all: Vec<u64>,
     /// A bit for each hash, or for several.
     seen: Vec<u64>,
+    /// How many there may be until those that are there several times are left out again.
+    all_max: usize,
 }
 
 /// Bits that are seen at least: 32 KiB. Of so many hashes, or of more in that proportion, their number is then told within
@@ -56,6 +58,9 @@ struct Hashes {
 const SEEN_BITS: usize = 1 << 18;
 /// More are counted one by one.
 const SEEN_MAX: usize = SEEN_BITS / 2;
+
+/// So many hashes are kept without asking which of them are the same: 8 MiB, which a usual block has not.
+const HASHES_MIN: usize = 1 << 20;
 
 /// Short tokens that were put in lately, as they are: most words come again soon, and need no hash then.
 #[derive(Debug, Default)]
@@ -140,11 +145,23 @@ impl Hashes {
         let bit = (hash >> 20) as usize % SEEN_BITS;
         self.seen[bit / 64] |= 1 << (bit % 64);
         self.all.push(hash);
+        if self.all.len() >= self.all_max {
+            self.tidy();
+        }
+    }
+
+    /// A record of many megabytes may have the same words over and over.
+    #[cold]
+    fn tidy(&mut self) {
+        self.all.sort_unstable();
+        self.all.dedup();
+        self.all_max = (2 * self.all.len()).max(HASHES_MIN);
     }
 
     /// Makes room for the first.
     fn begin(&mut self) {
         self.seen.resize(SEEN_BITS / 64, 0);
+        self.all_max = self.all_max.max(HASHES_MIN);
     }
 
     /// About how many different ones there are.
@@ -430,6 +447,16 @@ mod tests {
             let counted = hashes.count();
             assert!(counted.abs_diff(count) <= within, "{counted} instead of {count}");
         }
+    }
+
+    #[test]
+    fn words_that_come_over_and_over_take_no_more_room() {
+        let mut hashes = Hashes::default();
+        hashes.begin();
+        let all: Vec<u64> = (0..10_000).map(|word: u32| hash_of(&word.to_string())).collect();
+        (0..400).for_each(|_| all.iter().for_each(|hash| hashes.insert(*hash)));
+        assert!(hashes.all.len() <= HASHES_MIN, "{}", hashes.all.len());
+        assert!(hashes.count().abs_diff(10_000) <= 100);
     }
 
     proptest! {

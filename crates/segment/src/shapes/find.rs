@@ -1,12 +1,11 @@
 //! Whether texts of a shape can have some letters.
 //!
-//! Owns: [`Needle`], letters that are looked for in literals, in entries, and across the edges of slots.
+//! Owns: [`Needle`], letters that are looked for in literals, across the edges of slots, and in entries.
 //! Does not own: what is asked (`sawyer_query`), which texts are asked one by one (`select`).
-//! Invariant: if a text of a shape has the letters, one of the three ways is said to be possible.
+//! Invariant: if a text of a shape has the letters, one of the two ways is said to be possible, or an entry has them.
 
 use super::facts::folds;
 use super::{Piece, Shapes, Slot};
-use crate::bits::Rows;
 
 /// Longer letters are looked for by their start.
 const LETTERS_MAX: usize = 63;
@@ -18,8 +17,6 @@ pub(super) struct Possible {
     pub(super) in_literal: bool,
     /// Some may have, in numbers or ids, or where a slot and a literal meet.
     pub(super) in_slots: bool,
-    /// Some may have, in one of their entries.
-    pub(super) in_entries: bool,
 }
 
 /// See the head of the module. Finds by keeping a bit for each start of the letters that ends at a place (Baeza-Yates
@@ -37,8 +34,6 @@ pub(super) struct Needle {
     uuid: Class,
     /// The entries that have the letters, ascending.
     pub(super) having: Vec<u32>,
-    /// The same as a set.
-    entries: Rows,
 }
 
 /// Bytes that a slot may have.
@@ -79,8 +74,6 @@ impl Needle {
         } else {
             shapes.facts().having(shapes, letters, any_case)
         };
-        let mut entries = Rows::none(entry_count);
-        having.iter().for_each(|entry| entries.insert(*entry as usize));
         Self {
             letters: letters.into(),
             any_case,
@@ -91,7 +84,6 @@ impl Needle {
             uuid: with_starts(class(&|byte| byte == b'-' || is_hex(byte))),
             places,
             having,
-            entries,
         }
     }
 
@@ -125,7 +117,6 @@ impl Needle {
                 Piece::Slot(slot) => {
                     let (class, least, most) = match slot {
                         Slot::Entry { .. } | Slot::Listed { .. } => {
-                            found.in_entries |= self.is_in_slot(shapes, slot);
                             // What was begun may go on in an entry, and any start may stand at its end.
                             found.in_slots |= open & !1 != 0;
                             open = self.goal - 1;
@@ -170,27 +161,6 @@ impl Needle {
     /// Whether case-folding may make one of the letters of something that is not ASCII.
     fn may_fold(&self, text: &str) -> bool {
         self.any_case && folds(text)
-    }
-
-    /// Whether an entry has the letters. Entries that are not there are found to be damaged when a text is made.
-    pub(super) fn is_in_entry(&self, entry: usize) -> bool {
-        entry >= self.entries.len() || self.entries.contains(entry)
-    }
-
-    /// Whether one of the entries that a slot may have has the letters.
-    pub(super) fn is_in_slot(&self, shapes: &Shapes, slot: &Slot) -> bool {
-        match slot {
-            Slot::Entry { least, width } => {
-                let most = most_of(u64::from(*least), *width);
-                let first = self.having.partition_point(|entry| entry < least);
-                self.having.get(first).is_some_and(|entry| u64::from(*entry) <= most)
-            }
-            Slot::Listed { list, .. } => {
-                let list = &shapes.lists[list.start as usize..list.end as usize];
-                list.iter().any(|entry| self.is_in_entry(*entry as usize))
-            }
-            _ => false,
-        }
     }
 }
 
