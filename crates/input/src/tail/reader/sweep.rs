@@ -51,6 +51,7 @@ impl Reader {
             self.adopt();
         }
         self.retry();
+        self.unblock();
         self.release_held();
         self.rotate_due();
         if self.round.is_multiple_of(FORGET_ROUNDS) {
@@ -252,6 +253,17 @@ impl Reader {
         let again = |file: &TailFile| matches!(file.phase, Phase::Failed | Phase::Alias);
         let again: Vec<FileId> =
             self.files.iter().filter(|(_, file)| again(file)).map(|(id, _)| *id).collect();
+        for id in again {
+            self.make_ready(id);
+        }
+    }
+
+    /// Whoever waits for older files is told when these end. Where the order of files has become another meanwhile, it may
+    /// wait for one that is younger by now, and waits for it in turn.
+    fn unblock(&mut self) {
+        let waits = |id: u64, file: &TailFile| file.phase == Phase::Blocked && self.may_start(id);
+        let again: Vec<FileId> =
+            self.files.iter().filter(|(id, file)| waits(**id, file)).map(|(id, _)| *id).collect();
         for id in again {
             self.make_ready(id);
         }

@@ -20,7 +20,7 @@ use super::super::{Tail, TailSettings};
 
 /// What is found, look by look; the last one again and again.
 #[derive(Debug)]
-struct Looks(Mutex<VecDeque<Scan>>);
+struct Looks(Arc<Mutex<VecDeque<Scan>>>);
 
 impl Layout for Looks {
     fn scan(&mut self, scan: &mut Scan) {
@@ -63,8 +63,8 @@ fn found(path: &Path, rotation: Rotation, stat: FileStat) -> FoundFile {
     }
 }
 
-/// The messages that are read, as soon as there are so many.
-async fn read(looks: Vec<Scan>, count: usize) -> Vec<String> {
+/// The messages that are read, as soon as there are so many. Nothing is taken before so many looks are left.
+async fn read(looks: Vec<Scan>, looks_left: usize, count: usize) -> Vec<String> {
     let state = tempfile::tempdir().unwrap();
     let context = Context {
         name: "test".into(),
@@ -77,11 +77,15 @@ async fn read(looks: Vec<Scan>, count: usize) -> Vec<String> {
         buffer: None,
     };
     let settings = TailSettings { sweep_interval: Duration::from_millis(100), ..TailSettings::default() };
-    let tail = Tail::open(Box::new(Looks(Mutex::new(looks.into()))), settings, &context).unwrap();
+    let looks = Arc::new(Mutex::new(VecDeque::from(looks)));
+    let tail = Tail::open(Box::new(Looks(Arc::clone(&looks))), settings, &context).unwrap();
     let (sender, mut receiver) = queue(1 << 20);
     let (stopper, stop) = Stopper::new();
     let outlet = Outlet::new("test", vec![sender], &context.metrics);
     let reading = tokio::spawn(Box::new(tail).run(outlet, stop));
+    while looks.lock().unwrap().len() > looks_left {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let mut messages = Vec::new();
     while messages.len() < count {
         let next = tokio::time::timeout(Duration::from_secs(60), receiver.next()).await;
@@ -109,5 +113,29 @@ async fn a_file_that_is_gone_holds_nobody_up_though_looks_are_incomplete() {
     let first = Scan { files: vec![gone, there.clone()], ..Scan::default() };
     let errors = vec![(folder.path().join("elsewhere"), io::ErrorKind::PermissionDenied.into())];
     let next = Scan { files: vec![there], errors, ..Scan::default() };
-    assert_eq!(read(vec![first, next], 1).await, ["there"]);
+    assert_eq!(read(vec![first, next], 2, 1).await, ["there"]);
+}
+
+/// While the older of two files is read, and the younger waits for it, their names say that it is the other way round, as a
+/// look may find them that is made while all files of a log are renamed.
+#[tokio::test]
+async fn files_do_not_wait_for_each_other_when_their_order_becomes_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let (long, short) = (folder.path().join("log.a"), folder.path().join("log.b"));
+    // More than is on its way at a time, so that it is not read before the second look.
+    const LINES: usize = 24 << 10;
+    fs::write(&long, format!("{}\n", "x".repeat(1023)).repeat(LINES)).unwrap();
+    fs::write(&short, "short\n").unwrap();
+    let named = |path: &Path, number: u32| {
+        let stat = FileStat::from(&fs::metadata(path).unwrap());
+        found(path, Rotation::Numbered(std::cmp::Reverse(number)), stat)
+    };
+    let look = |numbers: [u32; 2]| {
+        let files = vec![named(&short, numbers[0]), named(&long, numbers[1])];
+        Scan { files, ..Scan::default() }
+    };
+    // The last of the looks stays: two of three are over when one is left.
+    let looks = vec![look([1, 2]), look([2, 1]), look([2, 1])];
+    let messages = read(looks, 1, LINES + 1).await;
+    assert_eq!(messages.iter().filter(|message| *message == "short").count(), 1);
 }

@@ -105,7 +105,7 @@ impl Reader {
     }
 
     /// Whether all older files of its group were read to their end once.
-    fn may_start(&self, id: FileId) -> bool {
+    pub(super) fn may_start(&self, id: FileId) -> bool {
         let Some(file) = self.files.get(&id) else { return false };
         if file.caught_up {
             return true;
