@@ -2,11 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 use std::collections::BTreeMap;
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use sawyer_model::Record;
+use sawyer_testkit::moto::Moto;
 
 #[allow(dead_code, reason = "the bench has more than is needed here")]
 #[path = "it/common.rs"]
@@ -14,73 +12,12 @@ mod common;
 
 use common::{Node, Run, Taker, text};
 
-const PACKAGES: [&str; 4] = ["moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5", "werkzeug==3.1.9"];
-const SOON: Duration = Duration::from_secs(120);
-
-/// A server of AWS's services.
-struct Moto {
-    child: Child,
-    packages: String,
-    url: String,
-}
-
-impl Moto {
-    fn start() -> Option<Self> {
-        let script = sawyer_testkit::repository().join("tools/python-packages");
-        let out = Command::new(script).args(PACKAGES).stderr(Stdio::inherit()).output().unwrap();
-        if !out.status.success() {
-            sawyer_testkit::skip("no Python packages: moto");
-            return None;
-        }
-        let packages = String::from_utf8(out.stdout).unwrap().trim().to_owned();
-        let address = sawyer_testkit::free_address();
-        let (host, port) = (address.ip(), address.port());
-        let main = format!("from moto.server import main; main(['-H', '{host}', '-p', '{port}'])");
-        let child = Command::new("python3")
-            .args(["-c", &main])
-            .env("PYTHONPATH", &packages)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let moto = Self { child, packages, url: format!("http://{address}") };
-        let start = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            assert!(start.elapsed() < SOON, "moto does not listen");
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
-        Some(moto)
-    }
-
-    /// Runs a script with clients `logs` and `kinesis` of boto3.
-    fn run(&self, script: &str) {
-        let head = format!(
-            "import boto3, json, time\nbase = dict(endpoint_url='{}', region_name='eu-west-1', \
-             aws_access_key_id='a', aws_secret_access_key='b')\nlogs = boto3.client('logs', **base)\n\
-             kinesis = boto3.client('kinesis', **base)\n",
-            self.url
-        );
-        let out = Command::new("python3")
-            .args(["-c", &format!("{head}{script}")])
-            .env("PYTHONPATH", &self.packages)
-            .output()
-            .unwrap();
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    }
-
-    /// Settings that reach it.
-    fn access(&self) -> String {
-        format!(
-            "endpoint: {}\nregion: eu-west-1\nauth: {{type: aws, access_key_id: AKID, secret_access_key: key}}\n",
-            self.url
-        )
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        drop((self.child.kill(), self.child.wait()));
-    }
+/// Settings that reach it.
+fn access(moto: &Moto) -> String {
+    let url = &moto.url;
+    format!(
+        "endpoint: {url}\nregion: eu-west-1\nauth: {{type: aws, access_key_id: AKID, secret_access_key: key}}\n"
+    )
 }
 
 /// How often each message is there.
@@ -111,7 +48,7 @@ for stream in ['kube-apiserver-audit-1', 'scheduler-1']:
 
 fn events(node: &Node, moto: &Moto, taker: Taker) -> Run {
     let own = "groups: ['/aws/eks/*']\ninterval: 1s\n";
-    node.start("cloudwatch_logs", &format!("{own}{}", moto.access()), taker)
+    node.start("cloudwatch_logs", &format!("{own}{}", access(moto)), taker)
 }
 
 #[tokio::test]
@@ -170,7 +107,7 @@ async fn moto_gives_every_record_of_all_shards_once() {
     moto.run(RECORDS);
     let start = |taker| {
         let own = "streams: [logs]\ninterval: 200ms\n";
-        node.start("kinesis", &format!("{own}{}", moto.access()), taker)
+        node.start("kinesis", &format!("{own}{}", access(&moto)), taker)
     };
     let run = start(Taker::Drops(1));
     run.wait_for(|records| counts(records).len() >= 406, "all records").await;

@@ -2,15 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 use std::collections::BTreeMap;
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sawyer_delivery::auth::aws::Surroundings;
 use sawyer_delivery::auth::{AssumeRoleSettings, AwsSettings};
 use sawyer_delivery::http::{Method, Request};
 use sawyer_model::Outcome;
 use sawyer_telemetry::Clock;
+use sawyer_testkit::moto::Moto;
 use serde_json::Value as Json;
 
 #[allow(dead_code, reason = "the bench has more than is needed here")]
@@ -19,66 +18,9 @@ mod bench;
 
 use bench::{Bench, check, said};
 
-const PACKAGES: [&str; 4] = ["moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5", "werkzeug==3.1.9"];
-const SOON: Duration = Duration::from_secs(60);
-
-/// A server of AWS's services.
-struct Moto {
-    child: Child,
-    packages: String,
-    url: String,
-}
-
-impl Moto {
-    fn start() -> Option<Self> {
-        let script = sawyer_testkit::repository().join("tools/python-packages");
-        let out = Command::new(script).args(PACKAGES).stderr(Stdio::inherit()).output().unwrap();
-        if !out.status.success() {
-            sawyer_testkit::skip("no Python packages: moto");
-            return None;
-        }
-        let packages = String::from_utf8(out.stdout).unwrap().trim().to_owned();
-        // The port is free again a moment before the server takes it.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let main =
-            format!("from moto.server import main; main(['-H', '127.0.0.1', '-p', '{}'])", address.port());
-        let child = Command::new("python3")
-            .args(["-c", &main])
-            .env("PYTHONPATH", &packages)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let moto = Self { child, packages, url: format!("http://{address}") };
-        let start = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            assert!(start.elapsed() < SOON, "moto does not listen");
-            std::thread::yield_now();
-        }
-        Some(moto)
-    }
-
-    /// What a script with boto3 prints, as JSON. It has a client `logs`.
-    fn ask(&self, script: &str) -> Json {
-        let head = format!(
-            "import boto3, json\nlogs = boto3.client('logs', endpoint_url='{}', region_name='eu-west-1', \
-             aws_access_key_id='a', aws_secret_access_key='b')\n",
-            self.url
-        );
-        let out = Command::new("python3")
-            .args(["-c", &format!("{head}{script}")])
-            .env("PYTHONPATH", &self.packages)
-            .output()
-            .unwrap();
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-        serde_json::from_slice(&out.stdout).unwrap()
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        drop((self.child.kill(), self.child.wait()));
-    }
+/// What a script prints, as JSON.
+fn ask(moto: &Moto, script: &str) -> Json {
+    serde_json::from_slice(&moto.run(script)).unwrap()
 }
 
 /// All messages of a group by stream.
@@ -122,16 +64,16 @@ async fn moto_has_every_record_in_order() {
     let metrics = bench.metrics.clone();
     assert_eq!(bench.drain().await, [Outcome::Durable; 9]);
     assert_eq!(metrics.numbers("sawyer_delivery_rejected_items")[0].1, 0);
-    let found: BTreeMap<String, Vec<String>> = serde_json::from_value(moto.ask(MESSAGES)).unwrap();
+    let found: BTreeMap<String, Vec<String>> = serde_json::from_value(ask(&moto, MESSAGES)).unwrap();
     let again = check(&found, &pods, EACH);
     eprintln!("{} records, {again} of them twice", EACH * 3);
     assert_eq!(again, 0, "no answer was lost");
-    let group = moto.ask("print(json.dumps(logs.describe_log_groups()['logGroups'][0], default=str))");
+    let group = ask(&moto, "print(json.dumps(logs.describe_log_groups()['logGroups'][0], default=str))");
     assert_eq!(
         (group["logGroupName"].as_str(), group["retentionInDays"].as_u64()),
         (Some("/sawyer/shop"), Some(30))
     );
-    let tags = moto.ask("print(json.dumps(logs.list_tags_log_group(logGroupName='/sawyer/shop')['tags']))");
+    let tags = ask(&moto, "print(json.dumps(logs.list_tags_log_group(logGroupName='/sawyer/shop')['tags']))");
     assert_eq!(tags["team"], "shop");
 }
 

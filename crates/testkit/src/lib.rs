@@ -2,13 +2,14 @@
 //!
 //! Owns: how a test says that it was skipped, where outside test data lies, when tests that change the machine may
 //! run, a [`peer`] that behaves badly, and peers that know their trade
-//! ([`cloudwatch`], [`elasticsearch`], [`loki`]).
+//! ([`cloudwatch`], [`elasticsearch`], [`loki`], [`moto`]).
 //! Does not own: fixtures of one crate; they lie beside that crate's tests.
 //! Invariant: a test that does not run leaves a line in the log of skips, so that none disappears unseen.
 
 pub mod cloudwatch;
 pub mod elasticsearch;
 pub mod loki;
+pub mod moto;
 pub mod peer;
 
 use std::fs::OpenOptions;
