@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 pub(crate) mod bench;
+pub(crate) mod kept;
 
 use std::fmt;
 use std::time::Duration;

@@ -23,8 +23,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use crate::aws::kept::KeptOffsets;
 use crate::aws::{AccessPlan, AccessSettings, Asker, Service, Why};
-use crate::offsets::{Found, Offsets};
 use group::{Follower, Group};
 
 settings! {
@@ -119,14 +119,7 @@ impl InputPlan for GroupsPlan {
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Input>, Error> {
         let Self { access, settings } = *self;
         let asker = access.open(SERVICE, context)?;
-        let now = context.clock.now();
-        let (mut offsets, found) = Offsets::open(&context.state, now)
-            .map_err(|error| Error::new(ErrorKind::Invalid, "read how far it came").because(error))?;
-        if let Found::Damaged(why, aside) = found {
-            let input = &context.name;
-            tracing::error!(input, aside, "how far it came cannot be read and was set aside: {why}");
-        }
-        offsets.forget(now, FORGET_AFTER);
+        let offsets = KeptOffsets::open(context, FORGET_AFTER)?;
         let cluster = settings.cluster.clone().map(|name| (names::CLUSTER, Value::from(name)));
         let stream = Arc::new(Stream::new(cluster));
         let labels = [("input", context.name.as_str())];
@@ -135,7 +128,7 @@ impl InputPlan for GroupsPlan {
             asker,
             settings,
             stream,
-            offsets: Mutex::new(offsets),
+            offsets,
             done_to: Mutex::default(),
             behind: context.metrics.gauge(
                 "sawyer_input_aws_behind_seconds",
@@ -155,7 +148,7 @@ struct Shared {
     asker: Asker,
     settings: CloudwatchLogsSettings,
     stream: Arc<Stream>,
-    offsets: Mutex<Offsets>,
+    offsets: KeptOffsets,
     /// Up to where each group was read, in milliseconds.
     done_to: Mutex<BTreeMap<String, i64>>,
     behind: Gauge,
@@ -223,7 +216,7 @@ impl Input for CloudwatchLogs {
                 tasks.shutdown().await;
             }
             while tasks.join_next().await.is_some() {}
-            shared.save(true);
+            shared.offsets.save(true);
             failed.filter(|_| !stop.is_stopped()).map_or(Ok(()), Err)
         })
     }
@@ -293,14 +286,6 @@ impl Shared {
     /// A group is not there any more.
     fn gone(&self, group: &str) {
         self.done_to.lock().remove(group);
-    }
-
-    fn save(&self, now: bool) {
-        let mut offsets = self.offsets.lock();
-        let due = offsets.save_due().is_some_and(|due| now || due <= std::time::Instant::now());
-        if due && let Err(error) = offsets.save() {
-            tracing::warn!(input = self.context.name, "save how far it came: {error}");
-        }
     }
 }
 

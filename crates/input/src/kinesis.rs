@@ -22,8 +22,8 @@ use serde_json::{Value as Json, json};
 use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinSet};
 
+use crate::aws::kept::KeptOffsets;
 use crate::aws::{AccessPlan, AccessSettings, Asker, Service, Why};
-use crate::offsets::{Found, Offsets};
 use shard::ShardReader;
 
 choice! {
@@ -136,21 +136,14 @@ impl StreamsPlan {
     fn share(self, context: &Context) -> Result<Shared, Error> {
         let Self { access, settings } = self;
         let asker = access.open(SERVICE, context)?;
-        let now = context.clock.now();
-        let (mut offsets, found) = Offsets::open(&context.state, now)
-            .map_err(|error| Error::new(ErrorKind::Invalid, "read how far it came").because(error))?;
-        if let Found::Damaged(why, aside) = found {
-            let input = &context.name;
-            tracing::error!(input, aside, "how far it came cannot be read and was set aside: {why}");
-        }
-        offsets.forget(now, FORGET_AFTER);
+        let offsets = KeptOffsets::open(context, FORGET_AFTER)?;
         let cluster = settings.cluster.clone().map(|name| (names::CLUSTER, Value::from(name)));
         let labels = [("input", context.name.as_str())];
         Ok(Shared {
             asker,
             settings,
             stream: Arc::new(Stream::new(cluster)),
-            offsets: Mutex::new(offsets),
+            offsets,
             answers: Semaphore::new(ANSWERS_MAX),
             behind_of: Mutex::default(),
             behind: context.metrics.gauge(
@@ -173,7 +166,7 @@ struct Shared {
     asker: Asker,
     settings: KinesisSettings,
     stream: Arc<Stream>,
-    offsets: Mutex<Offsets>,
+    offsets: KeptOffsets,
     /// Turns to hold an answer.
     answers: Semaphore,
     /// How far behind each shard is, in milliseconds.
@@ -247,7 +240,7 @@ impl Input for Kinesis {
                 tasks.shutdown().await;
             }
             while tasks.join_next().await.is_some() {}
-            shared.save(true);
+            shared.offsets.save(true);
             if closed && !stop.is_stopped() {
                 return Err(Error::new(ErrorKind::Closed, "a pipeline has ended"));
             }
@@ -330,7 +323,7 @@ impl Shared {
         }
         progress.seen = now;
         drop(offsets);
-        self.save(is_new);
+        self.offsets.save(is_new);
     }
 
     /// Notes that a stream was read from an earlier time on, in seconds since 1970.
@@ -342,7 +335,7 @@ impl Shared {
             progress.group = millis.to_string().into();
         }
         drop(offsets);
-        self.save(true);
+        self.offsets.save(true);
     }
 
     /// Whether a shard was read to its end.
@@ -363,7 +356,7 @@ impl Shared {
             progress.acked.insert(SeqRange::new(0, 1));
         }
         drop(offsets);
-        self.save(over);
+        self.offsets.save(over);
     }
 
     /// Where a shard is to be read from.
@@ -393,14 +386,6 @@ impl Shared {
             None => drop(all.remove(&source)),
         }
         self.behind.set(all.values().max().copied().unwrap_or(0) / 1000);
-    }
-
-    fn save(&self, now: bool) {
-        let mut offsets = self.offsets.lock();
-        let due = offsets.save_due().is_some_and(|due| now || due <= std::time::Instant::now());
-        if due && let Err(error) = offsets.save() {
-            tracing::warn!(input = self.context.name, "save how far it came: {error}");
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use sawyer_telemetry::{Clock, Health, Metrics};
 const WAIT: Duration = Duration::from_secs(60);
 
 /// What whoever takes batches does with them.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taker {
     Keeps,
     /// Lets go of the first so many.
@@ -44,26 +44,6 @@ impl Kept {
             health: Health::new(),
             buffer: None,
         }
-    }
-
-    /// Runs an input until so many records came, and a little longer; gives their names and messages.
-    pub(crate) async fn run(
-        &self,
-        kind: &Kind<Box<dyn InputPlan>>,
-        url: &str,
-        own: &str,
-        count: usize,
-        taker: Taker,
-    ) -> Vec<String> {
-        let mut until = None;
-        // Long enough for another look.
-        let is_enough = |seen: &[String]| {
-            if until.is_none() && seen.len() >= count {
-                until = Some(Instant::now() + Duration::from_millis(1500));
-            }
-            until.is_some_and(|until| Instant::now() >= until)
-        };
-        self.run_until(kind, url, own, is_enough, taker).await
     }
 
     /// Runs an input until what came is enough, as somebody says who is asked again and again.

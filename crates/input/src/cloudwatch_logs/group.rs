@@ -184,7 +184,7 @@ impl Follower {
         let (done_to, forgotten) = (self.cursor.done_to(), self.cursor.forgotten_before());
         self.seen.read_to(done_to, forgotten, now, &mut self.shared.offsets.lock());
         self.shared.read_to(&self.group.name, done_to);
-        self.shared.save(false);
+        self.shared.offsets.save(false);
     }
 
     async fn look(&mut self, look: Look) -> Looked {

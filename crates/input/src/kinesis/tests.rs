@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sawyer_testkit::peer::{Peer, Play, Received, Reply};
@@ -179,7 +181,13 @@ async fn a_shard_is_read_to_its_end_before_its_children_and_once() {
 async fn children_wait_until_their_parent_is_durable() {
     let peer = Service::start(|_, _| None);
     let kept = Kept::new();
-    let held = kept.run(&kind(), &peer.url(), "streams: [logs]", 10, Taker::Holds).await;
+    // What should not come comes at once, if it does.
+    let mut until = None;
+    let is_enough = |seen: &[String]| {
+        let long = Instant::now() + Duration::from_secs(1);
+        seen.len() >= 10 && *until.get_or_insert(long) <= Instant::now()
+    };
+    let held = kept.run_until(&kind(), &peer.url(), "streams: [logs]", is_enough, Taker::Holds).await;
     assert_eq!(messages(&held), ALL[..10]);
     // Nothing of it counts as read.
     let again = run(&peer, &kept, 11).await;

@@ -89,7 +89,8 @@ async fn read(looks: Vec<Scan>, looks_left: usize, count: usize) -> Vec<String> 
     let mut messages = Vec::new();
     while messages.len() < count {
         let next = tokio::time::timeout(Duration::from_secs(60), receiver.next()).await;
-        let (transfer, _room) = next.expect("the log goes on").unwrap().into_parts();
+        let next = next.unwrap_or_else(|_| panic!("{} of {count} came", messages.len()));
+        let (transfer, _room) = next.unwrap().into_parts();
         messages.extend(transfer.batch.iter().map(|record| record.message().to_owned()));
         transfer.ack.durable();
     }
