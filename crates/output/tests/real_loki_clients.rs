@@ -17,12 +17,9 @@ use serde_json::Value as Json;
 #[allow(dead_code, reason = "the bench has more than is needed here")]
 #[path = "harness/bench.rs"]
 mod bench;
-#[allow(dead_code, reason = "nothing runs on here")]
-#[path = "harness/program.rs"]
-mod program;
 
 use bench::Bench;
-use program::packages;
+use sawyer_testkit::packages;
 
 const PYTHON: &str = "python-logging-loki==0.3.1";
 const NODE: [&str; 4] = ["pino@10.4.0", "pino-loki@3.0.0", "winston@3.19.0", "winston-loki@6.1.7"];

@@ -22,7 +22,8 @@ mod bench;
 mod program;
 
 use bench::Bench;
-use program::{Program, packages};
+use program::Program;
+use sawyer_testkit::packages;
 
 const PYTHON: &str = "chdb==4.4.0";
 const NODE: &str = "qryn@3.2.39";

@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// Search, and print what was found.
     #[cfg(feature = "client")]
     Query(crate::client::QueryArgs),
+    /// Write everything that matches into a file, as lines of JSON or as Parquet.
+    #[cfg(feature = "client")]
+    Export(crate::client::ExportArgs),
     /// Print the logs of a pod or a workload, also after it is gone.
     #[cfg(feature = "client")]
     Logs(crate::client::LogsArgs),

@@ -11,12 +11,14 @@ use serde_json::Value;
 
 mod alerts;
 pub(crate) mod contexts;
+mod export;
 pub(crate) mod http;
 mod logs;
 mod print;
 mod status;
 
 pub(crate) use alerts::{AlertsArgs, alerts};
+pub(crate) use export::{ExportArgs, export};
 pub(crate) use logs::{LogsArgs, logs};
 pub(crate) use status::{StatusArgs, status};
 
@@ -29,9 +31,9 @@ const LIMIT_DEFAULT: usize = 100;
 /// Records that one request asks for when there may be many.
 const PAGE_RECORDS: usize = 1000;
 
-/// Whom to ask and how to print.
+/// Whom to ask.
 #[derive(Debug, Args)]
-pub(crate) struct Common {
+pub(crate) struct Whom {
     /// The server's address, such as http://127.0.0.1:7280. By default $SAWYER_SERVER, else a context.
     // Variables of the environment are not left to the parser: what was typed goes before any of them.
     #[arg(long, global = true, conflicts_with = "context")]
@@ -39,6 +41,13 @@ pub(crate) struct Common {
     /// The name of a server, from `sawyer context`. By default $SAWYER_CONTEXT, else the one in use.
     #[arg(long, global = true)]
     context: Option<String>,
+}
+
+/// Whom to ask and how to print.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    #[command(flatten)]
+    whom: Whom,
     /// How to print: text on a terminal and JSON lines elsewhere, unless told.
     #[arg(long, short, global = true, value_enum)]
     output: Option<Format>,
@@ -117,9 +126,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(pipe))
 }
 
-impl Common {
+impl Whom {
     fn server(&self) -> Result<Server> {
         Server::new(&contexts::resolve(self.server.as_deref(), self.context.as_deref())?)
+    }
+}
+
+impl Common {
+    fn server(&self) -> Result<Server> {
+        self.whom.server()
     }
 
     fn printer(&self, prose: Style) -> Printer<io::StdoutLock<'static>> {

@@ -39,6 +39,8 @@ fn main() -> ExitCode {
         #[cfg(feature = "client")]
         Command::Query(query) => client::run(client::query(query)),
         #[cfg(feature = "client")]
+        Command::Export(export) => client::run(client::export(export)),
+        #[cfg(feature = "client")]
         Command::Logs(logs) => client::run(client::logs(logs)),
         #[cfg(feature = "client")]
         Command::Tail(tail) => client::run(client::tail(tail)),

@@ -1,8 +1,9 @@
-//! `/export`: all records of a selection, one JSON object a line, as they are found.
+//! `/export`: all records of a selection as they are found, one JSON object a line or as a Parquet file.
 //!
 //! Invariant: no more than a few pages are in memory, however many records there are and however slow the client is;
 //! work ends when the client leaves.
 
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes};
@@ -11,8 +12,9 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use futures_util::stream;
 use sawyer_codec::json_out;
-use sawyer_query::search::{Budget, Page, Part, Position, SearchRequest, SearchStats, each_part};
-use serde_json::json;
+use sawyer_model::Error;
+use sawyer_query::search::{Budget, Page, Part, Position, Search, SearchRequest, SearchStats, each_part};
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::Api;
@@ -21,6 +23,8 @@ use crate::error::ApiError;
 use crate::params::Params;
 use crate::search::{decode_cursor, encode_cursor, order, render_options};
 
+mod parquet;
+
 /// Records that are looked for at a time, once the first ones are there.
 const PAGE_RECORDS: usize = 5_000;
 
@@ -28,13 +32,13 @@ const PAGE_RECORDS: usize = 5_000;
 /// records of it.
 const PAGE_LINES: usize = 20_000;
 
-/// Pages that wait for a client.
-const PAGES_WAITING_MAX: usize = 2;
+/// Pieces that wait for a client.
+const PIECES_WAITING_MAX: usize = 2;
 
 /// Bytes of a line behind which what waits is sent on.
 const PIECE_BYTES: usize = 256 << 10;
 
-type Piece = Result<Bytes, std::io::Error>;
+type Piece = Result<Bytes, io::Error>;
 
 /// The budget of the page that is being looked for. It is cancelled when the client leaves.
 #[derive(Clone, Default)]
@@ -63,57 +67,114 @@ impl Drop for Reader {
 }
 
 pub(crate) async fn export(State(api): State<Api>, params: Params) -> Result<impl IntoResponse, ApiError> {
+    let options = render_options(&params)?;
+    let form = Form::of(&params, &options)?;
     let request = SearchRequest {
         selection: api.selection(&params)?,
         order: order(&params)?,
         limit: params.number("limit", usize::MAX, (1, usize::MAX))?,
         after: params.text("cursor").map(decode_cursor).transpose()?,
-        original: params.flag("original", true)?,
+        original: !options.without_original,
     };
-    let options = render_options(&params)?;
     let limits = api.limits(&params)?;
     let turn = api.turn().await?;
-    let (sender, receiver) = mpsc::channel::<Piece>(PAGES_WAITING_MAX);
+    let (sender, receiver) = mpsc::channel::<Piece>(PIECES_WAITING_MAX);
     let reader = Reader { pieces: receiver, current: Current::default() };
     let current = reader.current.clone();
     tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        let search = &*api.0.search;
         let mut budget = || {
             let budget = limits.budget();
             current.set(&budget);
             budget
         };
-        let request = SearchRequest { original: !options.without_original, ..request };
-        let mut ask = |request: &SearchRequest, budget: &Budget| {
-            let mut pieces = Pieces::new(&sender);
-            // Those whose texts are cut are records first.
-            if options.text_bytes_max.is_none()
-                && let Some(part) = search.lines(request, budget, &mut |line| pieces.add(line))
-            {
-                return part.map(|part| Part { wanted: pieces.finish() && part.wanted, ..part });
-            }
-            let page = search.search(request, budget)?;
-            let wanted = send_page(&page, &options, pieces);
-            Ok(Part { count: page.records.len(), next: page.next, stats: page.stats, wanted })
+        let search = &*api.0.search;
+        let done = match form {
+            Form::Lines => lines(search, &request, &options, &mut budget, &sender),
+            Form::Parquet => parquet::write(search, &request, &mut budget, Pieces::new(&sender)),
         };
-        let page_max = if options.text_bytes_max.is_none() { PAGE_LINES } else { PAGE_RECORDS };
-        let told = match each_part(&request, page_max, &mut budget, &mut ask) {
-            Ok((next, stats)) => Ok(end_line(next, &stats)),
-            Err(error) => Err(std::io::Error::other(error)),
-        };
-        // Nobody listens any more if the client has left.
-        drop(sender.blocking_send(told));
+        if let Err(error) = done {
+            // Nobody listens any more if the client has left.
+            drop(sender.blocking_send(Err(io::Error::other(error))));
+        }
     });
     let pieces =
         stream::unfold(reader, async |mut reader| reader.pieces.recv().await.map(|piece| (piece, reader)));
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces)))
+    Ok(([(header::CONTENT_TYPE, form.media_type())], Body::from_stream(pieces)))
+}
+
+/// What an export is made of.
+#[derive(Clone, Copy)]
+enum Form {
+    Lines,
+    Parquet,
+}
+
+impl Form {
+    fn of(params: &Params, options: &json_out::Options) -> Result<Self, ApiError> {
+        match params.text("format").unwrap_or("ndjson") {
+            "ndjson" => Ok(Self::Lines),
+            "parquet" if options.text_bytes_max.is_some() => {
+                Err(ApiError::invalid("`truncate`: texts are whole in Parquet"))
+            }
+            "parquet" => Ok(Self::Parquet),
+            other => {
+                Err(ApiError::invalid(format!("`format`: expected `ndjson` or `parquet`, found `{other}`")))
+            }
+        }
+    }
+
+    /// Source: the registry of [media types](https://www.iana.org/assignments/media-types/).
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Lines => "application/x-ndjson",
+            Self::Parquet => "application/vnd.apache.parquet",
+        }
+    }
+}
+
+/// Writes records as lines of JSON, and the end.
+fn lines(
+    search: &dyn Search,
+    request: &SearchRequest,
+    options: &json_out::Options,
+    budget: &mut dyn FnMut() -> Budget,
+    sender: &mpsc::Sender<Piece>,
+) -> Result<(), Error> {
+    let mut ask = |request: &SearchRequest, budget: &Budget| {
+        let mut pieces = Pieces::new(sender);
+        // Those whose texts are cut are records first.
+        if options.text_bytes_max.is_none()
+            && let Some(part) = search.lines(request, budget, &mut |line| pieces.add(line))
+        {
+            return part.map(|part| Part { wanted: pieces.finish() && part.wanted, ..part });
+        }
+        let page = search.search(request, budget)?;
+        let wanted = send_page(&page, options, pieces);
+        Ok(Part { count: page.records.len(), next: page.next, stats: page.stats, wanted })
+    };
+    let page_max = if options.text_bytes_max.is_none() { PAGE_LINES } else { PAGE_RECORDS };
+    let (next, stats) = each_part(request, page_max, budget, &mut ask)?;
+    let mut last = Pieces::new(sender);
+    last.add(format!("{}\n", json!({"_end": end(next, &stats)})).as_bytes());
+    last.finish();
+    Ok(())
 }
 
 /// What of a page waits to be sent.
 struct Pieces<'a> {
     piece: Vec<u8>,
     sender: &'a mpsc::Sender<Piece>,
+}
+
+impl Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.add(bytes) { Ok(bytes.len()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl<'a> Pieces<'a> {
@@ -155,10 +216,9 @@ fn send_page(page: &Page, options: &json_out::Options, mut pieces: Pieces<'_>) -
     is_open && pieces.finish()
 }
 
-/// What stands in the last line, so that a client knows that it has everything, or where to go on.
-fn end_line(next: Option<Position>, stats: &SearchStats) -> Bytes {
-    let end = json!({"_end": {"cursor": next.map(encode_cursor), "stats": stats_json(stats)}});
-    format!("{end}\n").into()
+/// What is told at the end, so that a client knows that it has everything, or where to go on.
+fn end(next: Option<Position>, stats: &SearchStats) -> Value {
+    json!({"cursor": next.map(encode_cursor), "stats": stats_json(stats)})
 }
 
 impl Api {

@@ -33,6 +33,7 @@ const KNOWN: &[&str] = &[
     "time_max",
     "bytes_max",
     "confirm",
+    "format",
 ];
 
 /// The parameters of a request by name.

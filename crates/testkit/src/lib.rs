@@ -16,6 +16,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Names the file to which [`skip`] appends; `make test` sets it and compares it with `.ci/expected-skips`.
@@ -97,6 +98,23 @@ pub fn may_use_root(what: &str) -> bool {
 pub fn repository() -> PathBuf {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the manifest lies in crates/testkit");
     crates.parent().expect("crates/ lies in the repository").to_path_buf()
+}
+
+/// What a script of `tools` prints that fetches programs or packages: the folder they are in. None, with a skip for this reason, if
+/// they cannot be had.
+///
+/// # Panics
+/// If there is no such script.
+#[must_use]
+pub fn packages(tool: &str, names: &[&str], reason: &str) -> Option<String> {
+    let script = repository().join("tools").join(tool);
+    let out = Command::new(script).args(names).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let out = out.expect("the repository has the script");
+    if !out.status.success() {
+        skip(reason);
+        return None;
+    }
+    Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
 }
 
 #[cfg(test)]

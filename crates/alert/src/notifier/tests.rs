@@ -26,16 +26,10 @@ const AIOSMTPD: &str = "aiosmtpd==1.4.6";
 
 /// A program with packages from PyPI; none where they cannot be had, which is recorded.
 pub(super) fn python(script: &str, packages: &[&str]) -> Option<Command> {
-    let tool = sawyer_testkit::repository().join("tools/python-packages");
-    let found = Command::new(tool).args(packages).stdin(Stdio::null()).output().unwrap();
-    if !found.status.success() {
-        sawyer_testkit::skip("no Python packages");
-        return None;
-    }
-    let folder = String::from_utf8(found.stdout).unwrap();
+    let folder = sawyer_testkit::packages("python-packages", packages, "no Python packages")?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/notifier/tests").join(script);
     let mut command = Command::new("python3");
-    command.arg(script).env("PYTHONPATH", folder.trim());
+    command.arg(script).env("PYTHONPATH", folder);
     Some(command)
 }
 

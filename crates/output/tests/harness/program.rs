@@ -47,14 +47,3 @@ impl Drop for Program {
         drop((self.child.kill(), self.child.wait()));
     }
 }
-
-/// What a tool prints; nothing, and a word about it, if packages cannot be had.
-pub(crate) fn packages(tool: &str, names: &[&str], reason: &str) -> Option<String> {
-    let script = sawyer_testkit::repository().join("tools").join(tool);
-    let out = Command::new(script).args(names).stderr(Stdio::inherit()).output().unwrap();
-    if !out.status.success() {
-        sawyer_testkit::skip(reason);
-        return None;
-    }
-    Some(String::from_utf8(out.stdout).unwrap().trim().to_owned())
-}

@@ -111,7 +111,12 @@ impl Server {
         Ok(Tail { response, lines: EventLines::default() })
     }
 
-    async fn send(&self, path: &str, params: &[(&str, &str)], wait: Option<Duration>) -> Result<Response> {
+    pub(super) async fn send(
+        &self,
+        path: &str,
+        params: &[(&str, &str)],
+        wait: Option<Duration>,
+    ) -> Result<Response> {
         let mut url = self.url(path)?;
         url.query_pairs_mut().extend_pairs(params);
         let mut request = self.client.get(url);

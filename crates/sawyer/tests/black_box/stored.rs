@@ -211,6 +211,10 @@ fn figures_and_all_records_of_a_query_are_told() {
         (&Value::Null, &false.into(), &20.into())
     );
 
+    let (status, told) = sawyer.get("/api/v1/export", &[("format", "xml")]);
+    assert_eq!((status, told["error"]["message"].to_string().contains("`parquet`")), (400, true), "{told}");
+    assert_eq!(sawyer.get("/api/v1/export", &[("format", "parquet"), ("truncate", "100")]).0, 400);
+
     let (status, told) = sawyer.get("/api/v1/count", &[("time_max", "0s")]);
     assert_eq!((status, &told["stats"]["partial"]), (200, &true.into()), "{told}");
     assert_eq!(sawyer.get("/api/v1/count", &[("bytes_max", "much")]).0, 400);

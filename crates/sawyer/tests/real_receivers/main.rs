@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -45,13 +45,7 @@ fn start(folder: &tempfile::TempDir, kind: &str) -> (Sawyer, String) {
 
 /// The folder with packages, or nothing after a skip.
 fn packages(tool: &str, names: &[&str]) -> Option<String> {
-    let script = sawyer_testkit::repository().join("tools").join(tool);
-    let out = Command::new(script).args(names).stderr(Stdio::inherit()).output().unwrap();
-    if !out.status.success() {
-        sawyer_testkit::skip("no Python packages: producers");
-        return None;
-    }
-    Some(String::from_utf8(out.stdout).unwrap().trim().to_owned())
+    sawyer_testkit::packages(tool, names, "no Python packages: producers")
 }
 
 fn script(name: &str) -> PathBuf {

@@ -19,7 +19,6 @@ mod fluent;
 mod syslog;
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
 use harness::{SOON, Sawyer, pause};
@@ -63,13 +62,7 @@ fn found(sawyer: &Sawyer, query: &str, fields: &[&str]) -> Vec<String> {
     lines
 }
 
-/// A script of the repository that installs packages and prints where they are; `None` after a skip.
+/// Packages of producers; nothing after a skip.
 fn packages(tool: &str, names: &[&str]) -> Option<String> {
-    let installed =
-        Command::new(sawyer_testkit::repository().join("tools").join(tool)).args(names).output().unwrap();
-    if installed.status.success() {
-        return Some(String::from_utf8(installed.stdout).unwrap().trim().to_owned());
-    }
-    sawyer_testkit::skip("no Python packages: producers");
-    None
+    sawyer_testkit::packages(tool, names, "no Python packages: producers")
 }
