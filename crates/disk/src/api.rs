@@ -22,6 +22,12 @@ pub trait Disk: Send + Sync + Debug {
     /// Makes a new, empty file for appending (and reading); fails if the name is taken.
     fn create(&self, path: &Path) -> Result<Box<dyn File>>;
 
+    /// As [`create`](Disk::create), for a log: what is read only after a crash need not pass through the system's cache.
+    /// The file may end in zeros, up to a multiple of 4096 bytes.
+    fn create_log(&self, path: &Path) -> Result<Box<dyn File>> {
+        self.create(path)
+    }
+
     /// Opens a file for appending (and reading) at its end; makes an empty one if there is none.
     ///
     /// A file has one appending handle at a time; the caller sees to that (with [`lock`](Disk::lock)).

@@ -2,10 +2,12 @@
 //!
 //! Owns: the calls, their flags and the modes of new files.
 //! Does not own: what is durable when (see the head of the crate).
-//! Invariant: an append that the kernel takes whole is one system call, and no byte is copied on the way to it.
+//! Invariant: an append that the kernel takes whole is one system call, and no byte is copied on the way to it; but to a
+//! log (`log`), which goes past the kernel's cache.
 
 mod file;
 mod lock;
+mod log;
 
 use std::fs;
 use std::io;
@@ -13,6 +15,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use self::file::RealFile;
+use self::log::LogFile;
 use crate::path::{check_entry, check_inside, parent};
 use crate::{DirEntry, Disk, EntryKind, Error, File, Lock, Metadata, Result, Space};
 
@@ -80,6 +83,14 @@ impl Disk for RealDisk {
         let path = self.entry(path, "create")?;
         match append_options().create_new(true).open(&path) {
             Ok(file) => Ok(Box::new(RealFile::appending(file, path, 0))),
+            Err(error) => Err(Error::from_io(error, "create", path)),
+        }
+    }
+
+    fn create_log(&self, path: &Path) -> Result<Box<dyn File>> {
+        let path = self.entry(path, "create")?;
+        match LogFile::create(&path) {
+            Ok(file) => Ok(Box::new(file)),
             Err(error) => Err(Error::from_io(error, "create", path)),
         }
     }

@@ -37,6 +37,10 @@ impl Disk for SubDisk {
         self.disk.create(&self.at(path, "create")?)
     }
 
+    fn create_log(&self, path: &Path) -> Result<Box<dyn File>> {
+        self.disk.create_log(&self.at(path, "create")?)
+    }
+
     fn open_append(&self, path: &Path) -> Result<Box<dyn File>> {
         self.disk.open_append(&self.at(path, "open")?)
     }

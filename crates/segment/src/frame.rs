@@ -14,7 +14,7 @@ mod encode;
 pub use self::decode::decode_batch_unverified;
 pub use self::decode::{batch_memory, decode_batch, decode_batch_shared};
 pub use self::encode::{
-    BatchCompression, encode_batch, encode_batch_columns, encode_batch_summed, encode_batch_with,
+    BatchCompression, EncodedParts, encode_batch, encode_batch_columns, encode_batch_parts, encode_batch_with,
 };
 
 /// First bytes of a frame; the version follows, then the checksum of the rest.

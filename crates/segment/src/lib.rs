@@ -40,8 +40,8 @@ pub use encode::{
 #[doc(hidden)]
 pub use frame::decode_batch_unverified;
 pub use frame::{
-    BatchCompression, batch_memory, decode_batch, decode_batch_shared, encode_batch, encode_batch_columns,
-    encode_batch_summed, encode_batch_with,
+    BatchCompression, EncodedParts, batch_memory, decode_batch, decode_batch_shared, encode_batch,
+    encode_batch_columns, encode_batch_parts, encode_batch_with,
 };
 pub use groups::Groups;
 pub use layout::{BLOCK_ROWS_MAX, BlockInfo, Stats, Summary};

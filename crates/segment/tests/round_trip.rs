@@ -16,7 +16,7 @@ use sawyer_model::{
 };
 use sawyer_segment::{
     BatchCompression, EncodeSettings, Rows, Segment, decode_batch, encode, encode_batch,
-    encode_batch_columns, encode_batch_summed, encode_batch_with,
+    encode_batch_columns, encode_batch_parts, encode_batch_with,
 };
 
 use self::exact::{exact, exact_all};
@@ -170,8 +170,9 @@ proptest! {
         }
         batch.retain(|record| record.range().start % 3 != 0);
         let lines = in_lines(&batch);
-        let (bytes, sum) = encode_batch_summed(&lines);
-        assert_eq!(sum, crc32c::crc32c(&bytes));
+        let (bytes, parts) = (encode_batch(&lines), encode_batch_parts(&lines));
+        assert_eq!((parts.checksum(), parts.len()), (crc32c::crc32c(&bytes), bytes.len()));
+        assert!(parts.parts(&lines).flatten().eq(&bytes));
         let out = decode_batch(&bytes).unwrap();
         prop_assert_eq!(exact_all([&out]), exact_all([&lines]));
         let forms = [

@@ -12,11 +12,12 @@ mod frames;
 
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sawyer_disk::{Disk, File};
 use sawyer_model::Batch;
-use sawyer_segment::encode_batch_summed;
+use sawyer_segment::{EncodedParts, encode_batch_parts};
 
 pub(crate) use self::frames::read_frames;
 use self::frames::{HEADER_BYTES, file_header, frame_header};
@@ -40,31 +41,49 @@ pub(crate) fn number_of(name: &str) -> Option<u64> {
 /// What a frame holds: a batch as bytes, with their checksum.
 #[derive(Debug)]
 pub(crate) struct Payload {
-    bytes: Bytes,
+    content: Content,
     crc: u32,
+}
+
+#[derive(Debug)]
+enum Content {
+    Whole(Bytes),
+    /// Texts are written from where they are.
+    Parts(EncodedParts, Arc<Batch>),
 }
 
 impl Payload {
     /// What comes from another Sawyer stays as it came.
-    pub(crate) fn of(batch: &Batch) -> Self {
+    pub(crate) fn of(batch: &Arc<Batch>) -> Self {
         match batch.encoded() {
             Some(bytes) => Self::from(bytes.clone()),
             None => {
-                let (bytes, crc) = encode_batch_summed(batch);
-                Self { bytes: bytes.into(), crc }
+                let encoded = encode_batch_parts(batch);
+                Self { crc: encoded.checksum(), content: Content::Parts(encoded, Arc::clone(batch)) }
             }
         }
     }
 
     /// How many bytes.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        match &self.content {
+            Content::Whole(bytes) => bytes.len(),
+            Content::Parts(encoded, _) => encoded.len(),
+        }
+    }
+
+    /// Adds its bytes, part by part.
+    fn put<'a>(&'a self, parts: &mut Vec<IoSlice<'a>>) {
+        match &self.content {
+            Content::Whole(bytes) => parts.push(IoSlice::new(bytes)),
+            Content::Parts(encoded, batch) => parts.extend(encoded.parts(batch).map(IoSlice::new)),
+        }
     }
 }
 
 impl From<Bytes> for Payload {
     fn from(bytes: Bytes) -> Self {
-        Self { crc: crc32c::crc32c(&bytes), bytes }
+        Self { crc: crc32c::crc32c(&bytes), content: Content::Whole(bytes) }
     }
 }
 
@@ -84,7 +103,7 @@ impl WalFile {
         if disk.exists(&path)? {
             disk.remove_file(&path)?;
         }
-        let mut file = disk.create(&path)?;
+        let mut file = disk.create_log(&path)?;
         let made = file
             .append(&file_header(number))
             .and_then(|()| file.sync_data())
@@ -106,13 +125,13 @@ impl WalFile {
         let mut headers = Vec::with_capacity(payloads.len());
         for payload in payloads {
             headers.push(frame_header(self.number, self.len, offset, payload));
-            offset += (HEADER_BYTES + payload.bytes.len()) as u64;
+            offset += (HEADER_BYTES + payload.len()) as u64;
         }
-        let parts: Vec<IoSlice<'_>> = headers
-            .iter()
-            .zip(payloads)
-            .flat_map(|(header, payload)| [IoSlice::new(header), IoSlice::new(&payload.bytes)])
-            .collect();
+        let mut parts = Vec::with_capacity(4 * payloads.len());
+        for (header, payload) in headers.iter().zip(payloads) {
+            parts.push(IoSlice::new(header));
+            payload.put(&mut parts);
+        }
         self.file.append_vectored(&parts)?;
         self.file.sync_data()?;
         self.len = offset;

@@ -2,12 +2,15 @@
 //!
 //! Owns: the bytes of a frame. Invariant: only names, streams, sources and texts that are used are written.
 
+mod rows;
+
 use std::ops::Range;
 
 use hashbrown::HashMap;
 use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
 use sawyer_model::{Batch, RecordRef, SourceId, ValueRef};
 
+use self::rows::RowBytes;
 use super::{BODY_BYTES_MAX, BY_COLUMN, BY_PART, BY_ROW, HEADER_BYTES, MAGIC, PLAIN, ZSTD, columns, part};
 use crate::bytes::{Put, checksum};
 use crate::column::kind;
@@ -26,26 +29,63 @@ pub enum BatchCompression {
 /// Not yet numbered.
 const UNKNOWN: u32 = u32::MAX;
 
+/// More pieces of text are put together: each of them is one more for whoever writes.
+const PIECES_MAX: usize = 64;
+
+/// The bytes of a batch, uncompressed, without its texts, which lie in the batch: for whoever writes them once.
+#[derive(Clone, Debug)]
+pub struct EncodedParts {
+    front: Vec<u8>,
+    rows: Vec<u8>,
+    /// Where the texts lie in the batch; or all of them, if they are many.
+    texts: Result<Vec<Range<usize>>, Vec<u8>>,
+    len: usize,
+    checksum: u32,
+}
+
+impl EncodedParts {
+    /// How many bytes it is together.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never true: there is always a header.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The CRC-32C of all bytes.
+    #[must_use]
+    pub fn checksum(&self) -> u32 {
+        self.checksum
+    }
+
+    /// The bytes, one part behind another. `batch` is the one that was encoded.
+    ///
+    /// # Panics
+    /// If it is another one with less text.
+    pub fn parts<'a>(&'a self, batch: &'a Batch) -> impl Iterator<Item = &'a [u8]> {
+        let text = batch.text().as_bytes();
+        let (places, gathered) = match &self.texts {
+            Ok(places) => (places.as_slice(), None),
+            Err(gathered) => (&[][..], Some(gathered.as_slice())),
+        };
+        let texts = places.iter().map(|place| &text[place.clone()]).chain(gathered);
+        [self.front.as_slice(), &self.rows].into_iter().chain(texts)
+    }
+}
+
 /// The bytes of a batch, uncompressed.
 #[must_use]
 pub fn encode_batch(batch: &Batch) -> Vec<u8> {
     encode_batch_with(batch, BatchCompression::Plain)
 }
 
-/// The bytes of a batch, uncompressed, and their CRC-32C: for who frames them once more.
+/// The same as parts, with their checksum: for who frames them once more.
 #[must_use]
-pub fn encode_batch_summed(batch: &Batch) -> (Vec<u8>, u32) {
-    let bytes = encode_batch(batch);
-    let (header, body) = bytes.split_at(HEADER_BYTES);
-    // The header ends with the checksum of the body, which need not be read again.
-    let known = header.last_chunk().map_or(0, |known| u32::from_le_bytes(*known));
-    let whole = crc32c::crc32c_combine(checksum(header), known, body.len());
-    (bytes, whole)
-}
-
-/// The bytes of a batch.
-#[must_use]
-pub fn encode_batch_with(batch: &Batch, compression: BatchCompression) -> Vec<u8> {
+pub fn encode_batch_parts(batch: &Batch) -> EncodedParts {
     let mut encoder = Encoder::new(batch, true);
     batch.iter().for_each(|record| encoder.put_record(record));
     if encoder.said_bytes > BATCH_TEXT_BYTES_MAX {
@@ -53,8 +93,28 @@ pub fn encode_batch_with(batch: &Batch, compression: BatchCompression) -> Vec<u8
         encoder = Encoder::new(batch, false);
         batch.iter().for_each(|record| encoder.put_record(record));
     }
-    encoder.finish(compression)
+    encoder.finish()
 }
+
+/// The bytes of a batch.
+#[must_use]
+pub fn encode_batch_with(batch: &Batch, compression: BatchCompression) -> Vec<u8> {
+    let encoded = encode_batch_parts(batch);
+    let mut bytes = Vec::with_capacity(encoded.len());
+    encoded.parts(batch).for_each(|part| bytes.extend_from_slice(part));
+    if compression == BatchCompression::Zstd
+        && let Some(smaller) = compressed(&bytes[HEADER_BYTES + 1..])
+    {
+        bytes.truncate(HEADER_BYTES);
+        bytes.extend_from_slice(&smaller);
+        let checksum = checksum(&bytes[HEADER_BYTES..]);
+        bytes[CHECKSUM_AT..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
+    }
+    bytes
+}
+
+/// Where the checksum of what follows the header lies.
+const CHECKSUM_AT: usize = HEADER_BYTES - size_of::<u32>();
 
 /// The bytes of a batch by columns, compressed: for a network. A batch beyond the bounds of that form has the other one.
 #[must_use]
@@ -80,7 +140,7 @@ struct Encoder<'a> {
     source_numbers: HashMap<SourceId, u32>,
     sources: Vec<SourceId>,
     last_source: Option<(SourceId, u32)>,
-    rows: Vec<u8>,
+    rows: RowBytes,
     /// Where the texts lie in the batch that were named, those that touch as one.
     texts: Vec<Range<usize>>,
     text_bytes: usize,
@@ -104,7 +164,7 @@ impl<'a> Encoder<'a> {
             source_numbers: HashMap::new(),
             sources: Vec::new(),
             last_source: None,
-            rows: Vec::with_capacity(batch.len() * ROW_BYTES + batch.field_count() * FIELD_BYTES),
+            rows: RowBytes::with_room(batch.len() * ROW_BYTES + batch.field_count() * FIELD_BYTES),
             texts: Vec::new(),
             text_bytes: 0,
             said_bytes: 0,
@@ -153,14 +213,17 @@ impl<'a> Encoder<'a> {
         let rows = &mut self.rows;
         match value {
             ValueRef::Null => rows.put_u8(kind::NULL),
-            ValueRef::Bool(value) => rows.extend_from_slice(&[kind::BOOL, u8::from(value)]),
+            ValueRef::Bool(value) => {
+                rows.put_u8(kind::BOOL);
+                rows.put_u8(u8::from(value));
+            }
             ValueRef::Int(value) => {
                 rows.put_u8(kind::INT);
                 rows.put_varint(zigzag(value));
             }
             ValueRef::Float(value) => {
                 rows.put_u8(kind::FLOAT);
-                rows.put_u64(value.to_bits());
+                rows.put_i64(value.to_bits() as i64);
             }
             ValueRef::Timestamp(time) => {
                 rows.put_u8(kind::TIMESTAMP);
@@ -227,7 +290,7 @@ impl<'a> Encoder<'a> {
         number
     }
 
-    fn finish(mut self, compression: BatchCompression) -> Vec<u8> {
+    fn finish(mut self) -> EncodedParts {
         let mut covered = Vec::new();
         covered.put_varint(self.batch.covered().len() as u64);
         for part in self.batch.covered() {
@@ -236,24 +299,34 @@ impl<'a> Encoder<'a> {
             covered.put_varint(part.range.start);
             covered.put_varint(part.range.end.wrapping_sub(part.range.start));
         }
-        let mut body = Vec::with_capacity(self.rows.len() + self.text_bytes + covered.len() + HEADER_BYTES);
-        body.extend_from_slice(MAGIC);
-        body.put_u8(if self.by_part { BY_PART } else { BY_ROW });
-        body.put_u32(0);
-        body.put_u8(PLAIN);
-        self.put_body(&covered, &mut body);
-        if compression == BatchCompression::Zstd
-            && let Some(smaller) = compressed(&body[HEADER_BYTES + 1..])
-        {
-            body.truncate(HEADER_BYTES);
-            body.extend_from_slice(&smaller);
-        }
-        let checksum = checksum(&body[HEADER_BYTES..]);
-        body[HEADER_BYTES - size_of::<u32>()..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
-        body
+        let mut front = Vec::new();
+        front.extend_from_slice(MAGIC);
+        front.put_u8(if self.by_part { BY_PART } else { BY_ROW });
+        front.put_u32(0);
+        front.put_u8(PLAIN);
+        self.put_tables(&covered, &mut front);
+        let rows = self.rows.into_bytes();
+        let (text, texts) = (self.batch.text().as_bytes(), self.texts);
+        let texts = if texts.len() <= PIECES_MAX {
+            Ok(texts)
+        } else {
+            let mut gathered = Vec::with_capacity(self.text_bytes);
+            texts.into_iter().for_each(|place| gathered.extend_from_slice(&text[place]));
+            Err(gathered)
+        };
+        let len = front.len() + rows.len() + self.text_bytes;
+        let mut parts = EncodedParts { front, rows, texts, len, checksum: 0 };
+        let body = parts.parts(self.batch).skip(1);
+        let body = body.fold(checksum(&parts.front[HEADER_BYTES..]), crc32c::crc32c_append);
+        parts.front[CHECKSUM_AT..HEADER_BYTES].copy_from_slice(&body.to_le_bytes());
+        // The header ends with the checksum of the rest, which need not be read again.
+        parts.checksum =
+            crc32c::crc32c_combine(checksum(&parts.front[..HEADER_BYTES]), body, len - HEADER_BYTES);
+        parts
     }
 
-    fn put_body(&self, covered: &[u8], out: &mut Vec<u8>) {
+    /// What the rows refer to by number.
+    fn put_tables(&self, covered: &[u8], out: &mut Vec<u8>) {
         out.put_varint(self.names.len() as u64);
         self.names.iter().for_each(|name| out.put_text(name));
         out.put_varint(self.streams.len() as u64);
@@ -265,9 +338,6 @@ impl<'a> Encoder<'a> {
         out.extend_from_slice(covered);
         out.put_varint(self.text_bytes as u64);
         out.put_varint(self.batch.len() as u64);
-        out.extend_from_slice(&self.rows);
-        let text = self.batch.text().as_bytes();
-        self.texts.iter().for_each(|place| out.extend_from_slice(&text[place.clone()]));
     }
 }
 

@@ -20,6 +20,9 @@ const VERSION: u8 = 1;
 /// The bytes `F5` and `FF` are in no UTF-8 text.
 const FRAME_MAGIC: [u8; 4] = [0xf5, b'S', b'W', 0xff];
 
+/// Files may be written in blocks of so many bytes, the last one filled up with zeros.
+const BLOCK_BYTES: usize = 4096;
+
 /// Where the checksum of a header lies: at its end, over all before it.
 const CRC_AT: usize = HEADER_BYTES - 4;
 
@@ -100,12 +103,19 @@ pub(crate) fn read_frames(bytes: &[u8], number: u64) -> Frames {
         frames.good_len = frame.payload.end;
         frames.payloads.push(frame.payload);
     }
-    gaps.push(frames.good_len..bytes.len());
+    if !is_room(&bytes[frames.good_len..]) {
+        gaps.push(frames.good_len..bytes.len());
+    }
     for gap in gaps {
         let torn = frames.payloads.is_empty() || gap.start as u64 >= last_group;
         *(if torn { &mut frames.torn_bytes } else { &mut frames.damaged_bytes }) += gap.len();
     }
     frames
+}
+
+/// Whether the end of a file is what its last block had left.
+fn is_room(end: &[u8]) -> bool {
+    end.len() < BLOCK_BYTES && end.iter().all(|byte| *byte == 0)
 }
 
 /// The version in a header that is whole.

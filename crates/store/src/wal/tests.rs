@@ -34,7 +34,9 @@ fn what_was_appended_is_read() {
     file.append(&payloads(&first)).unwrap();
     file.append(&payloads(&second)).unwrap();
     let bytes = read_all(&disk, &path_of(7), 1 << 20).unwrap();
-    assert_eq!(bytes.len() as u64, file.len());
+    let (len, block) = (file.len() as usize, 4096);
+    assert!(bytes.len() == len || bytes.len() == len.next_multiple_of(block), "{} bytes", bytes.len());
+    assert!(bytes[len..].iter().all(|byte| *byte == 0));
     assert_eq!(read(&bytes, 7), ([first, second].concat(), 0, 0));
 }
 
@@ -97,7 +99,19 @@ fn what_is_wrong_in_the_last_group_is_torn_and_before_it_damaged() {
     };
     assert_eq!(flipped(HEADER_BYTES), (3, HEADER_BYTES + 10, 0));
     assert_eq!(flipped(second), (3, 0, HEADER_BYTES + 10));
-    assert_eq!(flipped(bytes.len() - 1), (3, 0, HEADER_BYTES + 10));
+    let torn = bytes.len() - second - HEADER_BYTES - 10;
+    assert_eq!(flipped(file.len() as usize - 1), (3, 0, torn));
+}
+
+#[test]
+fn zeros_up_to_the_end_of_a_block_are_room() {
+    let whole = file_of(5, &[vec![1; 10]]);
+    for (zeros, torn) in [(0, 0), (1, 0), (4095, 0), (4096, 4096), (5000, 5000)] {
+        let mut bytes = whole.clone();
+        bytes.resize(whole.len() + zeros, 0);
+        assert_eq!(read(&bytes, 5), (vec![vec![1; 10]], 0, torn), "{zeros}");
+    }
+    assert_eq!(read(&[&whole[..], &[0, 0, 1, 0]].concat(), 5).2, 4);
 }
 
 proptest! {
