@@ -12,12 +12,15 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 use sawyer_bench::Cost;
-use sawyer_bench::kubernetes::Workload;
+use sawyer_bench::kubernetes::{WORDS, Workload};
 use sawyer_codec::ndjson_in::{NdjsonHead, NdjsonReader, Sender};
 use sawyer_model::{Batch, SeqRange, SourceId, Stream, Timestamp, Value, names};
 use sawyer_query::kql::{CompileOptions, compile};
 use sawyer_query::search::{Budget, SearchStats, Selection};
-use sawyer_segment::{Cache, EncodeSettings, Segment, encode, encode_batch, merge};
+use sawyer_segment::{Cache, EncodeSettings, Segment, encode, encode_batch_parts, merge};
+
+/// Records that aims are for.
+const AIM_RECORDS: f64 = 2e6;
 
 /// Later than any record.
 const END_NANOS: u64 = 1_800_000_000_000_000_000;
@@ -49,7 +52,7 @@ struct Args {
     /// Bytes of values at which a block ends.
     #[arg(long, default_value_t = EncodeSettings::default().block_bytes_max)]
     block_bytes: u64,
-    /// Seals in several ways, one after another, and asks each.
+    /// Seals in several ways, one after another, and asks each; other settings hold for none of them.
     #[arg(long)]
     curve: bool,
 }
@@ -90,40 +93,83 @@ fn main() -> Result<()> {
     if args.curve {
         return curve(&args);
     }
-    let (stages, _) = run(&args, &settings, args.merged)?;
+    let (stages, _) = run(&args, &settings, (args.batches, args.merged))?;
     tell(&args, &stages)
+}
+
+/// A way of sealing.
+struct Way {
+    name: String,
+    settings: EncodeSettings,
+    batches: usize,
+    merged: usize,
+}
+
+/// Records that the store seals at once by default, about, in batches; and for how much of `memory_max` that is.
+const SEALED_BATCHES: usize = 29;
+const MEMORY_MIB: usize = 64;
+
+fn ways() -> Vec<Way> {
+    let usual = EncodeSettings::default();
+    let way = |name: &str, settings: EncodeSettings| Way {
+        name: name.to_owned(),
+        settings,
+        batches: SEALED_BATCHES,
+        merged: 1,
+    };
+    let hasty = EncodeSettings { shapes: false, ..usual };
+    let mut ways = vec![
+        way("as it is", usual),
+        Way { merged: 4, ..way("hasty, then merged by four", hasty) },
+        way("texts as they are", hasty),
+        way("texts zipped, no shapes", EncodeSettings { zipped: true, ..hasty }),
+        way("the same, zstd 3", EncodeSettings { zipped: true, zip_level: 3, ..hasty }),
+        way("filters of 8 bits", EncodeSettings { filter_bits_per_token: 8, ..usual }),
+        way("no filters", EncodeSettings { filter_bits_per_token: 0, ..usual }),
+        way("blocks of 1 MiB", EncodeSettings { block_bytes_max: 1 << 20, ..usual }),
+        way("blocks of 8 MiB", EncodeSettings { block_bytes_max: 8 << 20, ..usual }),
+        way("groups of 4 MiB", EncodeSettings { group_bytes_max: 4 << 20, ..usual }),
+    ];
+    ways.extend(
+        [-1, 3, 6].map(|level| way(&format!("zstd {level}"), EncodeSettings { zip_level: level, ..usual })),
+    );
+    ways.extend([48, 80, 96, 128].map(|memory| Way {
+        batches: SEALED_BATCHES * memory / MEMORY_MIB,
+        ..way(&format!("memory_max: {memory}MiB"), usual)
+    }));
+    ways.push(way("as it is, once more", usual));
+    ways
 }
 
 /// Several ways of sealing, by turns.
 fn curve(args: &Args) -> Result<()> {
-    let usual = EncodeSettings::default();
-    let ways = [
-        ("as it is", usual, 1),
-        ("hasty, then merged by four", EncodeSettings { shapes: false, ..usual }, 4),
-        ("texts without shapes", EncodeSettings { shapes: false, ..usual }, 1),
-        ("filters of 8 bits", EncodeSettings { filter_bits_per_token: 8, ..usual }, 1),
-        ("no filters", EncodeSettings { filter_bits_per_token: 0, ..usual }, 1),
-        ("blocks of 1 MiB", EncodeSettings { block_bytes_max: 1 << 20, ..usual }, 1),
-        ("blocks of 8 MiB", EncodeSettings { block_bytes_max: 8 << 20, ..usual }, 1),
-        ("groups of 4 MiB", EncodeSettings { group_bytes_max: 4 << 20, ..usual }, 1),
-    ];
-    println!("{:<28} {:>9} {:>8} {:>9} {:>9}", "", "us/record", "MB", "needle ms", "part ms");
-    for (name, settings, merged) in ways {
-        let (stages, segments) = run(args, &settings, merged)?;
-        let spent = stages.reading + stages.log + stages.sealing + stages.merging;
+    println!(
+        "{:<28} {:>7} {:>7} {:>7} {:>8} {:>9} {:>9} {:>9}",
+        "us a record, MB for 2M, ms", "taking", "sealing", "merged", "MB", "needle", "part", "new word"
+    );
+    for Way { name, settings, batches, merged } in ways() {
+        let (stages, segments) = run(args, &settings, (batches, merged))?;
+        let sealing = stages.sealing + stages.merging;
+        let taking = stages.reading + stages.log;
         let bytes = if merged > 1 { stages.merged_bytes } else { stages.sealed_bytes };
+        let micros = |spent: Duration| spent.as_secs_f64() * 1e6 / args.records as f64;
         let cache = Cache::new(CACHE_BYTES);
         let opened: Result<Vec<Segment>, _> =
             segments.iter().map(|bytes| Segment::open_in(Arc::clone(bytes) as _, &cache)).collect();
         let opened = opened?;
         let needles = needles(&opened)?;
         let parts = PARTS.map(|part| format!("message =~ \"{part}\""));
+        let words: Vec<String> =
+            WORDS.split_whitespace().take(40).map(|word| format!("message: {word}")).collect();
         println!(
-            "{name:<28} {:>9.2} {:>8.2} {:>9.3} {:>9.2}",
-            spent.as_secs_f64() * 1e6 / args.records as f64,
-            bytes as f64 / 1e6,
+            "{name:<28} {:>7.2} {:>7.2} {:>7.2} {:>8.1} {:>9.3} {:>9.2} {:>9.2}",
+            micros(taking),
+            micros(sealing),
+            micros(taking + sealing),
+            bytes as f64 / 1e6 * AIM_RECORDS / args.records as f64,
             ask(&opened, &needles)?,
             ask(&opened, &parts)?,
+            ask(&opened, &words)?,
         );
     }
     Ok(())
@@ -165,7 +211,7 @@ fn ask(segments: &[Segment], questions: &[String]) -> Result<f64> {
 type Made = Vec<Arc<Vec<u8>>>;
 
 /// Makes all records; gives the segments, those that were merged if any were.
-fn run(args: &Args, settings: &EncodeSettings, merged: usize) -> Result<(Stages, Made)> {
+fn run(args: &Args, settings: &EncodeSettings, (batches, merged): (usize, usize)) -> Result<(Stages, Made)> {
     let mut stages = Stages::default();
     let mut workload = Workload::new(args.seed, args.records, END_NANOS);
     let (mut reader, mut number, mut made) = (NdjsonReader::default(), 0, Made::new());
@@ -175,13 +221,13 @@ fn run(args: &Args, settings: &EncodeSettings, merged: usize) -> Result<(Stages,
         let lines = (0..args.lines).take_while(|_| workload.write_line(&mut body)).count();
         if lines > 0 {
             let batch = timed(&mut stages.reading, || read(&mut reader, &body, &mut number))?;
-            stages.log_bytes += timed(&mut stages.log, || Ok(encode_batch(&batch).len()))?;
+            stages.log_bytes += timed(&mut stages.log, || Ok(encode_batch_parts(&batch).len()))?;
             waiting.push(batch);
         }
         let last = lines < args.lines;
-        if !waiting.is_empty() && (waiting.len() >= args.batches || last) {
-            let batches: Vec<&Batch> = waiting.iter().collect();
-            let bytes = Arc::new(timed(&mut stages.sealing, || Ok(encode(&batches, settings)?.bytes))?);
+        if !waiting.is_empty() && (waiting.len() >= batches || last) {
+            let taken: Vec<&Batch> = waiting.iter().collect();
+            let bytes = Arc::new(timed(&mut stages.sealing, || Ok(encode(&taken, settings)?.bytes))?);
             waiting.clear();
             stages.sealed_bytes += bytes.len();
             if merged > 1 {
@@ -194,7 +240,7 @@ fn run(args: &Args, settings: &EncodeSettings, merged: usize) -> Result<(Stages,
             let inputs: Vec<&Segment> = sealed.iter().collect();
             let mut bytes = Vec::new();
             timed(&mut stages.merging, || {
-                Ok(merge::<Failed>(&inputs, &EncodeSettings::default(), &mut |piece| {
+                Ok(merge::<Failed>(&inputs, &EncodeSettings { shapes: true, ..*settings }, &mut |piece| {
                     bytes.extend_from_slice(piece);
                     Ok(())
                 })?)

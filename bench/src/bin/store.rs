@@ -7,6 +7,8 @@
 mod busy;
 #[path = "store/cold.rs"]
 mod cold;
+#[path = "store/curve.rs"]
+mod curve;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,6 +66,9 @@ struct Args {
     /// Records in a second while it is busy.
     #[arg(long, default_value_t = 20_000)]
     rate: u64,
+    /// Takes the records in once for each of several settings, and tells what each costs; nothing is kept.
+    #[arg(long)]
+    curve: bool,
     /// What else the server is given.
     #[arg(last = true)]
     server: Vec<String>,
@@ -100,6 +105,10 @@ impl Query {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if args.curve {
+        print_yardstick(args.seed)?;
+        return curve::measure(&args);
+    }
     let temporary;
     let folder = match &args.data {
         Some(folder) => folder.as_path(),
@@ -145,7 +154,16 @@ fn print_yardstick(seed: u64) -> Result<()> {
     Ok(())
 }
 
-fn ingest(args: &Args, server: &mut Server) -> Result<()> {
+/// What taking records in has cost.
+struct Sent {
+    bytes: u64,
+    wall: Duration,
+    acknowledged: Cost,
+    merged: Cost,
+}
+
+/// Sends all records, and waits until the server rests.
+fn send_all(args: &Args, server: &mut Server) -> Result<Sent> {
     let now = std::time::UNIX_EPOCH.elapsed()?.as_nanos() as u64;
     let mut workload = Workload::new(args.seed, args.records, now);
     let before = server.cost()?;
@@ -167,6 +185,11 @@ fn ingest(args: &Args, server: &mut Server) -> Result<()> {
     let acknowledged = server.cost()?.since(before);
     let wall = started.elapsed();
     let merged = wait_until_quiet(server)?.since(before);
+    Ok(Sent { bytes, wall, acknowledged, merged })
+}
+
+fn ingest(args: &Args, server: &mut Server) -> Result<()> {
+    let Sent { bytes, wall, acknowledged, merged } = send_all(args, server)?;
     let scale = args.records as f64 / AIM_RECORDS as f64;
     let mb = |bytes: u64| bytes as f64 / 1e6;
     say(&format!("{} records, {:.0} MB of NDJSON in {:.1} s", args.records, mb(bytes), wall.as_secs_f64()));
@@ -226,6 +249,14 @@ fn print_sizes(folder: &Path) -> Result<()> {
         say(&format!("  {name:<42} {:>9.2} MB", mb(*bytes)));
     }
     Ok(())
+}
+
+/// Bytes of all segments, and how many there are.
+fn folder_bytes(folder: &Path) -> Result<(u64, usize)> {
+    let mut files = Vec::new();
+    find_segments(folder, &mut files)?;
+    let bytes: std::io::Result<u64> = files.iter().map(|file| Ok(file.metadata()?.len())).sum();
+    Ok((bytes?, files.len()))
 }
 
 fn find_segments(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
@@ -336,6 +367,18 @@ fn queries(server: &mut Server) -> Result<Vec<Query>> {
 }
 
 fn measure(server: &mut Server, query: &Query, args: &Args, scale: f64) -> Result<()> {
+    let (cpu_ms, wall_ms, runs, found) = cost_of(server, query, args)?;
+    say(&format!(
+        "{:<44} {cpu_ms:>9.2} {wall_ms:>9.2} {:>9.2} {runs:>8}  {found}",
+        query.name,
+        query.aim_ms
+            * if query.name.contains("newest") || query.name.contains("needle") { 1.0 } else { scale },
+    ));
+    Ok(())
+}
+
+/// CPU and wall milliseconds of a question, how often it was asked, and what it found.
+fn cost_of(server: &mut Server, query: &Query, args: &Args) -> Result<(f64, f64, u32, String)> {
     const RUNS_MAX: u32 = 1000;
     let mut words = WORDS.split_whitespace();
     let found = ask(server, &query.with(words.next()))?;
@@ -353,15 +396,7 @@ fn measure(server: &mut Server, query: &Query, args: &Args, scale: f64) -> Resul
         }
     };
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3 / f64::from(runs);
-    say(&format!(
-        "{:<44} {:>9.2} {:>9.2} {:>9.2} {runs:>8}  {found}",
-        query.name,
-        milliseconds(cpu),
-        milliseconds(started.elapsed()),
-        query.aim_ms
-            * if query.name.contains("newest") || query.name.contains("needle") { 1.0 } else { scale },
-    ));
-    Ok(())
+    Ok((milliseconds(cpu), milliseconds(started.elapsed()), runs, found))
 }
 
 /// Asks once; says what was found.

@@ -37,7 +37,7 @@ pub(crate) use self::index::Index;
 pub(crate) use self::portion::{Home, Portion, PortionCursor};
 pub(crate) use self::raw::Plain;
 pub(crate) use self::select::{select, select_all};
-pub(crate) use self::write::{Pending, WrittenGroup};
+pub(crate) use self::write::{KeptAs, Pending, WrittenGroup};
 
 /// Most bytes of what a group keeps once; a reader refuses more before it makes room for them.
 pub(crate) const SHAPES_BYTES_MAX: usize = 64 << 20;

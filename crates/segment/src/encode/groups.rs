@@ -13,7 +13,7 @@ use crate::filter::HIDDEN;
 use crate::ints::Packing;
 use crate::layout::{Group, GroupPortion};
 use crate::segment::Segment;
-use crate::shapes::{Pending, WrittenGroup};
+use crate::shapes::{KeptAs, Pending, WrittenGroup};
 use crate::source::Stored;
 use crate::text::Texts;
 use crate::zip;
@@ -100,7 +100,7 @@ impl GroupsBuilder {
     pub(super) fn write(
         &mut self,
         bytes_min: usize,
-        (shapes, packing): (bool, Packing),
+        (kept, packing): (KeptAs, Packing),
         written: u64,
         out: &mut Vec<u8>,
     ) -> bool {
@@ -109,8 +109,8 @@ impl GroupsBuilder {
         };
         let (name, mut pending) = self.pending.remove(at);
         // None says that nobody has looked for shapes.
-        let text_bytes = if shapes { pending.bytes() as u64 } else { 0 };
-        let group = put_group(name, packing, &pending.write(shapes, packing), written, out);
+        let text_bytes = if kept == KeptAs::ByShape { pending.bytes() as u64 } else { 0 };
+        let group = put_group(name, packing, &pending.write(kept, packing), written, out);
         self.written.push(Group { text_bytes, ..group });
         true
     }

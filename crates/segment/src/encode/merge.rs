@@ -18,6 +18,7 @@ use crate::bits::Rows;
 use crate::error::SegmentError;
 use crate::layout::{Summary, VERSION_WITH_GROUPS};
 use crate::segment::Segment;
+use crate::zip;
 
 /// An input of a merge that cannot be read.
 #[derive(Debug)]
@@ -67,11 +68,13 @@ pub fn merge_without<E: From<Error> + From<Unreadable>>(
         // What groups keep once may come from rows that are removed.
         kept_bytes_min: removed.is_empty().then_some((settings.group_bytes_max / KEPT_PART) as u64),
     };
-    for slot in 0..inputs.len() {
-        merge.wait_for_block(slot)?;
-    }
-    merge.run()?;
-    merge.writer.finish(shared.streams.clone(), shared.sources.clone())
+    zip::with_level(settings.zip_level, || {
+        for slot in 0..inputs.len() {
+            merge.wait_for_block(slot)?;
+        }
+        merge.run()?;
+        merge.writer.finish(shared.streams.clone(), shared.sources.clone())
+    })
 }
 
 /// A merge under way.

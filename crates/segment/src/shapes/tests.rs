@@ -25,7 +25,7 @@ fn gather<T: AsRef<str>>(texts: &[T]) -> crate::text::Texts {
 fn check<T: AsRef<str>>(texts: &[T]) -> String {
     let mut pending = Pending::default();
     pending.add(0, &gather(texts));
-    let written = pending.write(true, Packing::Bits);
+    let written = pending.write(KeptAs::ByShape, Packing::Bits);
     if written.shapes.is_empty() {
         return "none".to_owned();
     }
@@ -98,7 +98,7 @@ proptest! {
         let gathered = gather(&texts);
         let mut pending = Pending::default();
         pending.add(0, &gathered);
-        let written = pending.write(true, Packing::Bits);
+        let written = pending.write(KeptAs::ByShape, Packing::Bits);
         prop_assume!(!written.shapes.is_empty());
         let shapes = Shapes::parse(&written.shapes).unwrap();
         let (commons, _) = learn(&gathered);
@@ -136,7 +136,7 @@ proptest! {
         let texts = made(60, |n| format!("{} {}ms id={:08x} {:03}", ["a", "b"][n as usize % 2], n % 70, n as u32, n % 999));
         let mut pending = Pending::default();
         pending.add(0, &gather(&texts));
-        let mut bytes = pending.write(true, Packing::Bits).shapes;
+        let mut bytes = pending.write(KeptAs::ByShape, Packing::Bits).shapes;
         for (at, value) in changes {
             let at = at.index(bytes.len());
             bytes[at] = value;
@@ -156,7 +156,7 @@ fn shapes_and_test() -> (Shapes, FieldTest) {
     let mut pending = Pending::default();
     pending.add(0, &gather(&texts));
     (
-        Shapes::parse(&pending.write(true, Packing::Bits).shapes).unwrap(),
+        Shapes::parse(&pending.write(KeptAs::ByShape, Packing::Bits).shapes).unwrap(),
         FieldTest::regex(r"user=\w+ took \d+9ms").unwrap(),
     )
 }

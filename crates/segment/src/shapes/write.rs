@@ -12,6 +12,17 @@ use crate::bytes::Put;
 use crate::ints::Packing;
 use crate::text::{self, Texts};
 
+/// How the texts of a group are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeptAs {
+    /// By what they have together.
+    ByShape,
+    /// Compressed, each block's by themselves.
+    Zipped,
+    /// As they are: they will soon be written again.
+    ForNow,
+}
+
 /// Texts of one field that wait to be written, block by block.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
@@ -51,10 +62,14 @@ impl Pending {
         self.texts.bytes()
     }
 
-    /// Writes them, by their shapes if these are to be learned, and forgets them. What is not learned from is packed in bits.
-    pub(crate) fn write(&mut self, learning: bool, packing: Packing) -> WrittenGroup {
+    /// Writes them, and forgets them. What is not learned from is packed in bits.
+    pub(crate) fn write(&mut self, kept: KeptAs, packing: Packing) -> WrittenGroup {
         let Self { texts, blocks } = std::mem::take(self);
-        let group = if learning { Group::of(&texts) } else { Group::for_now(&texts) };
+        let group = match kept {
+            KeptAs::ByShape => Group::of(&texts),
+            KeptAs::Zipped => Group::without_shapes(&texts, true),
+            KeptAs::ForNow => Group::without_shapes(&texts, false),
+        };
         let mut next = vec![0; group.shapes.len()];
         let mut start = 0;
         let known = if packing == Packing::Planes { Some(group.shapes_again()) } else { None };
@@ -80,8 +95,8 @@ struct WrittenShape {
 }
 
 struct Group {
-    /// Whether anybody looked for shapes.
-    learned: bool,
+    /// Whether texts without a shape are compressed.
+    zipped: bool,
     shapes: Vec<WrittenShape>,
     /// For each text the number of its shape + 1; 0 without one.
     ids: Vec<u16>,
@@ -99,17 +114,16 @@ impl Group {
             .collect();
         let mut ids = vec![0; texts.len()];
         if shapes.is_empty() || builder.bytes() > SHAPES_BYTES_MAX {
-            return Self { learned: true, shapes: Vec::new(), ids, plain: Vec::new() };
+            return Self { zipped: true, shapes: Vec::new(), ids, plain: Vec::new() };
         }
         for (id, common) in (1u16..).zip(&commons) {
             common.texts.iter().for_each(|text| ids[*text as usize] = id);
         }
-        Self { learned: true, shapes, ids, plain: builder.finish() }
+        Self { zipped: true, shapes, ids, plain: builder.finish() }
     }
 
-    /// Of texts that will soon be written again.
-    fn for_now(texts: &Texts) -> Self {
-        Self { learned: false, shapes: Vec::new(), ids: vec![0; texts.len()], plain: Vec::new() }
+    fn without_shapes(texts: &Texts, zipped: bool) -> Self {
+        Self { zipped, shapes: Vec::new(), ids: vec![0; texts.len()], plain: Vec::new() }
     }
 
     /// The shapes as who reads them has them.
@@ -148,7 +162,7 @@ impl Group {
         }
         bits.finish();
         let (mut raw_head, mut raw_data) = (Vec::new(), Vec::new());
-        if raw.len() > 0 && self.learned {
+        if raw.len() > 0 && self.zipped {
             text::encode(packing, &raw, &mut raw_head, &mut raw_data);
         } else if raw.len() > 0 {
             text::encode_for_now(&raw, &mut raw_head, &mut raw_data);
