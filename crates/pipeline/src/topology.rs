@@ -6,6 +6,7 @@
 mod books;
 mod buffered;
 mod direct;
+mod entrance;
 pub mod plan;
 pub mod running;
 mod steps;

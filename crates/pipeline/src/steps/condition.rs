@@ -4,7 +4,7 @@
 //! Does not own: the language and its meaning (`query`).
 
 use sawyer_config::{At, JsonType, Problems, Setting, TypeInfo, read_scalar, yaml_text};
-use sawyer_model::{Batch, RecordRef, ValueRef, names};
+use sawyer_model::{Batch, NameId, RecordRef, ValueRef, names};
 use sawyer_query::{Context, Predicate, QueryError, kql};
 
 /// A condition in KQL, such as `level: debug and not namespace: shop`. It means what it means in a search. A time
@@ -47,23 +47,67 @@ impl Condition {
     /// of its texts.
     #[must_use]
     pub fn matches_each(&self, batch: &Batch) -> Vec<bool> {
-        /// Texts that are remembered; a field with more of them, such as the message, is asked about again.
-        const TEXTS_MAX: usize = 8;
         let name =
             only_name(&self.predicate).filter(|name| ![names::TIMESTAMP, names::OBSERVED].contains(name));
         let Some(name) = name.and_then(|name| batch.find_name(name)) else {
             return batch.iter().map(|record| self.matches(record)).collect();
         };
-        let mut known: Vec<(&str, bool)> = Vec::new();
-        let mut marks = Vec::with_capacity(batch.len());
-        for record in batch.iter() {
-            let text = record.get_by_id(name).and_then(ValueRef::as_str);
-            let found = known.iter().find(|(known, _)| Some(*known) == text).map(|(_, found)| *found);
-            let found = found.unwrap_or_else(|| self.matches(record));
-            known.extend(text.filter(|_| known.len() < TEXTS_MAX).map(|text| (text, found)));
-            marks.push(found);
+        let mut known = Known::default();
+        // Without a field of its own a record is what its stream is.
+        let mut of_streams: Vec<Option<bool>> = vec![None; batch.streams().len()];
+        let mut place = 0;
+        let matches = |record| match own_value(record, name, &mut place) {
+            Some(ValueRef::Str(text)) => known.of(text, || self.matches(record)),
+            Some(_) => self.matches(record),
+            None => *of_streams[record.stream_index()].get_or_insert_with(|| self.matches(record)),
+        };
+        batch.iter().map(matches).collect()
+    }
+}
+
+/// The value of a record's own field. Records that were written alike have it at the same place.
+#[inline]
+fn own_value<'a>(record: RecordRef<'a>, name: NameId, place: &mut usize) -> Option<ValueRef<'a>> {
+    let mut fields = record.own_places();
+    if fields.clone().nth(*place).is_none_or(|(id, _)| id != name) {
+        *place = fields.position(|(id, _)| id == name)?;
+    }
+    record.own_fields_by_id().nth(*place).map(|(_, value)| value)
+}
+
+/// Texts whose answer is known.
+#[derive(Default)]
+struct Known<'a>(Vec<(u64, &'a str, bool)>);
+
+/// Texts that are remembered; a field with more of them, such as the message, is asked about again.
+const TEXTS_MAX: usize = 8;
+
+impl<'a> Known<'a> {
+    #[inline]
+    fn of(&mut self, text: &'a str, ask: impl FnOnce() -> bool) -> bool {
+        let ends = ends_of(text.as_bytes());
+        let is_it = |known: &&(u64, &str, bool)| {
+            known.0 == ends && known.1.len() == text.len() && (text.len() <= 8 || known.1 == text)
+        };
+        if let Some((.., found)) = self.0.iter().find(is_it) {
+            return *found;
         }
-        marks
+        let found = ask();
+        if self.0.len() < TEXTS_MAX {
+            self.0.push((ends, text, found));
+        }
+        found
+    }
+}
+
+/// The first and the last four bytes; of a text of at most eight, all of it.
+#[inline]
+fn ends_of(text: &[u8]) -> u64 {
+    match (text.first_chunk(), text.last_chunk()) {
+        (Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+        }
+        _ => text.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
 }
 
@@ -136,7 +180,24 @@ mod tests {
 
     #[test]
     fn holds_for_each_record_as_for_it_alone() {
-        let levels = ["info", "error", "fatal", "info", "a", "b", "c", "d", "e", "f", "g", "error", "g"];
+        let levels = [
+            "info",
+            "error",
+            "fatal",
+            "info",
+            "a",
+            "b",
+            "c",
+            "d",
+            "e",
+            "f",
+            "g",
+            "error",
+            "g",
+            "erro",
+            "errorror",
+            "error of error",
+        ];
         let mut batch = Batch::new();
         let stream = batch.add_stream(&Arc::new(Stream::new([("level", Value::from("fatal"))])));
         for at in 0..levels.len() as u64 + 2 {

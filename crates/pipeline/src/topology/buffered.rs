@@ -2,8 +2,8 @@
 //!
 //! Owns: putting batches in, taking them out, and whose acknowledgement is whose: the input's when a batch is safe in
 //! the buffer, the buffer's when the output has it; what may go past the buffer.
-//! Does not own: what becomes of that (`direct`), how things wait (`buffer`), which records leave first (`urgent`), how batches become bytes
-//! (`segment`).
+//! Does not own: what becomes of that (`direct`), how things wait (`buffer`), which records leave first (`entrance`), how
+//! batches become bytes (`segment`).
 //!
 //! A batch of an input that can read it again goes to the output at once where nothing waits in its lane. It is written
 //! only if the output does not have it in time, so while a target keeps up nothing is. Any batch goes that way that is
@@ -20,19 +20,14 @@ use sawyer_buffer::{Buffer, Lane, Taken};
 use sawyer_model::{Ack, Batch, Error, ErrorKind, Fate, Outcome, Transfer, Way};
 use sawyer_segment::{decode_batch_shared, encode_batch, encode_batch_columns};
 use sawyer_telemetry::{Clock, Seldom};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::direct::{Flights, Flying, Need, fates_of, records_of};
-use super::urgent::{Divided, divide, in_halves};
+use super::urgent::in_halves;
 use crate::backoff::Backoff;
-use crate::queue::{Place, QueueReceiver, QueueSender};
-use crate::steps::Condition;
+use crate::queue::{LaneReceiver, Place, QueueReceiver, QueueSender};
 use crate::stop::Stop;
-
-/// Batches that are looked through for urgent records while others wait to be put in. Their bytes are bounded by the
-/// queue that they came from.
-const AHEAD_MAX: usize = 1024;
 
 /// How long batches wait for room at the output, all together since there was some at once, before they are put into the
 /// buffer. Longer would hold up the pipeline, and with it other outputs, for a target that takes less than comes.
@@ -50,17 +45,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often the same trouble is told of.
 const TELL_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What is put into a buffer, and how.
-#[derive(Debug)]
-pub(super) struct Filling {
-    /// The output behind it.
-    pub(super) output: String,
-    /// The records that leave first.
-    pub(super) urgent: Option<Condition>,
-    /// Whether ranges without records mean something where they go.
-    pub(super) keeps_ranges: bool,
-}
-
 /// Leads everything through the buffer, until nothing more comes and the output has all, or the time for that is over.
 /// What the output does not acknowledge stays in the buffer; so does everything once the output has ended.
 ///
@@ -69,15 +53,15 @@ pub(super) struct Filling {
 pub(super) async fn lead(
     from: QueueReceiver,
     buffer: Buffer,
-    filling: Filling,
+    (output, keeps_ranges): (&str, bool),
     to: QueueSender,
     stop: Stop,
     clock: Clock,
 ) -> Result<(), Error> {
-    let way_out = WayOut { way: way_of(&filling.output), to };
+    let way_out = WayOut { way: way_of(output), to };
     let past = way_out.clone();
     let (filled, ()) =
-        tokio::join!(fill(from, &buffer, filling, past, &clock), empty(&buffer, way_out, &stop, &clock));
+        tokio::join!(fill(from, &buffer, keeps_ranges, past, &clock), empty(&buffer, way_out, &stop, &clock));
     buffer.close().await;
     filled
 }
@@ -86,85 +70,46 @@ pub(super) async fn lead(
 struct Part {
     batch: Arc<Batch>,
     ack: Ack,
-    _room: Arc<OwnedSemaphorePermit>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Where they come from.
+trait Parts {
+    /// The next one; none once there will be no more.
+    fn next(&mut self) -> impl Future<Output = Option<Part>> + Send;
+}
+
+impl Parts for LaneReceiver {
+    async fn next(&mut self) -> Option<Part> {
+        let (Transfer { batch, ack }, room) = LaneReceiver::next(self).await?.into_parts();
+        Some(Part { batch, ack, _room: room })
+    }
 }
 
 /// Puts everything that comes into the buffer, or gives it to the output past that. Each batch is acknowledged when all
 /// of it is safe, or delivered. While normal records wait for room, urgent ones behind them are put in; the bytes of both
 /// still count against the queue.
 async fn fill(
-    mut from: QueueReceiver,
+    from: QueueReceiver,
     buffer: &Buffer,
-    filling: Filling,
+    keeps_ranges: bool,
     past: WayOut,
     clock: &Clock,
 ) -> Result<(), Error> {
-    let Filling { urgent, keeps_ranges, output: _ } = filling;
     let way = WayIn { buffer, keeps_ranges, clock, past: &past, flying: &Flying::default() };
-    let (to_urgent, urgent_parts) = mpsc::channel(AHEAD_MAX);
-    let (to_normal, normal_parts) = mpsc::channel(AHEAD_MAX);
-    let divided = async move {
-        while let Some(queued) = from.next().await {
-            let (Transfer { mut batch, ack }, room) = queued.into_parts();
-            if let Some(batch) = Arc::get_mut(&mut batch) {
-                batch.shrink();
-            }
-            let (urgent, normal) = match divide(batch, urgent.as_ref()) {
-                Divided::Normal(batch) => (None, Some(batch)),
-                Divided::Urgent(batch) => (Some(batch), None),
-                Divided::Both { urgent, normal } => (Some(urgent), Some(normal)),
-            };
-            let says = |batch: &Arc<Batch>| !batch.is_empty() || keeps_ranges && !batch.covered().is_empty();
-            let normal = normal.filter(says);
-            let (of_urgent, of_normal) = shared(ack, urgent.is_some(), normal.is_some());
-            let room = Arc::new(room);
-            let part = |batch: Option<Arc<Batch>>, ack: Option<Ack>| {
-                Some(Part { batch: batch?, ack: ack?, _room: Arc::clone(&room) })
-            };
-            for (part, lane) in [(part(urgent, of_urgent), &to_urgent), (part(normal, of_normal), &to_normal)]
-            {
-                let Some(part) = part else { continue };
-                if lane.send(part).await.is_err() {
-                    // The other half says why.
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    };
-    let urgent = fill_lane(Lane::Urgent, urgent_parts, way);
-    let ended = tokio::try_join!(divided, urgent, fill_lane(Lane::Normal, normal_parts, way));
+    let (urgent, normal) = from.into_lanes();
+    let urgent = fill_lane(Lane::Urgent, urgent, way);
+    let ended = tokio::try_join!(urgent, fill_lane(Lane::Normal, normal, way));
     buffer.end();
     ended.map(|_| ())
 }
 
-/// A duty as one for each part of a batch that there is. Where there is none, it is done.
-fn shared(ack: Ack, urgent: bool, normal: bool) -> (Option<Ack>, Option<Ack>) {
-    match (urgent, normal) {
-        (true, true) => {
-            // An output is booked once for each share that it has.
-            let whole = Ack::new(move |outcome| {
-                if outcome == Outcome::Durable {
-                    ack.durable();
-                }
-            });
-            (Some(whole.clone()), Some(whole))
-        }
-        (true, false) => (Some(ack), None),
-        (false, true) => (None, Some(ack)),
-        (false, false) => {
-            ack.durable();
-            (None, None)
-        }
-    }
-}
-
-async fn fill_lane(lane: Lane, mut parts: mpsc::Receiver<Part>, way: WayIn<'_>) -> Result<(), Error> {
+async fn fill_lane(lane: Lane, mut parts: impl Parts, way: WayIn<'_>) -> Result<(), Error> {
     let seldom = Seldom::new(TELL_INTERVAL);
     let (mut flights, mut waited) = (Flights::among(way.flying), Duration::ZERO);
     loop {
         let part = tokio::select! {
-            part = parts.recv() => part,
+            part = parts.next() => part,
             () = flights.due() => {
                 way.see_to(lane, &mut flights, false, &seldom).await?;
                 continue;

@@ -15,11 +15,12 @@ use sawyer_telemetry::{Clock, Counter, Health, Metrics};
 use tokio::task::JoinSet;
 
 use super::books::{self, Keeper};
-use super::buffered::{self, Filling};
+use super::buffered;
+use super::entrance::{Entrance, Filling};
 use super::plan::{BufferedOutput, FrontPlan, Named, PipelinePlan, TopologyPlan};
 use crate::component::{Context, Input, Outlet, Output, Running, Step};
 use crate::ports::Ports;
-use crate::queue::{QueueClosed, QueueReceiver, QueueSender, queue};
+use crate::queue::{QueueClosed, QueueReceiver, queue};
 use crate::spill::Spill;
 use crate::steps::route::Router;
 use crate::stop::{Stop, Stopper};
@@ -128,7 +129,7 @@ impl BufferedOutput {
         let open = |FrontPlan { buffer, urgent }| {
             let disk = context.state.sub("buffer");
             let buffer = Buffer::open(disk, buffer, context.clock.clone(), &context.metrics, &context.name);
-            buffer.map(|buffer| (buffer, Filling { output: context.name.clone(), urgent, keeps_ranges }))
+            buffer.map(|buffer| (buffer, Filling { urgent: urgent.map(Arc::new), keeps_ranges }))
         };
         let buffer = self.buffer.map(open).transpose()?;
         let handle = buffer.as_ref().map(|(buffer, _)| buffer.clone());
@@ -171,13 +172,17 @@ impl Topology {
             let (sender, receiver) = queue(OUTPUT_QUEUE_BYTES_MAX);
             spawn(&mut tasks, &self.health, "output", &name, output.run(receiver, given_up.clone()));
             let Some((buffer, filling)) = buffer else {
-                to_outputs.push((name, sender, Fate::Delivered));
+                to_outputs.push((name, Entrance::new(sender, None), Fate::Delivered));
                 continue;
             };
             let (into_buffer, waiting) = queue(OUTPUT_QUEUE_BYTES_MAX);
-            let lead = buffered::lead(waiting, buffer, filling, sender, given_up.clone(), self.clock.clone());
+            let (output, keeps_ranges) = (name.clone(), filling.keeps_ranges);
+            let (stop, clock) = (given_up.clone(), self.clock.clone());
+            let lead = async move {
+                buffered::lead(waiting, buffer, (&output, keeps_ranges), sender, stop, clock).await
+            };
             spawn(&mut tasks, &self.health, "buffer of output", &name, Box::pin(lead));
-            to_outputs.push((name, into_buffer, Fate::Buffered));
+            to_outputs.push((name, Entrance::new(into_buffer, Some(filling)), Fate::Buffered));
         }
         let mut to_pipelines = Vec::new();
         for Pipeline { mut plan, steps } in self.pipelines {
@@ -282,7 +287,7 @@ static ROUTE: LazyLock<Arc<str>> = LazyLock::new(|| "route".into());
 /// A pipeline's way into one output.
 struct Exit {
     output: String,
-    queue: QueueSender,
+    entrance: Entrance,
     records: Counter,
     /// What it means that a transfer is acknowledged there.
     fate: Fate,
@@ -291,10 +296,10 @@ struct Exit {
 }
 
 impl Exit {
-    fn new(output: &str, queue: QueueSender, fate: Fate, metrics: &Metrics) -> Self {
+    fn new(output: &str, entrance: Entrance, fate: Fate, metrics: &Metrics) -> Self {
         let help = "Records handed to the output, by output";
         let records = metrics.counter("sawyer_output_taken_records", help, &[("output", output)]);
-        Self { output: output.to_owned(), queue, records, fate, apart: false }
+        Self { output: output.to_owned(), entrance, records, fate, apart: false }
     }
 
     /// Hands over what a router chose of `whole`.
@@ -308,13 +313,7 @@ impl Exit {
         if own != whole {
             transfer.ack.note(Fate::Filtered, &ROUTE, whole.less(own));
         }
-        match self.queue.reserve(transfer.batch.bytes()).await {
-            Ok(place) => place.put(transfer),
-            Err(closed) => {
-                transfer.ack.taker_ended();
-                return Err(closed);
-            }
-        }
+        self.entrance.send(transfer).await?;
         self.records.inc_by(count);
         Ok(())
     }
@@ -338,11 +337,11 @@ struct Exits {
 }
 
 impl Exits {
-    fn of(plan: &mut PipelinePlan, outputs: &[(String, QueueSender, Fate)], metrics: &Metrics) -> Self {
+    fn of(plan: &mut PipelinePlan, outputs: &[(String, Entrance, Fate)], metrics: &Metrics) -> Self {
         let outputs = outputs.iter().filter(|(name, ..)| plan.outputs.contains(name));
-        let exit = |(name, queue, fate): &(String, QueueSender, Fate)| {
+        let exit = |(name, entrance, fate): &(String, Entrance, Fate)| {
             let apart = plan.apart.contains(name);
-            Exit { apart, ..Exit::new(name, queue.clone(), *fate, metrics) }
+            Exit { apart, ..Exit::new(name, entrance.clone(), *fate, metrics) }
         };
         let all: Vec<Exit> = outputs.map(exit).collect();
         let names: Vec<&str> = all.iter().map(|exit| exit.output.as_str()).collect();

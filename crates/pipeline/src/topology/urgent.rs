@@ -63,6 +63,7 @@ fn apart(batch: Arc<Batch>, marks: &[bool]) -> (Arc<Batch>, Arc<Batch>) {
     let mut urgent = Batch::new();
     let count = marks.iter().filter(|mark| **mark).count();
     urgent.reserve_records(count, batch.field_count() * count / marks.len().max(1));
+    urgent.reserve_text(batch.text_bytes() * count / marks.len().max(1));
     urgent.push_from(&batch, (0..batch.len()).filter(|at| marks[*at]));
     if let Some((progress, number)) = batch.progress() {
         urgent.set_progress(progress, number);
@@ -97,14 +98,23 @@ fn without(parts: &[Covered], out: &[Covered], own: impl Iterator<Item = Covered
         }
         rest.cover(*source, SeqRange::new(start, range.end));
     }
-    // Records of the same source stand together.
-    let mut last: (Option<SourceId>, &[SeqRange]) = (None, &[]);
+    // Records of the same source stand together, mostly in their order there.
+    let mut last: (Option<SourceId>, &[SeqRange], usize) = (None, &[], 0);
     let overlaps = |part: &Covered| {
         if last.0 != Some(part.source) {
-            last = (Some(part.source), holes.get(&part.source).map_or(&[][..], Vec::as_slice));
+            last = (Some(part.source), holes.get(&part.source).map_or(&[][..], Vec::as_slice), 0);
         }
-        let first = last.1.partition_point(|hole| hole.end <= part.range.start);
-        last.1.get(first).is_some_and(|hole| hole.start < part.range.end)
+        let (_, holes, next) = &mut last;
+        let start = part.range.start;
+        let is_next = |at: usize| {
+            (at == 0 || holes.get(at - 1).is_some_and(|hole| hole.end <= start))
+                && holes.get(at).is_none_or(|hole| hole.end > start)
+        };
+        if !is_next(*next) {
+            let behind = Some(*next + 1).filter(|behind| is_next(*behind));
+            *next = behind.unwrap_or_else(|| holes.partition_point(|hole| hole.end <= start));
+        }
+        holes.get(*next).is_some_and(|hole| hole.start < part.range.end)
     };
     for part in own.filter(overlaps) {
         rest.cover(part.source, part.range);

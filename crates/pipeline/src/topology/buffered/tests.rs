@@ -5,6 +5,7 @@ use sawyer_model::{
     NameId, Progress, RecordHead, RecordRef, SeqRange, SourceId, Stream, Timestamp, ValueRef,
 };
 use sawyer_telemetry::Metrics;
+use tokio::sync::mpsc;
 
 use super::*;
 use crate::queue::queue;
@@ -25,6 +26,12 @@ fn open_on(disk: SimDisk, settings: &str) -> Buffer {
     Buffer::open(Arc::new(disk), plan, Clock::system(), &Metrics::new(), "out").unwrap()
 }
 
+impl Parts for mpsc::Receiver<Part> {
+    async fn next(&mut self) -> Option<Part> {
+        self.recv().await
+    }
+}
+
 /// So many records of one file.
 fn part(progress: &Arc<Progress>, number: u64, records: u64, bytes: usize) -> Part {
     let mut batch = Batch::new();
@@ -37,7 +44,7 @@ fn part(progress: &Arc<Progress>, number: u64, records: u64, bytes: usize) -> Pa
     }
     batch.set_progress(progress, number);
     let room = Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap();
-    Part { batch: Arc::new(batch), ack: Ack::none(), _room: Arc::new(room) }
+    Part { batch: Arc::new(batch), ack: Ack::none(), _room: room }
 }
 
 /// The way past a buffer to an output whose queue has so many bytes.
