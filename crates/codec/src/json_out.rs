@@ -13,6 +13,7 @@ use crate::time::write_rfc3339;
 
 mod batch;
 mod head;
+mod short;
 
 #[cfg(test)]
 mod tests;
@@ -225,9 +226,9 @@ pub fn write_inside(text: &str, out: &mut Vec<u8>) {
 #[must_use]
 #[inline]
 pub fn is_plain(text: &[u8]) -> bool {
-    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-    // Without a branch for each byte, so that it is done for all of a chunk at once.
-    let has_none = |chunk: &[u8; CHUNK_BYTES]| !chunk.iter().fold(false, |any, byte| any | is_special(byte));
+    // Without a branch for each byte, and in bytes throughout: so it is done for all of a chunk at once.
+    let special = |byte: u8| u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20);
+    let has_none = |chunk: &[u8; CHUNK_BYTES]| chunk.iter().fold(0, |any, byte| any | special(*byte)) == 0;
     // The last bytes overlap those before, so that none is looked at by itself.
     if let Some(last) = text.last_chunk::<CHUNK_BYTES>() {
         return has_none(last) && text.as_chunks::<CHUNK_BYTES>().0.iter().all(has_none);
@@ -235,7 +236,7 @@ pub fn is_plain(text: &[u8]) -> bool {
     let word_is_plain = |word: &[u8; WORD_BYTES]| plain_bytes(u64::from_le_bytes(*word)) == WORD_BYTES;
     match text.last_chunk::<WORD_BYTES>() {
         Some(last) => word_is_plain(last) && text.as_chunks::<WORD_BYTES>().0.iter().all(word_is_plain),
-        None => !text.iter().any(is_special),
+        None => !text.iter().any(|byte| special(*byte) != 0),
     }
 }
 
@@ -432,11 +433,17 @@ pub fn write_id(id: RecordId, out: &mut Vec<u8>) {
 
 fn write_hex(number: u64, out: &mut Vec<u8>) {
     let digits = (64 - number.leading_zeros()).div_ceil(4).max(1);
-    for at in (0..digits).rev() {
-        out.push(hex_digit((number >> (at * 4)) as u8 & 15));
+    // All of them at once, those that count first.
+    let number = number << (64 - digits * 4);
+    let mut text = [0; 16];
+    for (digit, at) in text.iter_mut().zip(1..) {
+        *digit = hex_digit((number >> (64 - at * 4)) as u8 & 15);
     }
+    out.extend_from_slice(&text);
+    out.truncate(out.len() - (text.len() - digits as usize));
 }
 
 fn hex_digit(value: u8) -> u8 {
-    b"0123456789abcdef"[usize::from(value & 15)]
+    let value = value & 15;
+    value + if value < 10 { b'0' } else { b'a' - 10 }
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use sawyer_model::{Batch, NameId, RecordId, RecordRef, ValueRef};
 
+use super::short::{Often, put_text};
 use super::{HeadWriter, write_string, write_value};
 
 /// What becomes of the name of a field.
@@ -51,8 +52,8 @@ pub trait Naming {
 
 /// `,"key":`, or what else becomes of a field.
 enum Form {
-    Always(Vec<u8>),
-    UnlessObject(Vec<u8>),
+    Always(Often),
+    UnlessObject(Often),
     Never,
     Depends,
 }
@@ -93,14 +94,15 @@ impl<'a, N: Naming> BatchWriter<'a, N> {
             let form = self.keys[id.index()]
                 .get_or_insert_with(|| form_of(self.naming.key(self.batch, self.batch.name(id))));
             match form {
-                Form::Always(key) => {
-                    out.extend_from_slice(key);
-                    write_value(value, out);
-                }
                 Form::UnlessObject(_) if is_object(value) => {}
-                Form::UnlessObject(key) => {
-                    out.extend_from_slice(key);
-                    write_value(value, out);
+                Form::Always(key) | Form::UnlessObject(key) => {
+                    key.put(out);
+                    match value {
+                        ValueRef::Str(text) => write_text(self.batch, text, out),
+                        // Mostly it lies in the second of the record's own.
+                        ValueRef::Timestamp(time) => self.heads.timestamp(time, out),
+                        other => write_value(other, out),
+                    }
                 }
                 Form::Never => {}
                 Form::Depends => self.field_in(record, self.batch.name(id), value, out),
@@ -182,6 +184,15 @@ impl<'a, N: Naming> BatchWriter<'a, N> {
     }
 }
 
+/// Appends a text of a batch as a JSON string.
+#[inline]
+fn write_text(batch: &Batch, text: &str, out: &mut Vec<u8>) {
+    let behind = batch.place_of(text).and_then(|place| batch.text().as_bytes().get(place.start..));
+    if !behind.is_some_and(|behind| put_text(behind, text.len(), out)) {
+        write_string(text, out);
+    }
+}
+
 /// Whether a value is the text of an object, as far as its ends tell: whoever asks knows that it was read.
 fn is_object(value: ValueRef<'_>) -> bool {
     let ValueRef::Str(text) = value else { return false };
@@ -193,7 +204,7 @@ fn form_of(key: Key) -> Form {
     let written = |key: &str| {
         let mut text = Vec::new();
         write_key(key, &mut text);
-        text
+        Often::new(text)
     };
     match key {
         Key::Always(key) => Form::Always(written(&key)),

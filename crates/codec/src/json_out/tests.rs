@@ -103,6 +103,26 @@ fn records_of_a_batch_look_as_they_do_alone() {
 }
 
 #[test]
+fn texts_of_a_batch_look_as_they_do_alone() {
+    for len in 0..70 {
+        for (at, special) in
+            (0..=len).flat_map(|at| ['"', '\\', '\n', '\u{1f}', ' ', '~', 'é'].map(|special| (at, special)))
+        {
+            let text: String = (0..len).map(|place| if place == at { special } else { 'x' }).collect();
+            let records = [record(vec![
+                (&*"k".repeat(len + 1), Value::from(&*text)),
+                ("t", Value::Timestamp(OBSERVED)),
+            ])];
+            let batch: Batch = records.iter().collect();
+            let (mut out, mut alone) = (Vec::new(), Vec::new());
+            write_all(&batch, false, b"", &mut out, &mut Vec::new());
+            write(batch.get(0), &Options::default(), &mut alone);
+            assert_eq!(String::from_utf8(out).unwrap(), String::from_utf8(alone).unwrap());
+        }
+    }
+}
+
+#[test]
 fn an_object_may_be_left_out_where_its_fields_are() {
     let records = ["{\"a\":1}", "level=info a=1"].map(|line| {
         record(vec![
