@@ -72,6 +72,12 @@ impl RangeSet {
             || self.ranges.range(..=range.start).next_back().is_some_and(|(_, end)| *end >= range.end)
     }
 
+    /// Where the last range ends: nothing from there on is in the set.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.ranges.last_key_value().map_or(0, |(_, end)| *end)
+    }
+
     /// Whether any number of `range` is in the set.
     #[must_use]
     pub fn intersects(&self, range: SeqRange) -> bool {
@@ -170,6 +176,7 @@ mod tests {
             prop_assert!(set.iter().zip(set.iter().skip(1)).all(|(a, b)| a.end < b.start));
             let wanted = SeqRange::new(probe.0, probe.0 + probe.1);
             prop_assert_eq!(set.contains(wanted), (wanted.start..wanted.end).all(|n| naive.contains(&n)));
+            prop_assert_eq!(set.end(), naive.last().map_or(0, |last| last + 1));
             prop_assert_eq!(set.intersects(wanted), (wanted.start..wanted.end).any(|n| naive.contains(&n)));
             let missing: Vec<u64> = set.missing(wanted).flat_map(|r| r.start..r.end).collect();
             prop_assert_eq!(missing, (wanted.start..wanted.end).filter(|n| !naive.contains(n)).collect::<Vec<_>>());

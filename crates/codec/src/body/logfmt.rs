@@ -138,8 +138,29 @@ pub(super) fn value_end(text: &str) -> Option<usize> {
         let end = quoted_end(text)?;
         return matches!(text.as_bytes().get(end), None | Some(b' ')).then_some(end);
     }
-    let end = memchr::memchr(b' ', text.as_bytes()).unwrap_or(text.len());
-    memchr::memchr(b'"', &text.as_bytes()[..end]).is_none().then_some(end)
+    let end = find_end(text.as_bytes());
+    (text.as_bytes().get(end) != Some(&b'"')).then_some(end)
+}
+
+/// Offset of the first space or quote; the length if there is none. Values are short: looking for each by itself costs
+/// more than looking for both.
+#[inline]
+fn find_end(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    // Sets the high bit of bytes that are zero; bits above the first such byte may be wrong, those below not.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let mut at = 0;
+    for chunk in bytes.as_chunks::<8>().0 {
+        let word = u64::from_le_bytes(*chunk);
+        let found = zero(word ^ (ONES * u64::from(b' '))) | zero(word ^ (ONES * u64::from(b'"')));
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = bytes[at..].iter().position(|byte| matches!(byte, b' ' | b'"'));
+    rest.map_or(bytes.len(), |place| at + place)
 }
 
 /// Hands on the inside of a quoted text with its escapes resolved. Escapes that JSON does not have stay.

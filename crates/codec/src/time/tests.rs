@@ -176,6 +176,23 @@ proptest! {
     }
 
     #[test]
+    fn the_usual_form_reads_as_any(
+        nanos in any::<i64>(), places in 0_usize..12, at in 0_usize..33, byte in any::<u8>(), change in any::<bool>(),
+        behind in prop::collection::vec(any::<u8>(), 0..10),
+    ) {
+        let time = Timestamp::from_nanos(nanos.rem_euclid(Timestamp::MAX.nanos())).to_jiff_text("%Y-%m-%dT%H:%M:%S.%9f00");
+        let mut text = time.as_bytes()[..if places == 0 { 19 } else { 20 + places - 1 }].to_vec();
+        text.push(b'Z');
+        text.extend(behind);
+        if let Some(changed) = text.get_mut(at).filter(|_| change) {
+            *changed = byte;
+        }
+        let (quick, strict) = (usual(&text), strict(&text));
+        prop_assert!(quick.is_none() || quick == strict, "{:?} {:?}", quick, strict);
+        prop_assert!(quick.is_some() || change || places == 1 || places > 10);
+    }
+
+    #[test]
     fn never_panics(text in any::<String>(), at in 0_usize..40, char in any::<char>()) {
         let _ = (parse(&text, OBSERVED), prefix(&text, OBSERVED), rfc3339_prefix(text.as_bytes()));
         let mut text: Vec<char> = "Fri, 20 Nov 2026 10:00:00.123456789 +09:00".chars().collect();

@@ -390,7 +390,10 @@ impl Assembler {
 
     fn emit(&mut self, voice: Voice, line: &Joined<'_>, speaker: &mut Speaker, sink: &mut Sink<'_>) {
         let mut carried = std::mem::take(&mut self.carried[voice as usize]);
-        let durable = |range: &SeqRange| sink.acked.contains(*range);
+        // Mostly all of it is behind what is durable.
+        let acked_end = sink.acked.end();
+        let durable =
+            |range: &SeqRange| (range.end <= acked_end || range.is_empty()) && sink.acked.contains(*range);
         if carried.is_empty() && durable(&line.range) && line.covered.iter().all(durable) {
             return;
         }

@@ -15,11 +15,12 @@ impl Batch {
         self.covered.shrink_to_fit();
     }
 
-    /// An empty one that has room for as much as this one holds: for the next of its kind.
+    /// An empty one that has room for as much as this one holds, and for what is found out of it: for the next of its
+    /// kind.
     #[must_use]
     pub fn next_like(&self) -> Self {
         Self {
-            text: String::with_capacity(self.text.len()),
+            text: String::with_capacity(self.text.len() + self.text.len() / 16),
             fields: Vec::with_capacity(self.fields.len()),
             entries: Vec::with_capacity(self.entries.len()),
             ..Self::default()
