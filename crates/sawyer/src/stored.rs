@@ -102,12 +102,16 @@ fn verify(disk: Arc<dyn Disk>) -> Result<()> {
     for (path, message) in &found.problems {
         say(&format!("{path}: {message}"))?;
     }
+    for (path, bytes) in &found.set_aside {
+        say(&format!("{path}: put aside earlier, {bytes} bytes; the note beside it says why"))?;
+    }
     say(&format!(
-        "segments={} records={} unsealed_batches={} torn_bytes={} problems={}",
+        "segments={} records={} unsealed_batches={} torn_bytes={} set_aside_bytes={} problems={}",
         found.segments,
         found.records,
         found.log_batches,
         found.torn_bytes,
+        found.set_aside.iter().map(|(_, bytes)| bytes).sum::<u64>(),
         found.problems.len(),
     ))?;
     if found.problems.is_empty() { Ok(()) } else { bail!("the store is damaged") }

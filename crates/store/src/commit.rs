@@ -53,35 +53,33 @@ impl Writer {
     }
 
     /// Ends the file that is being written; gives the number of the first file behind it.
-    pub(crate) fn end_file(&mut self) -> u64 {
-        self.wal = None;
+    pub(crate) fn end_file(&mut self, durable: bool) -> u64 {
+        if let Some(Err(error)) = self.wal.take().map(|file| file.end(durable)) {
+            tracing::debug!(%error, "mark the end of a file of the write-ahead log");
+        }
         self.wal_next
     }
 
-    /// The file to write to.
-    fn file(&mut self, engine: &Engine) -> Result<&mut WalFile> {
-        let file = match self.wal.take() {
-            Some(file) => file,
-            None => {
-                let file = WalFile::create(&*engine.disk, self.wal_next)
-                    .map_err(StoreError::disk("start a file of the write-ahead log"))?;
-                self.wal_next += 1;
-                file
-            }
-        };
-        Ok(self.wal.insert(file))
+    /// Takes out the file to write to.
+    fn file(&mut self, engine: &Engine) -> Result<WalFile> {
+        if let Some(file) = self.wal.take() {
+            return Ok(file);
+        }
+        let file = WalFile::create(&*engine.disk, self.wal_next)
+            .map_err(StoreError::disk("start a file of the write-ahead log"))?;
+        self.wal_next += 1;
+        Ok(file)
     }
 
     /// Writes frames and syncs them. After an error other than a full disk the file is given up: what came of
     /// the frames is open, and if they are sent again, reading the log leaves out what is there twice.
     fn write(&mut self, engine: &Engine, frames: &[Payload]) -> Result<()> {
-        let written = self.file(engine)?.append(frames);
-        written.map_err(|error| {
-            if !error.is_full() {
-                self.wal = None;
-            }
-            StoreError::disk("write to the write-ahead log")(error)
-        })
+        let mut file = self.file(engine)?;
+        let written = file.append(frames);
+        if !file.is_lost() {
+            self.wal = Some(file);
+        }
+        written.map_err(StoreError::disk("write to the write-ahead log"))
     }
 }
 
@@ -146,7 +144,7 @@ impl Engine {
 
     /// Ends the active generation, so that it can be sealed.
     pub(crate) fn freeze(&self, writer: &mut Writer) {
-        let wal_end = writer.end_file();
+        let wal_end = writer.end_file(false);
         let mut live = self.live.write();
         let generation = std::mem::take(&mut live.active).freeze(wal_end);
         live.frozen.push(Arc::new(generation));

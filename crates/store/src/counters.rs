@@ -30,6 +30,7 @@ pub(crate) struct Counters {
     pub(crate) trimmed: Counter,
     pub(crate) trimmed_bytes: Counter,
     pub(crate) quarantined: Counter,
+    pub(crate) torn_bytes: Counter,
     pub(crate) full: Gauge,
     pub(crate) segments: Gauge,
     pub(crate) segment_bytes: Gauge,
@@ -87,6 +88,10 @@ impl Counters {
             expired_records: counter("sawyer_store_expired_records", "Records removed by retention"),
             deleted_records: counter("sawyer_store_deleted_records", "Records deleted on request"),
             quarantined: counter("sawyer_store_quarantined_files", "Damaged files put aside"),
+            torn_bytes: counter(
+                "sawyer_store_torn_bytes",
+                "Bytes at the end of the write-ahead log that are no whole frames, which were put aside",
+            ),
             full: gauge("sawyer_store_disk_full", "1 while writes are refused because the disk is full"),
             segments: gauge("sawyer_store_segments", "Segments"),
             segment_bytes: gauge("sawyer_store_segments_bytes", "Bytes of all segments"),

@@ -15,6 +15,7 @@ use sawyer_model::{Error, ErrorKind, Timestamp};
 use crate::catalogue::{Catalogue, Found, SegmentEntry, load};
 use crate::error::{Result, StoreError};
 use crate::keeper::segment_path;
+use crate::problems::set_aside;
 use crate::sealed::{Handles, Sealed};
 use crate::wal::{self, WAL_DIR};
 
@@ -42,6 +43,8 @@ pub struct Findings {
     pub log_batches: u64,
     /// Bytes at the end of the log that a write left which was not finished; they are no damage.
     pub torn_bytes: u64,
+    /// Files in the quarantine, and how many bytes each has: damaged ones, and what was cut off the log.
+    pub set_aside: Vec<(String, u64)>,
     /// Files that are damaged or missing, and how.
     pub problems: Vec<(String, String)>,
 }
@@ -151,6 +154,8 @@ impl Inspection {
         findings.problems.append(&mut problems);
         (findings.segments, findings.records) = (segments, records);
         self.verify_log(&mut findings)?;
+        let aside = set_aside(&*self.disk).map_err(StoreError::disk("look into the quarantine"))?;
+        findings.set_aside = aside.into_iter().map(|(path, len)| (path.display().to_string(), len)).collect();
         Ok(findings)
     }
 

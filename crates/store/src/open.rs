@@ -20,12 +20,12 @@ use crate::engine::{Bell, Engine, Live};
 use crate::error::{Result, StoreError};
 use crate::keeper::{Keeper, SEGMENT_DIR, segment_of, segment_path};
 use crate::memory::Generation;
-use crate::problems::{Problem, ProblemLog, QUARANTINE_DIR, quarantine};
+use crate::problems::{Problem, ProblemLog, QUARANTINE_DIR, keep_torn, quarantine};
 use crate::queue::Queue;
 use crate::sealed::{Handles, Sealed};
 use crate::settings::StorePlan;
 use crate::sources::{Sources, without};
-use crate::wal::{self, WAL_DIR};
+use crate::wal::{self, Frames, WAL_DIR};
 use crate::{LOCK_FILE, REFUSALS_INTERVAL};
 
 /// Longest file of the log that is read: longer ones are never written, because a file ends when its records
@@ -239,14 +239,16 @@ impl Opening {
         if let Some(version) = frames.unknown_version {
             return Err(StoreError::Newer { path: path.display().to_string(), version });
         }
-        if frames.payloads.is_empty() {
-            self.remove_empty_log(&path, frames.torn_bytes);
+        if frames.payloads.is_empty() && frames.damaged_bytes == 0 {
+            if self.keep_torn(&path, &bytes, &frames, number, replayed) {
+                self.remove_empty_log(&path);
+            }
             return Ok(());
         }
         replayed.active.start(self.clock.now());
         let mut undecodable = 0;
-        for payload in frames.payloads {
-            match sawyer_segment::decode_batch(&bytes[payload]) {
+        for payload in &frames.payloads {
+            match sawyer_segment::decode_batch(&bytes[payload.clone()]) {
                 Ok(batch) => self.replay_batch(batch, replayed),
                 Err(error) => {
                     undecodable += 1;
@@ -255,15 +257,15 @@ impl Opening {
             }
         }
         if frames.damaged_bytes > 0 || undecodable > 0 {
+            // The whole file is put aside when what is sound in it is sealed.
             replayed.damaged_logs.push(number);
             let (damaged, good_len) = (frames.damaged_bytes, frames.good_len);
             let message = format!(
                 "damaged_bytes={damaged} undecodable_frames={undecodable} of {good_len} bytes; what is whole was used"
             );
             self.report(&path, message, None);
-        }
-        if frames.torn_bytes > 0 {
-            self.cut_torn(&path, frames.torn_bytes, frames.good_len as u64);
+        } else if self.keep_torn(&path, &bytes, &frames, number, replayed) && frames.torn_bytes > 0 {
+            self.cut_torn(&path, frames.good_len as u64);
         }
         Ok(())
     }
@@ -281,19 +283,41 @@ impl Opening {
         }
     }
 
-    /// A file whose first write was not finished has nothing to keep.
-    fn remove_empty_log(&self, path: &Path, torn_bytes: usize) {
-        if torn_bytes > 0 {
-            warn_torn(path, torn_bytes);
+    /// Puts a copy of a torn end aside and tells it; says whether the end may go from the log. Else the file is put
+    /// aside as a whole when its time comes.
+    fn keep_torn(&self, path: &Path, bytes: &[u8], frames: &Frames, number: u64, replayed: &mut Replayed) -> bool {
+        let end = &bytes[frames.good_len..];
+        // A file that is no longer than its header never held a record.
+        if frames.torn_bytes == 0 || bytes.len() <= wal::HEADER_BYTES {
+            return true;
         }
+        self.counters.torn_bytes.inc_by(frames.torn_bytes as u64);
+        let kept = keep_torn(&*self.disk, path, (end, frames.good_len), self.clock.now());
+        match &kept {
+            Ok(copy) => tracing::warn!(
+                path = %path.display(), torn_bytes = frames.torn_bytes, copy = %copy.display(),
+                "the write-ahead log ends in what looks like a write that was not finished; it is put aside"
+            ),
+            Err(error) => {
+                replayed.damaged_logs.push(number);
+                tracing::warn!(
+                    %error, path = %path.display(), torn_bytes = frames.torn_bytes,
+                    "the write-ahead log ends in what looks like a write that was not finished; it cannot be put aside now"
+                );
+            }
+        }
+        kept.is_ok()
+    }
+
+    /// A file without a frame has nothing to keep.
+    fn remove_empty_log(&self, path: &Path) {
         if let Err(error) = self.disk.remove_file(path) {
             tracing::warn!(%error, "remove a file of the write-ahead log");
         }
     }
 
-    /// Cuts off what a loss of power left of the last write, so that it is told once.
-    fn cut_torn(&self, path: &Path, torn_bytes: usize, good_len: u64) {
-        warn_torn(path, torn_bytes);
+    /// Cuts off a torn end, so that it is told once.
+    fn cut_torn(&self, path: &Path, good_len: u64) {
         let cut = self.disk.open_append(path).and_then(|mut file| {
             file.truncate(good_len)?;
             file.sync_data()
@@ -302,11 +326,4 @@ impl Opening {
             tracing::warn!(%error, "cut the end of the write-ahead log");
         }
     }
-}
-
-fn warn_torn(path: &Path, torn_bytes: usize) {
-    tracing::warn!(
-        path = %path.display(), torn_bytes,
-        "the write-ahead log ends in a write that was not finished (nobody was promised it); it is left out"
-    );
 }

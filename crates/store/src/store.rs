@@ -193,6 +193,7 @@ impl Store {
             }
         }
         while self.engine.commit_group() {}
+        self.engine.writer.lock().end_file(true);
         self.engine.lock.lock().take();
     }
 }

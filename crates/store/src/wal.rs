@@ -19,8 +19,8 @@ use sawyer_disk::{Disk, File};
 use sawyer_model::Batch;
 use sawyer_segment::{EncodedParts, encode_batch_parts};
 
-pub(crate) use self::frames::read_frames;
-use self::frames::{HEADER_BYTES, file_header, frame_header};
+pub(crate) use self::frames::{Frames, HEADER_BYTES, read_frames};
+use self::frames::{end_mark, file_header, frame_header};
 
 /// The directory of the log.
 pub(crate) const WAL_DIR: &str = "wal";
@@ -92,6 +92,8 @@ impl From<Bytes> for Payload {
 pub(crate) struct WalFile {
     number: u64,
     len: u64,
+    /// What is behind `len` is open: nothing may be written any more.
+    lost: bool,
     file: Box<dyn File>,
 }
 
@@ -113,13 +115,14 @@ impl WalFile {
             let _ = disk.remove_file(&path);
             return Err(error);
         }
-        Ok(Self { number, len: HEADER_BYTES as u64, file })
+        Ok(Self { number, len: HEADER_BYTES as u64, lost: false, file })
     }
 
     /// Appends a frame for each payload and makes them durable: one write, one sync.
     ///
-    /// If the disk is full nothing was written, and the file stays good. After any other error it is open which
-    /// frames are there, and the file must be given up.
+    /// If the disk is full nothing was written, and the file stays good. After any other error, and after a sync that
+    /// failed for lack of space, it is open which frames are there, and the file must be given up; see
+    /// [`WalFile::is_lost`].
     pub(crate) fn append(&mut self, payloads: &[Payload]) -> sawyer_disk::Result<()> {
         let mut offset = self.len;
         let mut headers = Vec::with_capacity(payloads.len());
@@ -132,10 +135,29 @@ impl WalFile {
             parts.push(IoSlice::new(header));
             payload.put(&mut parts);
         }
-        self.file.append_vectored(&parts)?;
-        self.file.sync_data()?;
+        let written = self.file.append_vectored(&parts);
+        self.lost = written.as_ref().is_err_and(|error| !error.is_full());
+        written?;
+        let synced = self.file.sync_data();
+        self.lost = synced.is_err();
+        synced?;
         self.len = offset;
         Ok(())
+    }
+
+    /// Whether it must be given up.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Puts the end mark behind what was written, all of which is synced. The mark itself is only if it is to be
+    /// `durable`: without it the last group may be taken for torn, no more.
+    pub(crate) fn end(mut self, durable: bool) -> sawyer_disk::Result<()> {
+        if self.lost || self.len == HEADER_BYTES as u64 {
+            return Ok(());
+        }
+        self.file.append(&end_mark(self.number, self.len))?;
+        if durable { self.file.sync_data() } else { Ok(()) }
     }
 
     /// Its length in bytes.

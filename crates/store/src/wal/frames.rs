@@ -5,17 +5,21 @@
 //!
 //! Frames that were written together are a group, and each says where its group starts. A group is synced before
 //! the next one is written, so bytes that are wrong *before* the last group were right once and are damage; in
-//! the last group they may be what a loss of power left of a write that nobody was promised.
+//! the last group they may be what a loss of power left of a write that nobody was promised. A file that was ended as
+//! it should be has an end mark, a group of its own, so that nothing in such a file counts as torn.
 
 use std::ops::Range;
 
 use super::Payload;
 
 /// Length of the header of a file, and of a frame.
-pub(super) const HEADER_BYTES: usize = 32;
+pub(crate) const HEADER_BYTES: usize = 32;
 
 const FILE_MAGIC: [u8; 8] = *b"SAWYRWAL";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// Files of this version have no end mark.
+const UNMARKED_VERSION: u8 = 1;
 
 /// The bytes `F5` and `FF` are in no UTF-8 text.
 const FRAME_MAGIC: [u8; 4] = [0xf5, b'S', b'W', 0xff];
@@ -37,11 +41,13 @@ pub(crate) struct Frames {
     pub(crate) torn_bytes: usize,
     /// Where the last frame ends.
     pub(crate) good_len: usize,
+    /// How many of the last payloads may never have been synced: those of the last group, if no end mark follows.
+    pub(crate) doubtful: usize,
     /// Version, if the header is whole and of a version that this program does not know.
     pub(crate) unknown_version: Option<u8>,
 }
 
-/// A frame that was found.
+/// A frame that was found. One without a payload is an end mark.
 struct Frame {
     start: usize,
     group_start: u64,
@@ -74,6 +80,11 @@ pub(super) fn frame_header(
     seal(header)
 }
 
+/// The mark behind the last group of a file, at `offset`: everything before it was synced when it was written.
+pub(super) fn end_mark(number: u64, offset: u64) -> [u8; HEADER_BYTES] {
+    frame_header(number, offset, offset, &Payload::from(bytes::Bytes::new()))
+}
+
 fn seal(mut header: [u8; HEADER_BYTES]) -> [u8; HEADER_BYTES] {
     let crc = crc32c::crc32c(&header[..CRC_AT]);
     header[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
@@ -88,26 +99,35 @@ fn place(number: u64, offset: u64) -> [u8; 8] {
 /// Reads the bytes of the file with this number. Frames behind damage are found again by their magic.
 pub(crate) fn read_frames(bytes: &[u8], number: u64) -> Frames {
     let mut frames = Frames::default();
-    match read_file_header(bytes, number) {
-        Some(VERSION) => frames.good_len = HEADER_BYTES,
+    let version = read_file_header(bytes, number);
+    match version {
+        Some(VERSION | UNMARKED_VERSION) => frames.good_len = HEADER_BYTES,
         Some(version) => return Frames { unknown_version: Some(version), ..frames },
         None => {}
     }
     let mut gaps: Vec<Range<usize>> = Vec::new();
     let mut last_group = 0;
+    let mut ended = false;
     while let Some(frame) = next_frame(bytes, number, frames.good_len) {
         if frame.start > frames.good_len {
             gaps.push(frames.good_len..frame.start);
         }
+        if frame.group_start != last_group {
+            frames.doubtful = 0;
+        }
         last_group = frame.group_start;
         frames.good_len = frame.payload.end;
-        frames.payloads.push(frame.payload);
+        ended = frame.payload.is_empty() && version != Some(UNMARKED_VERSION);
+        if !ended {
+            frames.payloads.push(frame.payload);
+            frames.doubtful += 1;
+        }
     }
     if !is_room(&bytes[frames.good_len..]) {
         gaps.push(frames.good_len..bytes.len());
     }
     for gap in gaps {
-        let torn = frames.payloads.is_empty() || gap.start as u64 >= last_group;
+        let torn = !ended && (frames.payloads.is_empty() || gap.start as u64 >= last_group);
         *(if torn { &mut frames.torn_bytes } else { &mut frames.damaged_bytes }) += gap.len();
     }
     frames

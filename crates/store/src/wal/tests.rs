@@ -30,7 +30,7 @@ fn what_was_appended_is_read() {
     let disk = RealDisk::new(folder.path()).unwrap();
     disk.create_dir_all(Path::new(WAL_DIR)).unwrap();
     let mut file = WalFile::create(&disk, 7).unwrap();
-    let (first, second) = (vec![b"one".to_vec(), Vec::new()], vec![vec![0xf5; 5000]]);
+    let (first, second) = (vec![b"one".to_vec(), b"two".to_vec()], vec![vec![0xf5; 5000]]);
     file.append(&payloads(&first)).unwrap();
     file.append(&payloads(&second)).unwrap();
     let bytes = read_all(&disk, &path_of(7), 1 << 20).unwrap();
@@ -51,15 +51,69 @@ fn names_are_numbers() {
 
 #[test]
 fn reads_the_golden_file() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/wal-v1");
-    let payloads = [b"first".to_vec(), Vec::new(), vec![0xf5; 40]];
-    let written = file_of(0x0102_0304, &payloads);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/wal-v2");
+    let payloads = [b"first".to_vec(), vec![0xf5; 40]];
+    let mut written = file_of(0x0102_0304, &payloads);
+    let mark = end_mark(0x0102_0304, written.len() as u64);
+    written.extend_from_slice(&mark);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(path, &written).unwrap();
     }
     let golden = std::fs::read(path).unwrap();
     assert_eq!(golden, written);
     assert_eq!(read(&golden, 0x0102_0304), (payloads.to_vec(), 0, 0));
+}
+
+#[test]
+fn reads_files_of_the_version_without_end_marks() {
+    let golden = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/wal-v1")).unwrap();
+    let payloads = vec![b"first".to_vec(), Vec::new(), vec![0xf5; 40]];
+    assert_eq!(read(&golden, 0x0102_0304), (payloads, 0, 0));
+}
+
+#[test]
+fn behind_an_end_mark_nothing_is_torn_and_nothing_in_doubt() {
+    let whole = file_of(9, &[vec![1; 10], vec![2; 10]]);
+    let mark = end_mark(9, whole.len() as u64);
+    let marked = [&whole[..], &mark].concat();
+    let told = |bytes: &[u8]| {
+        let frames = read_frames(bytes, 9);
+        (frames.payloads.len(), frames.damaged_bytes, frames.torn_bytes, frames.doubtful)
+    };
+    assert_eq!(told(&marked), (2, 0, 0, 0));
+    assert_eq!(told(&whole), (2, 0, 0, 1), "each payload was written alone");
+    let frame = HEADER_BYTES + 10;
+    for at in 0..marked.len() {
+        let mut bytes = marked.clone();
+        bytes[at] ^= 0x20;
+        let wanted = match at {
+            _ if at < HEADER_BYTES => (2, HEADER_BYTES, 0, 0),
+            _ if at < whole.len() => (1, frame, 0, 0),
+            _ => (2, 0, HEADER_BYTES, 1),
+        };
+        assert_eq!(told(&bytes), wanted, "at={at}");
+    }
+    assert_eq!(told(&[&marked[..], &[7]].concat()), (2, 1, 0, 0), "nobody writes behind a mark");
+}
+
+#[test]
+fn a_file_is_ended_as_its_reader_expects() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = RealDisk::new(folder.path()).unwrap();
+    disk.create_dir_all(Path::new(WAL_DIR)).unwrap();
+    for durable in [false, true] {
+        let mut file = WalFile::create(&disk, 3).unwrap();
+        file.append(&payloads(&[vec![1; 10]])).unwrap();
+        file.append(&payloads(&[vec![2; 10], vec![3; 10]])).unwrap();
+        file.end(durable).unwrap();
+        let mut bytes = read_all(&disk, &path_of(3), 1 << 20).unwrap();
+        let second = HEADER_BYTES + (HEADER_BYTES + 10);
+        bytes[second] ^= 1;
+        assert_eq!(read(&bytes, 3), (vec![vec![1; 10], vec![3; 10]], HEADER_BYTES + 10, 0));
+        assert_eq!(read_frames(&bytes, 3).doubtful, 0);
+    }
+    WalFile::create(&disk, 4).unwrap().end(true).unwrap();
+    assert_eq!(read_all(&disk, &path_of(4), 100).unwrap().len(), HEADER_BYTES, "an empty one needs no mark");
 }
 
 #[test]
@@ -75,10 +129,10 @@ fn a_log_inside_a_log_is_not_taken_for_frames() {
 #[test]
 fn a_newer_version_is_told() {
     let mut header = file_header(3);
-    header[8] = 2;
+    header[8] = 3;
     let crc = crc32c::crc32c(&header[..HEADER_BYTES - 4]);
     header[HEADER_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
-    assert_eq!(read_frames(&header, 3).unknown_version, Some(2));
+    assert_eq!(read_frames(&header, 3).unknown_version, Some(3));
 }
 
 #[test]
@@ -117,7 +171,7 @@ fn zeros_up_to_the_end_of_a_block_are_room() {
 proptest! {
     #[test]
     fn a_torn_tail_costs_only_what_was_torn(
-        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..6),
+        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..6),
         cut in any::<prop::sample::Index>(),
         zeros in 0usize..60,
     ) {
@@ -135,7 +189,7 @@ proptest! {
 
     #[test]
     fn one_flipped_bit_costs_at_most_one_frame(
-        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..6),
+        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 1..6),
         at in any::<prop::sample::Index>(),
         bit in 0u8..8,
     ) {

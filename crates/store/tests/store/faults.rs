@@ -9,7 +9,7 @@ use std::time::Duration;
 use sawyer_disk::{Disk, Fault, SimDisk, SimSettings, read_all};
 use sawyer_model::{ErrorKind, Record, RecordId};
 use sawyer_query::search::{Budget, Order, Search, SearchRequest};
-use sawyer_store::Store;
+use sawyer_store::{Inspection, Store};
 use sawyer_telemetry::Clock;
 
 use crate::common::{Dice, batch_of, clock, everything, open, plan, plan_of, record, records};
@@ -191,7 +191,7 @@ fn what_was_written_in_doubt_and_sent_again_is_there_once() {
 }
 
 #[test]
-fn a_torn_log_costs_only_what_was_not_acknowledged() {
+fn bytes_behind_the_end_of_a_log_are_named() {
     let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
     let store = open(&disk, &plan(), &clock).unwrap();
     append(&store, &some_records(&clock, 1, 20));
@@ -201,11 +201,113 @@ fn a_torn_log_costs_only_what_was_not_acknowledged() {
     file.append(&[0xf5, b'S', b'W', 0xff, 1, 2, 3]).unwrap();
     drop(file);
     let store = open(&disk, &plan(), &clock).unwrap();
-    assert_eq!(records(&store).len(), 20);
-    assert_eq!(store.problems(), []);
+    // It was ended as it should be, so that nothing behind its end can be a write that was not finished.
+    assert_eq!(store.problems().len(), 1);
     append(&store, &some_records(&clock, 2, 20));
     drop(store);
     assert_eq!(records(&open(&disk, &plan(), &clock).unwrap()).len(), 40);
+}
+
+/// What a process leaves that is killed while it has the disk open: without an end mark.
+fn killed_with(clock: &Clock, records: &[Record]) -> SimDisk {
+    let disk = SimDisk::new(1, SimSettings::default());
+    let store = open(&disk, &plan(), clock).unwrap();
+    append(&store, records);
+    disk.kill_process()
+}
+
+fn log_of(disk: &SimDisk) -> (PathBuf, u64) {
+    files(disk).into_iter().find(|(path, _)| path.starts_with("wal")).expect("there is a log")
+}
+
+/// Ends of logs in the quarantine.
+fn kept_ends(disk: &SimDisk) -> Vec<PathBuf> {
+    let aside = files(disk).into_iter().map(|(path, _)| path).filter(|path| path.starts_with("quarantine"));
+    aside.filter(|path| path.extension().is_none_or(|kind| kind != "txt")).collect()
+}
+
+#[test]
+fn a_torn_end_is_kept_once_and_told_by_verify() {
+    let clock = clock();
+    for torn in [false, true] {
+        let disk = killed_with(&clock, &some_records(&clock, 1, 20));
+        let (log, len) = log_of(&disk);
+        let written = read_all(&disk, &log, 1 << 20).unwrap();
+        // Either something follows that is no frame, or the only frame has become none: nobody can tell whether it
+        // was acknowledged, so it is not thrown away.
+        let (end, left) = if torn {
+            let end = vec![0x17; 333];
+            disk.open_append(&log).unwrap().append(&end).unwrap();
+            (end, 20)
+        } else {
+            disk.flip_bit(&log, len - 1, 0).unwrap();
+            let mut end = written[32..].to_vec();
+            *end.last_mut().unwrap() ^= 1;
+            (end, 0)
+        };
+        let metrics = sawyer_telemetry::Metrics::new();
+        let store = Store::open_manual(Arc::new(disk.clone()), plan(), clock.clone(), &metrics).unwrap();
+        assert_eq!((records(&store).len(), store.problems()), (left, vec![]));
+        let counted = format!("sawyer_store_torn_bytes_total{{}} {}", end.len());
+        assert!(metrics.text().lines().any(|line| line == counted), "{}", metrics.text());
+        append(&store, &some_records(&clock, 2, 20));
+        drop(store);
+        drop(open(&disk, &plan(), &clock).unwrap());
+        let kept = kept_ends(&disk);
+        assert_eq!(kept.len(), 1, "once, whatever starts come: {kept:?}");
+        assert_eq!(read_all(&disk, &kept[0], 1 << 20).unwrap(), end);
+        let note = read_all(&disk, &PathBuf::from(format!("{}.txt", kept[0].display())), 10_000).unwrap();
+        let note = String::from_utf8(note).unwrap();
+        assert!(note.contains(&format!("put aside from {}", log.display())), "{note}");
+        let found = Inspection::open(Arc::new(disk.clone())).unwrap().verify().unwrap();
+        assert_eq!(found.set_aside, [(kept[0].display().to_string(), end.len() as u64)]);
+        assert_eq!((found.problems, found.torn_bytes), (vec![], 0));
+    }
+}
+
+#[test]
+fn a_torn_end_that_cannot_be_put_aside_stays_where_it_is() {
+    let clock = clock();
+    for torn_only in [false, true] {
+        let disk = killed_with(&clock, &some_records(&clock, 1, 20));
+        let (log, len) = log_of(&disk);
+        let end = vec![0x17; 333];
+        if torn_only {
+            disk.flip_bit(&log, len - 1, 0).unwrap();
+        }
+        disk.open_append(&log).unwrap().append(&end).unwrap();
+        disk.set_capacity(0);
+        let store = open(&disk, &plan(), &clock).unwrap();
+        let left = if torn_only { 0 } else { 20 };
+        assert_eq!((records(&store).len(), kept_ends(&disk)), (left, vec![]));
+        // Its file goes to the quarantine as a whole when what is sound in it is sealed.
+        disk.set_capacity(10_000_000);
+        append(&store, &some_records(&clock, 2, 20));
+        store.seal_now().unwrap();
+        let kept = kept_ends(&disk);
+        assert_eq!(kept, [Path::new("quarantine").join(log.file_name().unwrap())]);
+        assert!(read_all(&disk, &kept[0], 1 << 20).unwrap().ends_with(&end));
+        assert_eq!(records(&store).len(), left + 20);
+    }
+}
+
+#[test]
+fn only_so_many_torn_ends_are_kept() {
+    let clock = clock();
+    let mut disk = SimDisk::new(1, SimSettings::default());
+    for round in 0..20 {
+        let store = open(&disk, &plan(), &clock).unwrap();
+        append(&store, &some_records(&clock, round, 2));
+        disk = disk.kill_process();
+        drop(store);
+        let (log, _) = files(&disk).into_iter().rfind(|(path, _)| path.starts_with("wal")).unwrap();
+        disk.open_append(&log).unwrap().append(&vec![0x17; 100 + round as usize]).unwrap();
+    }
+    let store = open(&disk, &plan(), &clock).unwrap();
+    let kept = kept_ends(&disk);
+    assert_eq!((records(&store).len(), kept.len()), (40, 16));
+    let newest = read_all(&disk, kept.last().unwrap(), 1000).unwrap();
+    assert_eq!(newest.len(), 119);
 }
 
 /// A store with records in three segments and in the log, and the records of each.
@@ -252,14 +354,22 @@ fn check_damaged(disk: &SimDisk, clock: &Clock, parts: &[Vec<Record>], path: &Pa
     let _ = store.search(&request, &Budget::unlimited()).expect(told);
     let verified = store.verify();
     store.run_once().expect(told);
-    let torn = path.starts_with("wal") && store.problems().is_empty();
+    // A flip in the end mark looks like a mark that was not finished: nothing is lost, and it is put aside.
+    let in_mark = path.starts_with("wal") && kept_ends(disk).len() == 1;
     let found = records_of(&store);
     let sent: BTreeSet<RecordId> = parts.iter().flatten().map(id).collect();
     assert!(found.is_subset(&sent), "{told}");
     let lost_parts =
         parts.iter().filter(|part| !part.iter().all(|record| found.contains(&id(record)))).count();
     assert!(lost_parts <= 1, "lost_parts={lost_parts} {told}");
-    if !torn {
+    if in_mark {
+        assert_eq!((store.problems(), lost_parts), (vec![], 0), "{told}");
+        assert_eq!(
+            files(disk).into_iter().find(|(path, _)| *path == kept_ends(disk)[0]).unwrap().1,
+            32,
+            "{told}"
+        );
+    } else {
         let problems = store.problems();
         assert!(problems.iter().any(|p| Path::new(&p.path) == path), "{problems:?} {verified:?} {told}");
     }
