@@ -33,6 +33,10 @@ pub(crate) struct Writer {
     wal: Option<WalFile>,
     /// Number of the next file.
     wal_next: u64,
+    /// Frames of earlier files that were found when the store was opened and may never have been synced: the process
+    /// was killed, or the sync failed. They are written again with the first group, so that whoever sends them again
+    /// and is told that they are there can rely on it.
+    doubtful: Vec<Payload>,
 }
 
 /// A group of batches as it will be written.
@@ -48,8 +52,8 @@ struct Group {
 }
 
 impl Writer {
-    pub(crate) fn new(committed: Sources, wal_next: u64) -> Self {
-        Self { committed, wal: None, wal_next }
+    pub(crate) fn new(committed: Sources, wal_next: u64, doubtful: Vec<Payload>) -> Self {
+        Self { committed, wal: None, wal_next, doubtful }
     }
 
     /// Ends the file that is being written; gives the number of the first file behind it.
@@ -71,15 +75,22 @@ impl Writer {
         Ok(file)
     }
 
-    /// Writes frames and syncs them. After an error other than a full disk the file is given up: what came of
+    /// Writes frames, those in doubt first, and syncs them. After an error other than a full disk the file is given up: what came of
     /// the frames is open, and if they are sent again, reading the log leaves out what is there twice.
-    fn write(&mut self, engine: &Engine, frames: &[Payload]) -> Result<()> {
+    fn write(&mut self, engine: &Engine, new: Vec<Payload>) -> Result<()> {
         let mut file = self.file(engine)?;
-        let written = file.append(frames);
+        let mut frames = std::mem::take(&mut self.doubtful);
+        let doubtful = frames.len();
+        frames.extend(new);
+        let written = file.append(&frames);
         if !file.is_lost() {
             self.wal = Some(file);
         }
-        written.map_err(StoreError::disk("write to the write-ahead log"))
+        written.map_err(|error| {
+            frames.truncate(doubtful);
+            self.doubtful = frames;
+            StoreError::disk("write to the write-ahead log")(error)
+        })
     }
 }
 
@@ -105,10 +116,10 @@ impl Engine {
         self.wait_for_memory()?;
         let mut writer = self.writer.lock();
         let group = prepare(&writer.committed, batches);
-        if !group.frames.is_empty() {
-            let bytes: usize = group.frames.iter().map(Payload::len).sum();
+        if !group.frames.is_empty() || !writer.doubtful.is_empty() {
+            let bytes: usize = group.frames.iter().chain(&writer.doubtful).map(Payload::len).sum();
             self.check_space(bytes)?;
-            writer.write(self, &group.frames)?;
+            writer.write(self, group.frames)?;
             self.note_space();
             self.counters.wal_bytes.inc_by(bytes as u64);
             self.counters.commits.inc();
@@ -208,7 +219,8 @@ impl Engine {
     }
 }
 
-/// Encodes what is new of each batch. A batch that brings nothing new makes no frame: all of it is durable.
+/// Encodes what is new of each batch. A batch that brings nothing new makes no frame: all of it is durable, or in doubt
+/// and written again before anybody is told.
 fn prepare(committed: &Sources, batches: &[Arc<Batch>]) -> Group {
     let mut trial = committed.try_out();
     let mut group =

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use sawyer_disk::{Disk, Lock, read_all};
 use sawyer_model::{Error, ErrorKind};
@@ -25,7 +26,7 @@ use crate::queue::Queue;
 use crate::sealed::{Handles, Sealed};
 use crate::settings::StorePlan;
 use crate::sources::{Sources, without};
-use crate::wal::{self, Frames, WAL_DIR};
+use crate::wal::{self, Frames, Payload, WAL_DIR};
 use crate::{LOCK_FILE, REFUSALS_INTERVAL};
 
 /// Longest file of the log that is read: longer ones are never written, because a file ends when its records
@@ -49,6 +50,8 @@ struct Replayed {
     committed: Sources,
     damaged_logs: Vec<u64>,
     wal_next: u64,
+    /// Frames that may never have been synced.
+    doubtful: Vec<Payload>,
 }
 
 /// Opens the data folder that `disk` is.
@@ -88,7 +91,7 @@ pub(crate) fn open(
         queue: Queue::default(),
         followers: Mutex::default(),
         sealing: Mutex::default(),
-        writer: Mutex::new(Writer::new(replayed.committed, replayed.wal_next)),
+        writer: Mutex::new(Writer::new(replayed.committed, replayed.wal_next, replayed.doubtful)),
         keeper: Mutex::new(keeper),
         live: RwLock::new(Live { active: replayed.active, frozen: replayed.frozen, segments }),
         handles,
@@ -216,6 +219,7 @@ impl Opening {
             committed: catalogue.sources.clone(),
             damaged_logs: Vec::new(),
             wal_next: catalogue.wal_first,
+            doubtful: Vec::new(),
         };
         for number in entries.iter().filter_map(|entry| wal::number_of(&entry.name)) {
             if number < catalogue.wal_first {
@@ -247,9 +251,15 @@ impl Opening {
         }
         replayed.active.start(self.clock.now());
         let mut undecodable = 0;
-        for payload in &frames.payloads {
-            match sawyer_segment::decode_batch(&bytes[payload.clone()]) {
-                Ok(batch) => self.replay_batch(batch, replayed),
+        let synced = frames.payloads.len() - frames.doubtful;
+        for (n, payload) in frames.payloads.iter().enumerate() {
+            let payload = &bytes[payload.clone()];
+            match sawyer_segment::decode_batch(payload) {
+                Ok(batch) => {
+                    if self.replay_batch(batch, replayed) && n >= synced {
+                        replayed.doubtful.push(Payload::from(Bytes::copy_from_slice(payload)));
+                    }
+                }
                 Err(error) => {
                     undecodable += 1;
                     tracing::error!(error = error.chain(), path = %path.display(), "decode a frame");
@@ -270,8 +280,9 @@ impl Opening {
         Ok(())
     }
 
-    /// Adds what a frame brings. If a sync failed, the same records may have been written twice.
-    fn replay_batch(&self, batch: sawyer_model::Batch, replayed: &mut Replayed) {
+    /// Adds what a frame brings, and says whether it brings anything. If a sync failed, the same records may have been
+    /// written twice.
+    fn replay_batch(&self, batch: sawyer_model::Batch, replayed: &mut Replayed) -> bool {
         let now = self.clock.now();
         let mut trial = replayed.committed.try_out();
         let taken = trial.take(&batch);
@@ -281,11 +292,19 @@ impl Opening {
             replayed.committed.keep(changed, now);
             replayed.active.push(&Arc::new(batch), now);
         }
+        taken.news
     }
 
     /// Puts a copy of a torn end aside and tells it; says whether the end may go from the log. Else the file is put
     /// aside as a whole when its time comes.
-    fn keep_torn(&self, path: &Path, bytes: &[u8], frames: &Frames, number: u64, replayed: &mut Replayed) -> bool {
+    fn keep_torn(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        frames: &Frames,
+        number: u64,
+        replayed: &mut Replayed,
+    ) -> bool {
         let end = &bytes[frames.good_len..];
         // A file that is no longer than its header never held a record.
         if frames.torn_bytes == 0 || bytes.len() <= wal::HEADER_BYTES {

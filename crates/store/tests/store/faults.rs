@@ -190,6 +190,38 @@ fn what_was_written_in_doubt_and_sent_again_is_there_once() {
     }
 }
 
+/// A process was killed between a write and its sync, or after a sync that failed. The next one finds the records, and
+/// tells who sends them again that they are there.
+#[test]
+fn what_was_found_in_doubt_is_durable_before_it_is_acknowledged() {
+    for seed in 0..40 {
+        for (behind, more) in [(1, false), (2, false), (1, true), (2, true)] {
+            let (disk, clock) = (SimDisk::new(seed, SimSettings::default()), clock());
+            let store = open(&disk, &plan(), &clock).unwrap();
+            append(&store, &some_records(&clock, 1, 5));
+            // The write is the first operation, its sync the second.
+            disk.fail_operation(disk.counts().operations + behind, Fault::Io);
+            let again = some_records(&clock, 2, 10);
+            store.append(Arc::new(batch_of(&again))).unwrap_err();
+            let disk = disk.kill_process();
+            drop(store);
+            let store = open(&disk, &plan(), &clock).unwrap();
+            let told = format!("seed={seed} behind={behind} more={more} found={}", records(&store).len());
+            // A first try fails, and forgets nothing.
+            if more {
+                disk.fail_operation(disk.counts().operations + 2, Fault::Full);
+                store.append(Arc::new(batch_of(&again))).expect_err(&told);
+            }
+            store.append(Arc::new(batch_of(&again))).expect(&told);
+            let disk = disk.power_loss();
+            let store = open(&disk, &plan(), &clock).unwrap();
+            let found = records_of(&store);
+            assert!(again.iter().all(|record| found.contains(&id(record))), "{told}");
+            assert_eq!(found.len(), 15, "{told}");
+        }
+    }
+}
+
 #[test]
 fn bytes_behind_the_end_of_a_log_are_named() {
     let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
