@@ -16,3 +16,5 @@ mod model;
 mod policies;
 #[path = "store/power.rs"]
 mod power;
+#[path = "store/works.rs"]
+mod works;

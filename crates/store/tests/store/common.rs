@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sawyer_codec::json_out::{self, Options};
 use sawyer_config::{Document, Problems, Setting};
-use sawyer_disk::SimDisk;
+use sawyer_disk::{Fault, SimDisk};
 use sawyer_model::{Batch, Error, Record, SeqRange, SourceId, Stream, Timestamp, Value};
 use sawyer_query::Predicate;
 use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
@@ -27,6 +27,11 @@ impl Dice {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % end
+    }
+
+    /// One of the ways in which a disk fails.
+    pub(crate) fn fault(&mut self) -> Fault {
+        [Fault::Io, Fault::Full, Fault::ReadOnly][self.below(3) as usize]
     }
 }
 

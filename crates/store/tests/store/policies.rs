@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sawyer_disk::{Disk, Fault, SimDisk, SimSettings};
+use sawyer_disk::{Disk, SimDisk, SimSettings};
 use sawyer_model::{Record, RecordId, Value};
 use sawyer_query::search::{Budget, Search, Selection};
 use sawyer_query::upkeep::Upkeep;
@@ -195,7 +195,7 @@ fn a_loss_of_power_while_segments_are_trimmed_loses_nothing_else() {
         for _ in 0..3 {
             let done = disk.counts().operations;
             disk.cut_power_at(done + 1 + dice.below(60));
-            disk.fail_operation(done + 1 + dice.below(40), Fault::Io);
+            disk.fail_operation(done + 1 + dice.below(40), dice.fault());
             if let Ok(store) = open(&disk, &plan, &clock) {
                 for _ in 0..4 {
                     failed += usize::from(store.run_once().is_err());

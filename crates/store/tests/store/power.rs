@@ -89,7 +89,7 @@ fn lose_power_again_and_again(seed: u64, plan: &StorePlan) {
         disk.cut_power_at(1 + dice.below(100));
         // Every other time the disk fails now and then before.
         for _ in 0..dice.below(2) * 3 {
-            disk.fail_operation(1 + dice.below(60), Fault::Io);
+            disk.fail_operation(1 + dice.below(60), dice.fault());
         }
         // Both may happen while the store is being opened, too.
         if let Ok(store) = open(&disk, plan, &clock) {
@@ -139,7 +139,8 @@ fn a_merge_that_fails_anywhere_and_is_cut_anywhere_after_loses_nothing() {
             let (clock, mut ledger) = (clock(), Ledger::default());
             let disk = due_to_merge(failing * 100 + cut, &mut ledger, &clock).kill_process();
             let store = open(&disk, &plan(), &clock).expect("it opens");
-            disk.fail_operation(disk.counts().operations + failing, Fault::Io);
+            let fault = [Fault::Io, Fault::Full, Fault::ReadOnly][cut as usize % 3];
+            disk.fail_operation(disk.counts().operations + failing, fault);
             failures += usize::from(store.run_once().is_err());
             disk.cut_power_at(disk.counts().operations + cut);
             while disk.has_power() && store.run_once().is_ok() && store.totals().segments > 1 {}
