@@ -306,8 +306,10 @@ impl Opening {
         replayed: &mut Replayed,
     ) -> bool {
         let end = &bytes[frames.good_len..];
-        // A file that is no longer than its header never held a record.
-        if frames.torn_bytes == 0 || bytes.len() <= wal::HEADER_BYTES {
+        // A file that is no longer than its header never held a record, and zeros are of no use to anybody: they are
+        // what a disk has where a write was still to come.
+        let of_worth = bytes.len() > wal::HEADER_BYTES && end.iter().any(|byte| *byte != 0);
+        if frames.torn_bytes == 0 || !of_worth {
             return true;
         }
         self.counters.torn_bytes.inc_by(frames.torn_bytes as u64);

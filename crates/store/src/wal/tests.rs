@@ -113,7 +113,8 @@ fn a_file_is_ended_as_its_reader_expects() {
         assert_eq!(read_frames(&bytes, 3).doubtful, 0);
     }
     WalFile::create(&disk, 4).unwrap().end(true).unwrap();
-    assert_eq!(read_all(&disk, &path_of(4), 100).unwrap().len(), HEADER_BYTES, "an empty one needs no mark");
+    let empty = read_all(&disk, &path_of(4), 10_000).unwrap();
+    assert!(empty[HEADER_BYTES..].iter().all(|byte| *byte == 0), "an empty one needs no mark");
 }
 
 #[test]
