@@ -77,7 +77,7 @@ pub struct SearchStats {
     pub blocks_skipped: u64,
     /// How long it took.
     pub elapsed: Duration,
-    /// The budget ran out: the answer is right as far as it goes, and there may be more.
+    /// The budget ran out, or something could not be read: the answer is right as far as it goes, and there may be more.
     pub partial: bool,
 }
 
@@ -88,7 +88,7 @@ pub struct SearchRequest {
     pub selection: Selection,
     /// In which order.
     pub order: Order,
-    /// At most how many.
+    /// At most how many. There may be fewer, with more to come, if they are large.
     pub limit: usize,
     /// Only those behind this place in the order.
     pub after: Option<Position>,
@@ -102,7 +102,8 @@ pub struct SearchRequest {
 pub struct Page {
     /// The records.
     pub records: Batch,
-    /// Where to go on; none if there is nothing more.
+    /// Where to go on; none if there is nothing more. If the budget ran out it is before whatever was not looked at, and there
+    /// may be no records: those that were found may not be the next ones.
     pub next: Option<Position>,
     /// What it cost.
     pub stats: SearchStats,

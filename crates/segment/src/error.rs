@@ -45,6 +45,8 @@ pub(crate) enum SegmentError {
     Newer(&'static str, u8),
     #[error("{0}")]
     Invalid(&'static str),
+    #[error("a batch cannot hold these records")]
+    Full,
     /// The budget of the question is used up; never handed out.
     #[error("the budget is used up")]
     Exhausted,
@@ -116,7 +118,7 @@ impl From<SegmentError> for Error {
             SegmentError::Read { .. } | SegmentError::Exhausted => ErrorKind::Retry,
             SegmentError::Damaged { source: Damage::Unknown { .. }, .. } => ErrorKind::Invalid,
             SegmentError::Checksum { .. } | SegmentError::Damaged { .. } => ErrorKind::Corrupt,
-            SegmentError::Newer(..) | SegmentError::Invalid(_) => ErrorKind::Invalid,
+            SegmentError::Newer(..) | SegmentError::Invalid(_) | SegmentError::Full => ErrorKind::Invalid,
         };
         let message = error.to_string();
         match error {

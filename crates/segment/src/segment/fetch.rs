@@ -119,36 +119,60 @@ impl Segment {
     /// # Panics
     /// If there is no block with this number, or `rows` is not a set of its rows.
     pub fn fetch(&self, block: usize, rows: &Rows, out: &mut Batch) -> Result<(), Error> {
-        self.fetch_without(block, rows, &[], out)
+        Ok(self.checked_fetch(block, rows, &[], BATCH_TEXT_BYTES_MAX, out)?)
     }
 
-    /// As [`Segment::fetch`], without the own fields of these names.
+    /// As [`Segment::fetch`], without the own fields of these names, and as long as the batch has so many bytes of texts at
+    /// most. Says whether there was room; without, the batch may have some of the records.
     ///
     /// # Errors
-    /// As [`Segment::fetch`].
+    /// As [`Segment::fetch`], except for the room.
     ///
     /// # Panics
     /// As [`Segment::fetch`].
-    pub fn fetch_without(
+    pub fn fetch_within(
         &self,
         block: usize,
         rows: &Rows,
         left_out: &[&str],
+        text_bytes_max: usize,
         out: &mut Batch,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
+        match self.checked_fetch(block, rows, left_out, text_bytes_max, out) {
+            Ok(()) => Ok(true),
+            Err(SegmentError::Full) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn checked_fetch(
+        &self,
+        block: usize,
+        rows: &Rows,
+        left_out: &[&str],
+        text_bytes_max: usize,
+        out: &mut Batch,
+    ) -> Result<()> {
         let info = &self.footer.blocks[block];
         assert_eq!(rows.len(), info.rows, "a set of rows of this block");
         if rows.is_empty() {
             return Ok(());
         }
-        Ok(self.fetch_fields(block, rows, left_out, out)?)
+        self.fetch_fields(block, rows, left_out, text_bytes_max, out)
     }
 
     pub(crate) fn fetch_rows(&self, block: usize, rows: &Rows, out: &mut Batch) -> Result<()> {
-        self.fetch_fields(block, rows, &[], out)
+        self.fetch_fields(block, rows, &[], BATCH_TEXT_BYTES_MAX, out)
     }
 
-    fn fetch_fields(&self, block: usize, rows: &Rows, left_out: &[&str], out: &mut Batch) -> Result<()> {
+    fn fetch_fields(
+        &self,
+        block: usize,
+        rows: &Rows,
+        left_out: &[&str],
+        text_bytes_max: usize,
+        out: &mut Batch,
+    ) -> Result<()> {
         // Who reads all rows, for merging or to hand them on, hardly comes again soon.
         let keep = rows.count() < rows.len();
         let heads = self.heads(block, rows, keep)?;
@@ -159,7 +183,15 @@ impl Segment {
             // Names that no column has are fields of streams.
             column.made_of = names.iter().map(|name| out.find_name(name)).collect();
         }
-        self.push_rows(block, rows, &heads, &mut columns, &cells, out)
+        let text_bytes_max = text_bytes_max.min(BATCH_TEXT_BYTES_MAX);
+        let bounds = Bounds {
+            place: Place::in_block("block", block),
+            raw: 0,
+            raw_max: self.footer.blocks[block].raw_bytes,
+            text: 0,
+            room: text_bytes_max.saturating_sub(out.text_bytes()) as u64,
+        };
+        self.push_rows(rows, &heads, &mut columns, &cells, bounds, out)
     }
 
     pub(super) fn heads(&self, block: usize, rows: &Rows, keep: bool) -> Result<Heads> {
@@ -212,20 +244,13 @@ impl Segment {
 
     fn push_rows(
         &self,
-        block: usize,
         rows: &Rows,
         heads: &Heads,
         columns: &mut [Wanted<'_>],
         cells: &Cells,
+        mut bounds: Bounds,
         out: &mut Batch,
     ) -> Result<()> {
-        let mut bounds = Bounds {
-            place: Place::in_block("block", block),
-            raw: 0,
-            raw_max: self.footer.blocks[block].raw_bytes,
-            text: 0,
-            room: (BATCH_TEXT_BYTES_MAX - out.text_bytes()) as u64,
-        };
         let mut last_stream = None;
         let mut made = String::new();
         let mut places = FieldPlaces::default();
@@ -357,7 +382,7 @@ impl Bounds {
         }
         self.text += text;
         if self.text > self.room {
-            return Err(SegmentError::Invalid("a batch cannot hold these records"));
+            return Err(SegmentError::Full);
         }
         Ok(())
     }

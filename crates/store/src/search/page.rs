@@ -1,14 +1,15 @@
 //! Finds the records that come first, and single ones.
 //!
-//! Owns: keeping the best so far, stopping early, putting a page together.
-//! Invariant: places are compared before records are read, so only the records of the page are read whole.
+//! Owns: keeping the best so far, stopping early, putting a page together, where to go on.
+//! Invariant: places are compared before records are read, so only the records of the page are read whole. Whoever goes on
+//! from one page to the next gets every record once: a page ends before whatever was not looked at.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use parking_lot::Mutex;
-use sawyer_model::{Batch, Error, Record, RecordId, Timestamp};
+use sawyer_model::{Batch, Error, Record, RecordId, SourceId, Timestamp};
 use sawyer_query::search::{Budget, Order, Page, Part, Position, SearchRequest, Selection};
 use sawyer_segment::{Lines, Rows};
 
@@ -16,6 +17,9 @@ use super::plan::Plan;
 use super::run::Run;
 use super::unit::Unit;
 use crate::engine::Engine;
+
+/// Records of a page have about so many bytes at most, all together; of one that is larger there is only that one.
+const RECORDS_BYTES_MAX: usize = 64 << 20;
 
 /// Records of a page of lines are made of about so many bytes at most, as far as that is known before they are read. Lines
 /// are longer, by what is escaped in them and by names of fields; a page is in memory as a whole.
@@ -119,16 +123,33 @@ impl Best {
     }
 }
 
-/// The records of a selection.
+/// The records that come first, and where to go on behind them; none if there is nothing more.
+struct Chosen {
+    places: Vec<Candidate>,
+    next: Option<Position>,
+}
+
+/// The records of a selection; fewer than were asked for if they are large.
 pub(super) fn search(engine: &Engine, request: &SearchRequest, budget: &Budget) -> Result<Page, Error> {
     let plan = Plan::of(engine, &behind(&request.selection, request.order, request.after), request.order);
     let run = Run::new(engine, &plan, budget);
-    let (chosen, more) = choose(&run, request)?;
-    let records = fetch(&plan, &run, &chosen, request.original);
-    run.failure()?;
-    let stats = run.stats();
-    let next = chosen.last().filter(|_| more || stats.partial).map(|last| last.position);
-    Ok(Page { records, next, stats })
+    let mut chosen = choose(&plan, &run, request)?;
+    chosen.fit(&plan, RECORDS_BYTES_MAX);
+    let (records, order) = loop {
+        let mut records = Batch::new();
+        let order = by_unit(&plan, &run, &chosen.places, |unit, rows| {
+            let has_room = unit.fetch_into(rows, request.original, RECORDS_BYTES_MAX, &mut records)?;
+            Ok(has_room.then_some(records.len()))
+        });
+        run.failure()?;
+        match order {
+            Some(order) => break (records, order),
+            None => chosen.halve(),
+        }
+    };
+    let mut records = records;
+    records.arrange(&order);
+    Ok(Page { records, next: chosen.next, stats: run.stats() })
 }
 
 /// The records of a selection as lines of JSON; fewer than were asked for if they are large.
@@ -140,27 +161,22 @@ pub(super) fn lines(
 ) -> Result<Part, Error> {
     let plan = Plan::of(engine, &behind(&request.selection, request.order, request.after), request.order);
     let run = Run::new(engine, &plan, budget);
-    let (mut chosen, mut more) = choose(&run, request)?;
-    let mut bytes = 0usize;
-    let fits = chosen.iter().take_while(|candidate| {
-        bytes = bytes.saturating_add(plan.units[candidate.unit].record_bytes());
-        bytes <= LINES_BYTES_MAX
-    });
-    let fits = fits.count().max(1);
-    more |= fits < chosen.len();
-    chosen.truncate(fits);
+    let mut chosen = choose(&plan, &run, request)?;
+    chosen.fit(&plan, LINES_BYTES_MAX);
     let mut lines = ROOM.take();
     let order = loop {
-        let order = by_unit(&plan, &run, &chosen, |unit, rows| {
+        let order = by_unit(&plan, &run, &chosen.places, |unit, rows| {
+            if lines.text_bytes() > TEXT_BYTES_MAX {
+                return Ok(None);
+            }
             unit.lines_into(rows, request.original, &mut lines)?;
-            Ok((lines.len(), lines.text_bytes() <= TEXT_BYTES_MAX))
+            Ok(Some(lines.len()))
         });
         run.failure()?;
         match order {
             Some(order) => break order,
             None => {
-                chosen.truncate(chosen.len().div_ceil(2));
-                more = true;
+                chosen.halve();
                 lines = Lines::default();
             }
         }
@@ -170,13 +186,11 @@ pub(super) fn lines(
         lines.clear();
         ROOM.set(lines);
     }
-    let stats = run.stats();
-    let next = chosen.last().filter(|_| more || stats.partial).map(|last| last.position);
-    Ok(Part { count: order.len(), next, stats, wanted })
+    Ok(Part { count: order.len(), next: chosen.next, stats: run.stats(), wanted })
 }
 
-/// The places of the records of a page, in order, and whether there are more.
-fn choose(run: &Run<'_>, request: &SearchRequest) -> Result<(Vec<Candidate>, bool), Error> {
+/// The places of the records of a page, in order.
+fn choose(plan: &Plan, run: &Run<'_>, request: &SearchRequest) -> Result<Chosen, Error> {
     let order = request.order;
     let count_max = if request.limit == 0 { 0 } else { request.limit.saturating_add(1) };
     let best = Best { heap: Mutex::default(), count_max, order };
@@ -192,10 +206,61 @@ fn choose(run: &Run<'_>, request: &SearchRequest) -> Result<(Vec<Candidate>, boo
         Ok(())
     };
     run.fold_while(|| (), step, |unit| best.wants(unit))?;
-    let mut chosen = best.heap.into_inner().into_sorted_vec();
-    let more = chosen.len() > request.limit;
+    let mut places = best.heap.into_inner().into_sorted_vec();
+    // What was not looked at may have records that come before some of those that were found.
+    let known = run.missed().map(|unit| before(unit, &plan.selection, order, request.after));
+    if let Some(known) = known {
+        let within = |place: &Candidate| order.compare(place.position, known) != Ordering::Greater;
+        places.truncate(places.partition_point(within));
+    }
+    let mut chosen = Chosen { places, next: known };
     chosen.truncate(request.limit);
-    Ok((chosen, more))
+    Ok(chosen)
+}
+
+/// The last place before all that a unit may have of a selection, and at least `after`.
+fn before(unit: &Unit, selection: &Selection, order: Order, after: Option<Position>) -> Position {
+    let place = match order {
+        Order::NewestFirst => {
+            let time = Timestamp::from_nanos(unit.time_max().nanos().saturating_add(1));
+            Position { timestamp: time.min(selection.end), source: SourceId(0), start: 0 }
+        }
+        Order::OldestFirst => match unit.time_min().max(selection.start).nanos().checked_sub(1) {
+            Some(nanos) => {
+                let timestamp = Timestamp::from_nanos(nanos);
+                Position { timestamp, source: SourceId(u128::MAX), start: u64::MAX }
+            }
+            // There is no place before the first one: it is as good as none.
+            None => Position { timestamp: Timestamp::MIN, source: SourceId(0), start: 0 },
+        },
+    };
+    after.filter(|after| order.compare(*after, place) == Ordering::Greater).unwrap_or(place)
+}
+
+impl Chosen {
+    /// Leaves the first ones.
+    fn truncate(&mut self, count: usize) {
+        if self.places.len() > count {
+            self.places.truncate(count);
+            self.next = self.places.last().map(|last| last.position);
+        }
+    }
+
+    /// Leaves the first half.
+    fn halve(&mut self) {
+        self.truncate(self.places.len().div_ceil(2));
+    }
+
+    /// Leaves those that are made of so many bytes, as far as that is known, and at least one.
+    fn fit(&mut self, plan: &Plan, bytes_max: usize) {
+        let mut bytes = 0usize;
+        let fits = self.places.iter().take_while(|place| {
+            bytes = bytes.saturating_add(plan.units[place.unit].record_bytes(place.row));
+            bytes <= bytes_max
+        });
+        let fits = fits.count().max(1);
+        self.truncate(fits);
+    }
 }
 
 /// The selection without the times before the place to go on from.
@@ -213,43 +278,28 @@ fn behind(selection: &Selection, order: Order, after: Option<Position>) -> Selec
     selection
 }
 
-/// Reads the chosen records, unit by unit, and puts them in order.
-fn fetch(plan: &Plan, run: &Run<'_>, chosen: &[Candidate], original: bool) -> Batch {
-    let mut records = Batch::new();
-    let order = by_unit(plan, run, chosen, |unit, rows| {
-        unit.fetch_into(rows, original, &mut records)?;
-        Ok((records.len(), true))
-    });
-    records.arrange(&order.unwrap_or_default());
-    records
-}
-
 /// Has the chosen records read unit by unit, until nobody waits for them any more. `read` says how many were read by then,
-/// and whether there is room for more; gives where in these the chosen ones are, in their order, without those that could not
-/// be read. None if there was no room before the last unit.
+/// or that there is no room for those of this unit; gives where in these the chosen ones are, in their order, without those
+/// that could not be read. None if there was no room.
 fn by_unit(
     plan: &Plan,
     run: &Run<'_>,
     chosen: &[Candidate],
-    mut read: impl FnMut(&Unit, &mut dyn Iterator<Item = usize>) -> Result<(usize, bool), Error>,
+    mut read: impl FnMut(&Unit, &mut dyn Iterator<Item = usize>) -> Result<Option<usize>, Error>,
 ) -> Option<Vec<usize>> {
     let mut by_unit: Vec<usize> = (0..chosen.len()).collect();
     by_unit.sort_unstable_by_key(|at| (chosen[*at].unit, chosen[*at].row));
     // For each chosen record, where among those read it is.
     let mut places: Vec<Option<usize>> = vec![None; chosen.len()];
-    let mut has_room = true;
     for of_unit in by_unit.chunk_by(|a, b| chosen[*a].unit == chosen[*b].unit) {
-        if !has_room {
-            return None;
-        }
         let unit = &plan.units[chosen[of_unit[0]].unit];
         let waited_for = run.waited_for();
         match waited_for.and_then(|()| read(unit, &mut of_unit.iter().map(|at| chosen[*at].row))) {
-            Ok((count, room)) => {
+            Ok(Some(count)) => {
                 let before = count - of_unit.len();
                 of_unit.iter().zip(before..).for_each(|(at, place)| places[*at] = Some(place));
-                has_room = room;
             }
+            Ok(None) => return None,
             Err(error) => run.note(unit, error),
         }
     }

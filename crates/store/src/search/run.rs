@@ -30,6 +30,8 @@ pub(super) struct Run<'a> {
     plan: &'a Plan,
     budget: &'a Budget,
     next: AtomicUsize,
+    /// The first unit that was not looked at because the budget was used up.
+    missed: AtomicUsize,
     failed: Mutex<Option<Error>>,
     stats: Mutex<SearchStats>,
     /// For each segment whether it was looked at, and whether rows of it were.
@@ -67,6 +69,7 @@ impl<'a> Run<'a> {
             plan,
             budget,
             next: AtomicUsize::new(0),
+            missed: AtomicUsize::new(usize::MAX),
             failed: Mutex::new(None),
             stats: Mutex::default(),
             seen: plan.segments.iter().map(|_| Default::default()).collect(),
@@ -140,6 +143,9 @@ impl<'a> Run<'a> {
                 break;
             }
             self.look(unit, folded, step, &mut stats);
+            if stats.partial {
+                self.missed.fetch_min(unit.number(), Ordering::Relaxed);
+            }
             let read = sealed::take_bytes_read();
             self.budget.note_bytes(read);
             bytes_read += read;
@@ -188,6 +194,12 @@ impl<'a> Run<'a> {
             }
             _ => self.fail(error),
         }
+    }
+
+    /// The first unit that was not looked at because the budget was used up. Those before it were, as far as they could be
+    /// read and were wanted.
+    pub(super) fn missed(&self) -> Option<&Unit> {
+        self.plan.units.get(self.missed.load(Ordering::Relaxed))
     }
 
     /// Whether somebody still waits for the answer.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
 use sawyer_model::{Batch, Error, RecordRef, Timestamp, ValueRef, names};
 use sawyer_query::FieldPattern;
 use sawyer_query::search::{Budget, Position, SearchStats, Selection};
@@ -39,6 +40,9 @@ enum Part {
         block: usize,
     },
 }
+
+/// About how many bytes a record takes besides its texts.
+const RECORD_BYTES: usize = 64;
 
 /// What is known of a field in a unit.
 #[derive(Clone, Debug, Default)]
@@ -180,29 +184,50 @@ impl Unit {
     /// The records of these rows (ascending), in order.
     pub(super) fn fetch(&self, rows: impl Iterator<Item = usize>) -> Result<Batch, Error> {
         let mut records = Batch::new();
-        self.fetch_into(rows, true, &mut records)?;
+        match &self.part {
+            Part::Held(batch) => rows.for_each(|row| records.push_ref(batch.get(row))),
+            Part::Block { segment, block, .. } => {
+                segment.segment.fetch(*block, &self.wanted(rows), &mut records)?;
+            }
+        }
         Ok(records)
     }
 
-    /// Adds the records of these rows (ascending) to a batch, in order; lines as written may be left out. After an error
-    /// it may have some of them.
+    /// Adds the records of these rows (ascending) to a batch, in order; lines as written may be left out. Says whether
+    /// there was room: texts of the batch have at most so many bytes, unless it has one record only. Without room, and
+    /// after an error, it may have some of them.
     pub(super) fn fetch_into(
         &self,
         rows: impl Iterator<Item = usize>,
         original: bool,
+        text_bytes_max: usize,
         records: &mut Batch,
-    ) -> Result<(), Error> {
-        match &self.part {
-            Part::Held(batch) => rows.for_each(|row| records.push_ref(batch.get(row))),
-            Part::Block { segment, block, .. } => {
-                let mut wanted = Rows::none(self.rows);
-                rows.for_each(|row| wanted.insert(row));
-                let left_out: &[&str] =
-                    if original { &[] } else { &[names::ORIGINAL, names::ORIGINAL_BASE64] };
-                segment.segment.fetch_without(*block, &wanted, left_out, records)?;
+    ) -> Result<bool, Error> {
+        let (segment, block) = match &self.part {
+            Part::Block { segment, block, .. } => (segment, *block),
+            Part::Held(batch) => {
+                for row in rows {
+                    let record = batch.get(row);
+                    let text_bytes = records.text_bytes().saturating_add(text_bytes(record));
+                    if !records.is_empty() && text_bytes > text_bytes_max {
+                        return Ok(false);
+                    }
+                    records.push_ref(record);
+                }
+                return Ok(true);
             }
-        }
-        Ok(())
+        };
+        let wanted = self.wanted(rows);
+        let left_out: &[&str] = if original { &[] } else { &[names::ORIGINAL, names::ORIGINAL_BASE64] };
+        let is_alone = records.is_empty() && wanted.count() == 1;
+        let text_bytes_max = if is_alone { BATCH_TEXT_BYTES_MAX } else { text_bytes_max };
+        segment.segment.fetch_within(block, &wanted, left_out, text_bytes_max, records)
+    }
+
+    fn wanted(&self, rows: impl Iterator<Item = usize>) -> Rows {
+        let mut wanted = Rows::none(self.rows);
+        rows.for_each(|row| wanted.insert(row));
+        wanted
     }
 
     /// Adds the records of these rows (ascending) as lines of JSON, in order; without lines as written unless these are
@@ -216,21 +241,21 @@ impl Unit {
         match &self.part {
             Part::Held(batch) => lines.add(batch, rows, original),
             Part::Block { segment, block, .. } => {
-                let mut wanted = Rows::none(self.rows);
-                rows.for_each(|row| wanted.insert(row));
-                segment.segment.lines(*block, &wanted, original, lines)?;
+                segment.segment.lines(*block, &self.wanted(rows), original, lines)?;
             }
         }
         Ok(())
     }
 
-    /// About how many bytes a record of it has.
-    pub(super) fn record_bytes(&self) -> usize {
-        let bytes = match &self.part {
-            Part::Held(batch) => batch.bytes() as u64,
-            Part::Block { segment, block, .. } => segment.segment.blocks()[*block].raw_bytes,
-        };
-        usize::try_from(bytes / self.rows.max(1) as u64).unwrap_or(usize::MAX)
+    /// About how many bytes a record of it has: those of a block are taken to be equal.
+    pub(super) fn record_bytes(&self, row: usize) -> usize {
+        match &self.part {
+            Part::Held(batch) => RECORD_BYTES + text_bytes(batch.get(row)),
+            Part::Block { segment, block, .. } => {
+                let bytes = segment.segment.blocks()[*block].raw_bytes / self.rows.max(1) as u64;
+                usize::try_from(bytes).unwrap_or(usize::MAX)
+            }
+        }
     }
 
     /// The values of a field in these rows. If the field has several names, the first one that a row has counts.
@@ -286,6 +311,19 @@ impl Unit {
         }
         Ok(fields)
     }
+}
+
+/// Bytes of the texts of a record.
+fn text_bytes(record: RecordRef<'_>) -> usize {
+    let of_scalar = |value: ValueRef<'_>| match value {
+        ValueRef::Str(text) | ValueRef::Json(text) => text.len(),
+        _ => 0,
+    };
+    let of_value = |value: ValueRef<'_>| match value {
+        ValueRef::List(list) => list.iter().map(of_scalar).sum(),
+        scalar => of_scalar(scalar),
+    };
+    record.own_fields().map(|(_, value)| of_value(value)).sum()
 }
 
 /// The values of a field in rows of a batch.
