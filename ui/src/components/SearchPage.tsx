@@ -142,6 +142,14 @@ export function SearchPage() {
               <p className="empty">{t.errorQueryTitle}</p>
             ) : error && !rowsQuery.isFetchNextPageError ? (
               <Failure error={error} onRetry={rerun} />
+            ) : rowsReady && rows.length === 0 && rowsQuery.hasNextPage ? (
+              <div className="empty" data-kind="partial">
+                <h2>{t.emptyPartialTitle}</h2>
+                <p>{t.emptyPartialText}</p>
+                <button type="button" className="button" disabled={rowsQuery.isFetching} onClick={fetchMore}>
+                  {t.emptyPartialMore}
+                </button>
+              </div>
             ) : rowsReady && rows.length === 0 ? (
               <EmptyState
                 run={run}

@@ -109,6 +109,10 @@ export const en = {
   moreFailed: 'More could not be loaded.',
   retry: 'Try again',
 
+  emptyPartialTitle: 'Nothing found yet',
+  emptyPartialText:
+    'The time ran out before it was known which record comes first. A shorter range takes less.',
+  emptyPartialMore: 'Search on',
   emptyStoreTitle: 'No records yet',
   emptyStoreText: 'Nothing has been collected so far. New records show up here as soon as they arrive.',
   emptyRangeTitle: 'Nothing in this time range',

@@ -108,6 +108,9 @@ export const ko: Messages = {
   moreFailed: '더 불러오지 못했습니다.',
   retry: '다시 시도',
 
+  emptyPartialTitle: '아직 찾지 못했습니다',
+  emptyPartialText: '어느 로그가 먼저인지 알기 전에 시간이 초과되었습니다. 기간을 줄이면 더 빨리 끝납니다.',
+  emptyPartialMore: '계속 검색',
   emptyStoreTitle: '아직 로그가 없습니다',
   emptyStoreText: '지금까지 수집된 로그가 없습니다. 새 로그가 들어오면 바로 여기에 나타납니다.',
   emptyRangeTitle: '이 시간 범위에는 로그가 없습니다',
