@@ -26,6 +26,12 @@ pub(crate) const FREE_DEFAULT_BYTES_MAX: u64 = 256 << 20;
 /// while they are being sealed. The later that is, the less has to be merged.
 pub(crate) const SEAL_PART_OF_MEMORY: usize = 2;
 
+/// With fewer rows than this starting threads costs more than it saves.
+const ALONE_ROWS_MAX: usize = 50_000;
+
+/// So long the thread that asks goes on alone: starting others costs a tenth of it, and most questions are answered by then.
+const ALONE_TIME_MAX: Duration = Duration::from_micros(500);
+
 settings! {
     /// The embedded store: where records are kept, and how long.
     pub struct StoreSettings {
@@ -118,6 +124,10 @@ pub struct StorePlan {
     pub(crate) squeeze_after: Duration,
     pub(crate) merge_threads: usize,
     pub(crate) search_threads: usize,
+    /// A question to fewer rows than this is answered by one thread.
+    pub(crate) alone_rows_max: usize,
+    /// So long the thread that asks goes on alone.
+    pub(crate) alone_time_max: Duration,
     pub(crate) search_cache_bytes_max: usize,
     pub(crate) source_idle_max: Duration,
     pub(crate) sources_max: usize,
@@ -174,6 +184,8 @@ impl StoreSettings {
             squeeze_after: self.squeeze_after.unwrap_or(Duration::MAX),
             merge_threads: self.merge_threads,
             search_threads: self.search_threads.unwrap_or_else(processors),
+            alone_rows_max: ALONE_ROWS_MAX,
+            alone_time_max: ALONE_TIME_MAX,
             search_cache_bytes_max: self.search_cache_max.as_usize(),
             source_idle_max: longest.saturating_add(self.source_memory),
             sources_max: self.sources_max,
@@ -201,6 +213,12 @@ impl StorePlan {
             sources_max: usize::MAX,
             ..Self::default()
         }
+    }
+
+    /// For tests: every question has its threads at once, however little there is to look at.
+    #[must_use]
+    pub fn with_threads_at_once(self) -> Self {
+        Self { alone_rows_max: 0, alone_time_max: Duration::ZERO, ..self }
     }
 
     /// Bytes of records in memory at which they are sealed.

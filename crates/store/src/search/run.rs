@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use sawyer_model::{Error, ErrorKind};
@@ -17,12 +17,6 @@ use super::plan::Plan;
 use super::unit::Unit;
 use crate::engine::Engine;
 use crate::sealed;
-
-/// Below this many rows starting threads costs more than it saves.
-const ROWS_FOR_THREADS: usize = 50_000;
-
-/// So long the thread that asks goes on alone: starting others costs a tenth of it, and most questions are answered by then.
-const ALONE_MAX: Duration = Duration::from_micros(500);
 
 /// One way through a plan.
 pub(super) struct Run<'a> {
@@ -95,7 +89,7 @@ impl<'a> Run<'a> {
         wanted: impl Fn(&Unit) -> bool + Sync,
     ) -> Result<Vec<A>, Error> {
         let mut own = new();
-        let alone = if self.is_large() { Some(Instant::now() + ALONE_MAX) } else { None };
+        let alone = self.is_large().then(|| Instant::now() + self.engine.plan.alone_time_max);
         if self.work(&mut own, &step, &wanted, alone) {
             return self.failure().map(|()| vec![own]);
         }
@@ -125,7 +119,7 @@ impl<'a> Run<'a> {
     /// Whether there is enough for several threads.
     fn is_large(&self) -> bool {
         let rows: usize = self.plan.units.iter().map(Unit::rows).sum();
-        rows >= ROWS_FOR_THREADS && self.plan.units.len() > 1
+        rows >= self.engine.plan.alone_rows_max && self.plan.units.len() > 1
     }
 
     /// Looks at units until there are no more, or until a moment; says whether there are no more that are wanted.

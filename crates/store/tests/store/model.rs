@@ -127,7 +127,8 @@ proptest! {
 
     #[test]
     fn every_question_has_the_naive_answer(steps in prop::collection::vec(step(), 1..30)) {
-        let plan = plan_of("memory_max: 1MiB\nretention: 36500d\nfree_min: 0\nseal_interval: 60s\nsearch_threads: 2\n");
+        let plan = plan_of("memory_max: 1MiB\nretention: 36500d\nfree_min: 0\nseal_interval: 60s\nsearch_threads: 3\n")
+            .with_threads_at_once();
         let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
         let mut store = open(&disk, &plan, &clock).expect("it opens");
         let mut naive = Naive::default();
