@@ -142,6 +142,11 @@ sawyer:
   {{- end }}
 {{- end }}
 
+{{/* How long a stop may take to pass on what was read: the pod's grace period, less what ending itself takes. */}}
+{{- define "sawyer.drain" -}}
+{{ max 0 (sub (int .terminationGracePeriodSeconds) 5) }}s
+{{- end }}
+
 {{- define "sawyer.agent.config" -}}
 {{- $agent := .Values.agent }}
 {{- $inputs := dict }}
@@ -172,7 +177,7 @@ sawyer:
 {{- $outputs = merge $outputs (include "sawyer.outputs.native" (dict "root" . "to" "server" "buffer" $agent.buffer) | fromYaml) }}
 {{- end }}
 {{- end }}
-{{- $config := dict "data" "/var/lib/sawyer" "listen" "0.0.0.0:7280" "host_root" "/host" "log" $agent.log "inputs" $inputs "outputs" $outputs }}
+{{- $config := dict "data" "/var/lib/sawyer" "listen" "0.0.0.0:7280" "host_root" "/host" "log" $agent.log "drain" (include "sawyer.drain" $agent | trim) "inputs" $inputs "outputs" $outputs }}
 {{- with $agent.steps }}{{ $_ := set $config "pipelines" (dict "main" (dict "steps" .)) }}{{ end }}
 {{- $config = mergeOverwrite $config (deepCopy $agent.config) }}
 {{- if not $config.outputs }}
@@ -187,7 +192,7 @@ sawyer:
 {{- if include "sawyer.server.enabled" . }}
 {{- $outputs = merge $outputs (include "sawyer.outputs.native" (dict "root" . "to" "server" "buffer" $gateway.buffer) | fromYaml) }}
 {{- end }}
-{{- $config := dict "data" "/var/lib/sawyer" "listen" "0.0.0.0:7280" "log" $gateway.log "inputs" (include "sawyer.inputs.native" . | fromYaml) "outputs" $outputs }}
+{{- $config := dict "data" "/var/lib/sawyer" "listen" "0.0.0.0:7280" "log" $gateway.log "drain" (include "sawyer.drain" $gateway | trim) "inputs" (include "sawyer.inputs.native" . | fromYaml) "outputs" $outputs }}
 {{- with $gateway.steps }}{{ $_ := set $config "pipelines" (dict "main" (dict "steps" .)) }}{{ end }}
 {{- toYaml (mergeOverwrite $config (deepCopy $gateway.config)) }}
 {{- end }}
@@ -196,7 +201,7 @@ sawyer:
 {{- $server := .Values.server }}
 {{- $inputs := include "sawyer.inputs.native" . | fromYaml }}
 {{- if eq (include "sawyer.events.component" .) "server" }}{{ $_ := set $inputs "kubernetes_events" (include "sawyer.inputs.events" . | fromYaml) }}{{ end }}
-{{- $config := dict "data" "/var/lib/sawyer" "listen" "0.0.0.0:7280" "log" $server.log "inputs" $inputs "outputs" (dict "store" (dict)) "store" (dict "retention" $server.retention) }}
+{{- $config := dict "data" "/var/lib/sawyer" "listen" "0.0.0.0:7280" "log" $server.log "drain" (include "sawyer.drain" $server | trim) "inputs" $inputs "outputs" (dict "store" (dict)) "store" (dict "retention" $server.retention) }}
 {{- $url := $server.publicUrl }}
 {{- if and (not $url) $server.ingress.enabled $server.ingress.hosts }}
 {{- $url = printf "%s://%s" (ternary "https" "http" (not (empty $server.ingress.tls))) (first $server.ingress.hosts) }}

@@ -18,7 +18,7 @@ use sawyer_config::{Settings as _, settings};
 use sawyer_model::{
     Ack, Batch, Error, ErrorKind, Outcome, SeqRange, SourceId, Stream, Timestamp, Value, names,
 };
-use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop};
+use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Patience, Running, Stop};
 use sawyer_telemetry::Counter;
 
 use crate::node::node_name;
@@ -42,9 +42,6 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Records of a batch that is passed on without waiting.
 const BATCH_RECORDS: usize = 1000;
-
-/// How long acknowledgements are waited for after a stop.
-const LANDING_WAIT: Duration = Duration::from_secs(4);
 
 /// How long a machine's start is remembered after its end.
 const FORGET_AFTER: Duration = Duration::from_secs(7 * 86_400);
@@ -156,8 +153,9 @@ impl Input for Kmsg {
                 }
             }
             reading.send(&to, &stop).await?;
+            let patience = to.patience();
             drop(to);
-            reading.land().await;
+            reading.land(&patience).await;
             Ok(())
         })
     }
@@ -252,7 +250,7 @@ impl Reading {
     }
 
     /// Waits for what is on its way, and notes how far it came.
-    async fn land(&self) {
+    async fn land(&self, patience: &Patience) {
         let offsets = &self.kmsg.offsets;
         let landed = async {
             while offsets.lock().get(self.kmsg.source).is_some_and(|progress| progress.in_flight > 0) {
@@ -260,7 +258,10 @@ impl Reading {
             }
         };
         // What has not landed by then is read again.
-        let _ = tokio::time::timeout(LANDING_WAIT, landed).await;
+        tokio::select! {
+            () = landed => {}
+            () = patience.over() => {}
+        }
         if let Err(error) = offsets.lock().save() {
             tracing::warn!(input = self.kmsg.context.name, "save how far it came: {error}");
         }

@@ -77,9 +77,12 @@ impl Input for Events {
     fn run(self: Box<Self>, to: Outlet, stop: Stop) -> Running {
         Box::pin(async move {
             let Self { reader, cluster, clock } = *self;
+            let patience = to.patience();
             let sink = ToPipelines { cluster, clock, to };
             let ended = stop.clone();
-            let stopped = reader.run(sink, async move { ended.stopped().await }).await;
+            let stopped =
+                reader.run(sink, async move { ended.stopped().await }, async move { patience.over().await });
+            let stopped = stopped.await;
             if stopped || stop.is_stopped() {
                 Ok(())
             } else {

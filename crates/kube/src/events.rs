@@ -46,7 +46,7 @@ const WATCH_MIN: Duration = Duration::from_secs(1);
 /// Failures in a row after which everything is listed anew.
 const FAILURES_LIST: u32 = 3;
 
-/// How long acknowledgements are waited for after a stop, before the Lease is given up.
+/// How long acknowledgements are waited for after a pipeline has ended by itself, before the Lease is given up.
 const LANDING_WAIT: Duration = Duration::from_secs(4);
 
 /// Events that go on together.
@@ -133,8 +133,14 @@ impl EventReader {
         Some(Self { election: Election::new(access, who, clock.clone(), trouble, holds), reading })
     }
 
-    /// Reads until `stop` is there or nobody takes pages any more; says which. What is durable by then is noted.
-    pub async fn run(mut self, mut sink: impl EventSink, stop: impl Future<Output = ()> + Send) -> bool {
+    /// Reads until `stop` is there or nobody takes pages any more; says which. What is durable by then is noted, and what
+    /// becomes so until `given_up` is there.
+    pub async fn run(
+        mut self,
+        mut sink: impl EventSink,
+        stop: impl Future<Output = ()> + Send,
+        given_up: impl Future<Output = ()> + Send,
+    ) -> bool {
         let mut stop = std::pin::pin!(stop);
         loop {
             let term = tokio::select! {
@@ -150,7 +156,13 @@ impl EventReader {
             };
             // Pipelines end once nobody can send to them.
             drop(sink);
-            let _ = tokio::time::timeout(LANDING_WAIT, progress.all_landed()).await;
+            tokio::select! {
+                _ = progress.all_landed() => {}
+                () = given_up => {}
+                () = tokio::time::sleep(LANDING_WAIT), if !stopped => {}
+                // Somebody else reads now.
+                () = self.election.keep(|| progress.note()) => return stopped,
+            }
             self.election.resign(&progress.note()).await;
             return stopped;
         }

@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use crate::ports::Ports;
 use crate::queue::{Place, QueueClosed, QueueReceiver, QueueSender};
 use crate::spill::Spill;
-use crate::stop::Stop;
+use crate::stop::{Patience, Stop};
 
 /// Something that runs until it is done.
 pub type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
@@ -183,6 +183,7 @@ pub struct Outlet {
     spill: Spill,
     /// Whether it waits while buffers take only what is in danger.
     gives_way: bool,
+    patience: Patience,
     records: Counter,
     bytes: Counter,
     ledger: Ledger,
@@ -208,6 +209,7 @@ impl Outlet {
             turn: Arc::default(),
             spill: Spill::default(),
             gives_way: true,
+            patience: Patience::default(),
             records: metrics.counter("sawyer_input_records", "Records read, by input", &labels),
             bytes: metrics.counter(
                 "sawyer_input_text_bytes",
@@ -222,6 +224,18 @@ impl Outlet {
     #[must_use]
     pub fn with_spill(self, spill: Spill) -> Self {
         Self { spill, ..self }
+    }
+
+    /// The same, with outputs behind it that wait no longer than this after a stop.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// How long acknowledgements may come after a stop.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        self.patience.clone()
     }
 
     /// For an input that looks at the [`Spill`] by itself, and sends only lines in danger while that is on; what others

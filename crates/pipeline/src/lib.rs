@@ -28,5 +28,5 @@ pub use component::{
 pub use ports::Ports;
 pub use queue::{LaneReceiver, Place, QueueReceiver, QueueSender, Queued};
 pub use spill::Spill;
-pub use stop::{Stop, Stopper};
+pub use stop::{Patience, Stop, Stopper};
 pub use topology::{Resources, Topology, TopologyPlan};

@@ -39,6 +39,34 @@ impl Stop {
     }
 }
 
+/// How long acknowledgements are worth waiting for after a stop: until the time for draining is over, when outputs let go
+/// of what they have not delivered. An input keeps it beside its outlet, which it lets go of first, so that pipelines can
+/// end.
+#[derive(Clone, Debug, Default)]
+pub struct Patience(Option<Stop>);
+
+impl Patience {
+    /// Until this signal is given. Without one it never ends.
+    #[must_use]
+    pub fn until(given_up: Stop) -> Self {
+        Self(Some(given_up))
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.0.as_ref().is_some_and(Stop::is_stopped)
+    }
+
+    /// Waits until it ends.
+    pub async fn over(&self) {
+        match &self.0 {
+            Some(given_up) => given_up.stopped().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

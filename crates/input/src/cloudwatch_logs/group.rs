@@ -11,7 +11,7 @@ use std::time::Duration;
 use sawyer_codec::cloudwatch::{self, Event, Place};
 use sawyer_codec::pushed::{Bounds, Intake, Origin, Trust};
 use sawyer_model::{Ack, Outcome};
-use sawyer_pipeline::{Outlet, Stop};
+use sawyer_pipeline::{Outlet, Patience, Stop};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tokio::sync::oneshot;
@@ -32,9 +32,6 @@ const PAGES_AWAY_MAX: usize = 8;
 
 /// Pause before what was not delivered is read again.
 const UNDELIVERED_PAUSE: Duration = Duration::from_secs(1);
-
-/// How long acknowledgements are waited for after a stop.
-const LANDING_WAIT: Duration = Duration::from_secs(4);
 
 /// A log group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +109,9 @@ struct Away {
 pub(super) struct Follower {
     shared: Arc<Shared>,
     group: Group,
-    to: Outlet,
+    /// None once it is told to stop and all that was read is on its way, so that the pipelines can end.
+    to: Option<Outlet>,
+    patience: Patience,
     stop: Stop,
     cursor: Cursor,
     seen: Seen,
@@ -131,7 +130,8 @@ impl Follower {
             Some(known) => Cursor::new(i64::try_from(known).unwrap_or(i64::MAX), late_max),
             None => Cursor::beginning(first(), late_max),
         };
-        Self { shared, group, to, stop, cursor, seen }
+        let patience = to.patience();
+        Self { shared, group, to: Some(to), patience, stop, cursor, seen }
     }
 
     /// Reads until told to stop, or there is nothing any more to be read. Gives the group's name.
@@ -288,10 +288,11 @@ impl Follower {
         let ack = Ack::new(move |outcome| {
             let _ = told.send(outcome == Outcome::Durable);
         });
+        let Some(to) = &self.to else { return Err(Looked::Stopped) };
         tokio::select! {
             biased;
-            sent = self.to.send(batch, ack) => sent.map_err(|_| Looked::Closed)?,
-            () = self.stop.stopped() => return Err(Looked::Stopped),
+            sent = to.send(batch, ack) => sent.map_err(|_| Looked::Closed)?,
+            () = self.patience.over() => return Err(Looked::Stopped),
         }
         Ok(Some(Away { durable, marks }))
     }
@@ -319,17 +320,16 @@ impl Follower {
         }
     }
 
-    /// Waits until it is known what became of a page, after a stop no longer than a moment. Says whether it is durable.
+    /// Waits until it is known what became of a page, after a stop until the time for that is over. Says whether it is durable.
     async fn land(&mut self, page: Away) -> bool {
-        let Away { durable, marks } = page;
-        let stopped = async {
-            self.stop.stopped().await;
-            tokio::time::sleep(LANDING_WAIT).await;
-        };
-        let durable = tokio::select! {
-            biased;
-            durable = durable => durable.unwrap_or(false),
-            () = stopped => false,
+        let Away { mut durable, marks } = page;
+        let durable = loop {
+            tokio::select! {
+                biased;
+                durable = &mut durable => break durable.unwrap_or(false),
+                () = self.patience.over() => break false,
+                () = self.stop.stopped(), if self.to.is_some() => self.to = None,
+            }
         };
         if durable {
             let now = self.shared.context.clock.now();

@@ -116,7 +116,8 @@ impl Reader {
         while !self.stop.is_stopped() && result.is_ok() {
             result = self.round(&mut flight);
         }
-        flight.close(&mut self.watch, &mut self.offsets);
+        let last = std::mem::take(&mut self.batch);
+        flight.close(last, &mut self.watch, &mut self.offsets, self.stop.is_stopped());
         self.save();
         result
     }

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use sawyer_codec::kinesis::{Place, take};
 use sawyer_codec::pushed::{Bounds, Intake, Origin, Trust};
 use sawyer_model::{Ack, Outcome, Timestamp};
-use sawyer_pipeline::{Outlet, Stop};
+use sawyer_pipeline::{Outlet, Patience, Stop};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tokio::sync::oneshot;
@@ -38,9 +38,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Pause before what was not delivered is read again.
 const UNDELIVERED_PAUSE: Duration = Duration::from_secs(1);
-
-/// How long acknowledgements are waited for after a stop.
-const LANDING_WAIT: Duration = Duration::from_secs(4);
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
@@ -92,14 +89,17 @@ struct Away {
 pub(super) struct ShardReader {
     shared: Arc<Shared>,
     key: Key,
-    to: Outlet,
+    /// None once it is told to stop and all that was read is on its way, so that the pipelines can end.
+    to: Option<Outlet>,
+    patience: Patience,
     stop: Stop,
     away: VecDeque<Away>,
 }
 
 impl ShardReader {
     pub(super) fn new(shared: Arc<Shared>, key: Key, to: Outlet, stop: Stop) -> Self {
-        Self { shared, key, to, stop, away: VecDeque::new() }
+        let patience = to.patience();
+        Self { shared, key, to: Some(to), patience, stop, away: VecDeque::new() }
     }
 
     /// Reads until told to stop, or to its end.
@@ -290,10 +290,11 @@ impl ShardReader {
             let ack = Ack::new(move |outcome| {
                 let _ = told.send(outcome == Outcome::Durable);
             });
+            let Some(to) = &self.to else { return Err(Ended::Left) };
             tokio::select! {
                 biased;
-                sent = self.to.send(batch, ack) => sent.map_err(|_| Ended::Closed)?,
-                () = self.stop.stopped() => return Err(Ended::Left),
+                sent = to.send(batch, ack) => sent.map_err(|_| Ended::Closed)?,
+                () = self.patience.over() => return Err(Ended::Left),
             }
         }
         self.away.push_back(Away { durable, last });
@@ -317,7 +318,7 @@ impl ShardReader {
         true
     }
 
-    /// Waits for all that is on its way, after a stop no longer than a moment. A shard is over only if all of it is durable.
+    /// Waits for all that is on its way, after a stop until the time for that is over. A shard is over only if all of it is durable.
     async fn land_all(&mut self, ended: Ended) -> Ended {
         while !self.away.is_empty() {
             if !self.land_first().await {
@@ -330,15 +331,13 @@ impl ShardReader {
 
     async fn land_first(&mut self) -> bool {
         let Some(first) = self.away.front_mut() else { return true };
-        let stop = self.stop.clone();
-        let stopped = async {
-            stop.stopped().await;
-            tokio::time::sleep(LANDING_WAIT).await;
-        };
-        let durable = tokio::select! {
-            biased;
-            durable = &mut first.durable => durable.unwrap_or(false),
-            () = stopped => false,
+        let durable = loop {
+            tokio::select! {
+                biased;
+                durable = &mut first.durable => break durable.unwrap_or(false),
+                () = self.patience.over() => break false,
+                () = self.stop.stopped(), if self.to.is_some() => self.to = None,
+            }
         };
         if durable {
             self.note_first();

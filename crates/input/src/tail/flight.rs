@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use sawyer_model::{Ack, Batch, Covered, Error, ErrorKind, Outcome, Progress, SourceId, Tally};
 use sawyer_pipeline::queue::QueueClosed;
-use sawyer_pipeline::{Outlet, Spill, Stop};
+use sawyer_pipeline::{Outlet, Patience, Spill, Stop};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -21,8 +21,15 @@ use crate::offsets::Offsets;
 /// not acknowledged them; less would make a fast disk wait for a slow acknowledgement.
 const FLIGHT_BYTES_MAX: u64 = 32 << 20;
 
-/// How long acknowledgements are waited for after a stop. Less would read more twice after the next start.
+/// How long acknowledgements are waited for after a pipeline has ended by itself, when others may wait for their targets for
+/// ever. Less would read more twice after the next start.
 const LANDING_WAIT: Duration = Duration::from_secs(4);
+
+/// How often what landed is written down meanwhile.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often it is looked at a stop whether the last batches were taken. Nobody tells when a task is quite over.
+const TAKEN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A batch that was reported.
 #[derive(Debug)]
@@ -39,6 +46,7 @@ pub(crate) struct Flight {
     runtime: Handle,
     /// None once it is closing.
     outlet: Option<Outlet>,
+    patience: Patience,
     spill: Spill,
     waker: Waker,
     landed: Arc<Mutex<Vec<Landed>>>,
@@ -55,10 +63,12 @@ impl Flight {
     /// Sends into `outlet`, and calls the waker when there is something to be looked at.
     pub(crate) fn new(runtime: Handle, outlet: Outlet, waker: Waker) -> Self {
         let progress = Arc::new(Progress::new(Instant::now()));
+        let patience = outlet.patience();
         let (landed, outlet, spill) = (Arc::default(), Some(outlet), Spill::default());
         Self {
             runtime,
             outlet,
+            patience,
             spill,
             waker,
             landed,
@@ -193,20 +203,54 @@ impl Flight {
         Some(undelivered)
     }
 
-    /// The end: lets go of the way out, so that the pipelines can end, and waits a little for what they still
-    /// acknowledge, so that it is not read again.
-    pub(crate) fn close(mut self, watch: &mut Watch, offsets: &mut Offsets) {
+    /// The end: passes on the last batch, lets go of the way out, so that the pipelines can end, and waits for what they
+    /// still acknowledge, so that it is not read again. After a stop that may take until the time for draining is over.
+    pub(crate) fn close(
+        mut self,
+        mut batch: Batch,
+        watch: &mut Watch,
+        offsets: &mut Offsets,
+        is_stopped: bool,
+    ) {
+        let (patience, waker) = (self.patience.clone(), self.waker.clone());
+        let over = self.runtime.spawn(async move {
+            patience.over().await;
+            waker.wake();
+        });
+        let failed = (!is_stopped).then(|| Instant::now() + LANDING_WAIT);
+        while is_stopped && !self.patience.is_over() {
+            if self.sending.take_if(|task| task.is_finished()).is_none() && self.sending.is_some() {
+                self.wait_for(TAKEN_INTERVAL, watch, offsets);
+            } else if batch.covered().is_empty() {
+                break;
+            } else {
+                self.send(&mut batch, offsets);
+            }
+        }
         if let Some(task) = self.sending.take() {
             task.abort();
         }
         self.outlet = None;
-        let deadline = Instant::now() + LANDING_WAIT;
         self.land(offsets);
-        while self.bytes > 0 && Instant::now() < deadline {
-            watch.wait(deadline.saturating_duration_since(Instant::now()), &mut Vec::new());
-            self.land(offsets);
+        while self.bytes > 0 && !self.patience.is_over() {
+            let left = failed.map_or(SAVE_INTERVAL, |at| at.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                break;
+            }
+            self.wait_for(left.min(SAVE_INTERVAL), watch, offsets);
         }
+        over.abort();
         // Whoever goes on from here has to tell anew.
         self.spill.set_in_danger(false);
+    }
+
+    /// Waits a little at the end, and writes down what landed: whoever is killed before the time is over has it.
+    fn wait_for(&mut self, time: Duration, watch: &mut Watch, offsets: &mut Offsets) {
+        watch.wait(time, &mut Vec::new());
+        self.land(offsets);
+        if offsets.save_due().is_some_and(|due| due <= Instant::now()) {
+            // It is tried once more at the very end, and told of then.
+            let _ = offsets.save();
+        }
     }
 }

@@ -192,7 +192,7 @@ impl Reader {
         self.layout.companion(self.waker.clone())
     }
 
-    /// Reads until told to stop; then waits a little for what is on its way, so that it is not read again.
+    /// Reads until told to stop; then waits for what is on its way, so that it is not read again.
     pub(super) fn run(mut self, mut flight: Flight) -> Result<(), Error> {
         let mut result = Ok(());
         self.progress = Arc::clone(flight.progress());
@@ -201,7 +201,8 @@ impl Reader {
             result = self.round(&mut flight);
         }
         self.questions.end();
-        flight.close(&mut self.watch, &mut self.offsets);
+        let last = std::mem::take(&mut self.batch);
+        flight.close(last, &mut self.watch, &mut self.offsets, self.stop.is_stopped());
         self.save();
         self.meters.nobody_reads();
         result

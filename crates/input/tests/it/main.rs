@@ -14,5 +14,6 @@ mod own_rotation;
 mod removed;
 mod rotation;
 mod shared;
+mod stop;
 mod trouble;
 mod turns;

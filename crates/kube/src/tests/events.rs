@@ -106,7 +106,7 @@ fn start(cluster: &Cluster, name: &str, taken: &Taken) -> Running {
     let stopped = async move {
         let _ = stopped.await;
     };
-    Running { task: tokio::spawn(reader.run(taken.clone(), stopped)), stop }
+    Running { task: tokio::spawn(reader.run(taken.clone(), stopped, std::future::pending())), stop }
 }
 
 fn holder(cluster: &Cluster) -> String {
@@ -297,7 +297,7 @@ async fn a_pod_is_asked_for_its_workload_once() {
     }
     cluster.event("b", &about("web-5d7b5cb4d6-x2vwz", "gone"));
     let reader = EventReader::new(&settings(&cluster), "one", &Clock::system(), &Metrics::new()).unwrap();
-    let task = tokio::spawn(reader.run(taken.clone(), std::future::pending()));
+    let task = tokio::spawn(reader.run(taken.clone(), std::future::pending(), std::future::pending()));
     until("both", || taken.0.lock().len() == 2).await;
     let shown: Vec<String> = taken.0.lock().clone();
     assert_eq!(

@@ -23,7 +23,7 @@ use crate::ports::Ports;
 use crate::queue::{QueueClosed, QueueReceiver, queue};
 use crate::spill::Spill;
 use crate::steps::route::Router;
-use crate::stop::{Stop, Stopper};
+use crate::stop::{Patience, Stop, Stopper};
 
 /// Bytes of records that wait in front of a pipeline, at most. Larger queues smooth more and hold more memory.
 const PIPELINE_QUEUE_BYTES_MAX: u64 = 2 << 20;
@@ -198,7 +198,8 @@ impl Topology {
             let reached: BTreeSet<&String> = taking.clone().flat_map(|(plan, _)| &plan.outputs).collect();
             let reserves = reached.into_iter().filter_map(|output| buffers.get(output).map(Buffer::reserve));
             let outlet = Outlet::along(&name, books::ways(&name, taking), &self.metrics)
-                .with_spill(Spill::into_buffers(reserves.collect()));
+                .with_spill(Spill::into_buffers(reserves.collect()))
+                .with_patience(Patience::until(given_up.clone()));
             let work = close_behind(input.run(outlet, stop.clone()), stop.clone(), &self.ports, &name);
             spawn(&mut tasks, &self.health, "input", &name, work);
         }

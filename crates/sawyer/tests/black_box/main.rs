@@ -20,6 +20,7 @@ mod sidecar;
 mod spill;
 mod standard_output;
 mod stored;
+mod terminate;
 mod tls;
 mod trouble;
 mod urgent;
