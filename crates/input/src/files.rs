@@ -144,7 +144,18 @@ impl Files {
             if seen.insert(stat.inode) {
                 let group: Arc<str> = log.to_string_lossy().into();
                 let (source, owner) = (Arc::clone(&group), Arc::default());
-                scan.files.push(FoundFile { path, group, part: 0, rotation, gzip, source, owner, stat });
+                let linked = is_link;
+                scan.files.push(FoundFile {
+                    path,
+                    group,
+                    part: 0,
+                    rotation,
+                    gzip,
+                    source,
+                    owner,
+                    stat,
+                    linked,
+                });
             }
         }
     }

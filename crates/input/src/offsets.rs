@@ -106,7 +106,7 @@ impl Progress {
     }
 }
 
-/// A file that was not read to its end when it was last looked at.
+/// A file that was not read to its end when it was last looked at, or to which a link led.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unread {
     /// The rotation family of the file.
@@ -122,6 +122,8 @@ pub(crate) struct Unread {
     pub(crate) unread: u64,
     /// Whether it is compressed.
     pub(crate) gzip: bool,
+    /// Whether it was found by a link: that may lead elsewhere at the next start, when more may be in it.
+    pub(crate) linked: bool,
 }
 
 /// What was found when the offsets were opened.

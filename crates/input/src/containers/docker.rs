@@ -56,7 +56,17 @@ pub(super) fn log(
         let (Some((rotation, gzip)), Some(stat)) = (Rotation::parse(suffix), stat) else { continue };
         let (group, source) = (Arc::clone(&group), Arc::clone(source));
         containers.add(
-            FoundFile { path, group, part: 0, rotation, gzip, source, owner: Arc::clone(&owner), stat },
+            FoundFile {
+                path,
+                group,
+                part: 0,
+                rotation,
+                gzip,
+                source,
+                owner: Arc::clone(&owner),
+                stat,
+                linked: false,
+            },
             scan,
         );
     }

@@ -50,7 +50,10 @@ fn container(containers: &mut Containers, folder: &Path, host_folder: &Path, own
         let Some(stat) = stat else { continue };
         let owner = Arc::new(owner);
         let group = Arc::clone(&group);
-        containers.add(FoundFile { path, group, part: restarts, rotation, gzip, source, owner, stat }, scan);
+        containers.add(
+            FoundFile { path, group, part: restarts, rotation, gzip, source, owner, stat, linked: false },
+            scan,
+        );
     }
 }
 

@@ -89,6 +89,7 @@ fn volume(containers: &mut Containers, volumes: &Path, pod: &PodInfo, files: &Vo
                 source: source.into(),
                 owner: Arc::clone(&owner),
                 stat,
+                linked: false,
             };
             containers.add(found, scan);
         }

@@ -22,6 +22,7 @@ const VERSION_1: u8 = 1;
 const HEAD_BYTES: usize = 8;
 const SUPERSEDED: u16 = 1;
 const GZIP: u16 = 1;
+const LINKED: u16 = 2;
 
 /// What an offsets file holds.
 type Contents = (HashMap<SourceId, Progress>, Books, Vec<Unread>);
@@ -97,7 +98,8 @@ fn encode_unread(unread: &Unread, out: &mut Vec<u8>) {
     }
     let (group, path) = (bounded(&unread.group), bounded(&unread.path));
     let gzip = if unread.gzip { GZIP } else { 0 };
-    for number in [unread.head.len, gzip, group.len() as u16, path.len() as u16] {
+    let linked = if unread.linked { LINKED } else { 0 };
+    for number in [unread.head.len, gzip | linked, group.len() as u16, path.len() as u16] {
         out.extend(number.to_le_bytes());
     }
     out.extend(group);
@@ -108,11 +110,12 @@ fn decode_unread(reader: &mut Reader<'_>) -> Result<Unread, FormatError> {
     let inode = (reader.u64()?, reader.u64()?);
     let (hash, length, unread) = (reader.u64()?, reader.u64()?, reader.u64()?);
     let head = Head { len: reader.u16()?, hash };
-    let gzip = reader.u16()? & GZIP != 0;
+    let flags = reader.u16()?;
+    let (gzip, linked) = (flags & GZIP != 0, flags & LINKED != 0);
     let (group_len, path_len) = (reader.u16()?, reader.u16()?);
     let mut text = |len: u16| Ok(String::from_utf8_lossy(reader.bytes(len as usize)?).into());
     let (group, path) = (text(group_len)?, text(path_len)?);
-    Ok(Unread { group, path, inode, head, length, unread, gzip })
+    Ok(Unread { group, path, inode, head, length, unread, gzip, linked })
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Contents, FormatError> {

@@ -83,11 +83,15 @@ fn version_3_is_read() {
         length: 1000,
         unread: 900,
         gzip: true,
+        linked: false,
     };
     let plain = Unread { path: "/var/log/pods/a_b_c/d/0.log".into(), gzip: false, ..unread.clone() };
     let unread = vec![plain, unread];
     assert_eq!(format::encode(&expected, &some_books(), &unread), golden);
-    assert_eq!(format::decode(golden).unwrap(), (expected, some_books(), unread));
+    assert_eq!(format::decode(golden).unwrap(), (expected, some_books(), unread.clone()));
+    let linked: Vec<Unread> = unread.into_iter().map(|unread| Unread { linked: true, ..unread }).collect();
+    let written = format::encode(&filled(&disk).sources, &some_books(), &linked);
+    assert_eq!(format::decode(&written).unwrap().2, linked);
 }
 
 /// What was read and what became of it is saved with the ranges of the same batch, or not at all.

@@ -154,6 +154,8 @@ pub(crate) struct FoundFile {
     pub(crate) owner: Arc<Owner>,
     /// What the system says of it.
     pub(crate) stat: FileStat,
+    /// Whether its name is that of a link, which may lead elsewhere tomorrow; then `path` is where it leads.
+    pub(crate) linked: bool,
 }
 
 impl FoundFile {

@@ -163,3 +163,80 @@ async fn a_long_line_in_another_encoding_is_cut_like_any_other() {
     assert_eq!(text(&records[1], "message"), "after");
     run.stop().await;
 }
+
+/// A link to the file of the day, which has a name that matches nothing.
+fn turn_link(node: &Node, to: &str) {
+    let (link, next) = (node.path("var/log/current.log"), node.path("var/log/.next"));
+    std::os::unix::fs::symlink(node.path(to).file_name().unwrap(), &next).unwrap();
+    fs::rename(next, link).unwrap();
+}
+
+const DAYS: [&str; 3] = ["var/log/day.1st", "var/log/day.2nd", "var/log/day.3rd"];
+
+#[tokio::test]
+async fn a_link_that_leads_elsewhere_while_running_costs_nothing() {
+    let node = Node::new();
+    node.write(DAYS[0], lines(0..5));
+    turn_link(&node, DAYS[0]);
+    let run = start(&node);
+    run.records(5).await;
+    for (day, before) in [(1, 0), (2, 1)] {
+        let first = 10 * day;
+        node.write(DAYS[before as usize], lines(first - 5..first));
+        node.write(DAYS[day as usize], lines(first..first + 5));
+        turn_link(&node, DAYS[day as usize]);
+        run.records(first as usize + 5).await;
+    }
+    assert_eq!(messages(&run.stop().await), numbers(0..25));
+    assert_eq!(node.metric("sawyer_input_bytes_rotated_unread_total"), 0);
+}
+
+#[tokio::test]
+async fn a_link_that_leads_elsewhere_after_a_stop_has_led_to_something() {
+    let node = Node::new();
+    node.write(DAYS[0], lines(0..5));
+    turn_link(&node, DAYS[0]);
+    let run = start(&node);
+    run.records(5).await;
+    assert_eq!(run.stop().await.len(), 5);
+    // Much happens while Sawyer is away.
+    node.write(DAYS[0], lines(5..10));
+    node.write(DAYS[1], lines(10..15));
+    turn_link(&node, DAYS[1]);
+    let run = start(&node);
+    assert_eq!(messages(&run.records(10).await), numbers(5..15));
+    run.stop().await;
+    // And something that is not read is not durable, whoever it was that stopped.
+    node.write(DAYS[1], lines(15..20));
+    let run = node.start("files", "sweep_interval: 200ms\nnode: n1\n", Taker::Holds);
+    run.records(5).await;
+    run.stop().await;
+    node.write(DAYS[2], lines(20..25));
+    turn_link(&node, DAYS[2]);
+    let run = start(&node);
+    assert_eq!(messages(&run.records(10).await), numbers(15..25));
+    run.stop().await;
+    let run = start(&node);
+    node.write(DAYS[2], lines(25..26));
+    assert_eq!(messages(&run.records(1).await), ["25"]);
+    run.stop().await;
+    assert_eq!(node.metric("sawyer_input_bytes_rotated_unread_total"), 0);
+}
+
+/// What the link led to is gone by then: it is told how much of it nobody read, as far as that was known.
+#[tokio::test]
+async fn what_a_link_led_to_and_is_gone_is_counted() {
+    let node = Node::new();
+    node.write(DAYS[0], lines(0..5));
+    turn_link(&node, DAYS[0]);
+    let run = node.start("files", "sweep_interval: 200ms\nnode: n1\n", Taker::Holds);
+    run.records(5).await;
+    run.stop().await;
+    node.write(DAYS[1], lines(10..15));
+    turn_link(&node, DAYS[1]);
+    node.remove(DAYS[0]);
+    let run = start(&node);
+    assert_eq!(messages(&run.records(5).await), numbers(10..15));
+    assert_eq!(node.metric("sawyer_input_bytes_rotated_unread_total"), 10);
+    run.stop().await;
+}

@@ -37,10 +37,9 @@ impl Reader {
         known.iter_mut().for_each(Folders::end);
         self.known_folders = known;
         self.tell_trouble(&errors);
-        if errors.is_empty() {
-            self.tell_removed(&files);
-        }
-        for found in files {
+        let before = if errors.is_empty() { self.tell_removed(&files) } else { Vec::new() };
+        // The next look does not find them, which makes them files that are read to their end and no further.
+        for found in before.into_iter().chain(files) {
             self.see(found);
         }
         self.lose_unseen(errors.is_empty());

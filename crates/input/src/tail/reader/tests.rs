@@ -60,6 +60,7 @@ fn found(path: &Path, rotation: Rotation, stat: FileStat) -> FoundFile {
         source: "log".into(),
         owner: Arc::new(Owner::default()),
         stat,
+        linked: false,
     }
 }
 

@@ -10,8 +10,9 @@ use std::path::Path;
 
 use sawyer_model::SourceId;
 
+use super::super::content::FileStat;
 use super::super::file::{Phase, TailFile};
-use super::super::layout::FoundFile;
+use super::super::layout::{FoundFile, Rotation};
 use super::super::watch::FileId;
 use super::Reader;
 use crate::offsets::{HEAD_BYTES_MAX, Head, UNREAD_MAX, Unread};
@@ -60,9 +61,10 @@ impl Reader {
         let source = source.or_else(|| by_inode.get(&found.stat.inode.1).copied());
         let durable = source.map_or(0, |source| self.offsets.durable_bytes(source, length));
         let unread = if found.gzip { file.unread() } else { length.saturating_sub(durable) };
-        if unread == 0 {
+        if unread == 0 && !found.linked {
             return None;
         }
+        let linked = found.linked;
         let (gzip, group, inode) = (found.gzip, (&*found.group).into(), found.stat.inode);
         let path = found.path.to_string_lossy().into();
         let file = self.files.get_mut(&id)?;
@@ -70,7 +72,7 @@ impl Reader {
             Some(known) if !gzip => known.head,
             _ => raw_head(file),
         };
-        Some(Unread { group, path, inode, head, length, unread, gzip })
+        Some(Unread { group, path, inode, head, length, unread, gzip, linked })
     }
 
     /// Takes note of a file that was cut, until a sweep has looked for a copy.
@@ -89,6 +91,7 @@ impl Reader {
             length: known.offset + unread,
             unread,
             gzip: false,
+            linked: false,
         });
     }
 
@@ -102,11 +105,11 @@ impl Reader {
     }
 
     /// At the first look that saw everything: counts what was not read before this start, or before a file was cut, and is
-    /// nowhere any more.
-    pub(super) fn tell_removed(&mut self, files: &[FoundFile]) {
+    /// nowhere any more. Gives the files to which links led before that lead elsewhere now: each is to be read to its end.
+    pub(super) fn tell_removed(&mut self, files: &[FoundFile]) -> Vec<FoundFile> {
         let before = std::mem::take(&mut self.unread_before);
         if before.is_empty() {
-            return;
+            return Vec::new();
         }
         let (mut by_group, mut by_inode) = (HashMap::<&str, Vec<_>>::new(), HashMap::<u64, Vec<_>>::new());
         for found in files {
@@ -120,13 +123,34 @@ impl Reader {
             let inode = path.symlink_metadata().ok().map(|metadata| metadata.ino());
             !paths.contains(path) && inode == Some(unread.inode.1)
         };
+        let swapped = |unread: &Unread| {
+            let path = Path::new(&*unread.path);
+            let is_known = paths.contains(path) || self.by_inode.contains_key(&unread.inode);
+            let of_group =
+                by_group.get(&*unread.group).filter(|_| unread.linked && !unread.gzip && !is_known)?;
+            let metadata =
+                path.symlink_metadata().ok().filter(|metadata| metadata.ino() == unread.inode.1)?;
+            // It was the newest when it was seen last; what is there now comes after it.
+            let found = FoundFile {
+                path: path.to_owned(),
+                stat: FileStat::from(&metadata),
+                ..(**of_group.first()?).clone()
+            };
+            let found = FoundFile { rotation: Rotation::Live, gzip: false, linked: true, ..found };
+            self.holds(&found, unread).then_some(found)
+        };
+        let again: Vec<FoundFile> = before.iter().filter_map(swapped).collect();
         let is_gone = |unread: &&Unread| {
             let of_group = by_group.get(&*unread.group).into_iter().flatten();
             let mut may_hold = by_inode.get(&unread.inode.1).into_iter().flatten().chain(of_group);
-            !may_hold.any(|found| self.holds(found, unread)) && !is_left_out(unread)
+            let is_read = || again.iter().any(|found| *found.path == *Path::new(&*unread.path));
+            unread.unread > 0
+                && !may_hold.any(|found| self.holds(found, unread))
+                && !is_left_out(unread)
+                && !is_read()
         };
         let gone: Vec<&Unread> = before.iter().filter(is_gone).collect();
-        let Some(first) = gone.first() else { return };
+        let Some(first) = gone.first() else { return again };
         let unread: u64 = gone.iter().map(|gone| gone.unread).sum();
         self.meters.error("deleted_unread");
         self.meters.rotated_unread.inc_by(unread);
@@ -139,6 +163,7 @@ impl Reader {
             "files were cut before they were read, or removed while nobody followed them and before all of them was known \
              to be delivered, and no copy is there; `path` is one of them"
         );
+        again
     }
 
     /// Whether a file is, or is a copy of, one that was not read to its end. Where that cannot be seen, it may be.
