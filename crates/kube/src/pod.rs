@@ -189,15 +189,35 @@ impl PodInfo {
         let of_container = |name: &str| get(&format!("{name}.{container}")).or_else(|| get(name));
         let yes = |value: Option<&str>| matches!(value, Some("true" | "yes" | "1"));
         let no = |value: Option<&str>| matches!(value, Some("false" | "no" | "0"));
-        // Fluent Bit writes the stream and the container behind the name: `fluentbit.io/exclude_stdout-app`.
         let fluent = |name: &str| get(&format!("{name}-{container}")).or_else(|| get(name));
         let elastic =
             get(&format!("co.elastic.logs.{container}/enabled")).or_else(|| get("co.elastic.logs/enabled"));
         let own = of_container("sawyer.dev/exclude");
-        let exclude =
-            if own.is_some() { yes(own) } else { yes(fluent("fluentbit.io/exclude")) || no(elastic) };
-        let parser = of_container("sawyer.dev/parser").or_else(|| fluent("fluentbit.io/parser"));
         let mut unknown: Vec<String> = Vec::new();
+        // Fluent Bit may have the stream behind the name, and the container behind that: `fluentbit.io/exclude_stdout-app`. What
+        // it says of both streams alike it says of the log.
+        let mut of_streams = |name: &str, says: &dyn Fn(&str) -> bool| {
+            let [out, err] = ["stdout", "stderr"].map(|stream| {
+                let key = format!("{name}_{stream}");
+                let value = fluent(&key).filter(|value| says(value))?;
+                Some((key, value))
+            });
+            match (out, err) {
+                (Some((_, out)), Some((_, err))) if out == err => Some(out),
+                (out, err) => {
+                    let of_one = out.into_iter().chain(err);
+                    unknown.extend(
+                        of_one.map(|(key, value)| format!("{key}: {value}, which is for one stream only")),
+                    );
+                    None
+                }
+            }
+        };
+        let of_both = of_streams("fluentbit.io/exclude", &|value| yes(Some(value)));
+        let fluent_exclude = fluent("fluentbit.io/exclude").or(of_both);
+        let exclude = if own.is_some() { yes(own) } else { yes(fluent_exclude) || no(elastic) };
+        let of_both = of_streams("fluentbit.io/parser", &|_| true);
+        let parser = of_container("sawyer.dev/parser").or_else(|| fluent("fluentbit.io/parser")).or(of_both);
         unknown.extend(
             own.filter(|own| !yes(Some(own)) && !no(Some(own)))
                 .map(|own| format!("sawyer.dev/exclude: {own}")),

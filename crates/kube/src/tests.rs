@@ -124,6 +124,35 @@ fn annotations_tell_how_logs_are_to_be_read() {
 }
 
 #[test]
+fn annotations_for_one_stream_are_told_of_and_for_both_count() {
+    let hints = |annotations: serde_json::Value| {
+        pod(serde_json::json!({"metadata": {"name": "p", "annotations": annotations}})).hints("app")
+    };
+    let one = hints(
+        serde_json::json!({"fluentbit.io/exclude_stderr": "true", "fluentbit.io/parser_stdout-app": "json"}),
+    );
+    assert!(!one.exclude && one.parser.is_none());
+    assert_eq!(
+        one.unknown,
+        [
+            "fluentbit.io/exclude_stderr: true, which is for one stream only",
+            "fluentbit.io/parser_stdout: json, which is for one stream only"
+        ]
+    );
+    let others = serde_json::json!({"fluentbit.io/exclude_stderr": "false", "fluentbit.io/parser_stdout-side": "json"});
+    assert_eq!(hints(others), Hints::default());
+    let both = hints(serde_json::json!({
+        "fluentbit.io/exclude_stderr": "true", "fluentbit.io/exclude_stdout-app": "true",
+        "fluentbit.io/parser_stdout": "json", "fluentbit.io/parser_stderr": "json",
+    }));
+    assert_eq!(both, Hints { exclude: true, parser: Some("json".into()), ..Hints::default() });
+    let differ = hints(
+        serde_json::json!({"fluentbit.io/parser_stdout": "json", "fluentbit.io/parser_stderr": "nginx"}),
+    );
+    assert_eq!((differ.parser, differ.unknown.len()), (None, 2));
+}
+
+#[test]
 fn files_are_found_in_volumes_of_the_pods_own_and_nowhere_else() {
     let spec = serde_json::json!({
         "volumes": [{"name": "logs", "emptyDir": {}}, {"name": "host", "hostPath": {"path": "/"}}, {"name": "shared", "emptyDir": {"sizeLimit": "1Gi"}}, {"name": "memory", "emptyDir": {"medium": "Memory"}}],
