@@ -11,11 +11,13 @@
 
 mod file;
 mod machine;
+mod missed;
 mod reader;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sawyer_codec::journal::Entry;
 use sawyer_config::{At, Problems, Setting, Settings, settings};
 use sawyer_model::{Error, ErrorKind};
 use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop};
@@ -31,9 +33,10 @@ settings! {
     pub struct JournalSettings {
         /// Folders with journal files, or with one folder of them for each machine.
         pub folders: Vec<PathBuf> = ["/var/log/journal", "/run/log/journal"].map(PathBuf::from).into(),
-        /// Only entries of these units, with `*` and `?`. All, and those of no unit, if left out.
+        /// Only entries of these units, with `*` and `?`: what they say, and what systemd says of them, as `journalctl -u`
+        /// shows it. All, and those of no unit, if left out.
         pub units: Vec<String> = Vec::new(),
-        /// No entries of these units.
+        /// No entries of these units, nor of systemd about them.
         pub exclude_units: Vec<String> = Vec::new(),
         /// Where to start in the journal that is there at the first start.
         pub read_from: ReadFrom = ReadFrom::Beginning,
@@ -69,13 +72,35 @@ fn read(at: &At<'_>, problems: &mut Problems) -> Option<Box<JournalPlan>> {
 struct JournalPlan(JournalSettings);
 
 impl JournalSettings {
-    /// Whether entries of this unit are wanted.
-    fn wants(&self, unit: Option<&str>) -> bool {
+    /// Whether an entry is wanted.
+    fn wants(&self, entry: &Entry) -> bool {
+        if self.units.is_empty() && self.exclude_units.is_empty() {
+            return true;
+        }
+        let units: Vec<&str> = units_of(entry).collect();
         let one_of = |patterns: &[String]| {
-            unit.is_some_and(|unit| patterns.iter().any(|pattern| glob::matches(pattern, unit)))
+            units.iter().any(|unit| patterns.iter().any(|pattern| glob::matches(pattern, unit)))
         };
         (self.units.is_empty() || one_of(&self.units)) && !one_of(&self.exclude_units)
     }
+}
+
+/// The units that an entry is of or about. What has no `_` in front anybody may write, so it counts only from those of whom
+/// `journalctl` believes it: systemd itself, and root.
+fn units_of(entry: &Entry) -> impl Iterator<Item = &str> {
+    let is = |name: &str, value: &[u8]| entry.get(name) == Some(value);
+    let (by_systemd, by_root) = (is("_PID", b"1"), is("_UID", b"0"));
+    let names = [
+        ("_SYSTEMD_UNIT", true),
+        ("_SYSTEMD_USER_UNIT", true),
+        ("UNIT", by_systemd),
+        ("OBJECT_SYSTEMD_UNIT", by_root),
+        ("COREDUMP_UNIT", by_root),
+    ];
+    names
+        .into_iter()
+        .filter(|(_, counts)| *counts)
+        .filter_map(|(name, _)| str::from_utf8(entry.get(name)?).ok())
 }
 
 impl InputPlan for JournalPlan {

@@ -37,6 +37,8 @@ pub(super) struct JournalFile {
     pub(super) at_end: bool,
     /// The number of the sweep that saw it last.
     pub(super) round: u64,
+    /// The number of the last sweep after which it was read to its end.
+    pub(super) ended_in: u64,
 }
 
 impl JournalFile {
@@ -47,7 +49,7 @@ impl JournalFile {
         let journal = Journal::open(Bytes(file.try_clone().map_err(read)?))?;
         let source = source_of(journal.header());
         let position = journal.start();
-        Ok(Self { id, source, journal, file, position, at_end: false, round })
+        Ok(Self { id, source, journal, file, position, at_end: false, round, ended_in: 0 })
     }
 
     pub(super) fn header(&self) -> &Header {

@@ -16,6 +16,7 @@ use sawyer_telemetry::{Counter, Gauge, Seldom};
 
 use super::file::JournalFile;
 use super::machine;
+use super::missed::Missed;
 use super::{Journal, JournalSettings};
 use crate::node::node_name;
 use crate::offsets::Offsets;
@@ -60,6 +61,7 @@ pub(super) struct Reader {
     /// Files of which all is durable and to which nothing is added, by their state then.
     finished: BTreeMap<Inode, (u64, i64)>,
     streams: HashMap<SourceId, Arc<Stream>>,
+    missed: HashMap<SourceId, Missed>,
     next_id: FileId,
     round: u64,
     batch: Batch,
@@ -69,6 +71,7 @@ pub(super) struct Reader {
     pause_until: Instant,
     trouble: Seldom,
     lines: Counter,
+    missed_entries: Counter,
     files_gauge: Gauge,
 }
 
@@ -93,6 +96,7 @@ impl Reader {
             files: HashMap::new(),
             finished: BTreeMap::new(),
             streams: HashMap::new(),
+            missed: HashMap::new(),
             next_id: 0,
             round: 0,
             batch: Batch::new(),
@@ -102,6 +106,11 @@ impl Reader {
             pause_until: now,
             trouble: Seldom::new(TELL_INTERVAL),
             lines,
+            missed_entries: context.metrics.counter(
+                "sawyer_input_journal_missed_entries",
+                "Entries that were removed from the journal before they were read",
+                &labels,
+            ),
             files_gauge,
             context,
         })
@@ -188,6 +197,9 @@ impl Reader {
                 }
                 self.read_entry(&mut file);
             }
+            if file.at_end {
+                file.ended_in = self.round;
+            }
             if file.at_end && file.is_live() {
                 self.rest(&mut file);
             }
@@ -207,12 +219,14 @@ impl Reader {
         }
         let (source, entry) = (file.source, &self.entry);
         let range = SeqRange::new(entry.seqnum, entry.seqnum.saturating_add(1));
+        if let Some(missed) = self.missed.get_mut(&source) {
+            missed.saw(range);
+        }
         if self.offsets.get(source).is_some_and(|progress| progress.acked.contains(range)) {
             return;
         }
         self.lines.inc();
-        let unit = entry.get("_SYSTEMD_UNIT").and_then(|unit| str::from_utf8(unit).ok());
-        if !self.settings.wants(unit) {
+        if !self.settings.wants(entry) {
             return self.batch.cover(source, range);
         }
         let Some(stream) = self.streams.get(&source) else { return };
@@ -257,19 +271,24 @@ impl Reader {
         if self.machine.is_none() {
             self.machine = machine::of_node(&self.context.on_host(Path::new("/etc/machine-id")), &folders);
         }
+        let mut all_seen = true;
         for folder in &folders {
             for (name, path) in list(folder, &mut scan) {
                 if is_journal(&name) {
-                    self.see(&path);
+                    all_seen &= self.see(&path);
                 } else if path.is_dir() {
                     let inner = list(&path, &mut scan);
-                    inner.iter().filter(|(name, _)| is_journal(name)).for_each(|(_, path)| self.see(path));
+                    let journals = inner.iter().filter(|(name, _)| is_journal(name));
+                    journals.for_each(|(_, path)| all_seen &= self.see(path));
                 }
             }
         }
         for (path, error) in &scan.errors {
             let error = JournalError::Read { offset: 0, source: std::io::Error::from(error.kind()) };
             self.tell(&error, &format!("{} cannot be looked at", path.display()));
+        }
+        if all_seen && scan.errors.is_empty() {
+            self.look_for_missed();
         }
         let new = self.watch.set_folders(&scan.folders, |_| false);
         self.let_go();
@@ -278,9 +297,37 @@ impl Reader {
         }
         if self.round.is_multiple_of(FORGET_ROUNDS) {
             self.offsets.forget(self.context.clock.now(), self.settings.forget_after);
+            self.missed.retain(|source, _| self.offsets.get(*source).is_some());
         }
         self.files_gauge.set((self.files.len() + self.finished.len()) as i64);
         self.sweep_at = Instant::now() + if new { LINGER } else { self.settings.sweep_interval };
+    }
+
+    /// Counts the entries that were in no file any more when they were looked for, once each. Nobody waits for them then.
+    fn look_for_missed(&mut self) {
+        for (source, missed) in &mut self.missed {
+            let of_source = self.files.values().filter(|file| file.source == *source);
+            // One that was just added to was at its end since the look before all the same.
+            let read_in = of_source.map(|file| if file.at_end { self.round } else { file.ended_in });
+            let all_read_in = read_in.min().unwrap_or(self.round);
+            let (gone, counts) = missed.look(self.round, all_read_in);
+            let Some((first, last)) = gone.first().zip(gone.last()) else { continue };
+            let progress = self.offsets.edit(*source);
+            let entries: u64 = gone.iter().map(|range| progress.acked.insert(*range)).sum();
+            if !counts {
+                continue;
+            }
+            self.missed_entries.inc_by(entries);
+            let (first, last) = (first.start, last.end - 1);
+            tracing::error!(
+                input = self.context.name,
+                entries,
+                first,
+                last,
+                "entries were removed from the journal before they were read, or cannot be read; if it removes them, \
+                 let it keep more (SystemMaxUse)"
+            );
+        }
     }
 
     fn on_host(&self, folder: &Path) -> PathBuf {
@@ -299,8 +346,9 @@ impl Reader {
         }
     }
 
-    fn see(&mut self, path: &Path) {
-        let Ok(metadata) = path.metadata() else { return };
+    /// Looks at a file; says whether it is known now what is in it.
+    fn see(&mut self, path: &Path) -> bool {
+        let Ok(metadata) = path.metadata() else { return false };
         let stat = FileStat::from(&metadata);
         let known = match self.files.get_mut(&stat.inode) {
             Some(file) => {
@@ -311,15 +359,16 @@ impl Reader {
             None if self.finished.get(&stat.inode) == Some(&stat.state()) => Ok(()),
             None => self.open(path, stat.inode),
         };
+        if let Some(file) = self.files.get(&stat.inode) {
+            self.offsets.touch(file.source, self.context.clock.now());
+        }
         match known {
-            Ok(()) => {}
+            Ok(()) => return true,
             // It has just been made.
             Err(JournalError::Read { source, .. }) if source.kind() == std::io::ErrorKind::UnexpectedEof => {}
             Err(error) => self.tell(&error, &format!("{} cannot be read", path.display())),
         }
-        if let Some(file) = self.files.get(&stat.inode) {
-            self.offsets.touch(file.source, self.context.clock.now());
-        }
+        false
     }
 
     fn open(&mut self, path: &Path, inode: Inode) -> Result<(), JournalError> {
@@ -337,6 +386,7 @@ impl Reader {
         }
         let nothing = RangeSet::new();
         let acked = self.offsets.get(source).map_or(&nothing, |progress| &progress.acked);
+        self.missed.entry(source).or_insert_with(|| Missed::new(acked));
         file.rewind(acked)?;
         let own = self.machine == Some(file.header().machine_id);
         let node = self.node.clone().filter(|_| own).map(|node| (names::NODE, Value::from(node)));

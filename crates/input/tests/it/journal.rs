@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io::Read;
+use std::time::{Duration, Instant};
 
-use crate::common::{Node, Run, Taker, text};
+use crate::builder::Builder;
+use crate::common::{Node, Run, Taker, messages, text};
 
 const FOLDER: &str = "var/log/journal/0123456789abcdef0123456789abcdef";
 
@@ -70,6 +72,50 @@ async fn units_may_be_left_out() {
     run.stop().await;
 }
 
+/// Entries as journald, systemd, root and users write them; the message says what each is.
+fn of_units() -> Vec<u8> {
+    let mut journal = Builder::new(true);
+    let entries: [&[&[u8]]; 9] = [
+        &[b"MESSAGE=its own", b"_SYSTEMD_UNIT=web.service", b"_UID=33"],
+        &[
+            b"MESSAGE=systemd about it",
+            b"UNIT=web.service",
+            b"_PID=1",
+            b"_UID=0",
+            b"_SYSTEMD_UNIT=init.scope",
+        ],
+        &[b"MESSAGE=root about it", b"OBJECT_SYSTEMD_UNIT=web.service", b"_UID=0", b"_PID=400"],
+        &[b"MESSAGE=its crash", b"COREDUMP_UNIT=web.service", b"_UID=0", b"_PID=401"],
+        &[b"MESSAGE=of a user", b"_SYSTEMD_UNIT=user@1000.service", b"_SYSTEMD_USER_UNIT=web.service"],
+        &[b"MESSAGE=a lie", b"UNIT=web.service", b"_PID=402", b"_UID=1000"],
+        &[
+            b"MESSAGE=another lie",
+            b"OBJECT_SYSTEMD_UNIT=web.service",
+            b"COREDUMP_UNIT=web.service",
+            b"_UID=1000",
+        ],
+        &[b"MESSAGE=of another", b"_SYSTEMD_UNIT=db.service"],
+        &[b"MESSAGE=of none", b"_TRANSPORT=kernel"],
+    ];
+    entries.iter().for_each(|fields| journal.entry(fields));
+    journal.finish()
+}
+
+#[tokio::test]
+async fn entries_of_units_are_those_that_journalctl_shows() {
+    let of_web = ["its own", "systemd about it", "root about it", "its crash", "of a user"];
+    let others = ["a lie", "another lie", "of another", "of none"];
+    for (settings, expected) in
+        [("units: ['web.*']", &of_web[..]), ("exclude_units: [web.service]", &others[..])]
+    {
+        let node = Node::new();
+        node.write(&format!("{FOLDER}/system.journal"), of_units());
+        let run = start(&node, settings, Taker::Keeps);
+        assert_eq!(messages(&run.records(expected.len()).await), expected, "{settings}");
+        run.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_is_no_journal_is_told_and_left() {
     let node = Node::new();
@@ -86,4 +132,74 @@ async fn no_journal_is_no_error() {
     assert_eq!(run.records(0).await.len(), 0);
     run.stop().await;
     assert_eq!(node.metric("sawyer_input_errors_total"), 0);
+}
+
+/// The same journal further on in its sequence: all its entries have numbers that are greater by so much.
+fn renumbered(bytes: &[u8], by: u64) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let number = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let add = |bytes: &mut [u8], at: usize| {
+        let sum = number(bytes, at) + by;
+        bytes[at..at + 8].copy_from_slice(&sum.to_le_bytes());
+    };
+    // Header: its size, the last object, the numbers of the last and the first entry.
+    let (mut at, tail) = (number(&bytes, 88) as usize, number(&bytes, 136) as usize);
+    add(&mut bytes, 160);
+    add(&mut bytes, 168);
+    while at <= tail {
+        if bytes[at] == ENTRY {
+            add(&mut bytes, at + 16);
+        }
+        at += (number(&bytes, at + 8) as usize).next_multiple_of(8);
+    }
+    bytes
+}
+
+/// The type of the objects that are entries.
+const ENTRY: u8 = 3;
+
+/// The numbers of the first and the last entry.
+fn ends(bytes: &[u8]) -> (u64, u64) {
+    let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    (number(168), number(160))
+}
+
+/// Waits for some looks at all files.
+async fn sweeps(run: &Run) {
+    let until = Instant::now() + Duration::from_secs(2);
+    run.wait(|| Instant::now() > until, "sweeps").await;
+}
+
+const MISSED: &str = "sawyer_input_journal_missed_entries_total";
+
+#[tokio::test]
+async fn entries_that_were_removed_unread_are_counted_once() {
+    let Some(bytes) = journal() else { return };
+    let (first, last) = ends(&bytes);
+    let node = Node::new();
+    // What is not there at the first start was never Sawyer's.
+    node.write(&format!("{FOLDER}/user-1000.journal"), &bytes);
+    let later = renumbered(&bytes, 2 * (last - first + 1));
+    node.write(&format!("{FOLDER}/system.journal"), &later);
+    let run = start(&node, "", Taker::Keeps);
+    let count = run.records(20).await.len();
+    run.stop().await;
+    let run = start(&node, "", Taker::Keeps);
+    sweeps(&run).await;
+    assert_eq!(run.stop().await.len(), 0);
+    assert_eq!(node.metric(MISSED), 0);
+    // While Sawyer is away, a file that it did not see comes and goes; that of a user stays.
+    let (_, before) = ends(&later);
+    let newest = renumbered(&later, 5 * (last - first + 1));
+    node.write(&format!("{FOLDER}/system@2.journal"), &newest);
+    let gap = ends(&newest).0 - before - 1;
+    let run = start(&node, "", Taker::Keeps);
+    run.wait_for(|records| records.len() >= count / 2, "entries").await;
+    run.wait(|| node.metric(MISSED) > 0, "missed entries").await;
+    assert_eq!(node.metric(MISSED), gap);
+    run.stop().await;
+    let run = start(&node, "", Taker::Keeps);
+    sweeps(&run).await;
+    assert_eq!(run.stop().await.len(), 0);
+    assert_eq!(node.metric(MISSED), gap, "they are counted once");
 }

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod adopt;
+#[path = "../../../codec/src/journal/tests/builder.rs"]
+#[allow(dead_code, reason = "the decoder's own tests need more of it")]
+mod builder;
 mod common;
 mod containers;
 mod files;
