@@ -5,7 +5,8 @@
 //! Invariant: between calls the file holds `len` bytes and zeros up to the end of their last block, or the handle is lost.
 //!
 //! A log is read only after a crash. Through the cache each of its bytes would be copied into a page that the kernel has to
-//! find, clear, book and give back, which takes several times as long as writing it. A block that is written again has the
+//! find, clear, book and give back, which takes as long as all else of writing it, and several times as long where memory is
+//! scarce. A block that is written again has the
 //! same bytes as before where it had any, so that a write that tears spoils nothing that was synced: the system does the
 //! same with the last page of a file that it appends to.
 
@@ -22,8 +23,9 @@ use crate::{Error, ErrorKind, File, Result};
 
 /// What is written begins and ends at multiples of this many bytes: the largest block that disks have in practice.
 const BLOCK_BYTES: usize = 4096;
-/// Bytes of one write. They are copied once to lie as the disk wants it, and stay in the processor's cache meanwhile.
-const ROOM_BYTES: usize = 256 << 10;
+/// Bytes of one write. They are copied once to lie as the disk wants it. Each write is waited for, which costs as much as
+/// copying a megabyte, so there is room for a usual request; memory that is not needed is not touched.
+const ROOM_BYTES: usize = 2 << 20;
 
 const _: () = assert!(ROOM_BYTES.is_multiple_of(BLOCK_BYTES), "it is written in blocks");
 
@@ -219,7 +221,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
+        #![proptest_config(ProptestConfig::with_cases(12))]
 
         #[test]
         fn holds_what_was_appended(
