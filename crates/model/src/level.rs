@@ -39,6 +39,16 @@ impl Level {
     /// Reads the names in use among logging libraries, ignoring case: `WARNING`, `err`, `SEVERE`, `notice` …
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
+        // Mostly it is the name that we give it, too.
+        match name {
+            "trace" => return Some(Self::Trace),
+            "debug" => return Some(Self::Debug),
+            "info" => return Some(Self::Info),
+            "warn" => return Some(Self::Warn),
+            "error" => return Some(Self::Error),
+            "fatal" => return Some(Self::Fatal),
+            _ => {}
+        }
         const NAME_BYTES_MAX: usize = 13;
         let mut lower = [0; NAME_BYTES_MAX];
         let lower = lower.get_mut(..name.len())?;

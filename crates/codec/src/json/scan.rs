@@ -230,10 +230,19 @@ impl<'a> Scanner<'a> {
 /// Offset of the first quote, backslash or control character; the length if there is none.
 #[inline]
 pub(crate) fn find_special(bytes: &[u8]) -> usize {
+    const WORDS_FIRST: usize = 4;
     let mut at = 0;
+    // Most texts are short: of those a word after the other costs less than what many bytes take at once.
+    for word in bytes.as_chunks::<8>().0.iter().take(WORDS_FIRST) {
+        let plain = plain_bytes(u64::from_le_bytes(*word));
+        at += plain;
+        if plain < 8 {
+            return at;
+        }
+    }
     // Many bytes at once, as the compiler can with vector instructions, as long as there is nothing in them.
     let special = |byte: u8| u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20);
-    for chunk in bytes.as_chunks::<32>().0 {
+    for chunk in bytes[at..].as_chunks::<32>().0 {
         if chunk.iter().fold(0, |any, byte| any | special(*byte)) != 0 {
             break;
         }
