@@ -10,12 +10,12 @@ mod generate;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use sawyer_model::{Batch, Error, ErrorKind, Timestamp};
+use sawyer_model::{Batch, Error, ErrorKind, RecordId, SourceId, Timestamp};
 use sawyer_query::search::{Budget, SearchStats, Selection};
 use sawyer_query::{Context, FieldPattern, FieldTest, Predicate};
 use sawyer_segment::{
-    BatchCompression, EncodeSettings, Lines, Rows, Segment, decode_batch, decode_batch_unverified, encode,
-    encode_batch_columns, encode_batch_with,
+    BatchCompression, EncodeSettings, Lines, Rows, Segment, Unreadable, decode_batch,
+    decode_batch_unverified, encode, encode_batch_columns, encode_batch_with, merge,
 };
 
 use self::exact::exact_all;
@@ -89,6 +89,82 @@ fn segment_bytes(batches: &[Batch], rows: usize) -> Vec<u8> {
     encode(&batches, &settings).unwrap().bytes
 }
 
+/// Why a merge failed.
+struct Failed(Error);
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl From<Unreadable> for Failed {
+    fn from(unreadable: Unreadable) -> Self {
+        Self(unreadable.error)
+    }
+}
+
+/// Puts a segment and itself together.
+fn merged_with_itself(segment: &Segment) -> Result<Segment, Error> {
+    let mut bytes = Vec::new();
+    let mut sink = |part: &[u8]| {
+        bytes.extend_from_slice(part);
+        Ok::<(), Failed>(())
+    };
+    let summary =
+        merge(&[segment, segment], &EncodeSettings::default(), &mut sink).map_err(|failed| failed.0)?;
+    assert_eq!((summary.rows, summary.bytes), (2 * segment.rows(), bytes.len() as u64));
+    Segment::open(Arc::new(bytes))
+}
+
+/// Asks for single records, by their ids and by where they lie; both give the same.
+fn ask_for_records(segment: &Segment, block: usize) {
+    let all = Rows::all(segment.blocks()[block].rows);
+    let unknown = RecordId { source: SourceId(u128::MAX), start: 3 };
+    let _ = segment.find(unknown);
+    for position in segment.positions(block, &all).unwrap_or_default().into_iter().take(5) {
+        let id = RecordId { source: position.source, start: position.start };
+        if let Ok(Some((block, row))) = segment.find(id)
+            && let Ok(record) = segment.record(block, row)
+        {
+            assert_eq!((record.source, record.range.start), (id.source, id.start));
+        }
+    }
+}
+
+/// Asks for counts that are made without looking at every row.
+fn ask_for_counts(segment: &Segment, block: usize) {
+    let rows = segment.blocks()[block].rows;
+    let all = Rows::all(rows);
+    for field in ["message", "level", "pod", "few"] {
+        for middle in [0, rows / 2] {
+            let ranges = [0..middle, middle..rows];
+            let mut counted = 0;
+            let mut sink = |range: usize, _: Option<&str>, count: u64| {
+                assert!(range < ranges.len(), "a range that was asked for");
+                counted += count;
+            };
+            if segment.count_codes(block, &all, field, &ranges, &mut sink).is_ok_and(|counts| counts) {
+                assert_eq!(counted, rows as u64, "each row once");
+            }
+        }
+        let _ = segment.may_have_field(block, field);
+    }
+    let _ = segment.timestamps_of(block, &all);
+    let times = segment.blocks()[block].timestamps.clone();
+    let (first, last) = (times.start().nanos(), times.end().nanos());
+    let middle = first.midpoint(last);
+    let edges = [first, middle, last.saturating_add(1)].map(Timestamp::from_nanos);
+    let mut end = 0;
+    let mut next = |bucket: usize, rows: std::ops::Range<usize>| {
+        assert!(bucket < edges.len() && rows.start == end, "one behind the other");
+        end = rows.end;
+    };
+    if segment.bucket_rows(block, &edges, &mut next).is_ok_and(|told| told) {
+        assert_eq!(end, rows, "all rows");
+    }
+}
+
 /// Asks a segment everything; gives its records, if all can be read.
 fn ask_everything(segment: &Segment) -> Result<Vec<Batch>, Error> {
     let any = Predicate::AnyField(FieldTest::contains("e", false));
@@ -106,7 +182,8 @@ fn ask_everything(segment: &Segment) -> Result<Vec<Batch>, Error> {
         for field in ["message", "pod", "timestamp"] {
             let _ = segment.groups(block, &rows, field);
         }
-        let _ = segment.positions(block, &rows);
+        ask_for_records(segment, block);
+        ask_for_counts(segment, block);
         let mut lines = Lines::default();
         if segment.lines(block, &rows, true, &mut lines).is_err() {
             assert!(lines.is_empty(), "nothing is added of a block that cannot be read");
@@ -115,7 +192,10 @@ fn ask_everything(segment: &Segment) -> Result<Vec<Batch>, Error> {
     for block in 0..segment.blocks().len() {
         batches.push(segment.decode_block(block)?);
     }
+    let _ = segment.column_bytes();
+    let merged = merged_with_itself(segment);
     segment.verify()?;
+    merged?.verify()?;
     Ok(batches)
 }
 
@@ -216,7 +296,7 @@ fn an_error_names_the_place() {
         let head = sawyer_model::RecordHead {
             timestamp: Timestamp::from_secs(row as i64),
             observed: Timestamp::from_secs(row as i64),
-            source: sawyer_model::SourceId(1),
+            source: SourceId(1),
             range: sawyer_model::SeqRange::new(row, row + 1),
         };
         batch.begin(head, number).field("line", sawyer_model::ValueRef::Str(&format!("line number {row}")));

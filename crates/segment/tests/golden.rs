@@ -24,8 +24,8 @@ use self::exact::{exact, exact_all};
 /// The segments of all versions that were released, or may be: all of them are read.
 const SEGMENTS: [&str; 5] = ["v1", "v2", "v3", "v4", "squeezed-v1"];
 const SHAPES: [&str; 3] = ["v3", "v4", "squeezed-v1"];
-/// The same for batches.
-const BATCHES: [u32; 3] = [1, 2, 3];
+/// The same for batches: the numbers of the files, of which the first three hold version 1 and the last one version 3.
+const BATCHES: [u32; 4] = [1, 2, 3, 4];
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -251,14 +251,11 @@ fn files_of_every_version_are_read() {
 
 #[test]
 fn a_flipped_bit_anywhere_is_found() {
-    let batch = std::fs::read(path("batch-v1.bin")).unwrap();
-    for name in [
-        "segment-v1.bin",
-        "segment-v3.bin",
-        "segment-shapes-v3.bin",
-        "segment-squeezed-v1.bin",
-        "segment-shapes-squeezed-v1.bin",
-    ] {
+    let batches = BATCHES.map(|version| std::fs::read(path(&format!("batch-v{version}.bin"))).unwrap());
+    let of = |kind: &str, version: &str| format!("{kind}-{version}.bin");
+    let names = SEGMENTS.map(|version| of("segment", version)).into_iter();
+    for name in names.chain(SHAPES.map(|version| of("segment-shapes", version))) {
+        let name = name.as_str();
         let bytes = std::fs::read(path(name)).unwrap();
         for at in (0..bytes.len()).step_by(397).chain(0..8).chain(bytes.len() - 20..bytes.len()) {
             let mut damaged = bytes.clone();
@@ -270,11 +267,37 @@ fn a_flipped_bit_anywhere_is_found() {
         }
     }
     let parts = std::fs::read(path("batch-by-part.bin")).unwrap();
-    for (batch, step) in [(batch, 13), (parts, 1)] {
+    for (batch, step) in batches.into_iter().map(|batch| (batch, 13)).chain([(parts, 1)]) {
         for at in (0..batch.len()).step_by(step) {
             let mut damaged = batch.clone();
             damaged[at] ^= 1 << (at % 8);
             assert!(decode_batch(&damaged).is_err(), "byte {at}");
         }
+    }
+}
+
+/// Whoever raises a version adds files of it. How well things are packed may change without a new version: the readers of
+/// a version read all forms it has.
+#[test]
+fn there_are_files_of_the_version_that_is_written() {
+    let batch = golden_batch();
+    let segment =
+        |squeeze| encode(&[&batch], &EncodeSettings { squeeze, ..EncodeSettings::default() }).unwrap().bytes;
+    let newest = *BATCHES.last().unwrap();
+    for (name, written) in [
+        (format!("batch-v{newest}.bin"), encode_batch(&batch)),
+        (format!("batch-zstd-v{newest}.bin"), encode_batch_with(&batch, BatchCompression::Zstd)),
+        ("batch-by-columns.bin".to_owned(), encode_batch_columns(&batch)),
+        ("segment-v4.bin".to_owned(), segment(false)),
+        ("segment-shapes-v4.bin".to_owned(), segment(false)),
+        ("segment-squeezed-v1.bin".to_owned(), segment(true)),
+        ("segment-shapes-squeezed-v1.bin".to_owned(), segment(true)),
+    ] {
+        // Magic and version; a squeezed segment tells that of the segment inside, too.
+        let golden = std::fs::read(path(&name)).unwrap();
+        assert_eq!(golden[..8], written[..8], "{name}");
+        let inside =
+            |bytes: Vec<u8>| Segment::inside(Arc::new(bytes)).map(|inside| inside[..8].to_vec()).ok();
+        assert_eq!(inside(golden), inside(written), "{name}");
     }
 }

@@ -1,6 +1,7 @@
 //! Decoders of files: of ours, and of the journal.
 
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
@@ -8,11 +9,12 @@ use sawyer_codec::journal::record::EntryWriter;
 use sawyer_codec::journal::{Entry, Journal};
 use sawyer_disk::frames::{Check, FrameFormat, scan};
 use sawyer_disk::{Disk, SimDisk, SimSettings};
-use sawyer_model::{Batch, SourceId, Stream, Timestamp};
+use sawyer_model::{Batch, Error, RecordId, SourceId, Stream, Timestamp};
 use sawyer_query::search::{Budget, SearchStats, Selection};
 use sawyer_query::{Context, FieldPattern, FieldTest, Predicate};
 use sawyer_segment::{
-    Lines, Rows, Segment, decode_batch, decode_batch_unverified, encode_batch, encode_batch_columns,
+    EncodeSettings, Lines, Rows, Segment, Unreadable, decode_batch, decode_batch_unverified, encode_batch,
+    encode_batch_columns, merge,
 };
 use sawyer_telemetry::Books;
 
@@ -67,6 +69,71 @@ static ASKED: LazyLock<[Predicate; 3]> = LazyLock::new(|| {
         .map(|test| Predicate::field(FieldPattern::name("message"), test))
 });
 
+/// Rows that are merged at most; a few bytes can say that there are millions, each the same.
+const MERGED_ROWS_MAX: u64 = 100_000;
+
+/// Single records, by their ids and by where they lie.
+fn ask_for_records(segment: &Segment, block: usize) {
+    let mut rows = Rows::none(segment.blocks()[block].rows);
+    (0..rows.len()).step_by(100).for_each(|row| rows.insert(row));
+    for position in segment.positions(block, &rows).unwrap_or_default().into_iter().take(3) {
+        let id = RecordId { source: position.source, start: position.start };
+        if let Ok(Some((block, row))) = segment.find(id)
+            && let Ok(record) = segment.record(block, row)
+        {
+            assert_eq!((record.source, record.range.start), (id.source, id.start), "what was asked for");
+        }
+    }
+}
+
+/// Counts that are made without looking at every row.
+fn ask_for_counts(segment: &Segment, block: usize) {
+    let info = &segment.blocks()[block];
+    let all = Rows::all(info.rows);
+    for field in ["message", "level", "service", "n"] {
+        for middle in [0, info.rows / 2] {
+            let ranges = [0..middle, middle..info.rows];
+            let _ = segment.count_codes(block, &all, field, &ranges, &mut |_, _, _| {});
+        }
+    }
+    let _ = segment.timestamps_of(block, &all);
+    let (first, last) = (info.timestamps.start().nanos(), info.timestamps.end().nanos());
+    let edges = [first, first.midpoint(last), last.saturating_add(1)].map(Timestamp::from_nanos);
+    let mut end = 0;
+    let mut next = |_: usize, rows: Range<usize>| {
+        assert_eq!(rows.start, end, "one behind the other");
+        end = rows.end;
+    };
+    let _ = segment.bucket_rows(block, &edges, &mut next);
+}
+
+/// Why a merge failed: not looked at.
+struct Failed;
+
+impl From<Error> for Failed {
+    fn from(_: Error) -> Self {
+        Self
+    }
+}
+
+impl From<Unreadable> for Failed {
+    fn from(_: Unreadable) -> Self {
+        Self
+    }
+}
+
+fn merge_with_itself(segment: &Segment) {
+    let mut bytes = Vec::new();
+    let mut sink = |part: &[u8]| {
+        bytes.extend_from_slice(part);
+        Ok::<(), Failed>(())
+    };
+    if merge(&[segment, segment], &EncodeSettings::default(), &mut sink).is_ok() {
+        let merged = Segment::open(Arc::new(bytes)).expect("what was written is opened");
+        assert_eq!(merged.rows(), 2 * segment.rows(), "no row is lost");
+    }
+}
+
 /// A segment; checksums are not compared, so that what lies behind them is reached.
 pub(super) const SEGMENT: Target = Target {
     name: "segment",
@@ -87,6 +154,12 @@ pub(super) const SEGMENT: Target = Target {
                 let _ = segment.scan(block, &selection, &Budget::unlimited(), &mut SearchStats::default());
             }
             let _ = segment.decode_block(block);
+            ask_for_records(&segment, block);
+            ask_for_counts(&segment, block);
+        }
+        let _ = segment.column_bytes();
+        if segment.rows() <= MERGED_ROWS_MAX {
+            merge_with_itself(&segment);
         }
     },
     seeds: || {
@@ -147,7 +220,7 @@ pub(super) const FRAMES: Target = Target {
         files
             .map(|folder| golden(&path(folder)))
             .into_iter()
-            .chain([golden("store/tests/golden/wal-v1")])
+            .chain([golden("store/tests/golden/wal-v1"), golden("store/tests/golden/wal-v2")])
             .collect()
     },
     words: &["SAWYRBUF", "SAWYRACK"],

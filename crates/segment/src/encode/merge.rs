@@ -67,6 +67,7 @@ pub fn merge_without<E: From<Error> + From<Unreadable>>(
         shared: &shared,
         // What groups keep once may come from rows that are removed.
         kept_bytes_min: removed.is_empty().then_some((settings.group_bytes_max / KEPT_PART) as u64),
+        reached: 0,
     };
     zip::with_level(settings.zip_level, || {
         for slot in 0..inputs.len() {
@@ -86,11 +87,14 @@ struct Merge<'a, 'w, E> {
     shared: &'a Shared,
     /// Groups of so many bytes of text are copied as they are.
     kept_bytes_min: Option<u64>,
+    /// Stream of the last row, or block, that was taken.
+    reached: u32,
 }
 
 impl<E: From<Error> + From<Unreadable>> Merge<'_, '_, E> {
     fn run(&mut self) -> Result<(), E> {
         while let Some(Reverse(first)) = self.heap.pop() {
+            self.reach(first)?;
             let cursor = &mut self.cursors[first.slot];
             if !cursor.is_loaded() {
                 if self.copy_block(first.slot)? {
@@ -110,8 +114,9 @@ impl<E: From<Error> + From<Unreadable>> Merge<'_, '_, E> {
 
     /// Takes rows of one input as long as they come first; says whether its block is used up.
     fn take_rows(&mut self, mut key: Key) -> Result<bool, E> {
-        let cursor = &mut self.cursors[key.slot];
         loop {
+            self.reach(key)?;
+            let cursor = &mut self.cursors[key.slot];
             let place = RowPlace { slot: key.slot, stream: key.stream, source: key.source };
             self.writer.push(place, &cursor.batch, cursor.batch.get(cursor.row))?;
             cursor.row += 1;
@@ -124,6 +129,17 @@ impl<E: From<Error> + From<Unreadable>> Merge<'_, '_, E> {
                 return Ok(false);
             }
         }
+    }
+
+    /// Whoever comes first cannot come before what was taken, unless its input is not in order. Written behind it, it
+    /// would make a segment that nobody can read.
+    fn reach(&mut self, key: Key) -> Result<(), Unreadable> {
+        if key.stream < self.reached {
+            let error = Error::new(ErrorKind::Corrupt, "a record that is not in the order of streams");
+            return Err(Unreadable { input: key.slot, error });
+        }
+        self.reached = key.stream;
+        Ok(())
     }
 
     /// Waits for the turn of the next block of an input, if there is one.
@@ -165,6 +181,7 @@ impl<E: From<Error> + From<Unreadable>> Merge<'_, '_, E> {
         let Some(copied) = copied else {
             return Ok(false);
         };
+        self.reach(last)?;
         self.writer.add_copied(slot, segment, copied)?;
         self.cursors[slot].block += 1;
         Ok(true)
