@@ -317,8 +317,12 @@ impl Segment {
     /// If `rows` is not a set of rows of the block.
     pub fn positions(&self, block: usize, rows: &Rows) -> Result<Vec<Position>, Error> {
         assert_eq!(rows.len(), self.footer.blocks[block].rows, "a set of rows of this block");
-        let timestamps = self.pick_timestamps(block, rows, true)?;
-        let (sources, ranges) = (self.pick_sources(block, rows, true)?, self.pick_ranges(block, rows, true)?);
+        Ok(self.read_positions(block, rows, true)?)
+    }
+
+    fn read_positions(&self, block: usize, rows: &Rows, keep: bool) -> Result<Vec<Position>> {
+        let timestamps = self.pick_timestamps(block, rows, keep)?;
+        let (sources, ranges) = (self.pick_sources(block, rows, keep)?, self.pick_ranges(block, rows, keep)?);
         let position = |((timestamp, source), range): ((Timestamp, u32), SeqRange)| Position {
             timestamp,
             source: self.footer.sources[source as usize],
@@ -357,6 +361,15 @@ fn type_names(mask: u8) -> Vec<&'static str> {
         (kind::TIMESTAMP, "timestamp"),
     ];
     NAMES.iter().filter(|(kind, _)| mask >> kind & 1 == 1).map(|(_, name)| *name).collect()
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        // What was kept of it is found by nobody any more.
+        self.slots = Box::default();
+        self.shapes = Box::default();
+        self.cache.sweep();
+    }
 }
 
 impl fmt::Debug for Segment {

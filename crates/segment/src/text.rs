@@ -21,7 +21,7 @@ use crate::source::Data;
 
 pub(crate) use self::encode::{Dictionary, encode, encode_by, encode_for_now, put_made, put_shaped};
 pub(crate) use self::frame::{TextFrame, Texts};
-pub(crate) use self::made::MadeText;
+pub(crate) use self::made::{InJson, JsonPart, MadeText};
 pub(crate) use self::select::{Cell, TextTest};
 
 const CONSTANT: u8 = 0;
@@ -201,6 +201,16 @@ impl Text {
         }
     }
 
+    /// How many texts there are.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// In how many frames of their own they lie, if they do.
+    pub(crate) fn frame_count(&self) -> Option<usize> {
+        if let Kind::Frames(frames) = &self.kind { Some(frames.len()) } else { None }
+    }
+
     /// Whether all texts are the same.
     pub(crate) fn is_constant(&self) -> bool {
         matches!(self.kind, Kind::Constant(_))
@@ -326,13 +336,17 @@ impl Frame {
 /// The texts that these bytes stand for: lower-case digits, and hyphens if it is a UUID.
 fn put_digits(out: &mut String, bytes: &[u8], uuid: bool) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'-'; 2 * HEX_BYTES_MAX];
+    let mut len = 0;
     for byte in bytes {
-        if uuid && UUID_HYPHENS.contains(&out.len()) {
-            out.push('-');
+        if uuid && UUID_HYPHENS.contains(&len) {
+            len += 1;
         }
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
+        text[len] = DIGITS[usize::from(byte >> 4)];
+        text[len + 1] = DIGITS[usize::from(byte & 15)];
+        len += 2;
     }
+    out.push_str(std::str::from_utf8(&text[..len]).expect("digits are ASCII"));
 }
 
 #[cfg(test)]

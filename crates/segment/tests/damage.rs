@@ -185,7 +185,7 @@ fn ask_everything(segment: &Segment) -> Result<Vec<Batch>, Error> {
         ask_for_records(segment, block);
         ask_for_counts(segment, block);
         let mut lines = Lines::default();
-        if segment.lines(block, &rows, true, &mut lines).is_err() {
+        if segment.lines(block, &rows, None, true, &mut lines).is_err() {
             assert!(lines.is_empty(), "nothing is added of a block that cannot be read");
         }
     }

@@ -20,7 +20,7 @@ fn check(segment: &Segment, original: bool, wanted: impl Fn(usize) -> bool) -> V
     for (block, info) in segment.blocks().iter().enumerate() {
         let mut rows = Rows::none(info.rows);
         (0..info.rows).filter(|row| wanted(*row)).for_each(|row| rows.insert(row));
-        segment.lines(block, &rows, original, &mut lines).unwrap();
+        segment.lines(block, &rows, None, original, &mut lines).unwrap();
         let mut batch = Batch::new();
         segment.fetch(block, &rows, &mut batch).unwrap();
         let options = Options { without_original: !original, ..Options::default() };

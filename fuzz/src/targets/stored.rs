@@ -147,7 +147,7 @@ pub(super) const SEGMENT: Target = Target {
             let mut rows = Rows::none(segment.blocks()[block].rows);
             (0..rows.len()).step_by(50).for_each(|row| rows.insert(row));
             let _ = segment.fetch(block, &rows, &mut Batch::new());
-            let _ = segment.lines(block, &rows, true, &mut Lines::default());
+            let _ = segment.lines(block, &rows, None, true, &mut Lines::default());
             for predicate in &*ASKED {
                 let (start, end) = (Timestamp::MIN, Timestamp::MAX);
                 let selection = Selection { predicate: predicate.clone(), start, end };

@@ -101,9 +101,9 @@ struct Cells {
 }
 
 /// What the wanted rows are before their fields.
-pub(super) struct Heads {
-    pub(super) streams: StreamRuns,
-    pub(super) timestamps: Vec<Timestamp>,
+struct Heads {
+    streams: StreamRuns,
+    timestamps: Vec<Timestamp>,
     observed: Vec<Timestamp>,
     sources: Vec<u32>,
     ranges: Vec<SeqRange>,
@@ -194,7 +194,7 @@ impl Segment {
         self.push_rows(rows, &heads, &mut columns, &cells, bounds, out)
     }
 
-    pub(super) fn heads(&self, block: usize, rows: &Rows, keep: bool) -> Result<Heads> {
+    fn heads(&self, block: usize, rows: &Rows, keep: bool) -> Result<Heads> {
         let timestamps = self.pick_timestamps(block, rows, keep)?;
         Ok(Heads {
             streams: self.read_streams(block, keep)?,
@@ -390,7 +390,7 @@ impl Bounds {
 
 impl Heads {
     /// Of the how-manieth of the rows.
-    pub(super) fn of(&self, slot: usize, sources: &[sawyer_model::SourceId]) -> RecordHead {
+    fn of(&self, slot: usize, sources: &[sawyer_model::SourceId]) -> RecordHead {
         RecordHead {
             timestamp: self.timestamps[slot],
             observed: self.observed[slot],

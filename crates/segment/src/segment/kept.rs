@@ -94,7 +94,7 @@ impl Segment {
         let slots = self.slots(block)?;
         let slot = at.map(|at| &slots.texts[at]);
         if let Some(kept) = slot.and_then(|slot| self.cache.get(slot)) {
-            kept.note_shapes_use();
+            kept.note_shapes_use(&self.cache);
             if kept.len() != count {
                 return Err(data.place.damaged()(Damage::expected("texts of a group of blocks")));
             }
@@ -108,7 +108,8 @@ impl Segment {
         })
     }
 
-    /// The index of a portion, if there is one; made now if `make` says so.
+    /// The index of a portion, if there is one; made now if `make` says so and it can be kept, for it takes longer than to look
+    /// at all texts.
     pub(crate) fn index(
         &self,
         data: Data<'_>,
@@ -123,6 +124,9 @@ impl Segment {
         if kept.is_some() || !make {
             return Ok(kept);
         }
+        if slot.is_some_and(|slot| !self.cache.has_room(slot, Index::bytes_about(portion))) {
+            return Ok(None);
+        }
         let Some(index) = Index::of(portion) else { return Ok(None) };
         let bytes = index.memory_bytes();
         Ok(Some(match slot {
@@ -131,10 +135,12 @@ impl Segment {
         }))
     }
 
-    /// The texts without a shape that a column has in a group of blocks, if there are any that `read` gives.
+    /// The texts without a shape that a column has in a group of blocks, of about so many bytes, if they were kept or `read`
+    /// gives any that can be.
     pub(crate) fn plain(
         &self,
         home: Home<'_>,
+        bytes: usize,
         read: impl FnOnce() -> Result<Option<Plain>>,
     ) -> Result<Option<Arc<Kept<Plain>>>> {
         let Home { block, name, keep, .. } = home;
@@ -143,6 +149,9 @@ impl Segment {
         let slot = at.map(|at| &slots.plain[at]);
         if let Some(kept) = slot.and_then(|slot| self.cache.get(slot)) {
             return Ok(Some(kept));
+        }
+        if !keep || slot.is_none_or(|slot| !self.cache.has_room(slot, bytes)) {
+            return Ok(None);
         }
         let Some(plain) = read()? else { return Ok(None) };
         let bytes = plain.memory_bytes();
@@ -159,7 +168,7 @@ impl Segment {
             return Ok(Some(kept));
         }
         let Some(entry) = self.directory(block)?.part(part::FILTER) else { return Ok(None) };
-        if !self.cache.has_room((entry.range.end - entry.range.start) as usize) {
+        if !self.cache.has_room(slot, (entry.range.end - entry.range.start) as usize) {
             return Ok(None);
         }
         self.part_bytes(block, part::FILTER, true).map(Some)

@@ -12,11 +12,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sawyer_codec::json_out::{self, HeadWriter, Original};
-use sawyer_model::{Batch, Error, Stream, ValueRef};
+use sawyer_model::{Batch, Error, RecordId, Stream, Timestamp, ValueRef};
+use sawyer_query::search::Position;
 
 use self::made::MadeLines;
 use super::Segment;
-use super::fetch::Heads;
 use super::parts::Window;
 use crate::bits::Rows;
 use crate::cache::Kept;
@@ -48,10 +48,26 @@ struct Field<'a> {
     picked: Option<Picked>,
     /// The places of such texts.
     places: Vec<u32>,
-    /// By the number of an entry, once it was written: where it stands in `written`, with the key, and its length.
-    entries: Vec<Option<(Range<usize>, u64)>>,
+    /// By the number of an entry what is known of it, once it was written.
+    entries: Vec<Entry>,
+    /// Entries with their keys.
     written: Vec<u8>,
+    /// The entry that was written last, if that is known.
+    last: Entry,
 }
+
+/// An entry as it was written.
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    /// Where it stands among those that were written, with the key; nowhere if it was not.
+    start: usize,
+    end: usize,
+    /// How long it is as it is.
+    len: usize,
+}
+
+/// About how long a value is, for making room.
+const VALUE_BYTES: usize = 16;
 
 /// The fields of a stream.
 struct StreamLine {
@@ -119,45 +135,67 @@ impl Lines {
 }
 
 impl Segment {
-    /// Adds these rows, in their order, as lines of JSON; without lines as they were written unless these are wanted.
+    /// Adds these rows, in their order, as lines of JSON; without lines as they were written unless these are wanted. Where
+    /// they lie among all records may be known already, from [`Segment::positions`].
     ///
     /// # Errors
     /// `Corrupt` if the block is damaged, `Retry` if it cannot be read. Then nothing is added.
     ///
     /// # Panics
-    /// If there is no block with this number, or `rows` is not a set of its rows.
-    pub fn lines(&self, block: usize, rows: &Rows, original: bool, out: &mut Lines) -> Result<(), Error> {
+    /// If there is no block with this number, `rows` is not a set of its rows, or there are not as many positions.
+    pub fn lines(
+        &self,
+        block: usize,
+        rows: &Rows,
+        positions: Option<&[Position]>,
+        original: bool,
+        out: &mut Lines,
+    ) -> Result<(), Error> {
         assert_eq!(rows.len(), self.footer.blocks[block].rows, "a set of rows of this block");
+        assert!(
+            positions.is_none_or(|positions| positions.len() == rows.count()),
+            "a position for each of the rows"
+        );
         if rows.is_empty() {
             return Ok(());
         }
         let before = out.len();
-        let put = self.put_lines(block, rows, original, out);
+        let put = self.put_lines(block, rows, positions, original, out);
         if put.is_err() {
             out.truncate(before);
         }
         Ok(put?)
     }
 
-    fn put_lines(&self, block: usize, rows: &Rows, original: bool, out: &mut Lines) -> Result<()> {
+    fn put_lines(
+        &self,
+        block: usize,
+        rows: &Rows,
+        positions: Option<&[Position]>,
+        original: bool,
+        out: &mut Lines,
+    ) -> Result<()> {
         let keep = rows.count() < rows.len();
-        let heads = self.heads(block, rows, keep)?;
+        let known = if positions.is_none() { Some(self.read_positions(block, rows, keep)?) } else { None };
+        let positions = positions.or(known.as_deref()).expect("one of the two");
+        let times: Vec<Timestamp> = positions.iter().map(|position| position.timestamp).collect();
+        let observed = self.pick_observed(block, rows, &times, keep)?;
+        let streams = self.read_streams(block, keep)?;
         let mut raw = rows.count() as u64 * ROW_BYTES;
         let mut fields = self.fields_of(block, rows, original, keep, &mut raw)?;
         let mut made = MadeLines::take_of(&mut fields);
         let (mut writer, mut stream) = (HeadWriter::default(), None);
         for (slot, row) in rows.iter().enumerate() {
             let text = &mut out.text;
-            let head = heads.of(slot, &self.footer.sources);
-            let id = sawyer_model::RecordId { source: head.source, start: head.range.start };
-            writer.write(id, head.timestamp, head.observed, text);
+            let Position { timestamp, source, start } = positions[slot];
+            writer.write(RecordId { source, start }, timestamp, observed[slot], text);
             for field in fields.iter_mut().filter(|field| field.has(slot)) {
                 raw += field.put(text)?;
             }
-            let stream = self.stream_line(&heads, row, original, &fields, &made, &mut stream);
+            let stream = self.stream_line(streams.stream_of(row), original, &fields, &made, &mut stream);
             let of = &self.footer.streams[stream.number];
             for made in made.iter_mut().filter(|made| made.field.has(slot)) {
-                raw += made.put(slot, head.timestamp, &fields, of, text)?;
+                raw += made.put(slot, timestamp, &fields, of, text)?;
             }
             self.check_raw(block, raw)?;
             stream.put(
@@ -222,14 +260,12 @@ impl Segment {
     /// The fields of the stream of a row, written now or for the row before.
     fn stream_line<'a>(
         &self,
-        heads: &Heads,
-        row: usize,
+        number: usize,
         original: bool,
         fields: &[Field<'_>],
         made: &[MadeLines<'_>],
         last: &'a mut Option<StreamLine>,
     ) -> &'a StreamLine {
-        let number = heads.streams.stream_of(row);
         if last.as_ref().is_none_or(|last| last.number != number) {
             let names = || fields.iter().chain(made.iter().map(|made| &made.field)).map(|field| field.name);
             *last = Some(StreamLine::of(number, &self.footer.streams[number], original, names));
@@ -267,6 +303,7 @@ impl<'a> Field<'a> {
             places: Vec::new(),
             entries: Vec::new(),
             written: Vec::new(),
+            last: Entry::default(),
         }
     }
 
@@ -277,42 +314,62 @@ impl<'a> Field<'a> {
     /// Appends the next value, with its key. Gives how many bytes it is for the bounds of blocks, if that was not counted when
     /// it was picked.
     fn put(&mut self, out: &mut Vec<u8>) -> Result<u64> {
-        let Self { key, column, data, next, picked, entries, written, .. } = self;
-        let at = *next;
-        *next += 1;
-        let picked = picked.as_ref().expect("made texts are written apart");
+        let at = self.next;
+        self.next += 1;
+        let picked = self.picked.as_ref().expect("made texts are written apart");
         if let Picked::Codes(codes) = picked {
-            let texts = column.values.strs();
-            let count = texts.entry_count();
-            if count > codes.len() {
-                // Few rows have the same one.
-                let text = texts.entry(codes[at], *data)?;
-                out.extend_from_slice(key);
-                json_out::write_string(text, out);
-                return Ok(text.len() as u64 + 1);
+            let code = codes[at];
+            let known = usize::try_from(code).ok().and_then(|code| self.entries.get(code));
+            if let Some(entry) = known.filter(|entry| entry.end > 0) {
+                out.extend_from_slice(&self.written[entry.start..entry.end]);
+                self.last = *entry;
+                return Ok(entry.len as u64 + 1);
             }
-            if entries.is_empty() {
-                entries.resize(count, None);
-            }
-            let known = usize::try_from(codes[at]).ok().and_then(|code| entries.get_mut(code));
-            let known =
-                known.ok_or(Damage::expected("the code of an entry")).map_err(data.place.damaged())?;
-            if known.is_none() {
-                let (start, text) = (written.len(), texts.entry(codes[at], *data)?);
-                written.extend_from_slice(key);
-                json_out::write_string(text, written);
-                *known = Some((start..written.len(), text.len() as u64));
-            }
-            let (range, len) = known.as_ref().expect("it was just set");
-            out.extend_from_slice(&written[range.clone()]);
-            return Ok(len + 1);
+            return self.put_entry(code, out);
         }
-        out.extend_from_slice(key);
-        match picked.value(&column.values, at, *data)? {
+        out.extend_from_slice(&self.key);
+        match picked.value(&self.column.values, at, self.data)? {
             ValueRef::Str(text) => json_out::write_string(text, out),
             value => json_out::write_value(value, out),
         }
         Ok(0)
+    }
+
+    /// Appends an entry for the first time, with its key.
+    fn put_entry(&mut self, code: i64, out: &mut Vec<u8>) -> Result<u64> {
+        let Self { key, column, data, entries, written, next, picked, .. } = self;
+        let texts = column.values.strs();
+        let text = texts.entry(code, *data)?;
+        let (count, len) = (texts.entry_count(), text.len());
+        let rows = picked.as_ref().map_or(0, Picked::len);
+        if count > rows {
+            // Few rows have the same one.
+            out.extend_from_slice(key);
+            json_out::write_string(text, out);
+            self.last = Entry::default();
+            return Ok(len as u64 + 1);
+        }
+        if entries.is_empty() {
+            entries.resize(count, Entry::default());
+            let left = count.min(rows + 1 - *next);
+            written.reserve(left * (key.len() + VALUE_BYTES));
+        }
+        let start = written.len();
+        written.extend_from_slice(key);
+        json_out::write_string(text, written);
+        let entry = Entry { start, end: written.len(), len };
+        out.extend_from_slice(&written[start..]);
+        // Its code is one of the entries: it has a text.
+        entries[code as usize] = entry;
+        self.last = entry;
+        Ok(len as u64 + 1)
+    }
+
+    /// The text that was written last, if it is known and stands in JSON as it is.
+    fn last_plain(&self) -> Option<&[u8]> {
+        let Entry { start, end, len } = self.last;
+        let start = start + self.key.len() + 1;
+        (end > 0 && end == start + len + 1).then(|| &self.written[start..end - 1])
     }
 
     /// The value that was written last.

@@ -83,11 +83,11 @@ proptest! {
         block in 0usize..5, at in any::<prop::sample::Index>(), value: u8, count in 1usize..6,
     ) {
         let mut raw = segment_bytes();
-        let segment = Segment::open(Arc::new(raw.clone())).unwrap();
+        let mut segment = Segment::open(Arc::new(raw.clone())).unwrap();
         let stored = segment.blocks()[block % segment.blocks().len()].directory;
         let at = stored.offset as usize + at.index(stored.len as usize);
         raw.iter_mut().skip(at).take(count).for_each(|byte| *byte = value);
-        read_all(Bytes { source: Arc::new(raw), verify: false }, segment.footer);
+        read_all(Bytes { source: Arc::new(raw), verify: false }, std::mem::take(&mut segment.footer));
     }
 }
 

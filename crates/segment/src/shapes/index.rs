@@ -14,6 +14,9 @@ const SHAPES_A_ROW_MAX: usize = 4;
 const ENTRIES_MAX: usize = 1 << 20;
 const ENTRIES_A_ROW_MAX: usize = 64;
 
+/// About how much a text takes of an index.
+const TEXT_BYTES: usize = 10;
+
 /// See the head of the module.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -77,6 +80,11 @@ impl Index {
             by_entry: by_entry.into(),
             behind,
         })
+    }
+
+    /// How much memory that of a portion takes, about.
+    pub(crate) fn bytes_about(portion: &Portion) -> usize {
+        portion.shapes.shapes.len() * size_of::<u16>() + portion.ids.len() * TEXT_BYTES
     }
 
     /// How much memory it takes.

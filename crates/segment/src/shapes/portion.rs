@@ -10,7 +10,7 @@ use super::Shapes;
 use super::raw::{Plain, Raw};
 use crate::bits::{packed_bytes, unpack_at, width_of};
 use crate::bytes::Reader;
-use crate::cache::Kept;
+use crate::cache::{Cache, Kept};
 use crate::error::{Damage, Decoded, Place, Result};
 use crate::ints::Packing;
 use crate::segment::Segment;
@@ -58,6 +58,8 @@ pub(crate) struct PortionCursor {
     raw: TextCursor,
     /// The texts without a shape, if they are kept as they are.
     plain: Option<Arc<Kept<Plain>>>,
+    /// Whether that was found out, when the first of them was needed.
+    asked: bool,
 }
 
 impl Spot {
@@ -73,11 +75,8 @@ impl PortionCursor {
     /// Reads the `count` texts of a column.
     pub(crate) fn read(data: Data<'_>, count: usize) -> Result<Self> {
         let portion = Portion::of(data, count)?;
-        let plain = match data.home {
-            Some(home) if portion.raw.is_some() => home.segment.plain(home, || Ok(None))?,
-            _ => None,
-        };
-        Ok(Self { portion, at: 0, place: Spot::default(), raw: TextCursor::default(), plain }.begun())
+        let raw = TextCursor::default();
+        Ok(Self { portion, at: 0, place: Spot::default(), raw, plain: None, asked: false }.begun())
     }
 
     fn begun(mut self) -> Self {
@@ -87,7 +86,7 @@ impl PortionCursor {
 
     /// The text at this place.
     pub(crate) fn put(&mut self, at: usize, data: Data<'_>, out: &mut String) -> Result<()> {
-        let Self { portion, raw, plain, .. } = self;
+        let Self { portion, raw, plain, asked, .. } = self;
         if at < self.at || at / 64 != self.at / 64 {
             self.at = at / 64 * 64;
             self.place = portion.marks[at / 64];
@@ -102,12 +101,16 @@ impl PortionCursor {
                 let made = portion.shapes.make(shape, &portion.packed, bit as usize, out);
                 made.map_err(data.place.damaged())
             }
-            None if plain.as_ref().is_some_and(|plain| (rank as usize) < plain.len()) => {
-                plain.iter().for_each(|plain| plain.put(rank as usize, out));
-                Ok(())
-            }
             None => {
                 let texts = portion.raw.as_ref().expect("a text without a shape is among those without");
+                if !*asked {
+                    *asked = true;
+                    *plain = texts.plain_for_few(data)?.filter(|plain| plain.len() == texts.text.len());
+                }
+                if let Some(plain) = plain {
+                    plain.put(rank as usize, out);
+                    return Ok(());
+                }
                 let data = Portion::raw_data(texts, data);
                 out.push_str(texts.text.get(&texts.head, rank as usize, data, raw)?);
                 Ok(())
@@ -181,8 +184,8 @@ impl Portion {
     }
 
     /// Says that it was asked for, and so its shapes were.
-    pub(crate) fn note_shapes_use(&self) {
-        self.shapes.note_use();
+    pub(crate) fn note_shapes_use(&self, cache: &Cache) {
+        cache.note_use(&self.shapes);
     }
 
     /// How many texts there are.

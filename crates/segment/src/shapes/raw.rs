@@ -43,6 +43,9 @@ struct Having {
     texts: Rows,
 }
 
+/// About how much a text takes.
+const TEXT_BYTES: usize = 96;
+
 impl Raw {
     /// About how much memory they take.
     pub(super) fn memory_bytes(&self) -> usize {
@@ -53,12 +56,22 @@ impl Raw {
         super::Portion::raw_data(self, data)
     }
 
-    /// All of them, read now or before; none if they do not lie in frames.
-    fn plain(&self, data: Data<'_>) -> Result<Option<Arc<Kept<Plain>>>> {
+    /// All of them, read now or before; none if they do not lie in frames, or cannot be kept.
+    pub(super) fn plain(&self, data: Data<'_>) -> Result<Option<Arc<Kept<Plain>>>> {
         let Some(home) = data.home else { return Ok(None) };
         // No block has more text than it was made of.
         let bytes_max = home.segment.footer.blocks[home.block].raw_bytes;
-        home.segment.plain(home, || Ok(self.text.read_frames(self.data(data), bytes_max)?.map(Plain::of)))
+        home.segment.plain(home, self.text.len() * TEXT_BYTES, || {
+            Ok(self.text.read_frames(self.data(data), bytes_max)?.map(Plain::of))
+        })
+    }
+
+    /// All of them for those who want a few, if they were read before, or to read one is to read all.
+    pub(super) fn plain_for_few(&self, data: Data<'_>) -> Result<Option<Arc<Kept<Plain>>>> {
+        if self.text.frame_count() == Some(1) {
+            return self.plain(data);
+        }
+        data.home.map_or(Ok(None), |home| home.segment.plain(home, 0, || Ok(None)))
     }
 
     /// Puts the rows in whose texts satisfy the test.
@@ -117,16 +130,33 @@ impl Having {
     }
 }
 
+/// A bit for each of up to 64 bytes: those that are capitals.
+fn capitals_of(bytes: &[u8]) -> u64 {
+    // Eight at once: those from A on, without those behind Z, have their high bit set.
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // Moves the high bits of eight bytes together.
+    const GATHER: u64 = 0x0002_0408_1020_4081;
+    let eight = |bytes: &[u8]| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        let word = u64::from_le_bytes(word);
+        let low = word & !HIGH;
+        let from_a = low + ONES * u64::from(0x80 - b'A');
+        let behind_z = low + ONES * u64::from(0x7f - b'Z');
+        let capitals = from_a & !behind_z & !word & HIGH;
+        capitals.wrapping_mul(GATHER) >> 56
+    };
+    bytes.chunks(8).enumerate().fold(0, |all, (at, bytes)| all | eight(bytes) << (8 * at))
+}
+
 impl Plain {
     fn of(mut texts: Texts) -> Self {
-        let mut capitals = vec![0u64; texts.bytes().div_ceil(64)];
-        for (at, byte) in texts.all().bytes().enumerate() {
-            capitals[at / 64] |= u64::from(byte.is_ascii_uppercase()) << (at % 64);
-        }
+        let capitals = texts.all().as_bytes().chunks(64).map(capitals_of).collect();
         // Only the Kelvin sign and `İ` fold to ASCII.
         let folds = texts.all().contains(['\u{212a}', '\u{130}']);
         texts.make_lower();
-        Self { texts, capitals: capitals.into(), folds }
+        Self { texts, capitals, folds }
     }
 
     /// How much memory they take.
@@ -191,5 +221,25 @@ impl Plain {
             }
         }
         Having { letters: text.into(), any_case, texts }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capitals_are_found_among_any_bytes() {
+        let bytes: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
+        for len in 0..=64 {
+            for from in 0..bytes.len() - len {
+                let bytes = &bytes[from..from + len];
+                let naive = bytes
+                    .iter()
+                    .enumerate()
+                    .fold(0, |all, (at, byte)| all | u64::from(byte.is_ascii_uppercase()) << at);
+                assert_eq!(capitals_of(bytes), naive, "{bytes:?}");
+            }
+        }
     }
 }

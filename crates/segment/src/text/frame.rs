@@ -33,6 +33,11 @@ pub(crate) struct TextFrame {
 }
 
 impl Texts {
+    /// None, with room for so many of about this length.
+    pub(crate) fn with_room(count: usize, len: usize) -> Self {
+        Self { text: String::with_capacity(count * len), ends: Vec::with_capacity(count) }
+    }
+
     pub(crate) fn push(&mut self, text: &str) {
         self.text.push_str(text);
         self.ends.push(self.text.len());

@@ -1,14 +1,19 @@
 //! Texts that are made of the other fields of their records, as a column keeps them.
 //!
-//! Owns: [`MadeText`]: the templates, the template of each text, where its holes are.
+//! Owns: [`MadeText`]: the templates, the template of each text, where its holes are; [`InJson`], templates whose literals are
+//! escaped once.
 //! Does not own: making (`made`), finding the record's other fields (`segment`).
 //! Invariant: every text has a template that is there, and there are as many holes as all templates together want.
+
+use std::sync::OnceLock;
+
+use sawyer_codec::json_out;
 
 use super::{MADE, Text, TextCursor};
 use crate::bytes::Reader;
 use crate::error::{Damage, Decoded, Result, SegmentError};
 use crate::ints::Ints;
-use crate::made::{TEMPLATES_BYTES_MAX, Templates, Values};
+use crate::made::{Form, Piece, TEMPLATES_BYTES_MAX, Templates, Values};
 use crate::source::Data;
 use crate::zip;
 
@@ -21,7 +26,53 @@ pub(crate) struct MadeText {
     /// For each text its first hole; empty if there are no holes.
     first_holes: Vec<u32>,
     holes: Option<Text>,
+    /// For each template how it stands in JSON, once that was asked for.
+    in_json: Box<[OnceLock<Box<InJson>>]>,
 }
+
+/// A template of which texts within a string of JSON are made.
+#[derive(Debug)]
+pub(crate) struct InJson {
+    /// What stands between the values, escaped.
+    pub(crate) literals: Vec<u8>,
+    pub(crate) parts: Box<[JsonPart]>,
+}
+
+/// A piece of a template.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum JsonPart {
+    /// Where it stands, escaped, and how long it is as it is.
+    Literal {
+        start: u32,
+        end: u32,
+        len: u32,
+    },
+    Hole,
+    Time(Form),
+    Field(u32, Form),
+}
+
+impl InJson {
+    fn of(pieces: &[Piece]) -> Self {
+        let mut literals = Vec::new();
+        let part = |piece: &Piece| match piece {
+            Piece::Literal(text) => {
+                let start = literals.len() as u32;
+                json_out::write_inside(text, &mut literals);
+                JsonPart::Literal { start, end: literals.len() as u32, len: text.len() as u32 }
+            }
+            Piece::Hole => JsonPart::Hole,
+            Piece::Time(form) => JsonPart::Time(*form),
+            Piece::Field(name, form) => JsonPart::Field(*name, *form),
+        };
+        let parts = pieces.iter().map(part).collect();
+        literals.shrink_to_fit();
+        Self { literals, parts }
+    }
+}
+
+const _: () =
+    assert!(TEMPLATES_BYTES_MAX <= u32::MAX as usize / 8, "escaped they take at most six times as much");
 
 impl MadeText {
     /// Reads a column of `count` texts; see [`Text::parse`].
@@ -32,6 +83,7 @@ impl MadeText {
         let mut plain = Reader::new(&plain);
         let templates = Templates::parse(&mut plain)?;
         plain.end()?;
+        let in_json = templates.templates.iter().map(|_| OnceLock::new()).collect();
         let wanted = templates.holes();
         let (mut codes, mut first_holes) = (Vec::with_capacity(count), Vec::new());
         let mut hole = 0usize;
@@ -46,7 +98,7 @@ impl MadeText {
             return Err(Damage::expected("a text for each hole"));
         }
         if hole == 0 {
-            return Ok(Self { templates, codes, first_holes: Vec::new(), holes: None });
+            return Ok(Self { templates, codes, first_holes: Vec::new(), holes: None, in_json });
         }
         // Before it is read: one within another would take as many calls.
         if reader.clone().u8()? == MADE {
@@ -56,14 +108,15 @@ impl MadeText {
         if holes.as_ref().is_some_and(|holes| !holes.stands_alone()) {
             return Err(Damage::expected("holes that stand by themselves"));
         }
-        Ok(Self { templates, codes, first_holes, holes })
+        Ok(Self { templates, codes, first_holes, holes, in_json })
     }
 
-    /// See [`Text::memory_bytes`]. Templates are few.
+    /// See [`Text::memory_bytes`]. Templates are few, and kept as they stand in JSON too.
     pub(super) fn memory_bytes(&self) -> usize {
         let holes = self.holes.as_ref().map_or(0, Text::memory_bytes);
         let of_texts = self.codes.len() * size_of::<u16>() + self.first_holes.len() * size_of::<u32>();
-        self.templates.memory_bytes() + of_texts + holes
+        let in_json = self.in_json.len() * (size_of::<OnceLock<Box<InJson>>>() + size_of::<InJson>());
+        2 * self.templates.memory_bytes() + in_json + of_texts + holes
     }
 
     /// See [`Text::check`].
@@ -74,6 +127,11 @@ impl MadeText {
     /// The template of the text at this place, and its first hole.
     pub(crate) fn place(&self, at: usize) -> (usize, usize) {
         (usize::from(self.codes[at]), self.first_holes.get(at).map_or(0, |first| *first as usize))
+    }
+
+    /// How a template stands in JSON.
+    pub(crate) fn in_json(&self, template: usize) -> &InJson {
+        self.in_json[template].get_or_init(|| Box::new(InJson::of(&self.templates.templates[template])))
     }
 
     /// The text of a hole.

@@ -137,7 +137,8 @@ pub(super) fn search(engine: &Engine, request: &SearchRequest, budget: &Budget) 
     chosen.fit(&plan, RECORDS_BYTES_MAX);
     let (records, order) = loop {
         let mut records = Batch::new();
-        let order = by_unit(&plan, &run, &chosen.places, |unit, rows| {
+        let order = by_unit(&plan, &run, &chosen.places, |unit, wanted| {
+            let rows = wanted.map(|wanted| wanted.row);
             let has_room = unit.fetch_into(rows, request.original, RECORDS_BYTES_MAX, &mut records)?;
             Ok(has_room.then_some(records.len()))
         });
@@ -165,10 +166,11 @@ pub(super) fn lines(
     chosen.fit(&plan, LINES_BYTES_MAX);
     let mut lines = ROOM.take();
     let order = loop {
-        let order = by_unit(&plan, &run, &chosen.places, |unit, rows| {
+        let order = by_unit(&plan, &run, &chosen.places, |unit, wanted| {
             if lines.text_bytes() > TEXT_BYTES_MAX {
                 return Ok(None);
             }
+            let rows = wanted.map(|wanted| (wanted.row, wanted.position));
             unit.lines_into(rows, request.original, &mut lines)?;
             Ok(Some(lines.len()))
         });
@@ -285,7 +287,7 @@ fn by_unit(
     plan: &Plan,
     run: &Run<'_>,
     chosen: &[Candidate],
-    mut read: impl FnMut(&Unit, &mut dyn Iterator<Item = usize>) -> Result<Option<usize>, Error>,
+    mut read: impl FnMut(&Unit, &mut dyn Iterator<Item = Candidate>) -> Result<Option<usize>, Error>,
 ) -> Option<Vec<usize>> {
     let mut by_unit: Vec<usize> = (0..chosen.len()).collect();
     by_unit.sort_unstable_by_key(|at| (chosen[*at].unit, chosen[*at].row));
@@ -294,7 +296,7 @@ fn by_unit(
     for of_unit in by_unit.chunk_by(|a, b| chosen[*a].unit == chosen[*b].unit) {
         let unit = &plan.units[chosen[of_unit[0]].unit];
         let waited_for = run.waited_for();
-        match waited_for.and_then(|()| read(unit, &mut of_unit.iter().map(|at| chosen[*at].row))) {
+        match waited_for.and_then(|()| read(unit, &mut of_unit.iter().map(|at| chosen[*at]))) {
             Ok(Some(count)) => {
                 let before = count - of_unit.len();
                 of_unit.iter().zip(before..).for_each(|(at, place)| places[*at] = Some(place));

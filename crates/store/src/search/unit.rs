@@ -230,18 +230,23 @@ impl Unit {
         wanted
     }
 
-    /// Adds the records of these rows (ascending) as lines of JSON, in order; without lines as written unless these are
-    /// wanted. After an error nothing was added.
+    /// Adds the records of these rows (ascending), which lie there in the order of all, as lines of JSON, in order; without
+    /// lines as written unless these are wanted. After an error nothing was added.
     pub(super) fn lines_into(
         &self,
-        rows: impl Iterator<Item = usize>,
+        rows: impl Iterator<Item = (usize, Position)>,
         original: bool,
         lines: &mut Lines,
     ) -> Result<(), Error> {
         match &self.part {
-            Part::Held(batch) => lines.add(batch, rows, original),
+            Part::Held(batch) => lines.add(batch, rows.map(|(row, _)| row), original),
             Part::Block { segment, block, .. } => {
-                segment.segment.lines(*block, &self.wanted(rows), original, lines)?;
+                let (mut wanted, mut positions) = (Rows::none(self.rows), Vec::new());
+                rows.for_each(|(row, position)| {
+                    wanted.insert(row);
+                    positions.push(position);
+                });
+                segment.segment.lines(*block, &wanted, Some(&positions), original, lines)?;
             }
         }
         Ok(())

@@ -23,6 +23,9 @@ pub(crate) enum Picked {
     Others(Vec<Value>),
 }
 
+/// About how long a text is, for making room.
+const TEXT_BYTES: usize = 96;
+
 impl Values {
     /// The values at these places, and how many bytes they are for the bounds of blocks, but for codes; damaged if these
     /// are more than so many. `head` holds the bytes the column was parsed from.
@@ -58,7 +61,7 @@ impl Values {
 
     fn pick_texts(&self, head: &[u8], places: &Rows, data: Data<'_>, raw_max: u64) -> Result<(Picked, u64)> {
         let mut cursor = Cursor::default();
-        let mut texts = Texts::default();
+        let mut texts = Texts::with_room(places.count(), TEXT_BYTES.min(raw_max as usize));
         for place in places.iter() {
             texts.add(|out| self.strs().put(head, place, data, cursor.strs(), out))?;
             if texts.bytes() as u64 > raw_max {
@@ -85,6 +88,15 @@ impl Values {
 }
 
 impl Picked {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Ints(values) | Self::Times(values) | Self::Codes(values) => values.len(),
+            Self::Texts(texts) => texts.len(),
+            Self::Others(values) => values.len(),
+        }
+    }
+
     /// The how-manieth of the values, of the column it was picked of.
     #[inline]
     pub(crate) fn value<'a>(&'a self, of: &'a Values, at: usize, data: Data<'_>) -> Result<ValueRef<'a>> {
