@@ -216,6 +216,34 @@ mod tests {
         assert_eq!(next(&mut watch), [Signal::Tree]);
     }
 
+    /// More happens before anybody looks than the system's queue holds, and a file that rests is written in the midst of
+    /// it: its event is thrown away, and its watch goes with that. Whoever looks is told that something changed somewhere,
+    /// and can watch the file anew.
+    #[test]
+    fn too_many_events_at_once_are_told_of_as_a_change_of_names() {
+        let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        let most: usize = most.trim().parse().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (name, other) = (folder.path().join("a"), folder.path().join("b"));
+        let mut quiet = fs::File::create(folder.path().join("quiet")).unwrap();
+        fs::write(&name, "").unwrap();
+        let mut watch = watch();
+        assert!(watch.set_folders(&[folder.path().to_owned()], |_| false));
+        assert!(watch.add_file(&quiet, 7));
+        // Each way makes an event for the old name or the new one at least.
+        for _ in 0..most / 2 + 1 {
+            fs::rename(&name, &other).unwrap();
+            fs::rename(&other, &name).unwrap();
+        }
+        quiet.write_all(b"x").unwrap();
+        assert_eq!(next(&mut watch), [Signal::Tree], "the write is not told of");
+        assert!(watch.add_file(&quiet, 7));
+        quiet.write_all(b"y").unwrap();
+        assert_eq!(next(&mut watch), [Signal::File(7)]);
+        fs::rename(&name, &other).unwrap();
+        assert_eq!(next(&mut watch), [Signal::Tree], "the folder is watched as before");
+    }
+
     #[test]
     fn a_folder_that_was_gone_is_watched_anew() {
         let folder = tempfile::tempdir().unwrap();
