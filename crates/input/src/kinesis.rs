@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sawyer_config::{At, Problems, Setting, Settings, choice, settings};
-use sawyer_model::{Error, ErrorKind, SeqRange, SourceId, Stream, Value, names};
+use sawyer_model::{Error, ErrorKind, SeqRange, SourceId, Stream, Tally, Value, names};
 use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop};
 use sawyer_telemetry::{Counter, Gauge};
 use serde::Deserialize;
@@ -344,12 +344,15 @@ impl Shared {
         offsets.get(self.shard_source(stream, shard)).is_some_and(|progress| !progress.acked.is_empty())
     }
 
-    /// All of a shard up to this number is durable, or all of it.
-    fn read_to(&self, (stream, shard): &Key, sequence: Option<&str>, over: bool) {
+    /// All of a shard up to this number is durable, with what is to be booked of the last batch of that; or all of it is.
+    fn read_to(&self, (stream, shard): &Key, landed: Option<(&str, &Tally)>, over: bool) {
         let mut offsets = self.offsets.lock();
+        if let Some((_, tally)) = landed {
+            offsets.book(tally);
+        }
         let progress = offsets.edit(self.shard_source(stream, shard));
         progress.seen = self.context.clock.now();
-        if let Some(sequence) = sequence {
+        if let Some((sequence, _)) = landed {
             progress.group = sequence.into();
         }
         if over {

@@ -74,8 +74,9 @@ impl InputPlan for KmsgPlan {
         let boot = std::fs::read_to_string(BOOT_ID)
             .map_err(|error| cannot("tell the machine's start".into(), error))?;
         let now = context.clock.now();
-        let (offsets, found) = Offsets::open(&context.state, now)
+        let (mut offsets, found) = Offsets::open(&context.state, now)
             .map_err(|error| Error::new(ErrorKind::Invalid, "read how far it came").because(error))?;
+        offsets.keep_books(context.metrics.ledger(), &context.name);
         if let Found::Damaged(why, aside) = found {
             tracing::error!(
                 input = context.name,
@@ -220,9 +221,12 @@ impl Reading {
         let (offsets, source) = (Arc::clone(&self.kmsg.offsets), self.kmsg.source);
         let ranges: Vec<SeqRange> = batch.covered().iter().map(|covered| covered.range).collect();
         offsets.lock().sent(source);
-        let ack = Ack::new(move |outcome| {
+        let ack = Ack::tallied(move |outcome, tally| {
             let mut offsets = offsets.lock();
             let durable = outcome == Outcome::Durable;
+            if durable {
+                offsets.book(&tally);
+            }
             let (first, rest) =
                 ranges.split_first().map_or((None, &[][..]), |(first, rest)| (Some(*first), rest));
             offsets.landed(source, first.filter(|_| durable));
@@ -230,7 +234,7 @@ impl Reading {
                 offsets.edit(source).acked.insert(*range);
             }
         });
-        match to.send(batch, ack).await {
+        match to.send_tallied(batch, ack).await {
             Ok(()) => Ok(()),
             Err(_) if stop.is_stopped() => Ok(()),
             Err(closed) => Err(Error::new(ErrorKind::Closed, "a pipeline has ended").because(closed)),

@@ -186,8 +186,12 @@ impl Offsets {
         }
     }
 
-    /// Keeps the books of this input beside the offsets from now on.
+    /// Keeps the books of this input beside the offsets from now on. Where there are none, those that were kept elsewhere go
+    /// on.
     pub(crate) fn keep_books(&mut self, ledger: &Ledger, input: &str) {
+        if self.books == Books::default() {
+            self.books = ledger.of(input);
+        }
         ledger.open_elsewhere(input, self.books.clone());
         self.ledger = Some((ledger.clone(), input.to_owned()));
     }

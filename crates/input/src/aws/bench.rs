@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use sawyer_config::{Document, Problems};
 use sawyer_disk::RealDisk;
-use sawyer_model::Transfer;
+use sawyer_model::{Fate, Transfer, Way};
 use sawyer_pipeline::queue::queue;
 use sawyer_pipeline::{Context, InputPlan, Kind, Outlet, Ports, Stopper};
 use sawyer_telemetry::{Clock, Health, Metrics};
+
+use crate::offsets::Offsets;
 
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -46,6 +48,17 @@ impl Kept {
         }
     }
 
+    /// How many records the books that were saved with the positions say were read, and how many were delivered.
+    pub(crate) fn booked(&self) -> (u64, u64) {
+        let context = self.context(self.state.path());
+        let ledger = Metrics::new().ledger().clone();
+        let (mut offsets, _) = Offsets::open(&context.state, context.clock.now()).unwrap();
+        offsets.keep_books(&ledger, "test");
+        let book = ledger.of("test").outputs.remove("out").unwrap_or_default();
+        let delivered = book.fates.iter().filter(|((fate, _), _)| *fate == Fate::Delivered);
+        (book.read.records, delivered.map(|(_, count)| count.records).sum())
+    }
+
     /// Runs an input until what came is enough, as somebody says who is asked again and again.
     pub(crate) async fn run_until(
         &self,
@@ -63,7 +76,13 @@ impl Kept {
         let plan = (kind.read)(&document.at(), &mut problems);
         let input = problems.into_result(plan).unwrap().open(&self.context(self.state.path())).unwrap();
         let (sender, mut receiver) = queue(8 << 20);
-        let outlet = Outlet::new("test", vec![sender], &self.metrics);
+        let way = Way {
+            input: "test".into(),
+            pipeline: "main".into(),
+            outputs: vec!["out".into()],
+            copies: vec![false],
+        };
+        let outlet = Outlet::along("test", vec![(sender, Arc::new(way))], &self.metrics);
         let (stopper, stop) = Stopper::new();
         let running = tokio::spawn(input.run(outlet, stop));
         let (mut seen, mut batches, mut held) = (Vec::new(), 0, Vec::new());
@@ -78,7 +97,7 @@ impl Kept {
                 match taker {
                     Taker::Holds => held.push(ack),
                     Taker::Drops(first) if batches <= first => drop(ack),
-                    _ => ack.durable(),
+                    _ => ack.at_exit("out", batch.own(), Fate::Delivered).durable(),
                 }
             }
         }

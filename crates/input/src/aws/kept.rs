@@ -1,6 +1,8 @@
 //! How far an input that reads from AWS came, over restarts.
 //!
 //! Owns: opening what was saved, and when it is saved. Does not own: what is in it (`offsets`, and the inputs).
+//! Invariant: what became of records is booked in the same save in which they count as read, so that a kill makes neither
+//! of it twice.
 
 use std::time::{Duration, Instant};
 
@@ -29,6 +31,7 @@ impl KeptOffsets {
         if let Found::Damaged(why, aside) = found {
             tracing::error!(input, aside, "how far it came cannot be read and was set aside: {why}");
         }
+        offsets.keep_books(context.metrics.ledger(), &context.name);
         offsets.forget(now, forget_after);
         Ok(Self { offsets: Mutex::new(offsets), input })
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sawyer_codec::cloudwatch::{self, Event, Place};
 use sawyer_codec::pushed::{Bounds, Intake, Origin, Trust};
-use sawyer_model::{Ack, Outcome};
+use sawyer_model::{Ack, Outcome, Tally};
 use sawyer_pipeline::{Outlet, Patience, Stop};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -102,7 +102,8 @@ enum Looked {
 
 /// A page on its way.
 struct Away {
-    durable: oneshot::Receiver<bool>,
+    /// What is to be booked, once it is durable.
+    durable: oneshot::Receiver<Option<Tally>>,
     marks: Vec<Mark>,
 }
 
@@ -285,13 +286,13 @@ impl Follower {
         batch.set_whole();
         self.shared.late.inc_by(late);
         let (told, durable) = oneshot::channel();
-        let ack = Ack::new(move |outcome| {
-            let _ = told.send(outcome == Outcome::Durable);
+        let ack = Ack::tallied(move |outcome, tally| {
+            let _ = told.send((outcome == Outcome::Durable).then_some(tally));
         });
         let Some(to) = &self.to else { return Err(Looked::Stopped) };
         tokio::select! {
             biased;
-            sent = to.send(batch, ack) => sent.map_err(|_| Looked::Closed)?,
+            sent = to.send_tallied(batch, ack) => sent.map_err(|_| Looked::Closed)?,
             () = self.patience.over() => return Err(Looked::Stopped),
         }
         Ok(Some(Away { durable, marks }))
@@ -323,20 +324,22 @@ impl Follower {
     /// Waits until it is known what became of a page, after a stop until the time for that is over. Says whether it is durable.
     async fn land(&mut self, page: Away) -> bool {
         let Away { mut durable, marks } = page;
-        let durable = loop {
+        let landed = loop {
             tokio::select! {
                 biased;
-                durable = &mut durable => break durable.unwrap_or(false),
-                () = self.patience.over() => break false,
+                landed = &mut durable => break landed.unwrap_or_default(),
+                () = self.patience.over() => break None,
                 () = self.stop.stopped(), if self.to.is_some() => self.to = None,
             }
         };
-        if durable {
+        if let Some(tally) = &landed {
             let now = self.shared.context.clock.now();
             let groups = self.shared.done_to.lock().len();
-            self.seen.add(&marks, now, groups, &mut self.shared.offsets.lock());
+            let mut offsets = self.shared.offsets.lock();
+            offsets.book(tally);
+            self.seen.add(&marks, now, groups, &mut offsets);
         }
-        durable
+        landed.is_some()
     }
 }
 

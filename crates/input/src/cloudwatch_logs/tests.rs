@@ -125,6 +125,7 @@ async fn what_comes_late_is_found_and_what_was_not_delivered_is_read_again_by_th
     });
     let seen = bench.run(4, Taker::Drops(1)).await;
     assert_eq!(messages(&seen), ["m2", "m1", "m2", "m1"]);
+    assert_eq!(bench.kept.booked(), (2, 2), "what was delivered, with how far it came");
     assert_eq!(seen[..2], seen[2..]);
 }
 
@@ -133,6 +134,7 @@ async fn nothing_counts_as_read_before_it_is_durable() {
     let only = event(1, 0);
     let bench = Bench::start(move |_, _| told(&json!({"events": [only]})));
     assert_eq!(messages(&bench.run(1, Taker::Holds).await), ["m1"]);
+    assert_eq!(bench.kept.booked(), (0, 0));
     assert_eq!(messages(&bench.run(1, Taker::Keeps).await), ["m1"]);
     assert_eq!(bench.run(0, Taker::Keeps).await, [] as [&str; 0]);
 }

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sawyer_codec::kinesis::{Place, take};
 use sawyer_codec::pushed::{Bounds, Intake, Origin, Trust};
-use sawyer_model::{Ack, Outcome, Timestamp};
+use sawyer_model::{Ack, Outcome, Tally, Timestamp};
 use sawyer_pipeline::{Outlet, Patience, Stop};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -82,9 +82,12 @@ enum Ended {
 
 /// A batch on its way, and the number of its last record.
 struct Away {
-    durable: oneshot::Receiver<bool>,
+    durable: oneshot::Receiver<Landed>,
     last: String,
 }
+
+/// What became of a batch: whether it is durable, and what is to be booked then.
+type Landed = Option<Tally>;
 
 pub(super) struct ShardReader {
     shared: Arc<Shared>,
@@ -285,15 +288,15 @@ impl ShardReader {
         let (told, durable) = oneshot::channel();
         if batch.is_empty() {
             // Nothing has to be durable of it.
-            let _ = told.send(true);
+            let _ = told.send(Some(Tally::default()));
         } else {
-            let ack = Ack::new(move |outcome| {
-                let _ = told.send(outcome == Outcome::Durable);
+            let ack = Ack::tallied(move |outcome, tally| {
+                let _ = told.send((outcome == Outcome::Durable).then_some(tally));
             });
             let Some(to) = &self.to else { return Err(Ended::Left) };
             tokio::select! {
                 biased;
-                sent = to.send(batch, ack) => sent.map_err(|_| Ended::Closed)?,
+                sent = to.send_tallied(batch, ack) => sent.map_err(|_| Ended::Closed)?,
                 () = self.patience.over() => return Err(Ended::Left),
             }
         }
@@ -310,7 +313,7 @@ impl ShardReader {
     async fn land_ready(&mut self) -> bool {
         while let Some(first) = self.away.front_mut() {
             match first.durable.try_recv() {
-                Ok(true) => self.note_first(),
+                Ok(Some(tally)) => self.note_first(&tally),
                 Err(oneshot::error::TryRecvError::Empty) => break,
                 _ => return false,
             }
@@ -331,24 +334,24 @@ impl ShardReader {
 
     async fn land_first(&mut self) -> bool {
         let Some(first) = self.away.front_mut() else { return true };
-        let durable = loop {
+        let landed = loop {
             tokio::select! {
                 biased;
-                durable = &mut first.durable => break durable.unwrap_or(false),
-                () = self.patience.over() => break false,
+                landed = &mut first.durable => break landed.unwrap_or_default(),
+                () = self.patience.over() => break None,
                 () = self.stop.stopped(), if self.to.is_some() => self.to = None,
             }
         };
-        if durable {
-            self.note_first();
+        if let Some(tally) = &landed {
+            self.note_first(tally);
         }
-        durable
+        landed.is_some()
     }
 
     /// The first batch on its way is durable, and so is everything before it.
-    fn note_first(&mut self) {
+    fn note_first(&mut self, tally: &Tally) {
         if let Some(Away { last, .. }) = self.away.pop_front() {
-            self.shared.read_to(&self.key, Some(&last), false);
+            self.shared.read_to(&self.key, Some((&last, tally)), false);
         }
     }
 }

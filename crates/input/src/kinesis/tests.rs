@@ -189,10 +189,12 @@ async fn children_wait_until_their_parent_is_durable() {
     };
     let held = kept.run_until(&kind(), &peer.url(), "streams: [logs]", is_enough, Taker::Holds).await;
     assert_eq!(messages(&held), ALL[..10]);
+    assert_eq!(kept.booked(), (0, 0));
     // Nothing of it counts as read.
     let again = run(&peer, &kept, 11).await;
     assert_eq!(messages(&again), ALL);
     assert_eq!(held, again[..10], "by the same names");
+    assert_eq!(kept.booked(), (11, 11));
 }
 
 #[tokio::test]
@@ -207,7 +209,9 @@ async fn what_was_let_go_of_is_read_again_and_what_is_behind_it() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), ALL.len(), "by the same names");
+    assert_eq!(kept.booked(), (11, 11), "each is booked once");
     assert_eq!(run(&peer, &kept, 0).await, [] as [&str; 0]);
+    assert_eq!(kept.booked(), (11, 11));
 }
 
 #[tokio::test]
