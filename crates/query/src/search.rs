@@ -6,8 +6,8 @@
 //! Calls block the thread until the answer is there, because engines are bound by CPU and disk; callers on an
 //! async runtime run them on a bounded pool of threads. Every call watches its [`Budget`].
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use sawyer_model::{Batch, Error, ErrorKind, Record, RecordId, SourceId, Timestamp, Value};
@@ -54,6 +54,7 @@ pub struct Budget(Arc<BudgetState>);
 struct BudgetState {
     cancelled: AtomicBool,
     deadline: Option<Instant>,
+    due: OnceLock<Instant>,
     rows_left: AtomicU64,
     bytes_left: AtomicU64,
 }
@@ -355,8 +356,12 @@ pub trait Search: Send + Sync {
 /// Records of the first page of [`each_page`]: few, so that they are there soon.
 const FIRST_PAGE_RECORDS: usize = 100;
 
+/// How long the first page of [`each_page`] is looked for before what was found is handed out. Each further one is looked for
+/// four times as long as the one before: parts that may have records on both sides of the end of a page are looked at twice.
+const FIRST_PAGE_TIME: Duration = Duration::from_millis(250);
+
 /// Goes through the records of a request in pages that grow from a few records to `page_max`, so that the first ones
-/// come early and nothing is held but one page. `call` gets each page and says whether it wants more. Gives where to
+/// come early, also where few are found in a long time, and nothing is held but one page. `call` gets each page and says whether it wants more. Gives where to
 /// go on, and what it cost altogether; `budget` makes a budget for each page.
 ///
 /// # Errors
@@ -386,11 +391,15 @@ pub fn each_part(
     ask: &mut dyn FnMut(&SearchRequest, &Budget) -> Result<Part, Error>,
 ) -> Result<(Option<Position>, SearchStats), Error> {
     let started = Instant::now();
-    let (mut left, mut size) = (request.limit, FIRST_PAGE_RECORDS);
+    let (mut left, mut size, mut time) = (request.limit, FIRST_PAGE_RECORDS, FIRST_PAGE_TIME);
     let (mut after, mut stats) = (request.after, SearchStats::default());
     loop {
         let asked = SearchRequest { limit: size.min(left).min(page_max), after, ..request.clone() };
-        let part = ask(&asked, &budget())?;
+        let budget = budget();
+        if let Some(due) = Instant::now().checked_add(time) {
+            budget.set_due(due);
+        }
+        let part = ask(&asked, &budget)?;
         stats.add(&part.stats);
         stats.elapsed = started.elapsed();
         left -= part.count.min(left);
@@ -398,7 +407,7 @@ pub fn each_part(
         if !part.wanted || left == 0 || after.is_none() || part.stats.partial {
             return Ok((after, stats));
         }
-        size = size.saturating_mul(4);
+        (size, time) = (size.saturating_mul(4), time.saturating_mul(4));
     }
 }
 
@@ -434,6 +443,7 @@ impl Budget {
         Self(Arc::new(BudgetState {
             cancelled: false.into(),
             deadline,
+            due: OnceLock::new(),
             rows_left: rows_max.into(),
             bytes_left: bytes_max.into(),
         }))
@@ -443,6 +453,18 @@ impl Budget {
     #[must_use]
     pub fn unlimited() -> Self {
         Self::new(None, u64::MAX)
+    }
+
+    /// From this moment on, a page of records that has any is better handed out than made longer. It is not partial for that:
+    /// whoever asks goes on. Only the first such moment counts.
+    pub fn set_due(&self, due: Instant) {
+        self.0.due.get_or_init(|| due);
+    }
+
+    /// Whether that moment has come.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.0.due.get().is_some_and(|due| *due <= Instant::now())
     }
 
     /// Nobody waits for the answer any more.

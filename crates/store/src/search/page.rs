@@ -83,6 +83,13 @@ impl Best {
         }
     }
 
+    /// Whether there is a record up to this place, and no whole page: a page that is whole ends soon anyway.
+    fn begins_within(&self, known: Position, limit: usize) -> bool {
+        let heap = self.heap.lock();
+        let mut all = heap.iter();
+        heap.len() < limit && all.any(|one| self.order.compare(one.position, known) != Ordering::Greater)
+    }
+
     /// Of many rows of a unit those that may be among the best by their times alone, if these are looked at for less.
     fn narrowed(&self, unit: &Unit, rows: &Rows, after: Option<Position>) -> Result<Option<Rows>, Error> {
         if self.count_max == 0 || rows.count() / NARROWED_PART <= self.count_max {
@@ -207,7 +214,18 @@ fn choose(plan: &Plan, run: &Run<'_>, request: &SearchRequest) -> Result<Chosen,
         best.add(candidates.map(|(row, position)| Candidate { order, position, unit: unit.number(), row }));
         Ok(())
     };
-    run.fold_while(|| (), step, |unit| best.wants(unit))?;
+    let wanted = |unit: &Unit| {
+        if !best.wants(unit) {
+            return false;
+        }
+        let known = || before(unit, &plan.selection, order, request.after);
+        let ends = run.is_due() && best.begins_within(known(), request.limit);
+        if ends {
+            run.end_before(unit);
+        }
+        !ends
+    };
+    run.fold_while(|| (), step, wanted)?;
     let mut places = best.heap.into_inner().into_sorted_vec();
     // What was not looked at may have records that come before some of those that were found.
     let known = run.missed().map(|unit| before(unit, &plan.selection, order, request.after));

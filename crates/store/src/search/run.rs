@@ -24,7 +24,7 @@ pub(super) struct Run<'a> {
     plan: &'a Plan,
     budget: &'a Budget,
     next: AtomicUsize,
-    /// The first unit that was not looked at because the budget was used up.
+    /// The first unit that was not looked at though it was wanted.
     missed: AtomicUsize,
     failed: Mutex<Option<Error>>,
     stats: Mutex<SearchStats>,
@@ -138,7 +138,7 @@ impl<'a> Run<'a> {
             }
             self.look(unit, folded, step, &mut stats);
             if stats.partial {
-                self.missed.fetch_min(unit.number(), Ordering::Relaxed);
+                self.end_before(unit);
             }
             let read = sealed::take_bytes_read();
             self.budget.note_bytes(read);
@@ -190,8 +190,18 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The first unit that was not looked at because the budget was used up. Those before it were, as far as they could be
-    /// read and were wanted.
+    /// Ends it before a unit, though this is wanted.
+    pub(super) fn end_before(&self, unit: &Unit) {
+        self.missed.fetch_min(unit.number(), Ordering::Relaxed);
+    }
+
+    /// Whether what was found is better handed out now.
+    pub(super) fn is_due(&self) -> bool {
+        self.budget.is_due()
+    }
+
+    /// The first unit that was not looked at because the budget was used up, or because it was ended there. Those before it
+    /// were, as far as they could be read and were wanted.
     pub(super) fn missed(&self) -> Option<&Unit> {
         self.plan.units.get(self.missed.load(Ordering::Relaxed))
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sawyer_disk::{SimDisk, SimSettings};
 use sawyer_model::{Record, RecordRef, Timestamp};
@@ -95,4 +96,44 @@ fn a_page_has_at_least_one_record() {
         assert_eq!(pages, [0, 1, 2].map(Timestamp::from_secs));
         store.seal_now().expect("it works");
     }
+}
+
+/// What is found is handed out before everything was looked at, if nothing can come before it.
+#[test]
+fn the_first_records_of_many_segments_come_early() {
+    let (disk, clock) = (SimDisk::new(7, SimSettings::default()), clock());
+    let plan = plan_of("free_min: 0\nsearch_threads: 2\n").with_threads_at_once();
+    let store = open(&disk, &plan, &clock).expect("it opens");
+    let mut dice = Dice::new(7);
+    for hour in 0..20 {
+        clock.advance(Duration::from_secs(3600));
+        let mut records: Vec<Record> =
+            (0..10).map(|n| record(&clock, &mut dice, 1, hour * 10 + n, hour * 10 + n + 1)).collect();
+        for (record, n) in records.iter_mut().zip(0..) {
+            record.timestamp = clock.now().saturating_add(Duration::from_secs(n));
+            let level = if n == 5 && hour % 6 == 0 { "error" } else { "info" };
+            record.fields = vec![("level".into(), level.into())];
+        }
+        store.append(Arc::new(batch_of(&records))).expect("it is stored");
+        store.seal_now().expect("it is sealed");
+    }
+    let predicate = kql::compile("level: error", &Context::default()).expect("it is KQL");
+    let selection = Selection { predicate, ..everything() };
+    let (mut after, mut times, mut read) = (None, Vec::new(), Vec::new());
+    loop {
+        let (order, limit) = (Order::OldestFirst, 100);
+        let request = SearchRequest { selection: selection.clone(), order, limit, after, original: true };
+        let budget = Budget::unlimited();
+        budget.set_due(Instant::now());
+        let page = store.search(&request, &budget).expect("it is answered");
+        assert!(!page.stats.partial, "there was time enough");
+        times.extend(page.records.iter().map(RecordRef::timestamp));
+        read.push((page.records.len(), page.stats.blocks_read));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(read[0].0 == 1 && read[0].1 <= 3, "the first one came late: {read:?}");
+    assert!(times.len() == 4 && times.is_sorted(), "{times:?}");
 }
