@@ -6,11 +6,14 @@
 use std::cmp::Ordering;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::{Entry, EntryRef};
 use sawyer_model::{Timestamp, Value, ValueRef};
 
 /// Something counted for each value of a field.
 #[derive(Clone, Debug)]
 pub(super) struct Counts<T> {
+    /// Bytes of the texts, roughly: those of ids do not count.
+    text_bytes: usize,
     /// Apart, so that looking one up copies nothing.
     texts: HashMap<String, T>,
     /// Texts that are 16 bytes in lower-case hexadecimal digits, such as ids of traces: there may be millions.
@@ -73,7 +76,7 @@ impl PartialOrd for SortKey<'_> {
 
 impl<T> Default for Counts<T> {
     fn default() -> Self {
-        Self { texts: HashMap::new(), ids: HashMap::new(), others: HashMap::new() }
+        Self { text_bytes: 0, texts: HashMap::new(), ids: HashMap::new(), others: HashMap::new() }
     }
 }
 
@@ -113,6 +116,10 @@ impl Scalar {
         })
     }
 
+    fn text_bytes(&self) -> usize {
+        if let Self::Json(text) = self { text.len() } else { 0 }
+    }
+
     fn value(&self) -> Value {
         match self {
             Self::Bool(value) => Value::Bool(*value),
@@ -121,6 +128,15 @@ impl Scalar {
             Self::Timestamp(time) => Value::Timestamp(*time),
             Self::Json(text) => Value::Json(text.clone()),
         }
+    }
+}
+
+/// Bytes of a value that count for a table.
+fn text_bytes(value: ValueRef<'_>) -> usize {
+    match value {
+        ValueRef::Str(text) if id_of(text).is_none() => text.len(),
+        ValueRef::Json(text) => text.len(),
+        _ => 0,
     }
 }
 
@@ -157,15 +173,52 @@ impl<T: Default> Counts<T> {
         match value {
             ValueRef::Str(text) => Some(match id_of(text) {
                 Some(id) => self.ids.entry(id).or_default(),
-                None => self.texts.entry_ref(text).or_default(),
+                None => match self.texts.entry_ref(text) {
+                    EntryRef::Occupied(known) => known.into_mut(),
+                    EntryRef::Vacant(new) => {
+                        self.text_bytes += text.len();
+                        new.insert(T::default())
+                    }
+                },
             }),
-            other => Some(self.others.entry(Scalar::of(other)?).or_default()),
+            other => match self.others.entry(Scalar::of(other)?) {
+                Entry::Occupied(known) => Some(known.into_mut()),
+                Entry::Vacant(new) => {
+                    self.text_bytes += new.key().text_bytes();
+                    Some(new.insert(T::default()))
+                }
+            },
         }
     }
 
     /// How many values there are.
     pub(super) fn len(&self) -> usize {
         self.texts.len() + self.ids.len() + self.others.len()
+    }
+
+    /// Bytes of the texts of the values, roughly.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text_bytes
+    }
+
+    /// Leaves the values for which `weight` is greatest, at most so many and with so many bytes of texts; `dropped` gets
+    /// what is left out.
+    pub(super) fn keep_top(
+        &mut self,
+        (count_max, text_bytes_max): (usize, usize),
+        weight: impl Fn(&T) -> u64,
+        mut dropped: impl FnMut(T),
+    ) {
+        let (top, rest) = std::mem::take(self).into_top(count_max, weight);
+        rest.for_each(&mut dropped);
+        for (value, counted) in top {
+            let value = value.as_ref();
+            if self.text_bytes + text_bytes(value) > text_bytes_max {
+                dropped(counted);
+            } else if let Some(kept) = self.of(value) {
+                *kept = counted;
+            }
+        }
     }
 
     /// Adds what another table counted.
@@ -178,10 +231,22 @@ impl<T: Default> Counts<T> {
             add(self.ids.entry(id).or_default(), counted);
         }
         for (text, counted) in other.texts {
-            add(self.texts.entry(text).or_default(), counted);
+            match self.texts.entry(text) {
+                Entry::Occupied(mut known) => add(known.get_mut(), counted),
+                Entry::Vacant(new) => {
+                    self.text_bytes += new.key().len();
+                    add(new.insert(T::default()), counted);
+                }
+            }
         }
         for (scalar, counted) in other.others {
-            add(self.others.entry(scalar).or_default(), counted);
+            match self.others.entry(scalar) {
+                Entry::Occupied(mut known) => add(known.get_mut(), counted),
+                Entry::Vacant(new) => {
+                    self.text_bytes += new.key().text_bytes();
+                    add(new.insert(T::default()), counted);
+                }
+            }
         }
     }
 
@@ -214,7 +279,7 @@ impl<T: Default> Counts<T> {
                 (value, counted.expect("it was counted"))
             })
             .collect();
-        let Self { texts, ids, others } = self;
+        let Self { texts, ids, others, .. } = self;
         (top, texts.into_values().chain(ids.into_values()).chain(others.into_values()))
     }
 }
@@ -343,6 +408,27 @@ mod tests {
             assert_eq!(found, wanted);
             assert_eq!(rest.count(), texts.len() - found.len());
         }
+    }
+
+    #[test]
+    fn bytes_of_texts_are_counted_once() {
+        let mut counts = Counts::default();
+        let id = format!("{:032x}", 5);
+        for value in [ValueRef::Str("four"), ValueRef::Json("[1,2]"), ValueRef::Int(3), ValueRef::Str(&id)] {
+            counts.add(value, 1);
+            counts.add(value, 1);
+        }
+        let mut more = counts.clone();
+        more.add(ValueRef::Str("a longer one"), 9);
+        more.add(ValueRef::Json("{}"), 1);
+        assert_eq!((counts.text_bytes(), more.text_bytes()), (9, 23));
+        counts.merge(more, |count, more| *count += more);
+        assert_eq!((counts.len(), counts.text_bytes()), (6, 23));
+        let mut dropped = 0;
+        counts.keep_top((100, 16), |count| *count, |count| dropped += count);
+        // The most frequent one, and of those behind it what there is room for.
+        assert_eq!((counts.len(), counts.text_bytes(), dropped), (4, 16, 5));
+        assert_eq!(counts.into_top(1, |count| *count).0, [(Value::from("a longer one"), 9)]);
     }
 
     #[test]

@@ -20,6 +20,9 @@ use crate::engine::Engine;
 /// Numbers held for values counted apart: with more, the values seen least are counted as others. 32 MB.
 const CELLS_MAX: usize = 4 << 20;
 
+/// Bytes of texts of such values; the same happens beyond it.
+const TEXT_BYTES_MAX: usize = 64 << 20;
+
 /// Most numbers in the table of values and buckets of one block: 2 MB.
 const LOCAL_CELLS_MAX: usize = 1 << 18;
 
@@ -254,18 +257,11 @@ impl Tally {
 
     /// Counts the values seen least as others if there are too many.
     fn bound(&mut self) {
-        if self.by.len() > self.values_max {
+        if self.by.len() > self.values_max || self.by.text_bytes() > TEXT_BYTES_MAX {
             self.dropped = true;
-            let by = std::mem::take(&mut self.by);
-            let (kept, rest) = by.into_top(self.values_max / 2, |counts| counts.iter().sum());
-            for (value, counts) in kept {
-                if let Some(of_value) = self.by.of(value.as_ref()) {
-                    *of_value = counts;
-                }
-            }
-            for counts in rest {
-                add_to(&mut self.other, &counts);
-            }
+            let Self { by, other, values_max, .. } = self;
+            let most = (*values_max / 2, TEXT_BYTES_MAX / 2);
+            by.keep_top(most, |counts| counts.iter().sum(), |counts| add_to(other, &counts));
         }
     }
 }
@@ -273,6 +269,17 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_a_megabyte_are_bounded() {
+        let mut tally = Tally::new(2, Some(10));
+        for n in 0..100usize {
+            tally.count(Some(&format!("{n}{}", "x".repeat(1_000_000))), n % 2, 1);
+            assert!(tally.by.text_bytes() <= TEXT_BYTES_MAX, "{n}");
+        }
+        let kept: u64 = tally.by.into_top(100, |counts| counts.iter().sum()).0.len() as u64;
+        assert!(tally.dropped && kept >= 32 && kept + tally.other.iter().sum::<u64>() == 100, "{kept}");
+    }
 
     #[test]
     fn values_of_one_block_are_bounded_while_they_are_counted() {

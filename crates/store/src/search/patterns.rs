@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use sawyer_model::{Error, Value};
 use sawyer_query::FieldPattern;
 use sawyer_query::pattern::{gather, pattern_of};
@@ -21,9 +22,13 @@ use crate::engine::Engine;
 /// about 150 bytes, so this is 30 MB.
 const PATTERNS_MAX: usize = 200_000;
 
+/// Bytes of these; the same happens beyond it. A pattern may have 2 KB.
+const PATTERN_BYTES_MAX: usize = 64 << 20;
+
 #[derive(Default)]
 struct Tally {
     counts: HashMap<String, u64>,
+    bytes: usize,
     rows: u64,
     missing: u64,
     dropped: bool,
@@ -64,7 +69,7 @@ impl Tally {
             }
             for (value, count) in groups.values.iter().zip(counts).filter(|(_, count)| *count > 0) {
                 if let Value::Str(text) = value {
-                    *self.counts.entry(pattern_of(text)).or_default() += count;
+                    self.count(pattern_of(text), count);
                 }
             }
             self.bound();
@@ -76,7 +81,7 @@ impl Tally {
 
     fn merge(&mut self, other: Self) {
         for (pattern, count) in other.counts {
-            *self.counts.entry(pattern).or_default() += count;
+            self.count(pattern, count);
         }
         self.rows += other.rows;
         self.missing += other.missing;
@@ -84,13 +89,48 @@ impl Tally {
         self.bound();
     }
 
+    fn count(&mut self, pattern: String, count: u64) {
+        match self.counts.entry(pattern) {
+            Entry::Occupied(mut known) => *known.get_mut() += count,
+            Entry::Vacant(new) => {
+                self.bytes += new.key().len();
+                new.insert(count);
+            }
+        }
+    }
+
     fn bound(&mut self) {
-        if self.counts.len() > PATTERNS_MAX {
+        if self.counts.len() > PATTERNS_MAX || self.bytes > PATTERN_BYTES_MAX {
             let mut sorted: Vec<(String, u64)> = std::mem::take(&mut self.counts).into_iter().collect();
             sorted.sort_by(|a, b| (b.1, &a.0).cmp(&(a.1, &b.0)));
             sorted.truncate(PATTERNS_MAX / 2);
+            let mut bytes = 0;
+            let fits = sorted.iter().take_while(|(pattern, _)| {
+                bytes += pattern.len();
+                bytes <= PATTERN_BYTES_MAX / 2
+            });
+            sorted.truncate(fits.count());
+            self.bytes = sorted.iter().map(|(pattern, _)| pattern.len()).sum();
             self.counts = sorted.into_iter().collect();
             self.dropped = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_patterns_are_bounded() {
+        let mut tally = Tally::default();
+        for n in 0..70_000u64 {
+            let name: String = n.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect();
+            tally.count(pattern_of(&format!("{name} {}", "x".repeat(1 << 10))), 1);
+            tally.bound();
+        }
+        assert!(tally.dropped && tally.counts.len() >= PATTERN_BYTES_MAX / 2 / 1024);
+        assert!(tally.bytes <= PATTERN_BYTES_MAX);
+        assert_eq!(tally.bytes, tally.counts.keys().map(String::len).sum::<usize>());
     }
 }

@@ -17,6 +17,9 @@ use crate::engine::Engine;
 /// takes about 100 bytes, so this is 400 MB in the worst case.
 const VALUES_MAX: usize = 4_000_000;
 
+/// Bytes of the texts of these, besides; the same happens beyond it.
+const TEXT_BYTES_MAX: usize = 256 << 20;
+
 /// The values of all rows of a block are looked up if at least one in so many is counted.
 const CODES_PART: usize = 64;
 
@@ -113,12 +116,26 @@ impl Tally {
     }
 
     fn bound(&mut self) {
-        if self.counts.len() > VALUES_MAX {
-            let kept = std::mem::take(&mut self.counts).into_top(VALUES_MAX / 2, |count| *count).0;
-            for (value, count) in kept {
-                self.counts.add(value.as_ref(), count);
-            }
+        if self.counts.len() > VALUES_MAX || self.counts.text_bytes() > TEXT_BYTES_MAX {
+            self.counts.keep_top((VALUES_MAX / 2, TEXT_BYTES_MAX / 2), |count| *count, drop);
             self.dropped = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_a_megabyte_are_bounded() {
+        let mut tally = Tally::default();
+        for n in 0..300u64 {
+            let text = format!("{n}{}", "x".repeat(1_000_000));
+            tally.counts.add(ValueRef::Str(&text), 1 + n % 2);
+            tally.bound();
+            assert!(tally.counts.text_bytes() <= TEXT_BYTES_MAX, "{n}");
+        }
+        assert!(tally.dropped && tally.counts.len() >= 128);
     }
 }
