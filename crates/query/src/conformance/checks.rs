@@ -1,17 +1,17 @@
 //! Every question of the trait, held against the reference.
 
-use std::cmp::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sawyer_model::{Error, ErrorKind, Record, RecordId, SourceId, Timestamp, Value};
+use sawyer_model::{Record, RecordId, SourceId, Timestamp, Value};
 
 use super::naive::{self, Naive, bucket, counts, position, sorted, values_of};
+use super::{budgets, pages};
 use crate::search::{
     Budget, Histogram, HistogramRequest, Order, PatternsRequest, Search, SearchRequest, Selection,
     SummaryRequest, TopValues, ValuesRequest, each_page,
 };
 use crate::sketch::QUANTILE_ERROR;
-use crate::{Context, Predicate, kql};
+use crate::{Context, kql};
 
 /// Conditions of every kind.
 const QUERIES: &[&str] = &[
@@ -28,6 +28,8 @@ const QUERIES: &[&str] = &[
     "message: *anna*",
     "nothing: here",
     "not level: *",
+    "tags: {name: a and count: 2}",
+    "not level: {name: *}",
 ];
 
 /// Fields of which values are asked.
@@ -43,9 +45,11 @@ pub fn check(engine: &dyn Search, naive: &Naive, now: Timestamp, told: &str) {
             let told = format!("{told}: `{query}` from {start} to {end}");
             let records = naive.select(&selection);
             check_pages(engine, &records, &selection, &told);
+            pages::check_lines(engine, &records, &selection, &told);
+            pages::check_without_originals(engine, &records, &selection, &told);
             if at % 4 == 0 {
                 let rows = naive.len() as u64;
-                check_partial_pages(engine, &records, &selection, rows, &told);
+                budgets::check_pages(engine, &records, &selection, rows, &told);
             }
             check_counts(engine, &records, &selection, now, &told);
             // Each field with some of the queries; all with all would take long and say no more.
@@ -60,7 +64,7 @@ pub fn check(engine: &dyn Search, naive: &Naive, now: Timestamp, told: &str) {
         }
     }
     check_totals(engine, naive, told);
-    check_budgets(engine, naive, told);
+    budgets::check(engine, naive, told);
     for record in naive.records().iter().step_by(7) {
         check_id(engine, naive, RecordId { source: record.source, start: record.range.start }, told);
     }
@@ -111,44 +115,6 @@ fn check_pages(engine: &dyn Search, records: &[&Record], selection: &Selection, 
     let (next, _) =
         each_page(engine, &request, 40, &mut Budget::unlimited, &mut count).expect("it is answered");
     assert_eq!((pages, next.is_some()), (records.len().min(250), records.len() > 250), "{told}");
-}
-
-/// Whoever goes on where partial answers end gets every record once.
-fn check_partial_pages(
-    engine: &dyn Search,
-    records: &[&Record],
-    selection: &Selection,
-    rows: u64,
-    told: &str,
-) {
-    for (order, limit) in [(Order::NewestFirst, 50), (Order::OldestFirst, 400)] {
-        let mut wanted = records.to_vec();
-        wanted.sort_by(|a, b| order.compare(position(a), position(b)));
-        let (mut found, mut after, mut rows_max) = (Vec::new(), None, 1 + rows / 5);
-        loop {
-            let request = SearchRequest { selection: selection.clone(), order, limit, after, original: true };
-            let budget = Budget::new(None, rows_max);
-            if limit == 400 {
-                budget.set_due(Instant::now());
-            }
-            let page = engine.search(&request, &budget).expect("it is answered");
-            assert!(page.records.len() <= limit, "{told}");
-            found.extend(page.records.iter().map(|record| sorted(record.to_record())));
-            let Some(next) = page.next else {
-                assert!(!page.stats.partial, "{told}: nowhere to go on after a partial answer");
-                break;
-            };
-            let went_on = after.is_none_or(|after| order.compare(next, after) == Ordering::Greater);
-            assert!(went_on || page.records.is_empty() && after == page.next, "{told}: it goes back");
-            // A budget may be too small to know even the first record; it is never with one for all.
-            if page.records.is_empty() {
-                assert!(page.stats.partial && rows_max <= rows, "{told}: nothing found, and no end");
-                rows_max *= 2;
-            }
-            after = page.next;
-        }
-        assert_eq!(found.iter().collect::<Vec<_>>(), wanted, "{told} {order:?} in partial answers");
-    }
 }
 
 fn check_counts(engine: &dyn Search, records: &[&Record], selection: &Selection, now: Timestamp, told: &str) {
@@ -282,21 +248,4 @@ fn check_totals(engine: &dyn Search, naive: &Naive, told: &str) {
     let times = naive.records().iter().map(|record| record.timestamp);
     assert_eq!(totals.records as usize, naive.len(), "{told}");
     assert_eq!((totals.oldest, totals.newest), (times.clone().min(), times.max()), "{told}");
-}
-
-/// A budget that is used up makes a partial answer, one that is cancelled an error.
-fn check_budgets(engine: &dyn Search, naive: &Naive, told: &str) {
-    let selection = Selection { predicate: Predicate::All, start: Timestamp::MIN, end: Timestamp::MAX };
-    let cancelled = Budget::unlimited();
-    cancelled.cancel();
-    let kind = |error: Error| error.kind();
-    if !naive.is_empty() {
-        let (count, stats) = engine.count(&selection, &Budget::new(None, 0)).expect("it is answered");
-        assert!(stats.partial && count == 0, "{told}: {stats:?}");
-        assert_eq!(engine.count(&selection, &cancelled).map_err(kind), Err(ErrorKind::Closed), "{told}");
-    }
-    let order = Order::NewestFirst;
-    let request = SearchRequest { selection, order, limit: 10, after: None, original: true };
-    let page = engine.search(&request, &Budget::new(None, 0)).expect("it is answered");
-    assert!(page.records.is_empty() && (naive.is_empty() || page.stats.partial), "{told}");
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sawyer_model::names::ORIGINAL;
 use sawyer_model::{Batch, Record, SeqRange, SourceId, Stream, Timestamp, Value};
 
 /// Numbers that follow from a seed (SplitMix64).
@@ -49,8 +50,17 @@ const TEXTS: &[&str] = &[
     "2026-11-20T09:57:18Z",
 ];
 
+/// Lists of objects, as they are kept whole.
+const OBJECTS: &[&str] = &[
+    r#"[{"name":"a","count":1},{"name":"b","count":2}]"#,
+    r#"[{"name":"a","count":2}]"#,
+    r#"[{"name":["a","c"],"more":{"count":2}},{"name":null}]"#,
+    "[{}]",
+];
+
 fn value(dice: &mut Dice) -> Value {
-    match dice.below(14) {
+    match dice.below(15) {
+        14 => Value::Json(dice.of(OBJECTS).into()),
         0 => Value::Int(dice.below(5) as i64),
         1 => Value::Int(dice.of(&[i64::MIN, i64::MAX, -1, 200, 1 << 40])),
         2 => Value::Float(dice.of(&[0.0, -0.0, 0.5, -1.5, 200.0, 1e300])),
@@ -87,6 +97,10 @@ pub(super) fn batch(dice: &mut Dice, now: Timestamp, first: u64) -> Batch {
             }
             if many {
                 fields.push((format!("field.{}", dice.below(500)).into(), value(dice)));
+            }
+            if dice.below(2) == 0 {
+                let line = format!("line {} as it was written: {}", start, dice.of(TEXTS));
+                fields.push((ORIGINAL.into(), Value::from(line)));
             }
             fields.sort_by(|a, b| a.0.cmp(&b.0));
             let pod = Value::from(format!("p{}", dice.below(4)));
