@@ -141,6 +141,8 @@ struct RolePlan {
     #[cfg(feature = "server")]
     store: Option<sawyer_store::StorePlan>,
     #[cfg(feature = "server")]
+    queries: Option<sawyer_server::QueryLimits>,
+    #[cfg(feature = "server")]
     alerts: Option<sawyer_alert::AlertPlan>,
 }
 
@@ -157,7 +159,7 @@ struct Shared {
 }
 
 /// The sections at the top of a configuration that are neither the process's nor the topology's.
-const SECTIONS: &[&str] = &["store", "alerts"];
+const SECTIONS: &[&str] = &["store", "queries", "alerts"];
 
 fn kinds(role: Role, shared: &Shared) -> Kinds {
     #[cfg_attr(not(feature = "server"), expect(unused_mut, reason = "nothing is added without a store"))]
@@ -186,11 +188,15 @@ fn plan(role: Role, at: &At<'_>, data: &Path, shared: &Shared) -> Result<RolePla
     #[cfg(feature = "server")]
     let store = storing::plan(role, at, &mut problems);
     #[cfg(feature = "server")]
+    let queries = storing::query_limits(role, at, &mut problems);
+    #[cfg(feature = "server")]
     let alerts = storing::alert_plan(role, at, &mut problems);
     let plan = process.map(|process| RolePlan {
         process,
         #[cfg(feature = "server")]
         store,
+        #[cfg(feature = "server")]
+        queries,
         #[cfg(feature = "server")]
         alerts,
     });
@@ -357,8 +363,9 @@ async fn start(role: Role, plan: RolePlan, shared: Shared, configured: Configure
         let _ = shared.alerts.set(alerts.clone());
     }
     #[cfg(feature = "server")]
-    let routes =
-        storing::routes(role, storing.as_ref().zip(alerts.clone()), &clock, &metrics, &shared, &stop);
+    let (asked, limits) = (storing.as_ref().zip(alerts.clone()), plan.queries.unwrap_or_default());
+    #[cfg(feature = "server")]
+    let routes = storing::routes(role, asked, limits, &clock, &metrics, &shared, &stop);
     #[cfg(feature = "server")]
     let alerting = storing::start_alerts(alerts, &stop);
     #[cfg(not(feature = "server"))]

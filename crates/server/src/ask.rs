@@ -1,6 +1,6 @@
 //! From parameters to a selection, and from a request to a thread that answers it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sawyer_codec::json_out;
 use sawyer_model::{Error, ErrorKind, Timestamp};
@@ -11,33 +11,8 @@ use serde_json::json;
 
 use crate::Api;
 use crate::error::ApiError;
+use crate::limits::QueryLimits;
 use crate::params::Params;
-
-/// How much queries may take.
-#[derive(Clone, Copy, Debug)]
-pub struct QueryLimits {
-    /// Queries that run at the same time; further ones wait.
-    pub concurrent_max: usize,
-    /// How long one may run. What was found by then is the answer, marked as partial.
-    pub time_max: Duration,
-    /// How many records one may look at.
-    pub rows_max: u64,
-    /// How many bytes one may read from the store.
-    pub bytes_max: u64,
-}
-
-impl Default for QueryLimits {
-    fn default() -> Self {
-        Self { concurrent_max: 8, time_max: Duration::from_secs(30), rows_max: u64::MAX, bytes_max: u64::MAX }
-    }
-}
-
-impl QueryLimits {
-    /// What a query of these limits that begins now may take.
-    pub(crate) fn budget(&self) -> Budget {
-        Budget::with_bytes(Some(Instant::now() + self.time_max), self.rows_max, self.bytes_max)
-    }
-}
 
 /// How long a query waits for its turn before its client is told to come back.
 pub(crate) const TURN_WAIT_MAX: Duration = Duration::from_secs(10);

@@ -7,8 +7,8 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::Api;
-use crate::ask::QueryLimits;
 use crate::error::ApiError;
+use crate::limits::QueryLimits;
 use crate::params::Params;
 
 /// How long one request may delete. What was done by then stays done, and the next request goes on.

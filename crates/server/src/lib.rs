@@ -25,6 +25,7 @@ mod error;
 mod export;
 mod histogram;
 mod ingest;
+mod limits;
 mod native;
 mod params;
 mod random;
@@ -37,7 +38,7 @@ mod tail;
 mod ui;
 mod values;
 
-pub use ask::QueryLimits;
+pub use limits::{QueryLimits, QuerySettings};
 
 /// What the API answers from. Clones share it.
 #[derive(Clone)]

@@ -70,6 +70,8 @@ fn text() -> String {
     #[cfg(feature = "server")]
     section(&mut text, "`store`", 2, &sawyer_store::StoreSettings::reference());
     #[cfg(feature = "server")]
+    section(&mut text, "`queries`", 2, &sawyer_server::QuerySettings::reference());
+    #[cfg(feature = "server")]
     section(&mut text, "`alerts`", 2, &sawyer_alert::AlertSettings::reference());
     section(&mut text, "`pipelines`", 2, &PipelineSettings::reference());
     text.push_str(STEPS);

@@ -13,7 +13,7 @@ use sawyer_disk::Disk;
 use sawyer_model::{Error, ErrorKind};
 use sawyer_pipeline::Stop;
 use sawyer_query::search::Search;
-use sawyer_server::{Api, QueryLimits};
+use sawyer_server::{Api, QueryLimits, QuerySettings};
 use sawyer_store::{Store, StorePlan, StoreSettings};
 use sawyer_telemetry::{Clock, Health, Metrics};
 use tokio::task::JoinHandle;
@@ -35,6 +35,25 @@ pub(super) fn plan(role: Role, at: &At<'_>, problems: &mut Problems) -> Option<S
     match section {
         Some(section) => StoreSettings::read(&section, problems)?.check(&section, problems),
         None => StoreSettings::default().check(at, problems),
+    }
+}
+
+/// Reads the section `queries`.
+pub(super) fn query_limits(role: Role, at: &At<'_>, problems: &mut Problems) -> Option<QueryLimits> {
+    let section = at.get("queries");
+    if !role.stores() {
+        if let Some(section) = section {
+            let message = format!(
+                "`sawyer {}` answers no queries; this section belongs to `up` and `server`",
+                role.name()
+            );
+            problems.push(&section, message);
+        }
+        return None;
+    }
+    match section {
+        Some(section) => QuerySettings::read(&section, problems).map(QueryLimits::from),
+        None => Some(QueryLimits::default()),
     }
 }
 
@@ -145,6 +164,7 @@ pub(super) fn start_alerts(alerts: Option<Alerts>, stop: &Stop) -> JoinHandle<Re
 pub(super) fn routes(
     role: Role,
     store: Option<(&Arc<Store>, Alerts)>,
+    limits: QueryLimits,
     clock: &Clock,
     metrics: &Metrics,
     shared: &Shared,
@@ -160,7 +180,7 @@ pub(super) fn routes(
     };
     let (search, upkeep) = (Arc::clone(store), Arc::clone(store));
     let (clock, metrics) = (clock.clone(), metrics.clone());
-    let (limits, stop) = (QueryLimits::default(), stop.clone());
+    let stop = stop.clone();
     let parts =
         sawyer_server::Parts { search, upkeep, alerts, clock, metrics, limits, stop, role: role.name() };
     let api = Api::new(parts);

@@ -227,6 +227,24 @@ fn figures_and_all_records_of_a_query_are_told() {
 }
 
 #[test]
+fn what_queries_may_take_can_be_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("sawyer.yaml");
+    std::fs::write(&config, "queries: {rows_max: 10}\n").unwrap();
+    let (config, data) = (config.to_str().unwrap(), folder.path().join("data"));
+    let sawyer = Sawyer::start("server", &["--data", data.to_str().unwrap(), "--config", config]);
+    assert_eq!(sawyer.post("/api/v1/ingest", "{\"message\":\"hello\"}\n".repeat(20).as_bytes()).0, 200);
+    let (status, told) = sawyer.get("/api/v1/count", &[]);
+    assert_eq!((status, &told["stats"]["partial"]), (200, &true.into()), "{told}");
+    let (status, told) = sawyer.get("/api/v1/search", &[]);
+    assert_eq!((status, told["records"].as_array().map(Vec::len)), (200, Some(0)), "{told}");
+    assert!(told["cursor"].is_string(), "there is more: {told}");
+    let checked = run(&["check", "--role", "agent", "--config", config]);
+    let refused = text(&checked.stderr);
+    assert!(!checked.status.success() && refused.contains("answers no queries"), "{refused}");
+}
+
+#[test]
 fn damage_is_found_by_verify() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
