@@ -87,6 +87,7 @@ impl Taken {
 struct Running {
     task: JoinHandle<bool>,
     stop: oneshot::Sender<()>,
+    give_up: oneshot::Sender<()>,
 }
 
 fn settings(cluster: &Cluster) -> EventsSettings {
@@ -106,7 +107,11 @@ fn start(cluster: &Cluster, name: &str, taken: &Taken) -> Running {
     let stopped = async move {
         let _ = stopped.await;
     };
-    Running { task: tokio::spawn(reader.run(taken.clone(), stopped, std::future::pending())), stop }
+    let (give_up, given_up) = oneshot::channel::<()>();
+    let given_up = async move {
+        let _ = given_up.await;
+    };
+    Running { task: tokio::spawn(reader.run(taken.clone(), stopped, given_up)), stop, give_up }
 }
 
 fn holder(cluster: &Cluster) -> String {
@@ -229,6 +234,9 @@ async fn what_was_not_delivered_is_read_again_and_the_note_waits_for_it() {
     let last = cluster.event("d", &none());
     until("one without a word", || taken.has("d 1")).await;
     reading.stop.send(()).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!reading.task.is_finished(), "there is time for a word yet");
+    reading.give_up.send(()).unwrap();
     reading.task.await.unwrap();
     let note = cluster.lease()["metadata"]["annotations"]["sawyer.dev/position"].as_str().unwrap().to_owned();
     let noted: u64 = note.strip_prefix("0:").unwrap().parse().unwrap();
