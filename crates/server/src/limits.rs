@@ -20,7 +20,8 @@ settings! {
         /// once, and hold up others longer.
         #[range(Duration::from_millis(100)..=Duration::from_secs(60 * 60))]
         pub time_max: Duration = Duration::from_secs(30),
-        /// How many records one may look at. Without it there is no bound.
+        /// How many records one may look at: parts of up to 65,536 are looked at as a whole or not at all, so far less than
+        /// a million finds nothing in a large store. Without it there is no bound.
         #[range(1..=u64::MAX)]
         pub rows_max: Option<u64>,
         /// How many bytes one may read from the store, as they are there: compressed. Without it there is no bound.

@@ -30,7 +30,7 @@ pub(super) fn check_pages(
     told: &str,
 ) {
     for (order, limit, bound) in [
-        (Order::NewestFirst, 50, Bound::Rows),
+        (Order::NewestFirst, 150, Bound::Rows),
         (Order::OldestFirst, 400, Bound::RowsAndDue),
         (Order::NewestFirst, 400, Bound::Bytes),
     ] {
