@@ -12,6 +12,8 @@ mod faults;
 mod life;
 #[path = "store/model.rs"]
 mod model;
+#[path = "store/names.rs"]
+mod names;
 #[path = "store/pages.rs"]
 mod pages;
 #[path = "store/policies.rs"]
