@@ -10,6 +10,7 @@ mod cold;
 #[path = "store/curve.rs"]
 mod curve;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,7 +83,7 @@ const ANY_WORD: &str = "WORD";
 struct Query {
     name: &'static str,
     aim_ms: f64,
-    path: &'static str,
+    path: Cow<'static, str>,
     params: Vec<(&'static str, String)>,
 }
 
@@ -275,6 +276,8 @@ fn find_segments(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 struct Middle {
     trace: String,
     pod: String,
+    /// The `_id` of the oldest record.
+    oldest: String,
     hour: (String, String),
     /// From the oldest record to behind the newest.
     all: (String, String),
@@ -291,25 +294,32 @@ impl Middle {
             Ok(record["timestamp"].as_str().context("there are records")?.parse()?)
         };
         // The workload's clock walks: its last records may lie seconds after the present.
-        let (oldest, newest) = (time(&ask("", "asc", NEVER)?)?, time(&ask("", "desc", NEVER)?)?);
+        let first = ask("", "asc", NEVER)?;
+        let id = first["_id"].as_str().context("records have ids")?.to_owned();
+        let (oldest, newest) = (time(&first)?, time(&ask("", "desc", NEVER)?)?);
         let middle = oldest + oldest.duration_until(newest) / 2;
         let record = ask("trace_id: *", "desc", &middle.to_string())?;
         let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
         let all = (oldest.to_string(), (newest + jiff::SignedDuration::from_secs(1)).to_string());
         let hour = (middle.to_string(), (middle + jiff::SignedDuration::from_hours(1)).to_string());
-        Ok(Self { trace: text("trace_id"), pod: text("pod"), hour, all })
+        Ok(Self { trace: text("trace_id"), pod: text("pod"), oldest: id, hour, all })
     }
 }
 
+fn by_id(id: &str) -> Query {
+    let path = format!("/api/v1/records/{id}").into();
+    Query { name: "the oldest record, by its _id", aim_ms: 5.0, path, params: Vec::new() }
+}
+
 fn queries(server: &mut Server) -> Result<Vec<Query>> {
-    let Middle { trace, pod, hour, all } = Middle::of(server)?;
-    let query = |name, aim_ms, path, query: &str, more: &[(&'static str, &str)]| {
+    let Middle { trace, pod, oldest, hour, all } = Middle::of(server)?;
+    let query = |name, aim_ms, path: &'static str, query: &str, more: &[(&'static str, &str)]| {
         let mut params = vec![("query", query.to_owned())];
         params.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let (start, end) = if more.contains(&("hour", "")) { &hour } else { &all };
         params.retain(|(name, _)| *name != "hour");
         params.extend([("start", start.clone()), ("end", end.clone())]);
-        Query { name, aim_ms, path, params }
+        Query { name, aim_ms, path: path.into(), params }
     };
     let (search, count, export) = ("/api/v1/search", "/api/v1/count", "/api/v1/export");
     let (histogram, values) = ("/api/v1/histogram", "/api/v1/values");
@@ -318,6 +328,7 @@ fn queries(server: &mut Server) -> Result<Vec<Query>> {
     let rare = format!("message: \"{RARE_PHRASE}\"");
     let lock = format!("message: \"{LOCK_PHRASE}\"");
     Ok(vec![
+        by_id(&oldest),
         query("needle: one trace id", 0.5, search, &format!("trace_id: {trace}"), newest),
         query("rare phrase, 20 hits", 1.0, search, &rare, newest),
         query("phrase, 500 hits, count", 5.0, count, &lock, &[]),
@@ -403,7 +414,7 @@ fn cost_of(server: &mut Server, query: &Query, args: &Args) -> Result<(f64, f64,
 fn ask(server: &mut Server, query: &Query) -> Result<String> {
     let params: Vec<(&str, &str)> =
         query.params.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    Ok(stats_of(&server.get(query.path, &params)?))
+    Ok(stats_of(&server.get(&query.path, &params)?))
 }
 
 /// The end of an answer, where its statistics are.
