@@ -84,7 +84,12 @@ impl Store {
         for number in 0..self.engine.plan.merge_threads {
             self.spawn(format!("store-merge-{number}"), |engine| {
                 engine.until_stopped(|| {
-                    while !engine.is_stopping() && (engine.merge_one()? || engine.trim_one()?) {}
+                    // In turns: while records come in there is always something to merge, and policies want their due.
+                    let mut more = true;
+                    while more && !engine.is_stopping() {
+                        more = engine.merge_one()?;
+                        more |= engine.trim_one()?;
+                    }
                     Ok(())
                 });
             })?;

@@ -1,8 +1,10 @@
 //! `sawyer store`, beside a server that runs and after it.
 
+use std::hash::BuildHasher;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,7 @@ use sawyer_store::{Store, StorePlan};
 use sawyer_telemetry::{Clock, Metrics};
 use serde_json::Value;
 
-use crate::harness::{Sawyer, pause, run, text};
+use crate::harness::{SOON, Sawyer, binary, pause, run, text};
 
 /// The first file of segments below a data folder.
 fn segment(data: &Path) -> std::path::PathBuf {
@@ -274,46 +276,139 @@ fn damage_is_found_by_verify() {
     );
 }
 
-/// Kills the server at random moments while records come in, are sealed and merged.
+/// Seed of the moments at which the server is killed, and of what it is sent:
+/// `SAWYER_TEST_SEED=7 cargo test -p sawyer --test black_box any_kill` tries those of a run again that failed.
+const SEED_VARIABLE: &str = "SAWYER_TEST_SEED";
+
+/// Numbers that follow from a seed (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    /// From the seed that is given, or any.
+    fn seeded() -> (Self, u64) {
+        let given = std::env::var(SEED_VARIABLE).ok().map(|seed| seed.parse().expect("a seed is a number"));
+        let seed = given.unwrap_or_else(|| std::hash::RandomState::new().hash_one(0) % 1_000_000);
+        (Self(seed), seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn moment(&mut self, below_ms: u64) -> Duration {
+        Duration::from_micros(self.next() % (below_ms * 1000))
+    }
+}
+
+/// What was sent: lines with numbers, every other one of level `debug` and of no use to any compression.
+#[derive(Default)]
+struct Sent {
+    batches: u64,
+    acknowledged: Vec<u64>,
+}
+
+const LINES: u64 = 40;
+
+impl Sent {
+    fn is_debug(line: u64) -> bool {
+        line.is_multiple_of(2)
+    }
+
+    /// Sends some lines; says whether they were acknowledged.
+    fn send(&mut self, address: SocketAddr, dice: &mut Dice) -> bool {
+        let lines = self.batches * LINES..(self.batches + 1) * LINES;
+        let body: String = lines
+            .clone()
+            .map(|n| {
+                let level =
+                    if Self::is_debug(n) { "debug" } else { ["info", "warn", "error"][n as usize % 3] };
+                let noise: String = (0..256).map(|_| format!("{:016x}", dice.next())).collect();
+                let noise = if Self::is_debug(n) { noise.as_str() } else { "" };
+                format!("{{\"level\":\"{level}\",\"message\":\"line {n}\",\"noise\":\"{noise}\"}}\n")
+            })
+            .collect();
+        let key = format!("batch-{}", self.batches);
+        self.batches += 1;
+        let acknowledged = posted(address, &key, &body);
+        if acknowledged {
+            self.acknowledged.extend(lines);
+        }
+        acknowledged
+    }
+
+    fn debug_lines(&self) -> usize {
+        self.acknowledged.iter().filter(|line| Self::is_debug(**line)).count()
+    }
+}
+
+/// Kills a process that was started just now, while it finds out what the one before left.
+fn kill_at_start(arguments: &[&str], moment: Duration) {
+    let mut command = binary();
+    command.arg("server").args(["--listen", "127.0.0.1:0"]).args(arguments);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::park_timeout(moment);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Kills the server at random moments: while it starts, while records come in, are sealed, merged and squeezed, and
+/// while a policy has some of them removed.
 #[test]
 fn what_was_acknowledged_survives_any_kill() {
     const LIVES: u64 = 12;
-    const LINES: u64 = 40;
+    let (mut dice, seed) = Dice::seeded();
+    eprintln!("{SEED_VARIABLE}={seed}");
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let config = folder.path().join("sawyer.yaml");
-    let settings = "seal_interval: 20ms, memory_max: 1MiB, merged_bytes_max: 256KiB";
-    let policy = "policies: [{name: all, query: 'level: debug', size_max: 1MiB}]";
+    let settings = "seal_interval: 20ms, memory_max: 1MiB, merged_bytes_max: 256KiB, squeeze_after: 0s";
+    let policy = "policies: [{name: few, query: 'level: debug', size_max: 1MiB}]";
     std::fs::write(&config, format!("store: {{{settings}, {policy}}}\n")).unwrap();
     let arguments = ["--data", data.to_str().unwrap(), "--config", config.to_str().unwrap()];
-    let (mut next, mut acknowledged) = (0, Vec::new());
+    let verify = |told: &str| {
+        let verified = run(&["store", "verify", "--data", data.to_str().unwrap()]);
+        assert!(verified.status.success(), "{told}: {}", text(&verified.stdout));
+    };
+    let mut sent = Sent::default();
     for life in 0..LIVES {
+        if life > 0 && dice.next().is_multiple_of(2) {
+            kill_at_start(&arguments, dice.moment(150));
+        }
         let sawyer = Sawyer::start("server", &arguments);
         let (address, pid) = (sawyer.address, sawyer.pid().to_string());
         // Some lives end while the first records come in, others while much is merged.
-        let moment = Duration::from_millis(5 + life * 7919 % 600);
+        let moment = dice.moment(600);
         let killer = std::thread::spawn(move || {
             std::thread::park_timeout(moment);
             std::process::Command::new("kill").args(["-9", &pid]).status().unwrap()
         });
-        loop {
-            let first = next * LINES;
-            let body: String = (first..first + LINES)
-                .map(|n| format!("{{\"level\":\"info\",\"message\":\"line {n}\"}}\n"))
-                .collect();
-            let key = format!("batch-{next}");
-            next += 1;
-            if !posted(address, &key, &body) {
-                break;
-            }
-            acknowledged.extend(first..first + LINES);
-        }
+        while sent.send(address, &mut dice) {}
         assert!(killer.join().unwrap().success());
         drop(sawyer);
-        let verified = run(&["store", "verify", "--data", data.to_str().unwrap()]);
-        assert!(verified.status.success(), "life {life}: {}", text(&verified.stdout));
+        verify(&format!("seed={seed} life={life}"));
     }
-    assert!(acknowledged.len() as u64 > LIVES * LINES, "{}", acknowledged.len());
+    // One in peace, until the policy has removed some.
+    let sawyer = Sawyer::start("server", &arguments);
+    let deadline = Instant::now() + SOON;
+    while sawyer.count("level: debug") >= sent.debug_lines() as u64 {
+        assert!(Instant::now() < deadline, "nothing was removed of {} lines", sent.debug_lines());
+        if sent.debug_lines() < 4_000 {
+            assert!(sent.send(sawyer.address, &mut dice));
+        } else {
+            pause();
+        }
+    }
+    drop(sawyer.stop());
+    verify(&format!("seed={seed} at the end"));
+    check_dumped(&data, &sent, seed);
+}
+
+/// Every line is there once; of those that a policy has removed some are missing.
+fn check_dumped(data: &Path, sent: &Sent, seed: u64) {
     let dumped = text(&run(&["store", "dump", "--data", data.to_str().unwrap()]).stdout);
     let mut found: Vec<u64> = dumped
         .lines()
@@ -323,9 +418,17 @@ fn what_was_acknowledged_survives_any_kill() {
         })
         .collect();
     found.sort_unstable();
-    assert!(found.windows(2).all(|two| two[0] < two[1]), "a record is there twice");
-    let lost = acknowledged.iter().filter(|line| found.binary_search(line).is_err()).count();
-    assert_eq!(lost, 0, "of {}", acknowledged.len());
+    assert!(found.windows(2).all(|two| two[0] < two[1]), "a record is there twice: seed={seed}");
+    let lost = sent.acknowledged.iter().filter(|line| found.binary_search(line).is_err());
+    let (debug, lost): (Vec<u64>, Vec<u64>) = lost.partition(|line| Sent::is_debug(**line));
+    assert_eq!(lost, [0u64; 0], "of {}: seed={seed}", sent.acknowledged.len());
+    assert!(!debug.is_empty(), "some were removed");
+    let aside = std::fs::read_dir(data.join("store/quarantine")).unwrap();
+    let aside: Vec<String> = aside.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(
+        aside.iter().all(|name| name.contains(".wal.torn")),
+        "nothing was damaged: {aside:?} seed={seed}"
+    );
 }
 
 /// Sends a body; says whether it was acknowledged.
