@@ -152,7 +152,9 @@ impl Election {
 
     /// Renews the Lease until it is lost. `note` is asked for what to leave for the next holder.
     pub(crate) async fn keep(&mut self, note: impl Fn() -> String) {
-        let mut wait = self.duration / 3;
+        // Whoever asks again, as a renewal was given up midway, does not wait as long once more.
+        let since = self.held.as_ref().map(|(_, since)| since.elapsed());
+        let mut wait = (self.duration / 3).saturating_sub(since.unwrap_or_default());
         loop {
             tokio::time::sleep(wait).await;
             let Some((_, since)) = &self.held else { break };

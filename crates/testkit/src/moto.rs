@@ -30,14 +30,7 @@ impl Moto {
     /// If it does not listen in time.
     #[must_use]
     pub fn start() -> Option<Self> {
-        let script = crate::repository().join("tools/python-packages");
-        let out =
-            Command::new(script).args(PACKAGES).stderr(Stdio::inherit()).output().expect("run a script");
-        if !out.status.success() {
-            crate::skip("no Python packages: moto");
-            return None;
-        }
-        let packages = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+        let packages = crate::packages("python-packages", &PACKAGES, "no Python packages: moto")?;
         let address = crate::free_address();
         let (host, port) = (address.ip(), address.port());
         let main = format!("from moto.server import main; main(['-H', '{host}', '-p', '{port}'])");

@@ -102,7 +102,8 @@ impl Kept {
             }
         }
         stopper.stop();
-        drop(held);
+        // What it sends yet is not taken, rather than left to wait.
+        drop((held, receiver));
         tokio::time::timeout(WAIT, running).await.unwrap().unwrap().unwrap();
         seen
     }

@@ -17,7 +17,7 @@ use sawyer_telemetry::{Clock, Health, Metrics};
 use tokio::task::JoinHandle;
 
 /// How long a condition may take to come true before a test fails.
-const WAIT: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(60);
 
 /// The folder of one container.
 pub(crate) const WEB: &str = "var/log/pods/shop_web-0_11111111-2222-3333-4444-555555555555/app";
@@ -277,21 +277,23 @@ impl Run {
     }
 
     /// Stops the input as a process does, and gives all records. What is held is let go of unacknowledged, late
-    /// enough that the input is no longer interested.
-    pub(crate) async fn stop(self) -> Vec<Record> {
+    /// enough that the input is no longer interested, and so is what it sends after that.
+    pub(crate) async fn stop(mut self) -> Vec<Record> {
         // Nothing is told of it once nobody reads.
         assert_accounted(&self.metrics);
         self.stopper.stop();
-        let held = tokio::spawn({
-            let seen = Arc::clone(&self.seen);
-            async move {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                seen.lock().unwrap().held.clear();
+        let deadline = Instant::now() + WAIT;
+        let mut look = Duration::from_millis(100);
+        loop {
+            match tokio::time::timeout(look, &mut self.input).await {
+                Ok(ended) => break ended.unwrap().unwrap(),
+                Err(_) => self.seen.lock().unwrap().held.clear(),
             }
-        });
-        tokio::time::timeout(WAIT, self.input).await.expect("stops in time").unwrap().unwrap();
+            assert!(Instant::now() < deadline, "stops in time");
+            look = Duration::from_millis(20);
+        }
         self.taking.await.unwrap();
-        held.await.unwrap();
+        self.seen.lock().unwrap().held.clear();
         self.seen.lock().unwrap().records.clone()
     }
 }

@@ -73,11 +73,13 @@ fn what_is_delivered_late_in_the_grace_period_is_delivered_once() {
         }
         *gate.0.lock().unwrap() = true;
         gate.1.notify_all();
+        late
     });
     let (took, status, log) = agent.terminate();
-    opens.join().unwrap();
+    let ended = Instant::now();
+    let opened = opens.join().unwrap();
     assert!(status.success(), "{log}");
-    assert!(took >= LATE, "it waits for the target: {took:?}");
+    assert!(ended >= opened, "it waits for the target: {took:?}");
     let before = arrived(&peer).len();
     assert!(before > 0, "{log}");
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sawyer_disk::RealDisk;
 use sawyer_model::Stream;
@@ -84,7 +84,9 @@ async fn read(looks: Vec<Scan>, looks_left: usize, count: usize) -> Vec<String> 
     let (stopper, stop) = Stopper::new();
     let outlet = Outlet::new("test", vec![sender], &context.metrics);
     let reading = tokio::spawn(Box::new(tail).run(outlet, stop));
+    let deadline = Instant::now() + Duration::from_secs(60);
     while looks.lock().unwrap().len() > looks_left {
+        assert!(Instant::now() < deadline, "{looks_left} looks are to be left");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let mut messages = Vec::new();
