@@ -269,9 +269,9 @@ impl Opening {
         if frames.damaged_bytes > 0 || undecodable > 0 {
             // The whole file is put aside when what is sound in it is sealed.
             replayed.damaged_logs.push(number);
-            let (damaged, good_len) = (frames.damaged_bytes, frames.good_len);
+            let (damaged, len) = (frames.damaged_bytes, bytes.len());
             let message = format!(
-                "damaged_bytes={damaged} undecodable_frames={undecodable} of {good_len} bytes; what is whole was used"
+                "damaged_bytes={damaged} undecodable_frames={undecodable} of {len} bytes; what is whole was used"
             );
             self.report(&path, message, None);
         } else if self.keep_torn(&path, &bytes, &frames, number, replayed) && frames.torn_bytes > 0 {
@@ -305,6 +305,17 @@ impl Opening {
         number: u64,
         replayed: &mut Replayed,
     ) -> bool {
+        if frames.torn_within > 0 {
+            // No end has all of it.
+            self.counters.torn_bytes.inc_by(frames.torn_bytes as u64);
+            replayed.damaged_logs.push(number);
+            tracing::warn!(
+                path = %path.display(), torn_bytes = frames.torn_bytes,
+                "the last write of the write-ahead log has gaps, as if it was not finished; the log is put aside when the \
+                 rest of it is sealed"
+            );
+            return false;
+        }
         let end = &bytes[frames.good_len..];
         // A file that is no longer than its header never held a record, and zeros are of no use to anybody: they are
         // what a disk has where a write was still to come.

@@ -39,6 +39,9 @@ pub(crate) struct Frames {
     pub(crate) damaged_bytes: usize,
     /// Bytes of the last group, or behind it, that are no frames: they were being written when the power went.
     pub(crate) torn_bytes: usize,
+    /// Those of them before the last frame. What was written at once gets to a disk in any order, so this may be left of a
+    /// write that was not finished; damage to one that was acknowledged looks the same.
+    pub(crate) torn_within: usize,
     /// Where the last frame ends.
     pub(crate) good_len: usize,
     /// How many of the last payloads may never have been synced: those of the last group, if no end mark follows.
@@ -126,11 +129,25 @@ pub(crate) fn read_frames(bytes: &[u8], number: u64) -> Frames {
     if !is_room(&bytes[frames.good_len..]) {
         gaps.push(frames.good_len..bytes.len());
     }
+    // The header of a file is synced before anything is written behind it.
+    let begun = version.is_some() || !has_content(bytes);
     for gap in gaps {
-        let torn = !ended && (frames.payloads.is_empty() || gap.start as u64 >= last_group);
-        *(if torn { &mut frames.torn_bytes } else { &mut frames.damaged_bytes }) += gap.len();
+        let last = if frames.payloads.is_empty() { begun } else { gap.start as u64 >= last_group };
+        if ended || !last {
+            frames.damaged_bytes += gap.len();
+            continue;
+        }
+        frames.torn_bytes += gap.len();
+        if gap.end <= frames.good_len {
+            frames.torn_within += gap.len();
+        }
     }
     frames
+}
+
+/// Whether something was written behind the header of a file.
+fn has_content(bytes: &[u8]) -> bool {
+    bytes.iter().skip(HEADER_BYTES).any(|byte| *byte != 0)
 }
 
 /// Whether the end of a file is what its last block had left.

@@ -159,6 +159,49 @@ fn what_is_wrong_in_the_last_group_is_torn_and_before_it_damaged() {
 }
 
 #[test]
+fn a_gap_in_the_last_group_is_told_apart_from_a_torn_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = RealDisk::new(folder.path()).unwrap();
+    disk.create_dir_all(Path::new(WAL_DIR)).unwrap();
+    let mut file = WalFile::create(&disk, 1).unwrap();
+    file.append(&payloads(&[vec![1; 10], vec![2; 10]])).unwrap();
+    let bytes = read_all(&disk, &path_of(1), 1 << 20).unwrap();
+    let told = |flipped: &[usize], end: &[u8]| {
+        let mut bytes = [&bytes[..file.len() as usize], end].concat();
+        flipped.iter().for_each(|at| bytes[*at] ^= 1);
+        let frames = read_frames(&bytes, 1);
+        (frames.payloads.len(), frames.torn_bytes, frames.torn_within, frames.damaged_bytes)
+    };
+    let frame = HEADER_BYTES + 10;
+    let (first, second) = (HEADER_BYTES, HEADER_BYTES + frame);
+    assert_eq!(told(&[], &[7; 5]), (2, 5, 0, 0));
+    assert_eq!(told(&[second], &[]), (1, frame, 0, 0));
+    assert_eq!(told(&[first], &[]), (1, frame, frame, 0));
+    assert_eq!(told(&[first], &[0; 9]), (1, frame, frame, 0));
+    assert_eq!(told(&[first], &[7; 5]), (1, frame + 5, frame, 0));
+    assert_eq!(told(&[first, second], &[]), (0, 2 * frame, 0, 0));
+}
+
+#[test]
+fn content_behind_a_header_that_is_wrong_is_damage() {
+    let whole = file_of(5, &[vec![1; 10]]);
+    let told = |bytes: &[u8]| {
+        let (payloads, damaged, torn) = read(bytes, 5);
+        (payloads.len(), damaged, torn)
+    };
+    let noise: Vec<u8> = whole.iter().map(|byte| byte ^ 0x5a).collect();
+    assert_eq!(told(&noise), (0, noise.len(), 0));
+    assert_eq!(told(&file_of(6, &[vec![1; 10]])), (0, whole.len(), 0), "it is of another file");
+    // A header that was being written, and room behind it.
+    let mut begun = noise[..HEADER_BYTES].to_vec();
+    assert_eq!(told(&begun), (0, 0, HEADER_BYTES));
+    begun.resize(5000, 0);
+    assert_eq!(told(&begun), (0, 0, 5000));
+    assert_eq!(told(&[0; 5000]), (0, 0, 5000));
+    assert_eq!(told(&noise[..20]), (0, 0, 20));
+}
+
+#[test]
 fn zeros_up_to_the_end_of_a_block_are_room() {
     let whole = file_of(5, &[vec![1; 10]]);
     for (zeros, torn) in [(0, 0), (1, 0), (4095, 0), (4096, 4096), (5000, 5000)] {

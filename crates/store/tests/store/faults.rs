@@ -323,6 +323,64 @@ fn a_torn_end_that_cannot_be_put_aside_stays_where_it_is() {
     }
 }
 
+/// The log goes to the quarantine as it was, once what is sound in it is sealed.
+fn goes_aside_whole(disk: &SimDisk, store: &Store, clock: &Clock) {
+    let (log, _) = log_of(disk);
+    let before = read_all(disk, &log, 1 << 20).expect("it is read");
+    assert_eq!(kept_ends(disk), [] as [PathBuf; 0]);
+    append(store, &some_records(clock, 9, 20));
+    store.seal_now().expect("it is sealed");
+    let kept = kept_ends(disk);
+    assert_eq!(kept, [Path::new("quarantine").join(log.file_name().expect("it has a name"))]);
+    assert_eq!(read_all(disk, &kept[0], 1 << 20).expect("it is read"), before);
+}
+
+#[test]
+fn a_gap_within_what_was_written_last_is_not_thrown_away() {
+    for behind in [false, true] {
+        let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+        let store = open(&disk, &plan(), &clock).unwrap();
+        // Two frames of one write, which were acknowledged both.
+        store.append_with(Arc::new(batch_of(&some_records(&clock, 1, 5))), |done| drop(done.unwrap()));
+        append(&store, &some_records(&clock, 2, 5));
+        let disk = disk.kill_process();
+        drop(store);
+        let (log, _) = log_of(&disk);
+        disk.flip_bit(&log, 32 + 32 + 10, 0).unwrap();
+        if behind {
+            disk.open_append(&log).unwrap().append(&[0x17; 333]).unwrap();
+        }
+        let metrics = sawyer_telemetry::Metrics::new();
+        let store = Store::open_manual(Arc::new(disk.clone()), plan(), clock.clone(), &metrics).unwrap();
+        let found = records(&store);
+        assert!(found.len() == 5 && found.iter().all(|record| record.source.0 == 2), "{found:?}");
+        let text = metrics.text();
+        let counted = |line: &str| line.strip_prefix("sawyer_store_torn_bytes_total{} ")?.parse::<u64>().ok();
+        let torn = text.lines().find_map(counted).unwrap_or(0);
+        assert!(torn > if behind { 333 } else { 0 }, "{torn}");
+        goes_aside_whole(&disk, &store, &clock);
+        assert_eq!((records(&store).len(), store.problems()), (25, vec![]));
+    }
+}
+
+#[test]
+fn a_log_whose_header_is_wrong_is_damaged_and_not_torn() {
+    let clock = clock();
+    let disk = killed_with(&clock, &some_records(&clock, 1, 20));
+    let (log, len) = log_of(&disk);
+    // All of it, as where it is encrypted and the key to it is gone.
+    for at in 0..len {
+        disk.flip_bit(&log, at, 3).unwrap();
+    }
+    let store = open(&disk, &plan(), &clock).unwrap();
+    let problems = store.problems();
+    assert!(problems.len() == 1 && problems[0].path == log.display().to_string(), "{problems:?}");
+    let told = format!("damaged_bytes={len} ");
+    assert!(problems[0].message.starts_with(&told), "{problems:?}");
+    goes_aside_whole(&disk, &store, &clock);
+    assert_eq!(records(&store).len(), 20);
+}
+
 #[test]
 fn only_so_many_torn_ends_are_kept() {
     let clock = clock();
