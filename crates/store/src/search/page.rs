@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use parking_lot::Mutex;
-use sawyer_model::{Batch, Error, Record, RecordId, SourceId, Timestamp};
+use sawyer_model::{Batch, Error, ErrorKind, Record, RecordId, SourceId, Timestamp};
 use sawyer_query::search::{Budget, Order, Page, Part, Position, SearchRequest, Selection};
 use sawyer_segment::{Lines, Rows};
 
@@ -147,7 +147,7 @@ pub(super) fn search(engine: &Engine, request: &SearchRequest, budget: &Budget) 
         let order = by_unit(&plan, &run, &chosen.places, |unit, wanted| {
             let rows = wanted.map(|wanted| wanted.row);
             let has_room = unit.fetch_into(rows, request.original, RECORDS_BYTES_MAX, &mut records)?;
-            Ok(has_room.then_some(records.len()))
+            read_of(has_room, chosen.places.len(), records.len())
         });
         run.failure()?;
         match order {
@@ -158,6 +158,15 @@ pub(super) fn search(engine: &Engine, request: &SearchRequest, budget: &Budget) 
     let mut records = records;
     records.arrange(&order);
     Ok(Page { records, next: chosen.next, stats: run.stats() })
+}
+
+/// What was read of a page with so many places; none if there was no room, so that a shorter page is to be tried. There is room
+/// for any single record that was ever written, so that one without is damage.
+fn read_of(has_room: bool, places: usize, read: usize) -> Result<Option<usize>, Error> {
+    if !has_room && places == 1 {
+        return Err(Error::new(ErrorKind::Corrupt, "a record is larger than any that was written"));
+    }
+    Ok(has_room.then_some(read))
 }
 
 /// The records of a selection as lines of JSON; fewer than were asked for if they are large.
@@ -350,4 +359,35 @@ pub(super) fn record(engine: &Engine, id: RecordId, budget: &Budget) -> Result<O
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_without_room_gets_shorter_until_one_record_is_damage() {
+        let place = |row| Candidate {
+            order: Order::OldestFirst,
+            position: Position { timestamp: Timestamp::EPOCH, source: SourceId(1), start: row as u64 },
+            unit: 0,
+            row,
+        };
+        for count in 1..100 {
+            let mut chosen = Chosen { places: (0..count).map(place).collect(), next: None };
+            let mut tries = 0;
+            let error = loop {
+                tries += 1;
+                assert!(tries < 10, "it goes on for ever with {} of {count}", chosen.places.len());
+                match read_of(false, chosen.places.len(), 0) {
+                    Ok(None) => chosen.halve(),
+                    Ok(Some(_)) => panic!("there was no room"),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!((error.kind(), chosen.places.len()), (ErrorKind::Corrupt, 1));
+            assert_eq!(chosen.next.is_some(), count > 1, "what follows is read from there");
+            assert_eq!(read_of(true, 1, 1).unwrap(), Some(1));
+        }
+    }
 }
