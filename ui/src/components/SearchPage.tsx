@@ -9,7 +9,7 @@ import { withFilter, type Filter } from '../query/filters';
 import { messageTerms, termPattern } from '../query/terms';
 import { isTyping } from '../state/keys';
 import { setPrefs, usePrefs } from '../state/prefs';
-import { useFields, useFlatRows, useHistogram, useRows, useRun } from '../state/search';
+import { isStuck, useFields, useFlatRows, useHistogram, useRows, useRun } from '../state/search';
 import { DEFAULT_COLUMNS, navigate, useUrlState } from '../state/url';
 import { absoluteRange, type TimeRange } from '../time/range';
 import { Details } from './Details';
@@ -58,6 +58,7 @@ export function SearchPage() {
   }, []);
   const move = useCallback((delta: number) => void list.current?.move(delta), []);
   const fetchMore = useFetchMore(rowsQuery);
+  const stuck = isStuck(rowsQuery.data?.pages, rowsQuery.data?.pageParams);
   usePageKeys(move, close);
 
   const pattern = useMemo(() => termPattern(messageTerms(state.query)), [state.query]);
@@ -146,7 +147,12 @@ export function SearchPage() {
               <div className="empty" data-kind="partial">
                 <h2>{t.emptyPartialTitle}</h2>
                 <p>{t.emptyPartialText}</p>
-                <button type="button" className="button" disabled={rowsQuery.isFetching} onClick={fetchMore}>
+                <button
+                  type="button"
+                  className="button"
+                  disabled={rowsQuery.isFetching}
+                  onClick={() => void rowsQuery.fetchNextPage()}
+                >
                   {t.emptyPartialMore}
                 </button>
               </div>
@@ -166,6 +172,14 @@ export function SearchPage() {
                 handle={list}
                 onNearEnd={fetchMore}
               />
+            )}
+            {rows.length > 0 && rowsQuery.isSuccess && stuck && (
+              <p className="notice more-failed">
+                {t.emptyPartialText}{' '}
+                <button type="button" className="button" onClick={() => void rowsQuery.fetchNextPage()}>
+                  {t.emptyPartialMore}
+                </button>
+              </p>
             )}
             {rowsQuery.isFetchNextPageError && (
               <p className="notice is-error more-failed">
@@ -227,9 +241,11 @@ function useFetchMore(query: ReturnType<typeof useRows>): () => void {
     latest.current = query;
   });
   return useCallback(() => {
-    const { hasNextPage, isFetching, isFetchNextPageError, isPlaceholderData, fetchNextPage } =
+    const { data, hasNextPage, isFetching, isFetchNextPageError, isPlaceholderData, fetchNextPage } =
       latest.current;
-    if (hasNextPage && !isFetching && !isFetchNextPageError && !isPlaceholderData) void fetchNextPage();
+    if (!hasNextPage || isFetching || isFetchNextPageError || isPlaceholderData) return;
+    // Nobody but a person asks the same again.
+    if (!isStuck(data?.pages, data?.pageParams)) void fetchNextPage();
   }, []);
 }
 

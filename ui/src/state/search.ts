@@ -7,7 +7,7 @@
 import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { useCallback, useEffect, useMemo, useState } from 'react';
 import { ApiError, countRecords, histogram, listFields, searchPage, serverNow } from '../api/client';
-import type { LogRecord, Order, Scope } from '../api/types';
+import type { LogRecord, Order, Scope, SearchAnswer } from '../api/types';
 import { combine } from '../query/filters';
 import { zoneName } from '../time/format';
 import { resolveRange, type TimeZone } from '../time/range';
@@ -64,6 +64,12 @@ export function useRows(run: Run, enabled: boolean) {
     structuralSharing: false,
     enabled,
   });
+}
+
+/** Whether asking for more led nowhere: the same question would have the same answer. */
+export function isStuck(pages: readonly SearchAnswer[] = [], asked: readonly unknown[] = []): boolean {
+  const last = pages.at(-1);
+  return !!last?.cursor && last.records.length === 0 && last.cursor === asked.at(-1);
 }
 
 export type RowsQuery = ReturnType<typeof useRows>;
