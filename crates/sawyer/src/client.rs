@@ -293,7 +293,7 @@ impl Selection {
         limit: usize,
         mut take: impl FnMut(Value) -> Result<()>,
     ) -> Result<Found> {
-        let (mut left, mut cursor) = (limit, None);
+        let (mut left, mut cursor, mut partial) = (limit, None, false);
         // The first page fixes what `now` means for the ones after it.
         let (start, end) = server.instants(&self.start, &self.end).await?;
         while left > 0 {
@@ -311,9 +311,19 @@ impl Selection {
             let Value::Array(records) = page["records"].take() else {
                 bail!("the server's answer has no records")
             };
+            if page["stats"]["partial"] == true && !std::mem::replace(&mut partial, true) {
+                notice("an answer is partial: the server came to a limit, or cannot read all of its store");
+            }
+            let is_empty = records.is_empty();
             left -= records.len().min(left);
             records.into_iter().try_for_each(&mut take)?;
             match page["cursor"].take() {
+                // Asking the same again would have the same answer, for ever.
+                Value::String(next) if is_empty && cursor.as_ref() == Some(&next) => {
+                    bail!(
+                        "the server's limits for queries are too low to find the next record; a shorter range may do"
+                    )
+                }
                 Value::String(next) => cursor = Some(next),
                 _ => return Ok(Found { count: limit - left, more: false }),
             }

@@ -241,6 +241,16 @@ fn what_queries_may_take_can_be_set() {
     let (status, told) = sawyer.get("/api/v1/search", &[]);
     assert_eq!((status, told["records"].as_array().map(Vec::len)), (200, Some(0)), "{told}");
     assert!(told["cursor"].is_string(), "there is more: {told}");
+    // It is said instead of asking for the same again and again.
+    let url = format!("http://{}", sawyer.address);
+    for args in [&["query"][..], &["query", "-n", "0"], &["query", "--newest-first"], &["logs", "cart-1"]] {
+        let asked = run(&[args, &["--server", &url]].concat());
+        let said = text(&asked.stderr);
+        assert!(
+            !asked.status.success() && said.contains("limits for queries are too low"),
+            "{args:?}: {said}"
+        );
+    }
     let checked = run(&["check", "--role", "agent", "--config", config]);
     let refused = text(&checked.stderr);
     assert!(!checked.status.success() && refused.contains("answers no queries"), "{refused}");
