@@ -4,8 +4,53 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sawyer_config::settings;
+use sawyer_config::{At, Problems, Secret, Setting, TypeInfo, settings};
 use sawyer_delivery::tls::ListenTlsSettings;
+use sawyer_disk::Key;
+
+settings! {
+    /// Encryption of files below `data`: the store, buffers, offsets. A file that is not encrypted yet can be read all the same, and
+    /// becomes encrypted when it is written again. See docs/encryption.md for what it protects from.
+    pub struct AtRestSettings {
+        /// Keys of 64 hexadecimal digits, such as `openssl rand -hex 32` prints: `[${file:/etc/sawyer/key}]`. What is written is
+        /// encrypted by the first one; files of all of them can be read, so a new key is put before the old one.
+        pub keys: DataKeys,
+    }
+}
+
+/// Keys for files, at least one.
+#[derive(Clone, Debug)]
+pub struct DataKeys(pub Vec<Key>);
+
+impl PartialEq for DataKeys {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.iter().map(Key::id).eq(other.0.iter().map(Key::id))
+    }
+}
+
+impl Setting for DataKeys {
+    fn read(at: &At<'_>, problems: &mut Problems) -> Option<Self> {
+        let texts = Vec::<Secret>::read(at, problems)?;
+        let key = |text: &Secret| {
+            Key::parse(text.expose().as_bytes()).ok().filter(|_| text.expose().trim().len() == 64)
+        };
+        let keys: Option<Vec<Key>> = texts.iter().map(key).collect();
+        let keys = keys.filter(|keys| !keys.is_empty());
+        if keys.is_none() {
+            // What was found may be a key with a slip of the finger, and is not told.
+            problems.push(at, "expected at least one key, each of 64 hexadecimal digits");
+        }
+        keys.map(Self)
+    }
+
+    fn describe() -> TypeInfo {
+        Vec::<Secret>::describe()
+    }
+
+    fn default_text(&self) -> String {
+        "(hidden)".to_owned()
+    }
+}
 
 settings! {
     /// The process as a whole. These keys stand at the top of `sawyer.yaml`; the command line overrules them.
@@ -17,6 +62,8 @@ settings! {
         pub listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7280)),
         /// Encryption of that address, for people, other Sawyers and Prometheus alike. By default there is none.
         pub tls: Option<ListenTlsSettings>,
+        /// Encryption of what is written below `data`. By default there is none.
+        pub encryption_at_rest: Option<AtRestSettings>,
         /// Where the node's file system is mounted, when Sawyer runs in a container. Paths of logs are looked for
         /// below it.
         pub host_root: Option<PathBuf>,

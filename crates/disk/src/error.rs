@@ -45,6 +45,8 @@ pub enum ErrorKind {
     EndOfFile,
     /// The file is larger than the caller allows.
     TooLarge,
+    /// It is encrypted with a key that was not given.
+    NoKey,
     /// The path is absolute, climbs out of the disk with `..`, or names the root where a child is needed.
     InvalidPath,
     /// Anything else; see the source.
@@ -139,6 +141,7 @@ impl fmt::Display for Reason {
             ErrorKind::EndOfFile => "file ends too early",
             ErrorKind::TooLarge => "larger than allowed",
             ErrorKind::InvalidPath => "expected a relative path inside the disk",
+            ErrorKind::NoKey => "encrypted with a key that is not among those of `encryption_at_rest`",
             ErrorKind::Other => return Ok(()),
         };
         write!(f, ": {text}")

@@ -3,7 +3,8 @@
 //! Every file that Sawyer *owns* (write-ahead log, segments, catalogue, buffer, offsets, state) goes through
 //! the two traits here: [`Disk`], a directory tree, and [`File`], an append-only file in it. [`RealDisk`] is a
 //! directory of the operating system; [`SimDisk`] is a simulated one that loses what was not synced, tears and
-//! reorders writes, fills up and fails on command, so that a crash can be tried at every operation.
+//! reorders writes, fills up and fails on command, so that a crash can be tried at every operation. [`EncryptedDisk`] is any
+//! of them with its files encrypted.
 //!
 //! Owns: writing, syncing, renaming, listing and locking files; what is durable when; the kinds of errors.
 //! Does not own: any file format, caching, background threads, and the log files of others (`input` tails
@@ -31,6 +32,7 @@
 
 mod api;
 mod atomic;
+mod encrypted;
 mod error;
 pub mod frames;
 mod path;
@@ -40,6 +42,7 @@ mod sub;
 
 pub use api::{DirEntry, Disk, EntryKind, File, Lock, Metadata, Space};
 pub use atomic::{TEMPORARY_SUFFIX, read_all, write_atomic};
+pub use encrypted::{EncryptedDisk, Key, KeyError, KeyId};
 pub use error::{Error, ErrorKind, Result};
 pub use real::RealDisk;
 pub use sim::{EntryOrder, Fault, SimCounts, SimDisk, SimSettings};

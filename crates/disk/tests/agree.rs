@@ -1,13 +1,14 @@
-//! The simulated disk and a real one answer alike as long as nothing fails.
+//! The simulated disk, a real one and an encrypted one answer alike as long as nothing fails.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may do what tests may")]
 
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::path::Path;
+use std::sync::Arc;
 
 use proptest::prelude::*;
-use sawyer_disk::{Disk, EntryKind, ErrorKind, File, RealDisk, SimDisk, SimSettings};
+use sawyer_disk::{Disk, EncryptedDisk, EntryKind, ErrorKind, File, Key, RealDisk, SimDisk, SimSettings};
 
 const PATHS: [&str; 9] = ["a", "b", "d", "d/a", "d/b", "d/e", "d/e/a", "f/g", "../a"];
 
@@ -158,20 +159,28 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn both_disks_answer_alike(steps in proptest::collection::vec(step(), 1..60), seed: u64) {
+    fn all_disks_answer_alike(steps in proptest::collection::vec(step(), 1..60), seed: u64) {
         let directory = tempfile::tempdir().unwrap();
         let real = RealDisk::new(directory.path()).unwrap();
         let sim = SimDisk::new(seed, SimSettings::default());
         let mut on_real = Subject { disk: &real, writer: None, reader: None };
         let mut on_sim = Subject { disk: &sim, writer: None, reader: None };
+        let below = SimDisk::new(seed, SimSettings::default());
+        let key = Key::parse(&[7; 32]).unwrap();
+        let encrypted = EncryptedDisk::open(Arc::new(below), vec![key]).unwrap();
+        let mut on_encrypted = Subject { disk: &*encrypted, writer: None, reader: None };
         for (number, step) in steps.iter().enumerate() {
             let (a, b) = (on_real.take(step, number), on_sim.take(step, number));
-            prop_assert_eq!(a, b, "step {}: {:?}", number, step);
+            prop_assert_eq!(&a, &b, "step {}: {:?}", number, step);
+            prop_assert_eq!(&b, &on_encrypted.take(step, number), "step {}: {:?}", number, step);
         }
         let (mut a, mut b) = (BTreeMap::new(), BTreeMap::new());
         dump(&real, Path::new(""), &mut a);
         dump(&sim, Path::new(""), &mut b);
-        prop_assert_eq!(a, b);
+        prop_assert_eq!(&a, &b);
+        let mut c = BTreeMap::new();
+        dump(&*encrypted, Path::new(""), &mut c);
+        prop_assert_eq!(b, c);
     }
 }
 

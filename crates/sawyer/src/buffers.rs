@@ -19,12 +19,16 @@ use folder::Folder;
 #[cfg(feature = "client")]
 use process::Process;
 
+use crate::data::KeyArgs;
+
 /// Whose buffers.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// The data folder of a process that does not run.
     #[arg(long)]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
     /// The address of a running process, such as http://127.0.0.1:7280. By default $SAWYER_SERVER, else a context.
     #[cfg(feature = "client")]
     #[arg(long, conflicts_with_all = ["data", "context"])]
@@ -192,7 +196,7 @@ impl Common {
             return Ok(Place::Process(Process::new(self.server.as_deref(), self.context.as_deref())?));
         }
         match &self.data {
-            Some(data) => Ok(Place::Folder(Folder::new(data)?)),
+            Some(data) => Ok(Place::Folder(Folder::new(data, self.keys.keys()?)?)),
             None => bail!("--data: which data folder?"),
         }
     }

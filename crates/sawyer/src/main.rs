@@ -6,6 +6,7 @@ mod args;
 mod buffers;
 #[cfg(feature = "client")]
 mod client;
+mod data;
 #[cfg(feature = "server")]
 mod demo;
 mod roles;

@@ -12,7 +12,6 @@ use anyhow::{Context as _, Result, anyhow};
 use sawyer_agent::process::{self, Parts};
 use sawyer_agent::{Configured, ProcessPlan, http};
 use sawyer_config::{At, Document, Problems};
-use sawyer_disk::{Disk, RealDisk};
 use sawyer_input::PushHub;
 #[cfg(feature = "server")]
 use sawyer_pipeline::Stop;
@@ -346,8 +345,9 @@ async fn start(role: Role, plan: RolePlan, shared: Shared, configured: Configure
     let tls = http::encryption(settings.tls.clone()).map_err(told)?;
     let address = listener.local_addr().context("learn the address")?;
     let url = url(&settings, address);
-    let disk: Arc<dyn Disk> =
-        Arc::new(RealDisk::new(&settings.data).with_context(|| data_advice(&settings.data))?);
+    let keys = settings.encryption_at_rest.iter().flat_map(|at_rest| at_rest.keys.0.clone());
+    let disk =
+        crate::data::open(&settings.data, keys.collect()).with_context(|| data_advice(&settings.data))?;
     let lock = disk.lock(Path::new(LOCK_FILE)).with_context(|| data_advice(&settings.data))?;
     let (clock, metrics, health) = (Clock::system(), Metrics::new(), Health::new());
     let (stopper, stop) = Stopper::new();

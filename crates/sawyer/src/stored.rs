@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use sawyer_codec::json_out;
-use sawyer_disk::{Disk, RealDisk};
+use sawyer_disk::{Disk, EncryptedDisk, Key, RealDisk};
 use sawyer_model::{Error, Timestamp};
 use sawyer_query::kql;
 use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
@@ -19,8 +19,7 @@ use sawyer_query::upkeep::Upkeep;
 use sawyer_store::{Inspection, Store, StorePlan, backup};
 use sawyer_telemetry::{Clock, Metrics};
 
-/// The folder of the store in the data folder.
-const STORE_FOLDER: &str = "store";
+use crate::data::{self, KeyArgs, STORE_FOLDER};
 /// Records that are read at a time.
 const DUMP_RECORDS: usize = 5_000;
 
@@ -31,6 +30,8 @@ pub(crate) struct StoreArgs {
     /// The data folder of the process whose store it is.
     #[arg(long, env = "SAWYER_DATA", default_value = "data", global = true)]
     data: PathBuf,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -82,14 +83,15 @@ pub(crate) fn run(args: &StoreArgs) -> Result<()> {
     if !folder.is_dir() {
         bail!("{}: there is no store; `--data` names the data folder", folder.display());
     }
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&folder)?);
+    let keys = args.keys.keys()?;
+    let disk = data::open(&args.data, keys.clone())?.sub(STORE_FOLDER);
     match &args.command {
         StoreCommand::Verify => verify(disk),
         StoreCommand::Stats => stats(disk),
         StoreCommand::Dump { query } => dump(disk, query),
         StoreCommand::Retention { config } => retention(disk, config.as_deref()),
         StoreCommand::Delete { query, yes, .. } => delete(disk, query, *yes),
-        StoreCommand::Backup { to } => copy(&*disk, to),
+        StoreCommand::Backup { to } => copy(&*disk, to, keys),
     }
 }
 
@@ -232,9 +234,10 @@ fn dump(disk: Arc<dyn Disk>, query: &str) -> Result<()> {
     }
 }
 
-fn copy(from: &dyn Disk, to: &Path) -> Result<()> {
-    let target = RealDisk::new(to)?;
-    let report = backup(from, &target).map_err(told)?;
+/// A copy of what is encrypted is encrypted as well.
+fn copy(from: &dyn Disk, to: &Path, keys: Vec<Key>) -> Result<()> {
+    let target = EncryptedDisk::open(Arc::new(RealDisk::new(to)?), keys)?;
+    let report = backup(from, &*target).map_err(told)?;
     say(&format!("segments={} sealed_records={} bytes={}", report.segments, report.records, report.bytes))
 }
 

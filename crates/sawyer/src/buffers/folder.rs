@@ -8,12 +8,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow, bail};
 use sawyer_agent::buffers::{described, lane_named, records, summary};
 use sawyer_buffer::{Inspector, Lane};
-use sawyer_disk::RealDisk;
+use sawyer_disk::{Disk, Key};
 use sawyer_model::{Error, ErrorKind};
 use sawyer_telemetry::Clock;
 use serde_json::{Value, json};
 
 use super::print_entry;
+use crate::data;
 
 /// Where outputs keep their state in a data folder.
 const OUTPUTS: &str = "state/outputs";
@@ -24,14 +25,15 @@ const BUFFER: &str = "buffer";
 /// A data folder.
 pub(super) struct Folder {
     data: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
 impl Folder {
-    pub(super) fn new(data: &Path) -> Result<Self> {
+    pub(super) fn new(data: &Path, keys: Vec<Key>) -> Result<Self> {
         if !data.is_dir() {
             bail!("--data: {} is no folder", data.display());
         }
-        Ok(Self { data: data.to_owned() })
+        Ok(Self { data: data.to_owned(), disk: data::open(data, keys)? })
     }
 
     /// The outputs that have a buffer, by name.
@@ -63,9 +65,8 @@ impl Folder {
             };
             bail!("{}: no output `{output}` has a buffer there; {others}", self.data.display());
         }
-        let folder = self.data.join(OUTPUTS).join(output).join(BUFFER);
-        let disk = RealDisk::new(&folder).map_err(|error| anyhow!(error))?;
-        Inspector::open(Arc::new(disk), Clock::system()).map_err(|error| self.told(output, error))
+        let disk = self.disk.sub(Path::new(OUTPUTS).join(output).join(BUFFER));
+        Inspector::open(disk, Clock::system()).map_err(|error| self.told(output, error))
     }
 
     fn told(&self, output: &str, error: Error) -> anyhow::Error {

@@ -86,7 +86,9 @@ pub(crate) async fn export(args: ExportArgs) -> Result<()> {
             sink.write(&held)?;
             true
         }
-        Form::Parquet => bail!("the answer was cut off"),
+        Form::Parquet => {
+            bail!("the answer was cut off; its limits, or damage, may keep the server from all of it")
+        }
     };
     sink.finish()?;
     if !complete {
@@ -102,30 +104,36 @@ fn before_last_line(bytes: &[u8]) -> usize {
 }
 
 /// Where it is written to. A file gets its name when it is whole.
-struct Sink {
-    out: Box<dyn Write>,
-    named: Option<(PathBuf, PathBuf)>,
+enum Sink {
+    Output(io::StdoutLock<'static>),
+    File { out: BufWriter<File>, part: PathBuf, path: PathBuf },
 }
 
 impl Sink {
     fn open(path: Option<&Path>) -> Result<Self> {
-        let Some(path) = path else { return Ok(Self { out: Box::new(io::stdout().lock()), named: None }) };
+        let Some(path) = path else { return Ok(Self::Output(io::stdout().lock())) };
         let mut part = path.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);
         let file = File::create(&part).with_context(|| format!("create {}", part.display()))?;
-        Ok(Self { out: Box::new(BufWriter::new(file)), named: Some((part, path.to_owned())) })
+        Ok(Self::File { out: BufWriter::new(file), part, path: path.to_owned() })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.out.write_all(bytes).context("write what came")
+        let written = match self {
+            Self::Output(out) => out.write_all(bytes),
+            Self::File { out, .. } => out.write_all(bytes),
+        };
+        written.context("write what came")
     }
 
-    fn finish(mut self) -> Result<()> {
-        self.out.flush().context("write what came")?;
-        if let Some((part, path)) = self.named {
-            std::fs::rename(&part, &path).with_context(|| format!("give {} its name", path.display()))?;
+    fn finish(self) -> Result<()> {
+        match self {
+            Self::Output(mut out) => out.flush().context("write what came"),
+            Self::File { mut out, part, path } => {
+                out.flush().and_then(|()| out.get_ref().sync_all()).context("write what came")?;
+                std::fs::rename(&part, &path).with_context(|| format!("give {} its name", path.display()))
+            }
         }
-        Ok(())
     }
 }

@@ -66,6 +66,77 @@ fn a_store_is_checked_copied_and_printed() {
 }
 
 #[test]
+fn what_is_encrypted_is_read_with_its_key_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, key, other, config] = ["data", "key", "other", "sawyer.yaml"]
+        .map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    std::fs::write(&key, format!("{}\n", "5a".repeat(32))).unwrap();
+    std::fs::write(&other, "11".repeat(32)).unwrap();
+    let text_of = |key: &str| {
+        format!(
+            "encryption_at_rest: {{keys: ['${{file:{key}}}']}}\nstore: {{seal_interval: 100ms}}\noutputs: {{store: }}\n"
+        )
+    };
+    std::fs::write(&config, text_of(&key)).unwrap();
+    let arguments = ["--data", &data, "--config", &config];
+    let mut sawyer = Sawyer::start("server", &arguments);
+    assert_eq!(sawyer.post("/api/v1/ingest", b"{\"msg\":\"unmistakable\"}\n").0, 200);
+    sawyer.wait_for_count("unmistakable", 1);
+    let sealed = Instant::now() + Duration::from_secs(60);
+    while std::fs::read_dir(Path::new(&data).join("store/segments")).unwrap().next().is_none() {
+        assert!(Instant::now() < sealed, "{}", sawyer.log());
+        pause();
+    }
+    assert_eq!(sawyer.post("/api/v1/ingest", b"{\"msg\":\"unmistakable\"}\n").0, 200);
+    sawyer.kill();
+    let mut folders = vec![Path::new(&data).to_owned()];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let content = std::fs::read(&path).unwrap();
+                assert!(!content.windows(12).any(|part| part == b"unmistakable"), "{}", path.display());
+                files += usize::from(content.starts_with(b"SWencr"));
+            }
+        }
+    }
+    assert!(files >= 3, "a segment, a log and a catalogue: {files}");
+
+    let store = |args: &[&str], key: Option<&str>| {
+        let key: Vec<&str> = key.iter().flat_map(|key| ["--key-file", *key]).collect();
+        let output = run(&[&["store"], args, &["--data", &data], &key].concat());
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+    for wrong in [None, Some(other.as_str())] {
+        let refused = store(&["dump"], wrong);
+        assert!(!refused.0 && refused.2.contains("a key that is not among"), "{refused:?}");
+    }
+    let backup = folder.path().join("backup/store");
+    assert!(store(&["verify"], Some(&key)).1.contains("problems=0"));
+    assert!(store(&["backup", backup.to_str().unwrap()], Some(&key)).0);
+    let dumped = store(&["dump"], Some(&key));
+    assert_eq!(dumped.1.matches("unmistakable").count(), 4, "{dumped:?}");
+    let copy = folder.path().join("backup");
+    let plain = run(&["store", "dump", "--data", copy.to_str().unwrap()]);
+    assert!(!plain.status.success() && text(&plain.stderr).contains("a key"), "{}", text(&plain.stderr));
+
+    std::fs::write(&config, "encryption_at_rest: {keys: []}\n").unwrap();
+    let said = Sawyer::try_start("server", &arguments).err().unwrap();
+    assert!(said.contains("at least one"), "{said}");
+
+    // Without its key it does not start, rather than take all for damaged.
+    std::fs::write(&config, text_of(&other)).unwrap();
+    let said = Sawyer::try_start("server", &arguments).err().unwrap();
+    assert!(said.contains("a key that is not among"), "{said}");
+    std::fs::write(&config, text_of(&key)).unwrap();
+    let mut sawyer = Sawyer::start("server", &arguments);
+    sawyer.wait_for_count("unmistakable", 2);
+}
+
+#[test]
 fn what_policies_free_is_told_before_and_deleted_records_are_gone() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

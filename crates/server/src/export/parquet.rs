@@ -28,6 +28,10 @@ pub(super) fn write(
         added.is_ok()
     })?;
     added.map_err(failed)?;
+    if stats.partial {
+        tracing::warn!("an export is given up: a limit of queries, or damage, left records out");
+        return Err(Error::new(ErrorKind::Closed, "not all records could be read"));
+    }
     let pieces = writer.finish(END, end(next, &stats).to_string()).map_err(failed)?;
     pieces.finish();
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sawyer_codec::json_out::{self, Options};
 use sawyer_config::{Document, Problems, Setting};
-use sawyer_disk::{Fault, SimDisk};
+use sawyer_disk::{Disk, Fault, SimDisk};
 use sawyer_model::{Batch, Error, Record, SeqRange, SourceId, Stream, Timestamp, Value};
 use sawyer_query::Predicate;
 use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
@@ -57,7 +57,12 @@ pub(crate) fn clock() -> Clock {
 }
 
 pub(crate) fn open(disk: &SimDisk, plan: &StorePlan, clock: &Clock) -> Result<Store, Error> {
-    Store::open_manual(Arc::new(disk.clone()), plan.clone(), clock.clone(), &Metrics::new())
+    open_on(Arc::new(disk.clone()), plan, clock)
+}
+
+/// As [`open`], on whatever lies between.
+pub(crate) fn open_on(disk: Arc<dyn Disk>, plan: &StorePlan, clock: &Clock) -> Result<Store, Error> {
+    Store::open_manual(disk, plan.clone(), clock.clone(), &Metrics::new())
 }
 
 /// A record of `source` seen now, which tells a time of now or a little, sometimes much, before.

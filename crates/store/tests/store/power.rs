@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::common::{Dice, batch_of, clock, everything, open, plan, record, records};
-use sawyer_disk::{Disk, Fault, SimDisk, SimSettings};
+use crate::common::{Dice, batch_of, clock, everything, open, open_on, plan, record, records};
+use sawyer_disk::{EncryptedDisk, Fault, Key, SimDisk, SimSettings};
 use sawyer_model::{Batch, Record, RecordId, Value};
 use sawyer_query::search::{Budget, Search, Selection};
 use sawyer_query::upkeep::Upkeep;
@@ -79,7 +79,13 @@ fn work(store: &Store, ledger: &mut Ledger, dice: &mut Dice, clock: &Clock, disk
     }
 }
 
+/// The keys of a disk that the power is lost under: none, or one.
+fn keys(encrypted: bool) -> Vec<Key> {
+    if encrypted { vec![Key::parse(&[7; 32]).expect("a key")] } else { Vec::new() }
+}
+
 fn lose_power_again_and_again(seed: u64, plan: &StorePlan) {
+    let encrypted = seed.is_multiple_of(4);
     let mut dice = Dice::new(seed);
     let mut disk = SimDisk::new(seed, SimSettings::default());
     let mut ledger = Ledger::default();
@@ -92,7 +98,8 @@ fn lose_power_again_and_again(seed: u64, plan: &StorePlan) {
             disk.fail_operation(1 + dice.below(60), dice.fault());
         }
         // Both may happen while the store is being opened, too.
-        if let Ok(store) = open(&disk, plan, &clock) {
+        let opened = EncryptedDisk::open(Arc::new(disk.clone()), keys(encrypted));
+        if let Some(store) = opened.ok().and_then(|disk| open_on(disk, plan, &clock).ok()) {
             if disk.has_power() {
                 ledger.check(&store, &told);
             }
@@ -100,7 +107,8 @@ fn lose_power_again_and_again(seed: u64, plan: &StorePlan) {
         }
         disk = disk.power_loss();
     }
-    let store = open(&disk, plan, &clock).expect("opens after a loss of power");
+    let disk = EncryptedDisk::open(Arc::new(disk), keys(encrypted)).expect("it has the key");
+    let store = open_on(Arc::clone(&disk), plan, &clock).expect("opens after a loss of power");
     let told = format!("seed={seed} at the end");
     ledger.check(&store, &told);
     assert_eq!(store.problems(), [], "{told}");
