@@ -16,7 +16,7 @@ use sawyer_telemetry::{Counter, Gauge, Seldom};
 
 use super::file::JournalFile;
 use super::machine;
-use super::missed::Missed;
+use super::missed::{Counters, Missed};
 use super::{Journal, JournalSettings};
 use crate::node::node_name;
 use crate::offsets::Offsets;
@@ -62,6 +62,7 @@ pub(super) struct Reader {
     finished: BTreeMap<Inode, (u64, i64)>,
     streams: HashMap<SourceId, Arc<Stream>>,
     missed: HashMap<SourceId, Missed>,
+    counters: Counters,
     next_id: FileId,
     round: u64,
     batch: Batch,
@@ -97,6 +98,7 @@ impl Reader {
             finished: BTreeMap::new(),
             streams: HashMap::new(),
             missed: HashMap::new(),
+            counters: Counters::default(),
             next_id: 0,
             round: 0,
             batch: Batch::new(),
@@ -197,10 +199,10 @@ impl Reader {
                 }
                 self.read_entry(&mut file);
             }
-            if file.at_end {
+            if file.at_end && !file.waits() {
                 file.ended_in = self.round;
             }
-            if file.at_end && file.is_live() {
+            if file.at_end && file.is_live() && !file.waits() {
                 self.rest(&mut file);
             }
             self.files.insert(inode, file);
@@ -221,6 +223,7 @@ impl Reader {
         let range = SeqRange::new(entry.seqnum, entry.seqnum.saturating_add(1));
         if let Some(missed) = self.missed.get_mut(&source) {
             missed.saw(range);
+            self.counters.saw(missed.machine, range);
         }
         if self.offsets.get(source).is_some_and(|progress| progress.acked.contains(range)) {
             return;
@@ -266,6 +269,7 @@ impl Reader {
     /// Looks for files, and lets go of those that are done.
     fn sweep(&mut self) {
         self.round += 1;
+        self.files.values_mut().for_each(JournalFile::try_again);
         let mut scan = Scan::default();
         let folders: Vec<PathBuf> = self.settings.folders.iter().map(|folder| self.on_host(folder)).collect();
         if self.machine.is_none() {
@@ -306,17 +310,23 @@ impl Reader {
     /// Counts the entries that were in no file any more when they were looked for, once each. Nobody waits for them then.
     fn look_for_missed(&mut self) {
         for (source, missed) in &mut self.missed {
-            let of_source = self.files.values().filter(|file| file.source == *source);
-            // One that was just added to was at its end since the look before all the same.
-            let read_in = of_source.map(|file| if file.at_end { self.round } else { file.ended_in });
+            let of_machine = self.files.values().filter(|file| file.header().machine_id == missed.machine);
+            let read_in = of_machine.map(|file| file.read_to_its_end_in(self.round));
             let all_read_in = read_in.min().unwrap_or(self.round);
             let (gone, counts) = missed.look(self.round, all_read_in);
-            let Some((first, last)) = gone.first().zip(gone.last()) else { continue };
+            if gone.is_empty() {
+                continue;
+            }
             let progress = self.offsets.edit(*source);
-            let entries: u64 = gone.iter().map(|range| progress.acked.insert(*range)).sum();
+            for range in &gone {
+                progress.acked.insert(*range);
+            }
             if !counts {
                 continue;
             }
+            let gone = self.counters.count(missed.machine, &gone);
+            let Some((first, last)) = gone.first().zip(gone.last()) else { continue };
+            let entries: u64 = gone.iter().map(|range| range.end - range.start).sum();
             self.missed_entries.inc_by(entries);
             let (first, last) = (first.start, last.end - 1);
             tracing::error!(
@@ -386,7 +396,11 @@ impl Reader {
         }
         let nothing = RangeSet::new();
         let acked = self.offsets.get(source).map_or(&nothing, |progress| &progress.acked);
-        self.missed.entry(source).or_insert_with(|| Missed::new(acked));
+        self.missed.entry(source).or_insert_with(|| {
+            let machine = file.header().machine_id;
+            acked.iter().for_each(|range| self.counters.saw(machine, range));
+            Missed::new(machine, acked)
+        });
         file.rewind(acked)?;
         let own = self.machine == Some(file.header().machine_id);
         let node = self.node.clone().filter(|_| own).map(|node| (names::NODE, Value::from(node)));

@@ -203,3 +203,33 @@ async fn entries_that_were_removed_unread_are_counted_once() {
     assert_eq!(run.stop().await.len(), 0);
     assert_eq!(node.metric(MISSED), gap, "they are counted once");
 }
+
+/// The same journal as one of another sequence; the machine stays.
+fn of_another_sequence(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[24..40].fill(0xA5);
+    bytes[72..88].fill(0xA5);
+    bytes
+}
+
+#[tokio::test]
+async fn what_another_sequence_of_the_machine_has_is_not_missed() {
+    let Some(bytes) = journal() else { return };
+    let (first, last) = ends(&bytes);
+    let length = last - first + 1;
+    let node = Node::new();
+    node.write(&format!("{FOLDER}/system@1.journal"), &bytes);
+    // What is there already need not be read; so it is known what was before.
+    let run = start(&node, "read_from: end\n", Taker::Keeps);
+    run.wait(|| node.metric("sawyer_input_files") == 1, "file").await;
+    run.stop().await;
+    // A user comes, whose file is numbered by the same counter, behind two lengths that nobody saw.
+    let user = renumbered(&bytes, 3 * length);
+    node.write(&format!("{FOLDER}/user-1000.journal"), of_another_sequence(&user));
+    node.write(&format!("{FOLDER}/system.journal"), renumbered(&bytes, 4 * length));
+    let run = start(&node, "", Taker::Keeps);
+    run.wait(|| node.metric(MISSED) > 0, "missed entries").await;
+    sweeps(&run).await;
+    assert!(!run.stop().await.is_empty());
+    assert_eq!(node.metric(MISSED), ends(&user).0 - last - 1, "those that both sequences lack, once");
+}
