@@ -56,16 +56,19 @@ class Configurations(unittest.TestCase):
         self.assertNotIn("e+", text, "a large number is written as one")
 
     def test_a_stop_may_take_almost_the_whole_grace_period(self):
-        values = helm.cases()["everything"]
-        values = {**values, "agent": {**values.get("agent", {}), "terminationGracePeriodSeconds": 3}}
-        found = helm.objects(values)
-        grace = {}
-        for each in found:
-            if each["kind"] in ("DaemonSet", "Deployment", "StatefulSet"):
-                grace[each["metadata"]["name"]] = each["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
-        for each in found:
-            if each["kind"] == "ConfigMap":
-                name = each["metadata"]["name"]
-                drain = yaml.safe_load(each["data"]["sawyer.yaml"])["drain"]
-                self.assertEqual(drain, f"{max(0, grace.pop(name) - 5)}s", name)
-        self.assertEqual(grace, {})
+        for period in (3, 30, 7200):
+            values = helm.cases()["everything"]
+            values = {**values, "agent": {**values.get("agent", {}), "terminationGracePeriodSeconds": period}}
+            found = helm.objects(values)
+            grace = {}
+            for each in found:
+                if each["kind"] in ("DaemonSet", "Deployment", "StatefulSet"):
+                    spec = each["spec"]["template"]["spec"]
+                    grace[each["metadata"]["name"]] = spec["terminationGracePeriodSeconds"]
+            self.assertIn(period, grace.values())
+            for each in found:
+                if each["kind"] == "ConfigMap":
+                    name = each["metadata"]["name"]
+                    drain = yaml.safe_load(each["data"]["sawyer.yaml"])["drain"]
+                    self.assertEqual(drain, f"{min(3600, max(0, grace.pop(name) - 5))}s", name)
+            self.assertEqual(grace, {})

@@ -142,9 +142,9 @@ sawyer:
   {{- end }}
 {{- end }}
 
-{{/* How long a stop may take to pass on what was read: the pod's grace period, less what ending itself takes. */}}
+{{/* How long a stop may take to pass on what was read: the pod's grace period, less what ending itself takes; an hour at most. */}}
 {{- define "sawyer.drain" -}}
-{{ max 0 (sub (int .terminationGracePeriodSeconds) 5) }}s
+{{ min 3600 (max 0 (sub (int .terminationGracePeriodSeconds) 5)) }}s
 {{- end }}
 
 {{- define "sawyer.agent.config" -}}

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sawyer_config::{Document, Place, Problem, Problems};
@@ -37,6 +38,9 @@ const FREE: &[&str] = &["drain"];
 /// How often, and how long apart, opening is tried. What was closed a moment ago may take a moment to let go.
 const OPEN_TRIES_MAX: u32 = 10;
 const OPEN_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a topology that is exchanged drains at most: nobody reads meanwhile, and the next one goes on with what is left.
+const EXCHANGE_DRAIN_MAX: Duration = Duration::from_secs(4);
 
 /// Pause before a topology that could not be opened again is tried once more; long enough to see a configuration that was
 /// written meanwhile, which is looked at twice.
@@ -115,7 +119,9 @@ pub(crate) async fn run(
         let buffers = topology.buffers();
         shown.set(buffers.clone());
         let (halt, halted) = Stopper::new();
-        let mut running = std::pin::pin!(topology.run(halted, drain));
+        let (exchanges, most) = (AtomicBool::new(false), drain);
+        let patience = || if exchanges.load(Ordering::Relaxed) { most.min(EXCHANGE_DRAIN_MAX) } else { most };
+        let mut running = std::pin::pin!(topology.run_for(halted, patience));
         let mut ended = None;
         let (document, plan) = loop {
             let next = tokio::select! {
@@ -144,6 +150,7 @@ pub(crate) async fn run(
             tracing::info!(
                 "the configuration has changed: passing on what was read, then going on with the new one"
             );
+            exchanges.store(true, Ordering::Relaxed);
             halt.stop();
             // It was told of when it happened.
             let _ = running.await;

@@ -70,9 +70,10 @@ settings! {
         /// What Sawyer says about itself: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as
         /// `info,sawyer_store=debug`.
         pub log: String = "info".to_owned(),
-        /// How long a stop, or a change of the configuration, may take to pass on what was read. What is left then is
-        /// read again after the next start: nothing is lost either way, but a target that knows records by no id may
-        /// have some twice. Whoever kills Sawyer after a while should leave it some seconds more than this.
+        /// How long a stop may take to pass on what was read; a change of the configuration takes 4 s of it at most, as
+        /// nothing is read meanwhile. What is left then is read again after the next start: nothing is lost either way,
+        /// but a target that knows records by no id may have some twice. Whoever kills Sawyer after a while should leave
+        /// it some seconds more than this.
         #[range(Duration::ZERO..=Duration::from_secs(3600))]
         pub drain: Duration = Duration::from_secs(4),
     }

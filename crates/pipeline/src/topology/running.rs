@@ -164,6 +164,14 @@ impl Topology {
     /// # Errors
     /// The first failure of a component, after everything has ended.
     pub async fn run(self, stop: Stop, drain: Duration) -> Result<(), Error> {
+        self.run_for(stop, || drain).await
+    }
+
+    /// As [`Topology::run`]; at the stop it is asked for how long to drain.
+    ///
+    /// # Errors
+    /// As [`Topology::run`].
+    pub async fn run_for(self, stop: Stop, drain: impl FnOnce() -> Duration) -> Result<(), Error> {
         let (give_up, given_up) = Stopper::new();
         let mut tasks = JoinSet::new();
         let mut to_outputs = Vec::new();
@@ -247,12 +255,12 @@ async fn join(
     mut tasks: JoinSet<Result<(), Error>>,
     stop: &Stop,
     give_up: &Stopper,
-    drain: Duration,
+    drain: impl FnOnce() -> Duration,
 ) -> Result<(), Error> {
     let mut first = Ok(());
     let mut ends = std::pin::pin!(async {
         stop.stopped().await;
-        tokio::time::sleep(drain).await;
+        tokio::time::sleep(drain()).await;
         give_up.stop();
         tokio::time::sleep(GIVE_UP_GRACE).await;
     });

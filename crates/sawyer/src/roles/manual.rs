@@ -40,7 +40,7 @@ const RELOADING: &str = "
 
 Sawyer reads its files again every second, and at SIGHUP at once: the first one, those it includes, and those that
 `${file:…}` names; links are followed, so that a ConfigMap that is mounted is noticed. When two readings agree on something
-new, it is checked as a whole. If it is good, what was read is passed on (for at most `drain`), and everything goes on with
+new, it is checked as a whole. If it is good, what was read is passed on (4 s of `drain` at most), and everything goes on with
 the new settings where it was: nothing is lost or stored twice, the listener and live tails stay, and records that are
 pushed meanwhile wait. If anything is wrong with it, or it cannot be opened, it is refused as a whole and the one before goes
 on. The log and `/readyz` then have the reasons, `sawyer_config_reloads_total{result=\"refused\"}` counts, and
