@@ -166,7 +166,7 @@ fn ends(bytes: &[u8]) -> (u64, u64) {
 
 /// Waits for some looks at all files.
 async fn sweeps(run: &Run) {
-    let until = Instant::now() + Duration::from_secs(2);
+    let until = Instant::now() + Duration::from_secs(5);
     run.wait(|| Instant::now() > until, "sweeps").await;
 }
 
