@@ -54,7 +54,7 @@ pub struct Made {
 }
 
 /// What the files hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mix {
     /// 45 % JSON, 27 % logfmt, 25 % plain text, 3 % stack traces of 5 to 16 lines.
     Services,

@@ -40,7 +40,7 @@ enum What {
         files: usize,
         /// What is in them.
         #[arg(long, default_value = "services")]
-        mix: MixName,
+        mix: Mix,
         /// Which steps run. May be given several times.
         #[arg(long, default_values = ["none", "parse", "parse-mask", "all"])]
         steps: Vec<Steps>,
@@ -54,12 +54,6 @@ enum What {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum MixName {
-    Services,
-    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -88,10 +82,6 @@ impl Steps {
 fn main() -> Result<()> {
     match Args::parse().what {
         What::Speed { megabytes, files, mix, steps } => {
-            let mix = match mix {
-                MixName::Services => Mix::Services,
-                MixName::Json => Mix::Json,
-            };
             let folder = Folder::new("speed")?;
             let made = make(&folder.0.join("pods"), files, megabytes * 1_000_000, mix, 7)?;
             speed(&made, &steps, &folder.0)

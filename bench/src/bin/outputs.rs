@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use sawyer_bench::Cost;
 use sawyer_bench::cri::{self, Written};
+use sawyer_bench::logs::{self, Mix};
 use sawyer_bench::server::Server;
 use sawyer_bench::sink::Sink;
 
@@ -41,6 +42,9 @@ struct Args {
     /// Files.
     #[arg(long, default_value_t = 20)]
     files: u64,
+    /// What is in them.
+    #[arg(long, default_value = "services")]
+    mix: Mix,
     /// Where to keep log files for the next run; a folder for this run by default.
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -129,7 +133,14 @@ fn written(root: &Path, args: &Args) -> Result<Written> {
         let next = numbers.next().zip(numbers.next()).context("read what was written")?;
         return Ok(Written { bytes: next.0?, lines: next.1? });
     }
-    let written = cri::write(root, args.files, args.megabytes * 1_000_000, 7)?;
+    let bytes = args.megabytes * 1_000_000;
+    let written = match args.mix {
+        Mix::Services => cri::write(root, args.files, bytes, 7)?,
+        Mix::Json => {
+            let made = logs::make(&root.join("var/log/pods"), args.files as usize, bytes, Mix::Json, 7)?;
+            Written { bytes: made.bytes, lines: made.lines }
+        }
+    };
     fs::write(&note, format!("{} {}\n", written.bytes, written.lines))?;
     Ok(written)
 }
@@ -157,8 +168,9 @@ fn yardsticks(root: &Path) -> Result<()> {
     let before = Cost::of(std::process::id())?;
     for _ in 0..RUNS {
         let mut grep = Command::new("grep");
-        grep.env("LC_ALL", "C").args(["-rc", ""]).arg(root.join("var/log/pods")).stdout(Stdio::null());
-        grep.status().context("run grep")?;
+        // Into `/dev/null` it would look no further than the first line.
+        grep.env("LC_ALL", "C").args(["-rc", ""]).arg(root.join("var/log/pods"));
+        grep.output().context("run grep")?;
     }
     // What it waited for counts.
     let cost = Cost::of(std::process::id())?.since(before);
