@@ -80,14 +80,6 @@ impl EncryptedDisk {
         Ok(())
     }
 
-    /// What stands at the beginning of a file.
-    fn head(&self, path: &Path, file: &dyn File) -> Result<Head> {
-        Head::read(file, &self.keys).map_err(|error| match error.kind() {
-            ErrorKind::NoKey => Error::new(ErrorKind::NoKey, "open", path),
-            _ => error,
-        })
-    }
-
     /// Makes a new, empty file an encrypted one.
     fn begin(&self, path: &Path, mut file: Box<dyn File>) -> Result<Box<dyn File>> {
         let head = Head::new(&self.keys[0]).map_err(|error| Error::from_io(error, "make a key for", path))?;
@@ -101,7 +93,7 @@ impl EncryptedDisk {
             return Ok(0);
         }
         let file = self.inner.open_read(path)?;
-        Ok(len.saturating_sub(self.head(path, &*file)?.len(len)))
+        Ok(len.saturating_sub(Head::read(path, &*file, &self.keys)?.len(len)))
     }
 }
 
@@ -109,7 +101,7 @@ impl EncryptedDisk {
 impl Disk for EncryptedDisk {
     fn open_read(&self, path: &Path) -> Result<Box<dyn File>> {
         let file = self.inner.open_read(path)?;
-        let head = self.head(path, &*file)?;
+        let head = Head::read(path, &*file, &self.keys)?;
         Ok(Box::new(EncryptedFile::new(file, head)?))
     }
 
@@ -125,7 +117,7 @@ impl Disk for EncryptedDisk {
     fn open_append(&self, path: &Path) -> Result<Box<dyn File>> {
         self.mark()?;
         let mut file = self.inner.open_append(path)?;
-        match self.head(path, &*file)? {
+        match Head::read(path, &*file, &self.keys)? {
             Head::Cut => file.truncate(0)?,
             Head::None if file.is_empty()? => {}
             head => return Ok(Box::new(EncryptedFile::new(file, head)?)),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::path::Path;
 
 use aes::Aes256;
 use aes::cipher::{InnerIvInit, StreamCipher, StreamCipherCoreWrapper, StreamCipherSeek};
@@ -56,7 +57,7 @@ impl Head {
 
     /// What a file begins with. A header of which both copies are damaged counts as content, which whoever reads it finds to
     /// be none.
-    pub(super) fn read(file: &dyn File, keys: &[Key]) -> Result<Self> {
+    pub(super) fn read(path: &Path, file: &dyn File, keys: &[Key]) -> Result<Self> {
         let mut bytes = [0; HEADER_BYTES];
         let mut filled = 0;
         while filled < HEADER_BYTES {
@@ -77,11 +78,11 @@ impl Head {
         if copy[MAGIC.len()] != VERSION {
             let later =
                 io::Error::new(io::ErrorKind::InvalidData, "encrypted in the form of another version");
-            return Err(Error::from_io(later, "open", ""));
+            return Err(Error::from_io(later, "open", path));
         }
         let id = &copy[ID_AT..SALT_AT];
         let key = keys.iter().find(|key| key.id() == KeyId(id.try_into().expect("eight bytes")));
-        let key = key.ok_or_else(|| Error::new(ErrorKind::NoKey, "open", ""))?;
+        let key = key.ok_or_else(|| Error::new(ErrorKind::NoKey, "open", path))?;
         let cipher = Box::new(key.of_file(&copy[SALT_AT..SALT_AT + SALT_BYTES]));
         Ok(Self::Whole { copy, cipher })
     }
