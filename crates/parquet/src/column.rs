@@ -9,6 +9,9 @@ use sawyer_model::{Timestamp, ValueRef};
 
 use crate::plan::Kind;
 
+/// Bytes of a value beside its text: a number or an end, and its row.
+const VALUE_BYTES: usize = 12;
+
 /// Values are kept with the rows that have one, so that a column that few records have takes little.
 #[derive(Debug)]
 pub(crate) struct Column {
@@ -38,49 +41,41 @@ impl Column {
         Self { rows: Vec::new(), values }
     }
 
-    /// About how many bytes of memory the values take.
-    pub(crate) fn bytes(&self) -> usize {
-        let texts = if let Values::Texts(texts, _) = &self.values { texts.len() } else { 0 };
-        texts + self.rows.len() * 12
-    }
-
-    /// Adds the value of a row; says whether it is one that this column can hold as it is.
-    pub(crate) fn push(&mut self, row: u32, value: ValueRef<'_>, text: &mut Vec<u8>) -> bool {
+    /// Adds the value of a row, if it is one that this column can hold as it is; says about how many bytes of memory it takes.
+    pub(crate) fn push(&mut self, row: u32, value: ValueRef<'_>, text: &mut Vec<u8>) -> Option<usize> {
         match (&mut self.values, value) {
             (Values::Bools(values), ValueRef::Bool(value)) => values.push(value),
             (Values::Ints(values), ValueRef::Int(value)) => values.push(value),
             (Values::Times(values), ValueRef::Timestamp(value)) => values.push(value.nanos()),
             (Values::Floats(values), ValueRef::Float(value)) => values.push(value),
             (Values::Floats(values), ValueRef::Int(value)) if is_exact(value) => values.push(value as f64),
-            (Values::Texts(..), ValueRef::Str(value)) => {
-                self.push_text(row, value.as_bytes());
-                return true;
-            }
+            (Values::Texts(..), ValueRef::Str(value)) => return Some(self.push_text(row, value.as_bytes())),
             (Values::Texts(..), value) => {
                 text.clear();
                 json_out::write_value(value, text);
-                self.push_text(row, text);
-                return true;
+                return Some(self.push_text(row, text));
             }
-            _ => return false,
+            _ => return None,
         }
         self.rows.push(row);
-        true
+        Some(VALUE_BYTES)
     }
 
-    pub(crate) fn push_time(&mut self, row: u32, time: Timestamp) {
+    pub(crate) fn push_time(&mut self, row: u32, time: Timestamp) -> usize {
         if let Values::Times(values) = &mut self.values {
             values.push(time.nanos());
             self.rows.push(row);
         }
+        VALUE_BYTES
     }
 
-    pub(crate) fn push_text(&mut self, row: u32, text: &[u8]) {
+    pub(crate) fn push_text(&mut self, row: u32, text: &[u8]) -> usize {
         if let Values::Texts(texts, ends) = &mut self.values {
             texts.extend_from_slice(text);
             ends.push(texts.len() as u32);
             self.rows.push(row);
         }
+        VALUE_BYTES + text.len()
     }
 
     /// Writes what there is for so many rows, and begins again.

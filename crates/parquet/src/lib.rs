@@ -24,7 +24,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{Field, Plan};
+pub use plan::Plan;
 
 use column::Column;
 
@@ -56,6 +56,8 @@ pub struct Writer<W: Write + Send> {
     rest: Vec<u8>,
     text: Vec<u8>,
     rows: usize,
+    /// About how many bytes of memory the values of the group take.
+    bytes: usize,
 }
 
 impl<W: Write + Send> Writer<W> {
@@ -90,6 +92,7 @@ impl<W: Write + Send> Writer<W> {
             rest: Vec::new(),
             text: Vec::new(),
             rows: 0,
+            bytes: 0,
         })
     }
 
@@ -101,19 +104,19 @@ impl<W: Write + Send> Writer<W> {
         let row = self.rows as u32;
         self.text.clear();
         json_out::write_id(record.id(), &mut self.text);
-        self.ids.push_text(row, &self.text);
-        self.timestamps.push_time(row, record.timestamp());
-        self.observed.push_time(row, record.observed());
+        self.bytes += self.ids.push_text(row, &self.text);
+        self.bytes += self.timestamps.push_time(row, record.timestamp());
+        self.bytes += self.observed.push_time(row, record.observed());
         for (name, value) in record.fields() {
             self.field(row, name, value);
         }
         if !self.rest.is_empty() {
             self.rest.push(b'}');
-            self.other.push_text(row, &self.rest);
+            self.bytes += self.other.push_text(row, &self.rest);
             self.rest.clear();
         }
         self.rows += 1;
-        if self.rows >= GROUP_ROWS_MAX || self.bytes() >= GROUP_BYTES {
+        if self.rows >= GROUP_ROWS_MAX || self.bytes >= GROUP_BYTES {
             self.write_group()?;
         }
         Ok(())
@@ -136,7 +139,8 @@ impl<W: Write + Send> Writer<W> {
             return;
         }
         let column = self.plan.find(name).map(|at| &mut self.columns[at]);
-        if column.is_some_and(|column| column.push(row, value, &mut self.text)) {
+        if let Some(bytes) = column.and_then(|column| column.push(row, value, &mut self.text)) {
+            self.bytes += bytes;
             return;
         }
         self.rest.push(if self.rest.is_empty() { b'{' } else { b',' });
@@ -145,17 +149,9 @@ impl<W: Write + Send> Writer<W> {
         json_out::write_value(value, &mut self.rest);
     }
 
-    fn all(&self) -> impl Iterator<Item = &Column> {
-        let first = [&self.ids, &self.timestamps, &self.observed];
-        first.into_iter().chain(&self.columns).chain([&self.other])
-    }
-
-    fn bytes(&self) -> usize {
-        self.all().map(Column::bytes).sum()
-    }
-
     fn write_group(&mut self) -> io::Result<()> {
         let rows = std::mem::take(&mut self.rows);
+        self.bytes = 0;
         let mut group = self.file.next_row_group().map_err(io_error)?;
         let first = [&mut self.ids, &mut self.timestamps, &mut self.observed];
         for column in first.into_iter().chain(&mut self.columns).chain([&mut self.other]) {

@@ -9,22 +9,12 @@ use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::errors::ParquetError;
 use parquet::schema::types::{Type, TypePtr};
 use sawyer_codec::json_out;
+use sawyer_query::search::FieldInfo;
 
 use crate::{ID, OBSERVED, OTHER, TIMESTAMP};
 
 /// Columns of fields at most; those that the most records have. What others hold is in [`OTHER`].
 const COLUMNS_MAX: usize = 1_000;
-
-/// A field that records are known to have.
-#[derive(Clone, Copy, Debug)]
-pub struct Field<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// The names of the types of its values; see [`sawyer_model::ValueRef::type_name`].
-    pub types: &'a [&'static str],
-    /// How many records have it.
-    pub count: u64,
-}
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,18 +42,18 @@ pub struct Plan {
 impl Plan {
     /// The columns for records with these fields, with the lines as written or without.
     #[must_use]
-    pub fn new<'a>(fields: impl IntoIterator<Item = Field<'a>>, without_original: bool) -> Self {
+    pub fn new(fields: &[FieldInfo], without_original: bool) -> Self {
         let taken = HashSet::from([ID, TIMESTAMP, OBSERVED, OTHER]);
-        let mut fields: Vec<Field<'_>> = fields
-            .into_iter()
-            .filter(|field| !taken.contains(field.name))
-            .filter(|field| !(without_original && json_out::is_original(field.name)))
+        let mut fields: Vec<&FieldInfo> = fields
+            .iter()
+            .filter(|field| !taken.contains(&*field.name))
+            .filter(|field| !(without_original && json_out::is_original(&field.name)))
             .collect();
-        fields.sort_by(|a, b| b.count.cmp(&a.count).then(a.name.cmp(b.name)));
+        fields.sort_by(|a, b| b.count.cmp(&a.count).then(a.name.cmp(&b.name)));
         fields.truncate(COLUMNS_MAX);
-        fields.sort_by_key(|field| field.name);
+        fields.sort_by(|a, b| a.name.cmp(&b.name));
         let columns: Vec<_> =
-            fields.iter().map(|field| (field.name.to_owned(), Kind::of(field.types))).collect();
+            fields.iter().map(|field| (field.name.clone(), Kind::of(&field.types))).collect();
         let places = columns.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)).collect();
         Self { columns, places, without_original }
     }

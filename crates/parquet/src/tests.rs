@@ -5,6 +5,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field as Cell;
 use proptest::prelude::*;
 use sawyer_model::{Batch, Record, SeqRange, SourceId, Stream, Timestamp, Value};
+use sawyer_query::search::FieldInfo;
 use serde_json::Value as Json;
 
 use super::*;
@@ -33,9 +34,12 @@ fn plan(records: &[Record], without_original: bool) -> Plan {
             *count += 1;
         }
     }
-    let known: Vec<_> =
-        known.into_iter().map(|(name, (types, count))| (name, Vec::from_iter(types), count)).collect();
-    Plan::new(known.iter().map(|(name, types, count)| Field { name, types, count: *count }), without_original)
+    let info = |(name, (types, count)): (&str, (BTreeSet<_>, u64))| FieldInfo {
+        name: name.to_owned(),
+        types: types.into_iter().collect(),
+        count,
+    };
+    Plan::new(&known.into_iter().map(info).collect::<Vec<_>>(), without_original)
 }
 
 /// The rows of a file that is made of these records.
@@ -168,7 +172,7 @@ fn groups_are_bounded_and_nothing_falls_between_them() {
     let mut most = 0;
     for record in batch.iter() {
         writer.add(record).unwrap();
-        most = most.max(writer.bytes());
+        most = most.max(writer.bytes);
     }
     assert!(most < GROUP_BYTES + (1 << 20), "{most}");
     let file = writer.finish("end", String::new()).unwrap();

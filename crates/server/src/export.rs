@@ -10,7 +10,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use sawyer_codec::json_out;
 use sawyer_model::Error;
 use sawyer_query::search::{Budget, Page, Part, Position, Search, SearchRequest, SearchStats, each_part};
@@ -38,7 +38,7 @@ const PIECES_WAITING_MAX: usize = 2;
 /// Bytes of a line behind which what waits is sent on.
 const PIECE_BYTES: usize = 256 << 10;
 
-type Piece = Result<Bytes, io::Error>;
+type Piece = Result<Bytes, Error>;
 
 /// The budget of the page that is being looked for. It is cancelled when the client leaves.
 #[derive(Clone, Default)]
@@ -79,7 +79,7 @@ pub(crate) async fn export(State(api): State<Api>, params: Params) -> Result<imp
     let limits = api.limits(&params)?;
     let turn = api.turn().await?;
     let (sender, receiver) = mpsc::channel::<Piece>(PIECES_WAITING_MAX);
-    let reader = Reader { pieces: receiver, current: Current::default() };
+    let mut reader = Reader { pieces: receiver, current: Current::default() };
     let current = reader.current.clone();
     tokio::task::spawn_blocking(move || {
         let _turn = turn;
@@ -95,11 +95,14 @@ pub(crate) async fn export(State(api): State<Api>, params: Params) -> Result<imp
         };
         if let Err(error) = done {
             // Nobody listens any more if the client has left.
-            drop(sender.blocking_send(Err(io::Error::other(error))));
+            drop(sender.blocking_send(Err(error)));
         }
     });
-    let pieces =
+    // What goes wrong before anything is sent can be told.
+    let first = reader.pieces.recv().await.transpose()?.map(Ok);
+    let rest =
         stream::unfold(reader, async |mut reader| reader.pieces.recv().await.map(|piece| (piece, reader)));
+    let pieces = stream::iter(first).chain(rest);
     Ok(([(header::CONTENT_TYPE, form.media_type())], Body::from_stream(pieces)))
 }
 

@@ -10,10 +10,13 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::Value;
 
-use super::{Span, Whom, notice};
+use super::{Span, Whom};
 
 /// What stands at the end of every Parquet file.
 const PARQUET_MAGIC: &[u8] = b"PAR1";
+
+/// What is said of an answer without its end.
+const CUT_OFF: &str = "the answer was cut off; if the connection was not, the server's limits, or damage, kept it from all of it";
 
 /// `sawyer export`
 #[derive(Debug, Args)]
@@ -67,7 +70,7 @@ pub(crate) async fn export(args: ExportArgs) -> Result<()> {
     let mut response = args.whom.server()?.send("export", &params, None).await?;
     let mut sink = Sink::open(args.to.as_deref())?;
     let mut held = Vec::new();
-    while let Some(chunk) = response.chunk().await.context("read the answer")? {
+    while let Some(chunk) = response.chunk().await.context(CUT_OFF)? {
         held.extend_from_slice(&chunk);
         let whole = match form {
             Form::Ndjson => before_last_line(&held),
@@ -76,25 +79,19 @@ pub(crate) async fn export(args: ExportArgs) -> Result<()> {
         sink.write(&held[..whole])?;
         held.drain(..whole);
     }
-    let complete = match form {
+    match form {
         Form::Ndjson => {
             let last: Value = serde_json::from_slice(&held).unwrap_or_default();
-            let end = last.get("_end").context("the answer was cut off")?;
-            end["stats"]["partial"] != true
+            let end = last.get("_end").context(CUT_OFF)?;
+            if end["stats"]["partial"] == true {
+                sink.flush()?;
+                bail!("this is a part of the records only: the server's limits, or damage, left some out");
+            }
         }
-        Form::Parquet if held == PARQUET_MAGIC => {
-            sink.write(&held)?;
-            true
-        }
-        Form::Parquet => {
-            bail!("the answer was cut off; its limits, or damage, may keep the server from all of it")
-        }
-    };
-    sink.finish()?;
-    if !complete {
-        notice("this is a part of the records only: the server's limits, or damage, left some out");
+        Form::Parquet if held == PARQUET_MAGIC => sink.write(&held)?,
+        Form::Parquet => bail!(CUT_OFF),
     }
-    Ok(())
+    sink.finish()
 }
 
 /// How many bytes stand before the last line, which may be the end of it all.
@@ -127,11 +124,20 @@ impl Sink {
         written.context("write what came")
     }
 
-    fn finish(self) -> Result<()> {
+    fn flush(&mut self) -> Result<()> {
+        let written = match self {
+            Self::Output(out) => out.flush(),
+            Self::File { out, .. } => out.flush(),
+        };
+        written.context("write what came")
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.flush()?;
         match self {
-            Self::Output(mut out) => out.flush().context("write what came"),
-            Self::File { mut out, part, path } => {
-                out.flush().and_then(|()| out.get_ref().sync_all()).context("write what came")?;
+            Self::Output(_) => Ok(()),
+            Self::File { out, part, path } => {
+                out.get_ref().sync_all().context("write what came")?;
                 std::fs::rename(&part, &path).with_context(|| format!("give {} its name", path.display()))
             }
         }

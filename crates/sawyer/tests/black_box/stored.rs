@@ -322,6 +322,16 @@ fn what_queries_may_take_can_be_set() {
             "{args:?}: {said}"
         );
     }
+    // A file with its name is whole.
+    for (name, why) in
+        [("all.ndjson", "the server's limits, or damage"), ("all.parquet", "a bound of `queries`")]
+    {
+        let file = folder.path().join(name);
+        let exported = run(&["export", "--server", &url, "--to", file.to_str().unwrap()]);
+        let said = text(&exported.stderr);
+        assert!(!exported.status.success() && said.contains(why), "{name}: {said}");
+        assert!(!file.exists(), "{name}");
+    }
     let checked = run(&["check", "--role", "agent", "--config", config]);
     let refused = text(&checked.stderr);
     assert!(!checked.status.success() && refused.contains("answers no queries"), "{refused}");

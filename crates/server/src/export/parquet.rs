@@ -3,8 +3,8 @@
 //! Invariant: the footer is there only if everything before it is, so that a file that was cut cannot be read.
 
 use sawyer_model::{Error, ErrorKind};
-use sawyer_parquet::{Field, Plan, Writer};
-use sawyer_query::search::{Budget, FieldInfo, Search, SearchRequest, each_page};
+use sawyer_parquet::{Plan, Writer};
+use sawyer_query::search::{Budget, Search, SearchRequest, each_page};
 
 use super::{PAGE_RECORDS, Pieces, end};
 
@@ -19,7 +19,7 @@ pub(super) fn write(
     pieces: Pieces<'_>,
 ) -> Result<(), Error> {
     let known = search.fields(&request.selection, &budget())?;
-    let plan = Plan::new(known.fields.iter().map(field), !request.original);
+    let plan = Plan::new(&known.fields, !request.original);
     let failed = |error: std::io::Error| Error::new(ErrorKind::Closed, "write a Parquet file").because(error);
     let mut writer = Writer::new(pieces, plan).map_err(failed)?;
     let mut added = Ok(());
@@ -29,14 +29,13 @@ pub(super) fn write(
     })?;
     added.map_err(failed)?;
     if stats.partial {
-        tracing::warn!("an export is given up: a limit of queries, or damage, left records out");
-        return Err(Error::new(ErrorKind::Closed, "not all records could be read"));
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            "records would be missing: a bound of `queries` was reached, or a part of the store cannot be read; a shorter \
+             range of time may do",
+        ));
     }
     let pieces = writer.finish(END, end(next, &stats).to_string()).map_err(failed)?;
     pieces.finish();
     Ok(())
-}
-
-fn field(info: &FieldInfo) -> Field<'_> {
-    Field { name: &info.name, types: &info.types, count: info.count }
 }
