@@ -222,12 +222,17 @@ pub fn write_inside(text: &str, out: &mut Vec<u8>) {
     }
 }
 
+/// 1 for a byte that cannot stand in a string as it is, else 0; without a branch.
+#[inline]
+fn special(byte: u8) -> u8 {
+    u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20)
+}
+
 /// Whether all of a text can stand in a string as it is.
 #[must_use]
 #[inline]
 pub fn is_plain(text: &[u8]) -> bool {
-    // Without a branch for each byte, and in bytes throughout: so it is done for all of a chunk at once.
-    let special = |byte: u8| u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20);
+    // In bytes throughout, so it is done for all of a chunk at once.
     let has_none = |chunk: &[u8; CHUNK_BYTES]| chunk.iter().fold(0, |any, byte| any | special(*byte)) == 0;
     // The last bytes overlap those before, so that none is looked at by itself.
     if let Some(last) = text.last_chunk::<CHUNK_BYTES>() {

@@ -3,6 +3,8 @@
 //! Owns: copying whole chunks of which only the beginning counts.
 //! Invariant: what is appended is the text, whatever lies behind it in memory.
 
+use super::special;
+
 /// Bytes that are copied at once.
 const CHUNK_BYTES: usize = 32;
 
@@ -63,7 +65,6 @@ static COUNTS: [[u8; CHUNK_BYTES]; CHUNK_BYTES + 1] = {
 /// the chunk at once.
 #[inline]
 fn has_special(chunk: &[u8; CHUNK_BYTES], counts: &[u8; CHUNK_BYTES]) -> bool {
-    let special = |byte: u8| u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20);
     let both = chunk.iter().zip(counts);
     both.fold(0, |any, (byte, counts)| any | special(*byte) & counts) != 0
 }
