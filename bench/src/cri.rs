@@ -11,6 +11,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::logs::Dice;
+
 const NAMESPACES: [&str; 8] =
     ["shop", "payments", "search", "kube-system", "ingress", "monitoring", "auth", "default"];
 const APPS: [&str; 10] =
@@ -65,31 +67,10 @@ pub struct Written {
     pub lines: u64,
 }
 
-/// Numbers that follow from a seed (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn of<'a>(&mut self, texts: &[&'a str]) -> &'a str {
-        texts[self.below(texts.len() as u64) as usize]
-    }
-
-    fn words(&mut self, count: u64, out: &mut String) {
-        for at in 0..count {
-            out.push_str(if at > 0 { " " } else { "" });
-            out.push_str(self.of(&WORDS));
-        }
+fn put_words(dice: &mut Dice, count: u64, out: &mut String) {
+    for at in 0..count {
+        out.push_str(if at > 0 { " " } else { "" });
+        out.push_str(dice.of(&WORDS));
     }
 }
 
@@ -132,7 +113,7 @@ impl Writer {
         self.micros += dice.below(2 * STEP_MICROS) + 1;
         let draw = dice.below(1000);
         let mut text = String::new();
-        let (level, path, trace) = (dice.of(&LEVELS), dice.of(&PATHS), dice.next());
+        let (level, path, trace) = (dice.of(&LEVELS), dice.of(&PATHS), dice.number());
         let status = if dice.below(12) == 0 { 503 } else { 200 };
         let time = self.time();
         if draw < JSON {
@@ -143,7 +124,7 @@ impl Writer {
                 dice.below(10)
             )?;
             let count = 3 + dice.below(4);
-            dice.words(count, &mut text);
+            put_words(dice, count, &mut text);
             text.push_str("\"}");
         } else if draw < JSON + LOGFMT {
             let (line, ms) = (dice.below(900), dice.below(500));
@@ -152,14 +133,14 @@ impl Writer {
                 r#"time={time} level={level} caller={app}.go:{line} method=GET path={path} status={status} dur={ms}ms trace={trace:016x} msg=""#
             )?;
             let count = 3 + dice.below(4);
-            dice.words(count, &mut text);
+            put_words(dice, count, &mut text);
             text.push('"');
         } else if draw < JSON + LOGFMT + TRACE {
             return self.trace(app, dice);
         } else {
             write!(text, "{} [{level}] {app} ", &time[11..23])?;
             let count = 8 + dice.below(12);
-            dice.words(count, &mut text);
+            put_words(dice, count, &mut text);
         }
         if dice.below(PIECES_EVERY) == 0 {
             let middle = text.len() / 2;
@@ -171,7 +152,7 @@ impl Writer {
 
     fn trace(&mut self, app: &str, dice: &mut Dice) -> Result<()> {
         let mut text = format!("java.net.SocketTimeoutException: {app} ");
-        dice.words(6, &mut text);
+        put_words(dice, 6, &mut text);
         self.line("stderr F", &text)?;
         for _ in 0..4 + dice.below(10) {
             let (word, line) = (dice.of(&WORDS), dice.below(900));

@@ -43,6 +43,11 @@ pub const RARE_PHRASE: &str = "breaker half open after probe";
 /// What one in some thousands says.
 pub const LOCK_PHRASE: &str = "deadlock found while waiting for lock";
 
+/// The field that [`Workload::unique`] adds.
+pub const UNIQUE_FIELD: &str = "request_id";
+/// Records that come late do so by up to a day.
+const LATE_NANOS_MAX: u64 = 24 * 3600 * 1_000_000_000;
+
 /// A source of records. See the head of the module.
 pub struct Workload {
     random: Random,
@@ -52,6 +57,8 @@ pub struct Workload {
     count: u64,
     at: u64,
     time_nanos: u64,
+    late_percent: u64,
+    unique: bool,
 }
 
 struct Service {
@@ -151,7 +158,19 @@ impl Workload {
         let services = services.collect();
         let traces = (0..TRACES_OPEN).map(|_| (random.next(), random.next())).collect();
         let time_nanos = end_nanos.saturating_sub((count as f64 * PAUSE_MEAN_NANOS) as u64);
-        Self { random, services, paths, traces, count, at: 0, time_nanos }
+        Self { random, services, paths, traces, count, at: 0, time_nanos, late_percent: 0, unique: false }
+    }
+
+    /// Of a hundred records so many come late, by up to a day.
+    #[must_use]
+    pub fn late(self, percent: u64) -> Self {
+        Self { late_percent: percent, ..self }
+    }
+
+    /// Each record has [`UNIQUE_FIELD`], 16 bytes in hex that no other record has.
+    #[must_use]
+    pub fn unique(self) -> Self {
+        Self { unique: true, ..self }
     }
 
     /// Appends the next line; says whether there was one.
@@ -160,15 +179,18 @@ impl Workload {
             return false;
         }
         self.at += 1;
-        let Self { random, services, paths, traces, .. } = self;
+        let Self { random, services, paths, traces, late_percent, .. } = self;
         self.time_nanos += (random.waiting() * PAUSE_MEAN_NANOS) as u64 + 1;
         let service = weighted(random, services, |service| service.weight_end);
         let pod = random.pick(&service.pods);
         let template = weighted(random, &service.templates, |template| template.weight_end);
+        // Without late records nothing is drawn for them, so that their lines stay the same.
+        let late = *late_percent > 0 && random.percent(*late_percent);
+        let late_nanos = if late { random.below(LATE_NANOS_MAX) } else { 0 };
         let _ = write!(
             out,
             r#"{{"ts":{},"namespace":"{}","pod":"{}","container":"{}","node":"{}","app":"{}","level":"{}""#,
-            self.time_nanos,
+            self.time_nanos - late_nanos,
             pod.namespace,
             pod.name,
             pod.container,
@@ -177,6 +199,10 @@ impl Workload {
             LEVELS[template.level],
         );
         put_fields(random, template, paths, traces, out);
+        if self.unique {
+            let (high, low) = (random.next(), random.next());
+            let _ = write!(out, r#","{UNIQUE_FIELD}":"{high:016x}{low:016x}""#);
+        }
         out.push_str(r#","message":""#);
         for part in &template.parts {
             put_part(random, part, paths, out);

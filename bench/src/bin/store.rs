@@ -9,24 +9,25 @@ mod busy;
 mod cold;
 #[path = "store/curve.rs"]
 mod curve;
+#[path = "store/queries.rs"]
+mod queries;
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use sawyer_bench::Cost;
-use sawyer_bench::kubernetes::{LOCK_PHRASE, RARE_PHRASE, WORDS, Workload};
+use sawyer_bench::kubernetes::Workload;
 use sawyer_bench::server::Server;
 use sawyer_segment::Segment;
 use serde_json::Value;
 
+use crate::queries::{Query, Question, queries};
+
 /// Records that the aims are for.
 const AIM_RECORDS: u64 = 2_000_000;
-/// Later than any record.
-const NEVER: &str = "2200-01-01T00:00:00Z";
 /// The server is quiet after so long without using the processor.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -48,6 +49,12 @@ struct Args {
     /// The data folder, which is kept. Without it a temporary one is used.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Each record has a field that no other has the value of, and it is asked for that.
+    #[arg(long)]
+    unique: bool,
+    /// How many of a hundred records come late, by up to a day.
+    #[arg(long, default_value_t = 0)]
+    late: u64,
     /// Sends nothing: asks what the folder has.
     #[arg(long)]
     no_ingest: bool,
@@ -75,35 +82,6 @@ struct Args {
     server: Vec<String>,
 }
 
-/// Stands for a word that is another one each time.
-const ANY_WORD: &str = "WORD";
-
-/// One line of the table.
-#[derive(Clone)]
-struct Query {
-    name: &'static str,
-    aim_ms: f64,
-    path: Cow<'static, str>,
-    params: Vec<(&'static str, String)>,
-}
-
-impl Query {
-    fn names_a_word(&self) -> bool {
-        self.params.iter().any(|(name, value)| *name == "query" && value.contains(ANY_WORD))
-    }
-
-    /// The query for this word, if it names one.
-    fn with(&self, word: Option<&str>) -> Self {
-        let mut query = self.clone();
-        if self.names_a_word() {
-            for (_, value) in &mut query.params {
-                *value = value.replace(ANY_WORD, word.unwrap_or("timeout"));
-            }
-        }
-        query
-    }
-}
-
 fn main() -> Result<()> {
     let args = Args::parse();
     if args.curve {
@@ -125,13 +103,17 @@ fn main() -> Result<()> {
     }
     print_sizes(folder)?;
     let scale = args.records as f64 / AIM_RECORDS as f64;
-    say(&format!("{:<44} {:>9} {:>9} {:>9} {:>8}  found", "query", "CPU ms", "wall ms", "aim ms", "runs"));
-    let mut queries = queries(&mut server)?;
+    let mut queries = queries(&mut server, args.unique)?;
     queries.retain(|query| args.only.as_ref().is_none_or(|only| query.name.contains(&**only)));
     if args.cold {
         server.stop()?;
         return cold::measure(&args, &queries, folder);
     }
+    say(&format!("{:<44} {:^28} {:^28}", "", "the same again", "another each time"));
+    say(&format!(
+        "{:<44} {:>9} {:>9} {:>8} {:>9} {:>9} {:>8} {:>9}  found",
+        "query", "CPU ms", "wall ms", "runs", "CPU ms", "wall ms", "runs", "aim ms"
+    ));
     for query in &queries {
         measure(&mut server, query, &args, scale)?;
     }
@@ -166,7 +148,10 @@ struct Sent {
 /// Sends all records, and waits until the server rests.
 fn send_all(args: &Args, server: &mut Server) -> Result<Sent> {
     let now = std::time::UNIX_EPOCH.elapsed()?.as_nanos() as u64;
-    let mut workload = Workload::new(args.seed, args.records, now);
+    let mut workload = Workload::new(args.seed, args.records, now).late(args.late);
+    if args.unique {
+        workload = workload.unique();
+    }
     let before = server.cost()?;
     let started = Instant::now();
     let (mut body, mut bytes, mut lines) = (String::new(), 0u64, 0);
@@ -272,149 +257,59 @@ fn find_segments(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Something of the middle of the data to ask for.
-struct Middle {
-    trace: String,
-    pod: String,
-    /// The `_id` of the oldest record.
-    oldest: String,
-    hour: (String, String),
-    /// From the oldest record to behind the newest.
-    all: (String, String),
-}
-
-impl Middle {
-    fn of(server: &mut Server) -> Result<Self> {
-        let mut ask = |query: &str, order: &str, end: &str| -> Result<Value> {
-            let params = [("query", query), ("limit", "1"), ("start", "0"), ("end", end), ("order", order)];
-            let answer: Value = serde_json::from_slice(&server.get("/api/v1/search", &params)?)?;
-            Ok(answer["records"][0].clone())
-        };
-        let time = |record: &Value| -> Result<jiff::Timestamp> {
-            Ok(record["timestamp"].as_str().context("there are records")?.parse()?)
-        };
-        // The workload's clock walks: its last records may lie seconds after the present.
-        let first = ask("", "asc", NEVER)?;
-        let id = first["_id"].as_str().context("records have ids")?.to_owned();
-        let (oldest, newest) = (time(&first)?, time(&ask("", "desc", NEVER)?)?);
-        let middle = oldest + oldest.duration_until(newest) / 2;
-        let record = ask("trace_id: *", "desc", &middle.to_string())?;
-        let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
-        let all = (oldest.to_string(), (newest + jiff::SignedDuration::from_secs(1)).to_string());
-        let hour = (middle.to_string(), (middle + jiff::SignedDuration::from_hours(1)).to_string());
-        Ok(Self { trace: text("trace_id"), pod: text("pod"), oldest: id, hour, all })
-    }
-}
-
-fn by_id(id: &str) -> Query {
-    let path = format!("/api/v1/records/{id}").into();
-    Query { name: "the oldest record, by its _id", aim_ms: 5.0, path, params: Vec::new() }
-}
-
-fn queries(server: &mut Server) -> Result<Vec<Query>> {
-    let Middle { trace, pod, oldest, hour, all } = Middle::of(server)?;
-    let query = |name, aim_ms, path: &'static str, query: &str, more: &[(&'static str, &str)]| {
-        let mut params = vec![("query", query.to_owned())];
-        params.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let (start, end) = if more.contains(&("hour", "")) { &hour } else { &all };
-        params.retain(|(name, _)| *name != "hour");
-        params.extend([("start", start.clone()), ("end", end.clone())]);
-        Query { name, aim_ms, path: path.into(), params }
-    };
-    let (search, count, export) = ("/api/v1/search", "/api/v1/count", "/api/v1/export");
-    let (histogram, values) = ("/api/v1/histogram", "/api/v1/values");
-    let newest = &[("limit", "100")][..];
-    let minutes = &[("interval", "1m")][..];
-    let rare = format!("message: \"{RARE_PHRASE}\"");
-    let lock = format!("message: \"{LOCK_PHRASE}\"");
-    Ok(vec![
-        by_id(&oldest),
-        query("needle: one trace id", 0.5, search, &format!("trace_id: {trace}"), newest),
-        query("rare phrase, 20 hits", 1.0, search, &rare, newest),
-        query("phrase, 500 hits, count", 5.0, count, &lock, &[]),
-        query("common word, newest 100", 5.0, search, "message: timeout", newest),
-        query("substring count", 60.0, count, r#"message =~ "imeou""#, &[]),
-        query("regex count with a literal", 70.0, count, r#"message =~ "took [0-9]+ms .*ession""#, &[]),
-        query(
-            "regex count without a literal",
-            150.0,
-            count,
-            r#"message =~ "[0-9]{4}\.[0-9]{2}|[a-f]{6}-""#,
-            &[],
-        ),
-        query("substring count, another each time", 60.0, count, &format!("message =~ \"{ANY_WORD}\""), &[]),
-        query(
-            "regex count with a literal, another each time",
-            70.0,
-            count,
-            &format!("message =~ \"took [0-9]+ms .*{ANY_WORD}\""),
-            &[],
-        ),
-        query("errors per minute", 2.0, histogram, "level: error", minutes),
-        query("everything per minute", 1.0, histogram, "", minutes),
-        query("everything per minute by level", 5.0, histogram, "", &[("interval", "1m"), ("by", "level")]),
-        query("top 10 services where a word occurs", 5.0, values, "message: timeout", &[("field", "app")]),
-        query(
-            "top 10 services, another word each time",
-            5.0,
-            values,
-            &format!("message: {ANY_WORD}"),
-            &[("field", "app")],
-        ),
-        query("top 10 of a field of many values", 100.0, values, "", &[("field", "trace_id")]),
-        query("word and level, newest 100", 5.0, search, "message: timeout and level: error", newest),
-        query("one hour: errors, newest 100", 2.0, search, "level: error", &[("limit", "100"), ("hour", "")]),
-        query("newest 100 of a pod", 0.5, search, &format!("pod: {pod}"), newest),
-        query("newest 100 of everything", 1.0, search, "", newest),
-        query("export of warnings and errors", 120.0, export, "level: (warn or error)", &[]),
-        query(
-            "export without lines as written",
-            120.0,
-            export,
-            "level: (warn or error)",
-            &[("original", "false")],
-        ),
-    ])
-}
-
 fn measure(server: &mut Server, query: &Query, args: &Args, scale: f64) -> Result<()> {
-    let (cpu_ms, wall_ms, runs, found) = cost_of(server, query, args)?;
+    let again = cost_of(server, query, args, false)?;
+    let another = cost_of(server, query, args, true)?;
+    let scale = if query.name.contains("newest") || query.name.contains("needle") { 1.0 } else { scale };
     say(&format!(
-        "{:<44} {cpu_ms:>9.2} {wall_ms:>9.2} {:>9.2} {runs:>8}  {found}",
+        "{:<44} {:>9.2} {:>9.2} {:>8} {:>9.2} {:>9.2} {:>8} {:>9.2}  {}",
         query.name,
-        query.aim_ms
-            * if query.name.contains("newest") || query.name.contains("needle") { 1.0 } else { scale },
+        again.cpu_ms,
+        again.wall_ms,
+        again.runs,
+        another.cpu_ms,
+        another.wall_ms,
+        another.runs,
+        query.aim_ms * scale,
+        again.found,
     ));
     Ok(())
 }
 
-/// CPU and wall milliseconds of a question, how often it was asked, and what it found.
-fn cost_of(server: &mut Server, query: &Query, args: &Args) -> Result<(f64, f64, u32, String)> {
-    const RUNS_MAX: u32 = 1000;
-    let mut words = WORDS.split_whitespace();
-    let found = ask(server, &query.with(words.next()))?;
+/// What asking a question has cost.
+struct Asked {
+    cpu_ms: f64,
+    wall_ms: f64,
+    runs: u32,
+    /// What it found, and what it took to find it.
+    found: String,
+}
+
+/// Asks again and again: the same, or each time something else that was not asked for before.
+fn cost_of(server: &mut Server, query: &Query, args: &Args, vary: bool) -> Result<Asked> {
+    // Something else is there a hundred times only.
+    let runs_max = if vary { 100 } else { 1000 };
+    let found = ask(server, &query.variation(0))?;
     let before = server.cost()?;
     let started = Instant::now();
     let mut runs = 0;
     let cpu = loop {
-        let word = words.next();
-        ask(server, &query.with(word))?;
         runs += 1;
+        ask(server, &query.variation(if vary { runs as usize } else { 0 }))?;
         let cpu = server.cost()?.since(before).cpu;
-        let enough = cpu >= Duration::from_millis(args.query_cpu_ms);
-        if enough || runs == RUNS_MAX || word.is_none() && query.names_a_word() {
+        if cpu >= Duration::from_millis(args.query_cpu_ms) || runs == runs_max {
             break cpu;
         }
     };
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3 / f64::from(runs);
-    Ok((milliseconds(cpu), milliseconds(started.elapsed()), runs, found))
+    Ok(Asked { cpu_ms: milliseconds(cpu), wall_ms: milliseconds(started.elapsed()), runs, found })
 }
 
 /// Asks once; says what was found.
-fn ask(server: &mut Server, query: &Query) -> Result<String> {
+fn ask(server: &mut Server, question: &Question) -> Result<String> {
     let params: Vec<(&str, &str)> =
-        query.params.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    Ok(stats_of(&server.get(&query.path, &params)?))
+        question.params.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Ok(stats_of(&server.get(&question.path, &params)?))
 }
 
 /// The end of an answer, where its statistics are.

@@ -1,12 +1,13 @@
 //! What tests of several crates share. A dev-dependency only.
 //!
 //! Owns: how a test says that it was skipped, where outside test data lies, when tests that change the machine may
-//! run, a [`peer`] that behaves badly, and peers that know their trade
+//! run, [`Dice`], a [`peer`] that behaves badly, and peers that know their trade
 //! ([`cloudwatch`], [`elasticsearch`], [`loki`], [`moto`]).
 //! Does not own: fixtures of one crate; they lie beside that crate's tests.
 //! Invariant: a test that does not run leaves a line in the log of skips, so that none disappears unseen.
 
 pub mod cloudwatch;
+mod dice;
 pub mod elasticsearch;
 pub mod loki;
 pub mod moto;
@@ -18,6 +19,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+
+pub use dice::Dice;
 
 /// Names the file to which [`skip`] appends; `make test` sets it and compares it with `.ci/expected-skips`.
 pub const SKIP_LOG_VARIABLE: &str = "SAWYER_SKIP_LOG";

@@ -28,7 +28,7 @@ pub(crate) fn measure(args: &Args, queries: &[Query], folder: &Path) -> Result<(
             put_out(folder)?;
             let (cost, bytes) = (server.cost()?, bytes_read(server.pid())?);
             let started = Instant::now();
-            found = ask(&mut server, &query.with(None))?;
+            found = ask(&mut server, &query.variation(0))?;
             wall += started.elapsed();
             cpu += server.cost()?.since(cost).cpu;
             read += bytes_read(server.pid())? - bytes;

@@ -12,7 +12,8 @@ use sawyer_testkit::peer::{Peer, Play, Received, Reply};
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::testing::{Bench, Dice, NOW, batch_of, context, plan, record, sim};
+use crate::testing::{Bench, NOW, batch_of, context, plan, record, sim};
+use sawyer_testkit::Dice;
 
 mod faults;
 mod limits;

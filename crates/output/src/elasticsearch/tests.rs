@@ -12,7 +12,8 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::runs::Rows as _;
-use crate::testing::{Bench, Dice, batch_of, context, numbered, plan, record, sim};
+use crate::testing::{Bench, batch_of, context, numbered, plan, record, sim};
+use sawyer_testkit::Dice;
 
 /// A cluster that keeps documents.
 #[derive(Clone, Default)]
@@ -275,8 +276,8 @@ async fn every_record_arrives_once_whatever_happens_on_the_way() {
     const RECORDS: u64 = 50;
     for seed in 0..3 {
         let cluster = Cluster::default();
-        cluster.0.lock().dice = Some(Dice(seed));
-        let (inner, dice) = (cluster.clone(), Mutex::new(Dice(seed + 100)));
+        cluster.0.lock().dice = Some(Dice::new(seed));
+        let (inner, dice) = (cluster.clone(), Mutex::new(Dice::new(seed + 100)));
         let peer = Peer::start(move |_, request| fault(&inner, &mut dice.lock(), request));
         // The first one is stopped in the middle; the second reads everything again.
         for last in [false, true] {

@@ -11,7 +11,8 @@ use super::sink::{FileSink, is_rotated};
 use super::*;
 use crate::encode::LineFormat;
 use crate::lines::{Lines, Sink};
-use crate::testing::{Bench, Dice, context, numbered, plan, sim};
+use crate::testing::{Bench, context, numbered, plan, sim};
+use sawyer_testkit::Dice;
 
 fn settings(more: &str) -> FileSettings {
     let document = Document::parse("sawyer.yaml", &format!("path: out.log\n{more}")).unwrap();
@@ -192,7 +193,7 @@ fn other_files_are_none_of_its_business() {
 
 /// Writes groups until the disk says no for good; gives the numbers of the lines that were reported as written.
 fn write_until_dark(rig: &mut Rig, seed: u64) -> BTreeSet<u64> {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut written = BTreeSet::new();
     let mut next = 0;
     while rig.disk.has_power() && next < 400 {
@@ -230,7 +231,7 @@ fn numbers(disk: &dyn Disk) -> BTreeSet<u64> {
 fn what_was_written_survives_power_loss_and_errors_of_the_disk() {
     for seed in 0..300 {
         let disk = SimDisk::new(seed, SimSettings::default());
-        let mut dice = Dice(seed ^ 0x77);
+        let mut dice = Dice::new(seed ^ 0x77);
         if seed % 3 != 0 {
             for _ in 0..dice.below(5) {
                 disk.fail_operation(

@@ -4,7 +4,8 @@ use parking_lot::Mutex;
 use sawyer_model::Outcome;
 
 use super::*;
-use crate::testing::{Bench, Dice, context, numbered, sim};
+use crate::testing::{Bench, context, numbered, sim};
+use sawyer_testkit::Dice;
 
 type Taken = Arc<Mutex<Vec<String>>>;
 
@@ -41,7 +42,7 @@ fn message(line: &str) -> String {
 fn moody(seed: u64, refuses: bool) -> (Bench, Taken) {
     let taken = Taken::default();
     let context = context(&sim());
-    let sink = Moody { dice: Dice(seed), taken: Arc::clone(&taken), refuses };
+    let sink = Moody { dice: Dice::new(seed), taken: Arc::clone(&taken), refuses };
     let output = LineOutput::new(sink, LineFormat::Json, Duration::ZERO, &context);
     (Bench::start(Box::new(output), context), taken)
 }
@@ -50,7 +51,7 @@ fn moody(seed: u64, refuses: bool) -> (Bench, Taken) {
 async fn what_is_acknowledged_was_taken_and_nothing_is_forgotten() {
     for seed in 0..100 {
         let (mut bench, taken) = moody(seed, seed % 2 == 0);
-        let mut dice = Dice(seed ^ 0xabcd);
+        let mut dice = Dice::new(seed ^ 0xabcd);
         let mut starts = Vec::new();
         let mut next = 0;
         for _ in 0..30 {

@@ -9,7 +9,8 @@ use sawyer_testkit::loki::{Entry as LokiEntry, Loki, Push, Rules, Stored};
 use sawyer_testkit::peer::{Peer, Play, Reply};
 
 use super::*;
-use crate::testing::{Bench, Dice, NOW, batch_of, context, numbered, plan, record, sim};
+use crate::testing::{Bench, NOW, batch_of, context, numbered, plan, record, sim};
+use sawyer_testkit::Dice;
 
 fn open(settings: &str, url: &str) -> Bench {
     let context = context(&sim());
@@ -207,7 +208,7 @@ async fn what_an_operator_can_end_rejects_nothing() {
 async fn every_record_arrives_in_its_order_through_faults() {
     let loki = Loki::default();
     let there = loki.clone();
-    let dice = Mutex::new(Dice(3));
+    let dice = Mutex::new(Dice::new(3));
     let peer = Peer::start(move |_, request| match dice.lock().below(6) {
         0 => Play::HangUp,
         1 => {

@@ -12,7 +12,8 @@ use sawyer_telemetry::{Clock, Metrics};
 
 use super::output::{Appends, Done, Known, StoreOutput};
 use super::*;
-use crate::testing::{Bench, Dice, NOW, context, numbered, plan, sim};
+use crate::testing::{Bench, NOW, context, numbered, plan, sim};
+use sawyer_testkit::Dice;
 
 fn open(disk: &SimDisk) -> Arc<Store> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
@@ -154,10 +155,10 @@ fn transfer(number: u64) -> Batch {
 async fn one_refused_record_costs_nobody_else_anything() {
     const TRANSFERS: u64 = 30;
     for seed in 0..100 {
-        let mut dice = Dice(seed ^ 0x1234);
+        let mut dice = Dice::new(seed ^ 0x1234);
         let refused: Vec<u64> = (0..TRANSFERS * 5).filter(|at| at % 5 < 4 && dice.below(40) == 0).collect();
         let store = Arc::new(Moody {
-            dice: Mutex::new(Dice(seed)),
+            dice: Mutex::new(Dice::new(seed)),
             refused: refused.clone(),
             records_max: if seed % 2 == 0 { 2 } else { usize::MAX },
             stored: Mutex::default(),

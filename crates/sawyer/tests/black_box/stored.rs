@@ -12,6 +12,7 @@ use sawyer_disk::RealDisk;
 use sawyer_model::{Batch, Record, SeqRange, SourceId, Stream};
 use sawyer_store::{Store, StorePlan};
 use sawyer_telemetry::{Clock, Metrics};
+use sawyer_testkit::Dice;
 use serde_json::Value;
 
 use crate::harness::{SOON, Sawyer, binary, pause, run, text};
@@ -371,28 +372,15 @@ fn damage_is_found_by_verify() {
 /// `SAWYER_TEST_SEED=7 cargo test -p sawyer --test black_box any_kill` tries those of a run again that failed.
 const SEED_VARIABLE: &str = "SAWYER_TEST_SEED";
 
-/// Numbers that follow from a seed (SplitMix64).
-struct Dice(u64);
+/// Dice of the seed that is given, or of any.
+fn seeded() -> (Dice, u64) {
+    let given = std::env::var(SEED_VARIABLE).ok().map(|seed| seed.parse().expect("a seed is a number"));
+    let seed = given.unwrap_or_else(|| std::hash::RandomState::new().hash_one(0) % 1_000_000);
+    (Dice::new(seed), seed)
+}
 
-impl Dice {
-    /// From the seed that is given, or any.
-    fn seeded() -> (Self, u64) {
-        let given = std::env::var(SEED_VARIABLE).ok().map(|seed| seed.parse().expect("a seed is a number"));
-        let seed = given.unwrap_or_else(|| std::hash::RandomState::new().hash_one(0) % 1_000_000);
-        (Self(seed), seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn moment(&mut self, below_ms: u64) -> Duration {
-        Duration::from_micros(self.next() % (below_ms * 1000))
-    }
+fn moment(dice: &mut Dice, below_ms: u64) -> Duration {
+    Duration::from_micros(dice.below(below_ms * 1000))
 }
 
 /// What was sent: lines with numbers, every other one of level `debug` and of no use to any compression.
@@ -417,7 +405,7 @@ impl Sent {
             .map(|n| {
                 let level =
                     if Self::is_debug(n) { "debug" } else { ["info", "warn", "error"][n as usize % 3] };
-                let noise: String = (0..256).map(|_| format!("{:016x}", dice.next())).collect();
+                let noise: String = (0..256).map(|_| format!("{:016x}", dice.number())).collect();
                 let noise = if Self::is_debug(n) { noise.as_str() } else { "" };
                 format!("{{\"level\":\"{level}\",\"message\":\"line {n}\",\"noise\":\"{noise}\"}}\n")
             })
@@ -451,7 +439,7 @@ fn kill_at_start(arguments: &[&str], moment: Duration) {
 #[test]
 fn what_was_acknowledged_survives_any_kill() {
     const LIVES: u64 = 12;
-    let (mut dice, seed) = Dice::seeded();
+    let (mut dice, seed) = seeded();
     eprintln!("{SEED_VARIABLE}={seed}");
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
@@ -466,15 +454,15 @@ fn what_was_acknowledged_survives_any_kill() {
     };
     let mut sent = Sent::default();
     for life in 0..LIVES {
-        if life > 0 && dice.next().is_multiple_of(2) {
-            kill_at_start(&arguments, dice.moment(150));
+        if life > 0 && dice.number().is_multiple_of(2) {
+            kill_at_start(&arguments, moment(&mut dice, 150));
         }
         let sawyer = Sawyer::start("server", &arguments);
         let (address, pid) = (sawyer.address, sawyer.pid().to_string());
         // Some lives end while the first records come in, others while much is merged.
-        let moment = dice.moment(600);
+        let killed_after = moment(&mut dice, 600);
         let killer = std::thread::spawn(move || {
-            std::thread::park_timeout(moment);
+            std::thread::park_timeout(killed_after);
             std::process::Command::new("kill").args(["-9", &pid]).status().unwrap()
         });
         while sent.send(address, &mut dice) {}

@@ -15,9 +15,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use sawyer_testkit::Dice;
+
 use harness::{SOON, Sawyer, pause};
 use haystack::Haystack;
-use secrets::{Dice, Secret, secret};
+use secrets::{Secret, secret};
 
 /// Secrets of a run, each in one place.
 const SECRETS: usize = 600;
@@ -133,7 +135,7 @@ const ALL: &str = "{personal: [email, card_number, resident_number, phone_number
 /// Everything that a process wrote which read these secrets, and was then killed.
 fn run(secrets: &[Secret], seed: u64, mask: &str, seal: &str) -> Haystack {
     let folder = tempfile::tempdir().unwrap();
-    write_logs(&folder.path().join("host"), secrets, &mut Dice(seed));
+    write_logs(&folder.path().join("host"), secrets, &mut Dice::new(seed));
     let mut sawyer = Sawyer::up_with(folder.path(), &config(folder.path(), mask, seal));
     push(&sawyer, secrets);
     finished(&mut sawyer, folder.path(), seal, 2);
@@ -193,7 +195,7 @@ fn searched(mut sawyer: Sawyer, folder: &Path) -> Haystack {
 }
 
 fn made(seed: u64) -> Vec<Secret> {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     (0..SECRETS).map(|n| secret(n, &mut dice)).collect()
 }
 

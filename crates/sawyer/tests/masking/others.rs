@@ -6,13 +6,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Mutex;
 
+use sawyer_testkit::Dice;
 use sawyer_testkit::free_address;
 use sawyer_testkit::peer::{Peer, Play, Reply};
 use serde_json::{Value, json};
 
 use crate::harness::{SOON, Sawyer};
 use crate::haystack::Haystack;
-use crate::secrets::{Dice, Secret, secret};
+use crate::secrets::{Secret, secret};
 use crate::{ALL, LAST, finished, searched};
 
 /// Secrets of each way.
@@ -28,7 +29,7 @@ struct Ways {
 
 impl Ways {
     fn made(seed: u64) -> Self {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let mut own = || (0..SECRETS).map(|n| secret(n, &mut dice)).collect();
         let names = ["kubernetes_events", "exec", "files", "elasticsearch", "loki", "syslog"];
         Self { all: names.map(|name| (name, own())).into() }
@@ -171,7 +172,7 @@ fn send(ways: &Ways, [elasticsearch, loki, syslog]: [SocketAddr; 3], dice: &mut 
 
 /// What is found of a process that took these secrets, and was then killed.
 fn run(ways: &Ways, seed: u64, mask: &str, seal: &str) -> Haystack {
-    let (folder, mut dice) = (tempfile::tempdir().unwrap(), Dice(seed));
+    let (folder, mut dice) = (tempfile::tempdir().unwrap(), Dice::new(seed));
     let folder = folder.path();
     let api = api_server(ways.of("kubernetes_events"), &mut dice);
     fs::write(folder.join("token"), "sesame").unwrap();

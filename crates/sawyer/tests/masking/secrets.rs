@@ -2,9 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-
-/// SplitMix64.
-pub(crate) struct Dice(pub(crate) u64);
+use sawyer_testkit::Dice;
 
 /// A secret as it stands in a log.
 pub(crate) struct Secret {
@@ -25,25 +23,6 @@ const ALNUM: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const DIGITS: &str = "0123456789";
 const WORD: &str = "abcdefghijklmnopqrstuvwxyz0123456789";
-
-impl Dice {
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-
-    pub(crate) fn text(&mut self, of: &str, len: usize) -> String {
-        let letters: Vec<char> = of.chars().collect();
-        (0..len).map(|_| letters[self.below(letters.len() as u64) as usize]).collect()
-    }
-
-    fn one_of<'a>(&mut self, all: &[&'a str]) -> &'a str {
-        all[self.below(all.len() as u64) as usize]
-    }
-}
 
 /// A secret of the kind with this number; the numbers go round.
 pub(crate) fn secret(number: usize, dice: &mut Dice) -> Secret {

@@ -5,10 +5,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use sawyer_testkit::Dice;
+
 use crate::harness::{Sawyer, binary, pause};
 use crate::node::{Node, PODS};
 use crate::verdict;
-use crate::weather::{Dice, Weather};
+use crate::weather::Weather;
 
 /// Starts of the agent in a run; in all but the last it is killed.
 const LIVES: u64 = 5;
@@ -107,7 +109,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { dice: Dice(seed) }
+        Self { dice: Dice::new(seed) }
     }
 
     pub(crate) fn with(mut self, target: &dyn Target) {

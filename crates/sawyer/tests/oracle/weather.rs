@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sawyer_testkit::Dice;
 use sawyer_testkit::peer::{Manner, Peer, Play, Received, Reply};
 
 /// What the peer is like.
@@ -20,19 +21,6 @@ pub(crate) enum Weather {
     Bad,
     /// All is well.
     Fine,
-}
-
-/// Numbers that follow from a seed (SplitMix64).
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
 }
 
 /// Takes a request and answers it.
@@ -64,7 +52,7 @@ impl Station {
         let shared = Shared {
             address: own_address(),
             weather: Mutex::new(Weather::Away),
-            dice: Mutex::new(Dice(seed)),
+            dice: Mutex::new(Dice::new(seed)),
             take,
             count,
             happened: Mutex::default(),

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::weather::{Dice, Weather, lock, own_address};
+use sawyer_testkit::Dice;
+
+use crate::weather::{Weather, lock, own_address};
 
 /// A stall, longer than the client waits for an answer.
 const STALL: Duration = Duration::from_millis(1500);
@@ -49,7 +51,7 @@ impl Wire {
             here: own_address(),
             there,
             weather: Mutex::new(Weather::Away),
-            dice: Mutex::new(Dice(seed)),
+            dice: Mutex::new(Dice::new(seed)),
             open: Mutex::default(),
             happened: Mutex::default(),
         };

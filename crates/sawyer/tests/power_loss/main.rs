@@ -26,7 +26,8 @@ use sawyer_query::Predicate;
 use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
 use sawyer_store::{Store, StoreSettings};
 use sawyer_telemetry::{Clock, Health, Metrics};
-use sending::node::{Dice, Node};
+use sawyer_testkit::Dice;
+use sending::node::Node;
 use sending::{LIVES, SOON};
 
 /// Runs with other choices of what is lost. Each has several losses.
@@ -99,7 +100,7 @@ async fn run(life: Life, done: impl Fn(&Store) -> bool) -> Arc<Store> {
 async fn one(seed: u64) -> u64 {
     let folder = tempfile::tempdir().unwrap();
     let mut node = Node::new(folder.path());
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut disk = SimDisk::new(seed, SimSettings::default());
     let mut losses = 0;
     for _ in 1..LIVES {

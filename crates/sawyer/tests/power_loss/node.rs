@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sawyer_model::Timestamp;
 use sawyer_telemetry::Clock;
+use sawyer_testkit::Dice;
 
 /// Lines that are written before each start.
 const LINES: u64 = 120;
@@ -57,18 +58,5 @@ impl Node {
                 writeln!(file, "{time} stdout F {{\"number\":{n},\"msg\":\"line{letters}\"}}").unwrap();
             }
         }
-    }
-}
-
-/// SplitMix64.
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
     }
 }

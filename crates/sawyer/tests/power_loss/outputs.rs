@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sawyer_telemetry::Clock;
+use sawyer_testkit::Dice;
 use sawyer_testkit::cloudwatch::Logs;
 use sawyer_testkit::elasticsearch::Cluster;
 use sawyer_testkit::loki::Loki;
@@ -17,7 +18,6 @@ use serde_json::Value;
 
 use crate::harness::Sawyer;
 use crate::pass_on::pass_on;
-use crate::sending::node::Dice;
 use crate::sending::{Sent, disk_is_full, power_fails};
 
 /// Runs for each target. Each has several losses of power.
@@ -60,7 +60,7 @@ fn behind_http(
     arrived: impl Fn() -> BTreeMap<u64, usize> + Send + Sync + 'static,
     once: bool,
 ) -> Sent {
-    let dice = Mutex::new(Dice(seed));
+    let dice = Mutex::new(Dice::new(seed));
     let there = Arc::new(AtomicBool::new(true));
     let is_there = Arc::clone(&there);
     let peer = Peer::start(move |_, request| match dice.lock().unwrap().below(6) {

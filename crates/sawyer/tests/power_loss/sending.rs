@@ -17,8 +17,9 @@ use sawyer_disk::{Disk, SimDisk, SimSettings};
 use sawyer_input::PushHub;
 use sawyer_pipeline::{Kinds, Resources, Stopper, Topology, TopologyPlan, steps};
 use sawyer_telemetry::{Clock, Health, Metrics};
+use sawyer_testkit::Dice;
 
-use node::{Dice, Node};
+use node::Node;
 
 /// Starts of the process in one run; the power fails in all but the last one.
 pub(crate) const LIVES: u64 = 4;
@@ -115,7 +116,7 @@ fn check(sent: &Sent, wanted: u64, seed: u64) -> usize {
 async fn through_losses(seed: u64, sent: &Sent, buffer: &str) -> (u64, usize) {
     let folder = tempfile::tempdir().unwrap();
     let mut node = Node::new(folder.path());
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut disk = SimDisk::new(seed, SimSettings::default());
     let mut losses = 0;
     for _ in 1..LIVES {
@@ -159,7 +160,7 @@ fn total(metrics: &Metrics, name: &str) -> i64 {
 async fn through_a_full_disk(seed: u64, bit_by_bit: bool, sent: &Sent) {
     let folder = tempfile::tempdir().unwrap();
     let node = RefCell::new(Node::with_letters(folder.path(), LETTERS));
-    let dice = RefCell::new(Dice(seed));
+    let dice = RefCell::new(Dice::new(seed));
     let write = || node.borrow_mut().write(&mut dice.borrow_mut());
     let disk = SimDisk::new(seed, SimSettings { capacity_bytes: DISK_BYTES, ..SimSettings::default() });
     let buffer = ", buffer: {bytes_max: 4MiB}";

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use sawyer_testkit::Dice;
 use serde_json::Value;
 
 use crate::run::{Arrival, Promise, Target};
 use crate::sending::Sent;
-use crate::weather::{Dice, Weather, lock};
+use crate::weather::{Weather, lock};
 
 const TOPIC: &str = "sawyer";
 
@@ -138,7 +139,7 @@ pub(crate) fn sent(_seed: u64) -> Sent {
 fn gusts(brokers: Arc<Mutex<Brokers>>) -> (Sender<()>, JoinHandle<()>) {
     let (running, ended) = mpsc::channel();
     let thread = thread::spawn(move || {
-        let mut dice = Dice(31);
+        let mut dice = Dice::new(31);
         // Nobody sends, so each of these waits, until the other end is dropped.
         let mut wait = |most| {
             let time = Duration::from_millis(dice.below(most));

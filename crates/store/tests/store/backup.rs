@@ -10,7 +10,9 @@ use sawyer_model::ErrorKind;
 use sawyer_store::{Inspection, Store, backup};
 use sawyer_telemetry::{Clock, Metrics};
 
-use crate::common::{Dice, batch_of, clock, open, plan, plan_of, record, records};
+use sawyer_testkit::Dice;
+
+use crate::common::{batch_of, clock, open, plan, plan_of, record, records};
 
 #[test]
 fn a_copy_has_what_the_store_had() {

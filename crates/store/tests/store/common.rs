@@ -11,28 +11,11 @@ use sawyer_query::Predicate;
 use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
 use sawyer_store::{Store, StorePlan, StoreSettings};
 use sawyer_telemetry::{Clock, Metrics};
+use sawyer_testkit::Dice;
 
-/// Numbers that follow from a seed (SplitMix64).
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// A number below `end`.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-
-    /// One of the ways in which a disk fails.
-    pub(crate) fn fault(&mut self) -> Fault {
-        [Fault::Io, Fault::Full, Fault::ReadOnly][self.below(3) as usize]
-    }
+/// One of the ways in which a disk fails.
+pub(crate) fn fault(dice: &mut Dice) -> Fault {
+    [Fault::Io, Fault::Full, Fault::ReadOnly][dice.below(3) as usize]
 }
 
 /// A plan from YAML.

@@ -12,7 +12,9 @@ use sawyer_query::search::{Budget, Order, Search, SearchRequest};
 use sawyer_store::{Inspection, Store};
 use sawyer_telemetry::Clock;
 
-use crate::common::{Dice, batch_of, clock, everything, open, plan, plan_of, record, records};
+use sawyer_testkit::Dice;
+
+use crate::common::{batch_of, clock, everything, open, plan, plan_of, record, records};
 
 fn id(record: &Record) -> RecordId {
     RecordId { source: record.source, start: record.range.start }

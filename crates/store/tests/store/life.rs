@@ -15,7 +15,9 @@ use sawyer_segment::Segment;
 use sawyer_store::{Store, StorePlan, StoreSettings, StoreStats};
 use sawyer_telemetry::{Clock, Metrics};
 
-use crate::common::{Dice, batch_of, clock, everything, open, plan, plan_of, record, records};
+use sawyer_testkit::Dice;
+
+use crate::common::{batch_of, clock, everything, open, plan, plan_of, record, records};
 
 fn id(record: &Record) -> RecordId {
     RecordId { source: record.source, start: record.range.start }

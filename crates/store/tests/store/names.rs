@@ -9,7 +9,9 @@ use sawyer_query::search::{Budget, Search, Selection};
 use sawyer_query::{Context, kql};
 use sawyer_telemetry::Clock;
 
-use crate::common::{Dice, batch_of, clock, everything, open, plan_of, record, records};
+use sawyer_testkit::Dice;
+
+use crate::common::{batch_of, clock, everything, open, plan_of, record, records};
 
 const BATCHES: u64 = 5;
 const RECORDS: u64 = 5_000;

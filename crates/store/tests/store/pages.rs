@@ -10,7 +10,9 @@ use sawyer_query::search::{Budget, Order, Search, SearchRequest, Selection};
 use sawyer_query::{Context, kql};
 use sawyer_store::Store;
 
-use crate::common::{Dice, batch_of, clock, everything, open, plan_of, record};
+use sawyer_testkit::Dice;
+
+use crate::common::{batch_of, clock, everything, open, plan_of, record};
 
 /// Most bytes of texts of a page.
 const PAGE_BYTES_MAX: usize = 64 << 20;

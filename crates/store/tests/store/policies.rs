@@ -13,7 +13,9 @@ use sawyer_query::{Context, kql};
 use sawyer_store::{Inspection, Store, StorePlan};
 use sawyer_telemetry::{Clock, Metrics};
 
-use crate::common::{Dice, batch_of, clock, everything, open, plan_of, record, records};
+use sawyer_testkit::Dice;
+
+use crate::common::{batch_of, clock, everything, fault, open, plan_of, record, records};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -195,7 +197,7 @@ fn a_loss_of_power_while_segments_are_trimmed_loses_nothing_else() {
         for _ in 0..3 {
             let done = disk.counts().operations;
             disk.cut_power_at(done + 1 + dice.below(60));
-            disk.fail_operation(done + 1 + dice.below(40), dice.fault());
+            disk.fail_operation(done + 1 + dice.below(40), fault(&mut dice));
             if let Ok(store) = open(&disk, &plan, &clock) {
                 for _ in 0..4 {
                     failed += usize::from(store.run_once().is_err());

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::common::{Dice, batch_of, clock, everything, open, open_on, plan, record, records};
+use sawyer_testkit::Dice;
+
+use crate::common::{batch_of, clock, everything, fault, open, open_on, plan, record, records};
 use sawyer_disk::{EncryptedDisk, Fault, Key, SimDisk, SimSettings};
 use sawyer_model::{Batch, Record, RecordId, Value};
 use sawyer_query::search::{Budget, Search, Selection};
@@ -95,7 +97,7 @@ fn lose_power_again_and_again(seed: u64, plan: &StorePlan) {
         disk.cut_power_at(1 + dice.below(100));
         // Every other time the disk fails now and then before.
         for _ in 0..dice.below(2) * 3 {
-            disk.fail_operation(1 + dice.below(60), dice.fault());
+            disk.fail_operation(1 + dice.below(60), fault(&mut dice));
         }
         // Both may happen while the store is being opened, too.
         let opened = EncryptedDisk::open(Arc::new(disk.clone()), keys(encrypted));

@@ -14,7 +14,9 @@ use sawyer_query::{Context, kql};
 use sawyer_store::{Inspection, Store, StorePlan};
 use sawyer_telemetry::Clock;
 
-use crate::common::{Dice, batch_of, clock, everything, open, plan_of, record, records};
+use sawyer_testkit::Dice;
+
+use crate::common::{batch_of, clock, everything, open, plan_of, record, records};
 
 const DAY: Duration = Duration::from_secs(86_400);
 

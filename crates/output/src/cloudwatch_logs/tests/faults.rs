@@ -6,7 +6,7 @@ use super::*;
 async fn oracle(seed: u64) {
     const EACH: u64 = 300;
     let (service, _peer, mut bench) = start(&format!("{LINE}batch_records_max: 20\nrequests_max: 4"));
-    *service.dice.lock() = Some(Dice(seed));
+    *service.dice.lock() = Some(Dice::new(seed));
     let pods = ["a-1", "b-1", "c-1"];
     for start in (0..EACH).step_by(30) {
         for pod in pods {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use sawyer_testkit::Dice;
 use sawyer_testkit::elasticsearch::{Cluster, Fate};
 
 use super::arrival;
 use crate::node::has_poison;
 use crate::run::{Arrival, Promise, Target};
-use crate::weather::{Dice, Station, Weather, lock};
+use crate::weather::{Station, Weather, lock};
 
 /// Clients that keep no more of an answer than Fluent Bit does by default would misread longer ones.
 const LONG_ANSWER: usize = 512 << 10;
@@ -38,7 +39,7 @@ impl Elasticsearch {
 
 /// In bad weather some documents of a request are not stored; a poisoned one never is.
 fn fate(weather: Arc<Mutex<Weather>>) -> Fate {
-    let dice = Mutex::new(Dice(5));
+    let dice = Mutex::new(Dice::new(5));
     Box::new(move |text| {
         if has_poison(text) {
             return Some((400, "mapper_parsing_exception", "failed to parse field [message]"));

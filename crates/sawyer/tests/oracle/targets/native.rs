@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use sawyer_testkit::Dice;
 use sawyer_testkit::peer::Received;
 
 use super::arrival;
 use crate::harness::{SOON, Sawyer};
 use crate::pass_on::pass_on;
 use crate::run::{Arrival, Promise, Target};
-use crate::weather::{Dice, Station, Weather, lock, own_address};
+use crate::weather::{Station, Weather, lock, own_address};
 use crate::wire::Wire;
 
 /// All that is asked for.
@@ -55,7 +56,8 @@ impl Server {
         );
         std::fs::write(folder.path().join("server.yaml"), config).unwrap();
         let address = own_address();
-        let mut server = Self { folder, address, running: None, dice: Dice(seed), dies_in: None, kills: 0 };
+        let mut server =
+            Self { folder, address, running: None, dice: Dice::new(seed), dies_in: None, kills: 0 };
         server.start();
         server
     }
