@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 use crate::bits::{Rows, packed_bytes};
 use crate::bytes::Reader;
 use crate::error::{Damage, Decoded, Result};
+use crate::groups::IdForm;
 use crate::ints::{Ints, IntsCursor};
 use crate::shapes::{Portion, PortionCursor};
 use crate::source::Data;
@@ -311,6 +312,26 @@ impl Text {
         Ok(())
     }
 
+    /// How its texts are written, if they are ids of 16 bytes.
+    pub(crate) fn id_form(&self) -> Option<IdForm> {
+        match self.kind {
+            Kind::Fixed { uuid: true, width: UUID_BYTES, .. } => Some(IdForm::Uuid),
+            Kind::Fixed { uuid: false, width: UUID_BYTES, .. } => Some(IdForm::Hex),
+            _ => None,
+        }
+    }
+
+    /// Appends the ids at these places, which ascend, of a column that [`has ids`](Self::id_form).
+    pub(crate) fn put_ids(&self, places: &[usize], data: Data<'_>, ids: &mut Vec<u128>) -> Result<()> {
+        ids.reserve(places.len());
+        for places in places.chunk_by(|a, b| a / FIXED_FRAME_ROWS == b / FIXED_FRAME_ROWS) {
+            let bytes = self.fixed_frame(places[0] / FIXED_FRAME_ROWS, data)?;
+            let (each, _) = bytes.as_chunks::<UUID_BYTES>();
+            ids.extend(places.iter().map(|place| u128::from_be_bytes(each[place % FIXED_FRAME_ROWS])));
+        }
+        Ok(())
+    }
+
     fn fixed_frame(&self, number: usize, data: Data<'_>) -> Result<Vec<u8>> {
         let Kind::Fixed { width, offset, checksums, .. } = &self.kind else {
             unreachable!("called for fixed-width columns only")
@@ -334,7 +355,7 @@ impl Frame {
 }
 
 /// The texts that these bytes stand for: lower-case digits, and hyphens if it is a UUID.
-fn put_digits(out: &mut String, bytes: &[u8], uuid: bool) {
+pub(crate) fn put_digits(out: &mut String, bytes: &[u8], uuid: bool) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [b'-'; 2 * HEX_BYTES_MAX];
     let mut len = 0;

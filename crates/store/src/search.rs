@@ -10,11 +10,13 @@
 //! | `plan` | Which batches and blocks may hold records of a selection, and in which order are they looked at? |
 //! | `unit` | What does one batch or block say? |
 //! | `run` | Who looks at which, on how many threads, and what did it cost? |
+//! | `counts`, `ids` | How often is each value there? |
 //! | `page`, `histogram`, `values`, `summary`, `patterns`, `fields` | How do their answers become one? |
 
 mod counts;
 mod fields;
 mod histogram;
+mod ids;
 mod page;
 mod patterns;
 mod plan;

@@ -33,7 +33,7 @@ const QUERIES: &[&str] = &[
 ];
 
 /// Fields of which values are asked.
-const FIELDS: &[&str] = &["level", "tags", "pod", "code", "message", "nowhere"];
+const FIELDS: &[&str] = &["level", "tags", "pod", "code", "message", "trace", "request", "either", "nowhere"];
 
 /// Asks everything. `told` is said with whatever is wrong.
 pub fn check(engine: &dyn Search, naive: &Naive, now: Timestamp, told: &str) {

@@ -81,6 +81,20 @@ fn scalar(dice: &mut Dice) -> Value {
     }
 }
 
+/// An id of 16 bytes in hexadecimal digits, one of a few or another one each time; the same as a UUID; or something else.
+fn ids(dice: &mut Dice) -> [Value; 3] {
+    let number = if dice.below(2) == 0 { dice.below(4) } else { dice.below(1 << 40) };
+    let hex = format!("{number:016x}{number:016x}");
+    let uuid = format!("{:08x}-0000-4000-8000-{:012x}", number as u32, dice.below(3));
+    let other = match dice.below(6) {
+        0 => Value::from(&*hex),
+        1 => Value::from(&*uuid),
+        2 => Value::from(hex.to_uppercase()),
+        _ => value(dice),
+    };
+    [Value::from(hex), Value::from(uuid), other]
+}
+
 /// Some records; `first` is different for each batch, so that no record is stored twice.
 pub(super) fn batch(dice: &mut Dice, now: Timestamp, first: u64) -> Batch {
     let count = 1 + if dice.below(8) == 0 { dice.below(400) } else { dice.below(12) };
@@ -93,6 +107,11 @@ pub(super) fn batch(dice: &mut Dice, now: Timestamp, first: u64) -> Batch {
             for name in &mut names {
                 if dice.below(3) == 0 {
                     fields.push(((*name).into(), value(dice)));
+                }
+            }
+            if dice.below(3) > 0 {
+                for (name, value) in ["trace", "request", "either"].into_iter().zip(ids(dice)) {
+                    fields.push((name.into(), value));
                 }
             }
             if many {

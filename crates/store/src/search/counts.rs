@@ -12,12 +12,10 @@ use sawyer_model::{Timestamp, Value, ValueRef};
 /// Something counted for each value of a field.
 #[derive(Clone, Debug)]
 pub(super) struct Counts<T> {
-    /// Bytes of the texts, roughly: those of ids do not count.
+    /// Bytes of the texts, roughly.
     text_bytes: usize,
     /// Apart, so that looking one up copies nothing.
     texts: HashMap<String, T>,
-    /// Texts that are 16 bytes in lower-case hexadecimal digits, such as ids of traces: there may be millions.
-    ids: HashMap<u128, T>,
     others: HashMap<Scalar, T>,
 }
 
@@ -33,76 +31,26 @@ enum Scalar {
 }
 
 /// By what equally frequent values are put in order: scalars, then texts by their bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum SortKey<'a> {
     Scalar(&'a Scalar),
     Text(&'a str),
-    Id(u128),
 }
-
-/// Digits of an id.
-const ID_DIGITS: usize = 32;
 
 impl SortKey<'_> {
     fn value(self) -> Value {
         match self {
             Self::Scalar(scalar) => scalar.value(),
             Self::Text(text) => Value::from(text),
-            Self::Id(id) => Value::from(format!("{id:032x}").as_str()),
         }
-    }
-}
-
-impl Ord for SortKey<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        match (self, other) {
-            (Self::Scalar(a), Self::Scalar(b)) => a.cmp(b),
-            (Self::Scalar(_), _) => Ordering::Less,
-            (_, Self::Scalar(_)) => Ordering::Greater,
-            (Self::Text(a), Self::Text(b)) => a.cmp(b),
-            // All have as many digits.
-            (Self::Id(a), Self::Id(b)) => a.cmp(b),
-            (Self::Text(a), Self::Id(b)) => (*a).cmp(format!("{b:032x}").as_str()),
-            (Self::Id(a), Self::Text(b)) => format!("{a:032x}").as_str().cmp(b),
-        }
-    }
-}
-
-impl PartialOrd for SortKey<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
     }
 }
 
 impl<T> Default for Counts<T> {
     fn default() -> Self {
-        Self { text_bytes: 0, texts: HashMap::new(), ids: HashMap::new(), others: HashMap::new() }
+        Self { text_bytes: 0, texts: HashMap::new(), others: HashMap::new() }
     }
 }
-
-/// The number that a text writes in 32 lower-case hexadecimal digits.
-fn id_of(text: &str) -> Option<u128> {
-    let digits: &[u8; ID_DIGITS] = text.as_bytes().try_into().ok()?;
-    let mut wrong = 0;
-    let mut id = 0u128;
-    for digit in digits {
-        let value = HEX_VALUES[usize::from(*digit)];
-        wrong |= value;
-        id = id << 4 | u128::from(value & 15);
-    }
-    (wrong < 16).then_some(id)
-}
-
-/// What each byte is worth as a lower-case hexadecimal digit; 16 if it is none.
-const HEX_VALUES: [u8; 256] = {
-    let mut values = [16; 256];
-    let mut at = 0;
-    while at < 16 {
-        values[b"0123456789abcdef"[at] as usize] = at as u8;
-        at += 1;
-    }
-    values
-};
 
 impl Scalar {
     fn of(value: ValueRef<'_>) -> Option<Self> {
@@ -134,8 +82,7 @@ impl Scalar {
 /// Bytes of a value that count for a table.
 fn text_bytes(value: ValueRef<'_>) -> usize {
     match value {
-        ValueRef::Str(text) if id_of(text).is_none() => text.len(),
-        ValueRef::Json(text) => text.len(),
+        ValueRef::Str(text) | ValueRef::Json(text) => text.len(),
         _ => 0,
     }
 }
@@ -171,15 +118,12 @@ impl<T: Default> Counts<T> {
     /// What is counted for this value; `None` for nulls and lists, which are no values by themselves.
     pub(super) fn of(&mut self, value: ValueRef<'_>) -> Option<&mut T> {
         match value {
-            ValueRef::Str(text) => Some(match id_of(text) {
-                Some(id) => self.ids.entry(id).or_default(),
-                None => match self.texts.entry_ref(text) {
-                    EntryRef::Occupied(known) => known.into_mut(),
-                    EntryRef::Vacant(new) => {
-                        self.text_bytes += text.len();
-                        new.insert(T::default())
-                    }
-                },
+            ValueRef::Str(text) => Some(match self.texts.entry_ref(text) {
+                EntryRef::Occupied(known) => known.into_mut(),
+                EntryRef::Vacant(new) => {
+                    self.text_bytes += text.len();
+                    new.insert(T::default())
+                }
             }),
             other => match self.others.entry(Scalar::of(other)?) {
                 Entry::Occupied(known) => Some(known.into_mut()),
@@ -193,7 +137,7 @@ impl<T: Default> Counts<T> {
 
     /// How many values there are.
     pub(super) fn len(&self) -> usize {
-        self.texts.len() + self.ids.len() + self.others.len()
+        self.texts.len() + self.others.len()
     }
 
     /// Bytes of the texts of the values, roughly.
@@ -227,9 +171,6 @@ impl<T: Default> Counts<T> {
         if other.len() > self.len() {
             std::mem::swap(self, &mut other);
         }
-        for (id, counted) in other.ids {
-            add(self.ids.entry(id).or_default(), counted);
-        }
         for (text, counted) in other.texts {
             match self.texts.entry(text) {
                 Entry::Occupied(mut known) => add(known.get_mut(), counted),
@@ -260,7 +201,6 @@ impl<T: Default> Counts<T> {
         let mut top = Top { limit, least: 0, ranked: Vec::new() };
         self.others.iter().for_each(|(scalar, counted)| top.add(SortKey::Scalar(scalar), weight(counted)));
         self.texts.iter().for_each(|(text, counted)| top.add(SortKey::Text(text), weight(counted)));
-        self.ids.iter().for_each(|(id, counted)| top.add(SortKey::Id(*id), weight(counted)));
         let chosen: Vec<Value> = top.finish().into_iter().map(SortKey::value).collect();
         self.take(chosen)
     }
@@ -270,17 +210,14 @@ impl<T: Default> Counts<T> {
             .into_iter()
             .map(|value| {
                 let counted = match &value {
-                    Value::Str(text) => match id_of(text) {
-                        Some(id) => self.ids.remove(&id),
-                        None => self.texts.remove(&**text),
-                    },
+                    Value::Str(text) => self.texts.remove(&**text),
                     other => Scalar::of(other.as_ref()).and_then(|scalar| self.others.remove(&scalar)),
                 };
                 (value, counted.expect("it was counted"))
             })
             .collect();
-        let Self { texts, ids, others, .. } = self;
-        (top, texts.into_values().chain(ids.into_values()).chain(others.into_values()))
+        let Self { texts, others, .. } = self;
+        (top, texts.into_values().chain(others.into_values()))
     }
 }
 
@@ -373,48 +310,9 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_texts_among_others() {
-        let id = |number: u128| format!("{number:032x}");
-        let mut texts: Vec<String> = (0..3000).map(|number| id(number * 7)).collect();
-        texts.extend(
-            ["", "0", "00000000000000000000000000000007x", "0000000000000000000000000000000", "zz"]
-                .map(str::to_owned),
-        );
-        texts.extend([id(7).to_uppercase(), id(u128::MAX).to_uppercase(), id(u128::MAX)]);
-        texts.sort();
-        texts.dedup();
-        let (mut here, mut there) = (Counts::default(), Counts::default());
-        for (at, text) in texts.iter().enumerate() {
-            let of_both = if at % 3 == 0 { &mut here } else { &mut there };
-            of_both.add(ValueRef::Str(text), 1 + at as u64 % 2);
-            there.add(ValueRef::Str(text), 1);
-        }
-        here.merge(there, |count, more| *count += more);
-        assert_eq!(here.len(), texts.len());
-        let mut wanted: Vec<(u64, &String)> =
-            texts.iter().enumerate().map(|(at, text)| (2 + at as u64 % 2, text)).collect();
-        wanted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-        for limit in [0, 1, 10, 1600, 5000] {
-            let (top, rest) = here.clone().into_top(limit, |count| *count);
-            let found: Vec<(u64, String)> = top
-                .into_iter()
-                .map(|(value, count)| match value {
-                    Value::Str(text) => (count, text.to_string()),
-                    other => panic!("{other:?}"),
-                })
-                .collect();
-            let wanted: Vec<(u64, String)> =
-                wanted.iter().take(limit).map(|(count, text)| (*count, (*text).clone())).collect();
-            assert_eq!(found, wanted);
-            assert_eq!(rest.count(), texts.len() - found.len());
-        }
-    }
-
-    #[test]
     fn bytes_of_texts_are_counted_once() {
         let mut counts = Counts::default();
-        let id = format!("{:032x}", 5);
-        for value in [ValueRef::Str("four"), ValueRef::Json("[1,2]"), ValueRef::Int(3), ValueRef::Str(&id)] {
+        for value in [ValueRef::Str("four"), ValueRef::Json("[1,2]"), ValueRef::Int(3)] {
             counts.add(value, 1);
             counts.add(value, 1);
         }
@@ -423,11 +321,11 @@ mod tests {
         more.add(ValueRef::Json("{}"), 1);
         assert_eq!((counts.text_bytes(), more.text_bytes()), (9, 23));
         counts.merge(more, |count, more| *count += more);
-        assert_eq!((counts.len(), counts.text_bytes()), (6, 23));
+        assert_eq!((counts.len(), counts.text_bytes()), (5, 23));
         let mut dropped = 0;
         counts.keep_top((100, 16), |count| *count, |count| dropped += count);
         // The most frequent one, and of those behind it what there is room for.
-        assert_eq!((counts.len(), counts.text_bytes(), dropped), (4, 16, 5));
+        assert_eq!((counts.len(), counts.text_bytes(), dropped), (3, 16, 5));
         assert_eq!(counts.into_top(1, |count| *count).0, [(Value::from("a longer one"), 9)]);
     }
 

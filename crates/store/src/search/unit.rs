@@ -11,7 +11,7 @@ use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
 use sawyer_model::{Batch, Error, RecordRef, Timestamp, ValueRef, names};
 use sawyer_query::FieldPattern;
 use sawyer_query::search::{Budget, Position, SearchStats, Selection};
-use sawyer_segment::{Groups, Lines, Rows};
+use sawyer_segment::{Groups, IdForm, Lines, Rows};
 
 use super::counts::{Counts, each_once};
 use crate::memory::Held;
@@ -290,17 +290,38 @@ impl Unit {
         ranges: &[Range<usize>],
         sink: &mut dyn FnMut(usize, Option<&str>, u64),
     ) -> Result<bool, Error> {
-        let Part::Block { segment, block, .. } = &self.part else { return Ok(false) };
-        let mut there = Vec::new();
+        match self.only_name(field)? {
+            Some((segment, block, name)) => segment.count_codes(block, rows, name, ranges, sink),
+            None => Ok(false),
+        }
+    }
+
+    /// The ids that these rows have of a field, if it is known to have nothing else: see [`sawyer_segment::Segment::ids`].
+    pub(super) fn ids(
+        &self,
+        rows: &Rows,
+        field: &FieldPattern,
+        ids: &mut Vec<u128>,
+    ) -> Result<Option<IdForm>, Error> {
+        match self.only_name(field)? {
+            Some((segment, block, name)) => segment.ids(block, rows, name, ids),
+            None => Ok(None),
+        }
+    }
+
+    /// Of the names of a field the only one that is in the block.
+    fn only_name<'f>(
+        &self,
+        field: &'f FieldPattern,
+    ) -> Result<Option<(&sawyer_segment::Segment, usize, &'f str)>, Error> {
+        let Part::Block { segment, block, .. } = &self.part else { return Ok(None) };
+        let mut only = None;
         for name in field.names().unwrap_or_default() {
-            if segment.segment.may_have_field(*block, name)? {
-                there.push(name);
+            if segment.segment.may_have_field(*block, name)? && only.replace(name).is_some() {
+                return Ok(None);
             }
         }
-        match there[..] {
-            [name] => segment.segment.count_codes(*block, rows, name, ranges, sink),
-            _ => Ok(false),
-        }
+        Ok(only.map(|name| (&segment.segment, *block, &**name)))
     }
 
     /// The fields that these rows have.

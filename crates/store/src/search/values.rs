@@ -8,14 +8,18 @@ use sawyer_query::search::{Budget, Order, SearchStats, TopValues, ValuesRequest}
 use sawyer_segment::Rows;
 
 use super::counts::{Counts, starts_with};
+use super::ids::Ids;
 use super::plan::Plan;
 use super::run::Run;
 use super::unit::Unit;
 use crate::engine::Engine;
 
-/// Values counted apart by one thread. Beyond it those seen least are dropped, and the answer is partial. A value
-/// takes about 100 bytes, so this is 400 MB in the worst case.
+/// Values counted apart by one thread, and ids. Beyond it those seen least are dropped, and the answer is partial. A value
+/// takes about 100 bytes, so this is 400 MB in the worst case; an id takes 24.
 const VALUES_MAX: usize = 4_000_000;
+
+/// Ids with those that were seen again, which are found when there are so many.
+const IDS_SEEN_MAX: usize = 2 * VALUES_MAX;
 
 /// Bytes of the texts of these, besides; the same happens beyond it.
 const TEXT_BYTES_MAX: usize = 256 << 20;
@@ -26,6 +30,7 @@ const CODES_PART: usize = 64;
 #[derive(Default)]
 struct Tally {
     counts: Counts<u64>,
+    ids: Ids,
     rows: u64,
     missing: u64,
     dropped: bool,
@@ -43,7 +48,11 @@ pub(super) fn values(engine: &Engine, request: &ValuesRequest, budget: &Budget) 
         all.merge(tally);
     }
     let stats = run.stats();
-    let (rows, missing, distinct) = (all.rows, all.missing, all.counts.len() as u64);
+    let (rows, missing, distinct) = (all.rows, all.missing, (all.counts.len() + all.ids.distinct()) as u64);
+    // So they are put in order among other values.
+    for (id, count) in all.ids.top(request.limit) {
+        all.counts.add(id.as_ref(), count);
+    }
     let values = all.counts.into_top(request.limit, |count| *count).0;
     let partial = stats.partial || all.dropped;
     Ok(TopValues { values, rows, missing, distinct, stats: SearchStats { partial, ..stats } })
@@ -57,7 +66,9 @@ impl Tally {
         field: &FieldPattern,
         prefix: Option<&str>,
     ) -> Result<(), Error> {
-        if rows.count() * CODES_PART >= rows.len() && self.add_codes(unit, rows, field, prefix)? {
+        let known = prefix.is_none() && self.add_ids(unit, rows, field)?
+            || rows.count() * CODES_PART >= rows.len() && self.add_codes(unit, rows, field, prefix)?;
+        if known {
             return Ok(());
         }
         let mut told = Rows::none(rows.len());
@@ -71,7 +82,7 @@ impl Tally {
             }
             for (value, count) in groups.values.iter().zip(counts).filter(|(_, count)| *count > 0) {
                 if prefix.is_none_or(|prefix| starts_with(value.as_ref(), prefix)) {
-                    self.counts.add(value.as_ref(), count);
+                    self.count(value.as_ref(), count);
                 }
             }
         }
@@ -79,6 +90,25 @@ impl Tally {
         self.missing += (rows.count() - told.count()) as u64;
         self.bound();
         Ok(())
+    }
+
+    /// Counts some more rows of a value.
+    fn count(&mut self, value: ValueRef<'_>, count: u64) {
+        match value {
+            ValueRef::Str(text) if let Some((form, id)) = Ids::of(text) => self.ids.add(form, id, count),
+            value => self.counts.add(value, count),
+        }
+    }
+
+    /// Counts where the unit has ids and nothing else; says whether it does.
+    fn add_ids(&mut self, unit: &Unit, rows: &Rows, field: &FieldPattern) -> Result<bool, Error> {
+        let mut ids = Vec::new();
+        let Some(form) = unit.ids(rows, field, &mut ids)? else { return Ok(false) };
+        self.ids.add_all(form, &ids);
+        self.rows += rows.count() as u64;
+        self.missing += (rows.count() - ids.len()) as u64;
+        self.bound();
+        Ok(true)
     }
 
     /// Counts where the unit knows which rows have the same value; says whether it does.
@@ -89,15 +119,14 @@ impl Tally {
         field: &FieldPattern,
         prefix: Option<&str>,
     ) -> Result<bool, Error> {
-        let Self { counts, missing, .. } = self;
         let all = 0..rows.len();
         let told = unit.count_codes(rows, field, std::slice::from_ref(&all), &mut |_, value, count| {
             let Some(value) = value.map(ValueRef::Str) else {
-                *missing += count;
+                self.missing += count;
                 return;
             };
             if prefix.is_none_or(|prefix| starts_with(value, prefix)) {
-                counts.add(value, count);
+                self.count(value, count);
             }
         })?;
         if told {
@@ -109,6 +138,7 @@ impl Tally {
 
     fn merge(&mut self, other: Self) {
         self.counts.merge(other.counts, |count, more| *count += more);
+        self.ids.merge(other.ids);
         self.rows += other.rows;
         self.missing += other.missing;
         self.dropped |= other.dropped;
@@ -118,6 +148,10 @@ impl Tally {
     fn bound(&mut self) {
         if self.counts.len() > VALUES_MAX || self.counts.text_bytes() > TEXT_BYTES_MAX {
             self.counts.keep_top((VALUES_MAX / 2, TEXT_BYTES_MAX / 2), |count| *count, drop);
+            self.dropped = true;
+        }
+        if self.ids.len() > IDS_SEEN_MAX && self.ids.distinct() > VALUES_MAX {
+            self.ids.keep_top(VALUES_MAX / 2);
             self.dropped = true;
         }
     }
