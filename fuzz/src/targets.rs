@@ -3,9 +3,12 @@
 //! Others add theirs here: a line in [`TARGETS`], and a function beside these.
 
 mod lines;
+mod node;
 mod requests;
 mod sockets;
 mod stored;
+
+use std::path::Path;
 
 use crate::Target;
 
@@ -25,6 +28,11 @@ pub const TARGETS: &[Target] = &[
     stored::BATCH,
     stored::FRAMES,
     stored::LEDGER,
+    node::POSITIONS,
+    node::SQLITE,
+    node::OFFSETS,
+    node::ENCODING,
+    node::KMSG,
     requests::KQL,
     requests::CONFIG,
     requests::OTLP,
@@ -43,6 +51,11 @@ pub const TARGETS: &[Target] = &[
 
 fn bytes(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// A file of the crates' tests.
+fn golden(path: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(path)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod tests;
 
 use std::io;
 
-pub use entry::{Entry, EntryName, Unreadable};
+pub use entry::{Entry, EntryName, NoCursor, Unreadable};
 pub use layout::{Header, State};
 
 use layout::{ARRAY_HEAD_BYTES, HEADER_BYTES_MIN, OBJECT_ENTRY, OBJECT_ENTRY_ARRAY, Object, u32_at, u64_at};
@@ -149,18 +149,49 @@ impl<R: ReadAt> Journal<R> {
     /// # Errors
     /// If the chain of entry arrays cannot be followed. Entries that cannot be read count as small.
     pub fn after(&self, seqnum: u64) -> Result<Position, JournalError> {
-        let mut position = self.start();
+        self.divide(|entry| entry.seqnum <= seqnum).map(|(position, _)| position)
+    }
+
+    /// The place before the first entry that was not `passed`, and the last one that was, where all entries up to some place
+    /// were.
+    ///
+    /// # Errors
+    /// If the chain of entry arrays cannot be followed. Entries that cannot be read count as passed.
+    pub fn divide(
+        &self,
+        passed: impl Fn(&EntryName) -> bool,
+    ) -> Result<(Position, Option<EntryName>), JournalError> {
+        let (mut position, mut last) = (self.start(), None);
+        let mut is_passed = |array: &Array, index: u64| {
+            let Some(name) = self.name_at(array, index) else { return true };
+            let passed = passed(&name);
+            if passed {
+                last = Some(name);
+            }
+            passed
+        };
         while position.array != 0 && position.passed < self.header.entry_count {
             let array = self.array(position.array)?;
             let count = array.capacity.min(self.header.entry_count - position.passed);
-            let last = self.seqnum_at(&array, count - 1);
-            if last > seqnum || array.next == 0 {
-                let index = self.partition(&array, count, seqnum);
-                return Ok(Position { index, passed: position.passed + index, ..position });
+            let (mut low, mut high) = (0, count);
+            if is_passed(&array, count - 1) {
+                low = count;
+            }
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if is_passed(&array, middle) {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            if low < count || array.next == 0 {
+                position = Position { index: low, passed: position.passed + low, ..position };
+                break;
             }
             position = Position { array: array.next, index: 0, passed: position.passed + count };
         }
-        Ok(position)
+        Ok((position, last))
     }
 
     /// Reads the entry at `position` into `entry` and moves past it; `false` where there is none yet.
@@ -261,30 +292,13 @@ impl<R: ReadAt> Journal<R> {
         Ok(u64::from_le_bytes(raw))
     }
 
-    /// The sequence number of an entry of an array; 0 if it cannot be read.
-    fn seqnum_at(&self, array: &Array, index: u64) -> u64 {
-        let read = || {
-            let offset = self.item(array, index)?;
-            self.object(offset, OBJECT_ENTRY)?;
-            let mut head = [0; Entry::HEAD_BYTES];
-            self.read(&mut head, offset)?;
-            Ok::<u64, JournalError>(u64_at(&head, 16))
-        };
-        read().unwrap_or(0)
-    }
-
-    /// The first of `count` entries of an array whose number is greater than `seqnum`.
-    fn partition(&self, array: &Array, count: u64, seqnum: u64) -> u64 {
-        let (mut low, mut high) = (0, count);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.seqnum_at(array, middle) > seqnum {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        low
+    /// The name of an entry of an array, if it can be read.
+    fn name_at(&self, array: &Array, index: u64) -> Option<EntryName> {
+        let offset = self.item(array, index).ok()?;
+        self.object(offset, OBJECT_ENTRY).ok()?;
+        let mut head = [0; Entry::HEAD_BYTES];
+        self.read(&mut head, offset).ok()?;
+        Some(EntryName::of(&head, self.header.seqnum_id))
     }
 }
 

@@ -9,12 +9,13 @@
 //! for each user, archived ones. So progress is a set of numbers, and each file is read from the first number of
 //! its own that is not durable yet.
 
+mod adopt;
 mod file;
 mod machine;
 mod missed;
 mod reader;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sawyer_codec::journal::Entry;
@@ -25,6 +26,7 @@ use tokio::runtime::Handle;
 
 use self::reader::Reader;
 use crate::offsets::{Found, Offsets};
+use crate::positions::{self, Collector, Cursor, CursorImportSettings};
 use crate::tail::flight::Flight;
 use crate::tail::{ReadFrom, glob, on_thread, warn_damaged};
 
@@ -40,6 +42,8 @@ settings! {
         pub exclude_units: Vec<String> = Vec::new(),
         /// Where to start in the journal that is there at the first start.
         pub read_from: ReadFrom = ReadFrom::Beginning,
+        /// Cursors of other collectors, to go on from at the first start: what they passed on is not read again.
+        pub import: Vec<CursorImportSettings> = Vec::new(),
         /// How often the folders are looked through, in case the system did not tell of a change.
         #[range(Duration::from_millis(100)..=Duration::from_secs(600))]
         pub sweep_interval: Duration = Duration::from_secs(10),
@@ -111,8 +115,24 @@ impl InputPlan for JournalPlan {
         offsets.keep_books(context.metrics.ledger(), &context.name);
         warn_damaged(&found, context);
         let first_start = found == Found::Nothing;
-        Ok(Box::new(Journal { settings: self.0, context: context.clone(), offsets, first_start }))
+        let mut settings = self.0;
+        let cursors = if first_start { import(&mut settings, context) } else { Vec::new() };
+        Ok(Box::new(Journal { settings, context: context.clone(), offsets, first_start, cursors }))
     }
+}
+
+/// The cursors of others, and who wrote each. Where they cannot be read, all is read from its beginning: rather twice than
+/// not at all.
+fn import(settings: &mut JournalSettings, context: &Context) -> Vec<(Collector, Cursor)> {
+    let mut cursors = Vec::new();
+    for CursorImportSettings { from, path, job } in &settings.import {
+        let read = |path: &Path| positions::read_cursors(*from, path, job.as_deref());
+        match positions::import(context, *from, path, read) {
+            Some(read) => cursors.extend(read.into_iter().map(|cursor| (*from, cursor))),
+            None => settings.read_from = ReadFrom::Beginning,
+        }
+    }
+    cursors
 }
 
 /// A journal input that is open and does not run yet.
@@ -121,6 +141,7 @@ struct Journal {
     context: Context,
     offsets: Offsets,
     first_start: bool,
+    cursors: Vec<(Collector, Cursor)>,
 }
 
 impl Input for Journal {

@@ -24,6 +24,8 @@
 mod aws;
 pub mod cloudwatch_logs;
 pub mod containers;
+#[doc(hidden)]
+pub mod decoders;
 pub mod exec;
 pub mod files;
 pub mod journal;

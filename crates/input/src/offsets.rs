@@ -323,6 +323,12 @@ impl Offsets {
     }
 }
 
+/// Reads a file and writes what was in it, whatever its checksum; none if it is no offsets file.
+pub(crate) fn again(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (sources, books, unread) = format::decode(&format::with_checksum(bytes.to_vec())).ok()?;
+    Some(format::encode(&sources, &books, &unread))
+}
+
 fn set_aside(disk: &dyn Disk, now: Timestamp) -> sawyer_disk::Result<String> {
     let aside = format!("{FILE}.damaged-{}", now.millis());
     disk.rename(Path::new(FILE), Path::new(&aside))?;

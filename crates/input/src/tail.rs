@@ -121,35 +121,13 @@ impl Tail {
     }
 }
 
-/// The positions of others. Where there are none, as on a node where the other collector never ran, nothing is to go
-/// on from. Where they cannot be read, all is read from its beginning: rather twice than not at all.
+/// The positions of others. Where they cannot be read, all is read from its beginning: rather twice than not at all.
 fn import(settings: &mut TailSettings, context: &Context) -> Vec<Position> {
     let mut positions = Vec::new();
     for ImportSettings { from, path } in &settings.import {
-        let path = context.on_host(path);
-        if !path.exists() {
-            tracing::info!(input = context.name, path = %path.display(), "there are no positions of {from} to go on from");
-            continue;
-        }
-        match positions::read(*from, &path) {
-            Ok(read) => positions.extend(read),
-            Err(error) => {
-                settings.read_from = ReadFrom::Beginning;
-                let labels = [("input", context.name.as_str()), ("reason", "positions")];
-                let help = "Things that went wrong while reading";
-                context.metrics.counter("sawyer_input_errors", help, &labels).inc();
-                let error =
-                    Error::new(ErrorKind::Invalid, "read the positions of another collector").because(error);
-                let note =
-                    format!("the positions of {from} cannot be read; lines that it passed on come again");
-                context.health.note(format!("import of input {}", context.name), note);
-                tracing::error!(
-                    input = context.name,
-                    "how far {from} had read is not known, so all files without a position are read from \
-                     their beginning: {}",
-                    error.chain()
-                );
-            }
+        match positions::import(context, *from, path, |path| positions::read(*from, path)) {
+            Some(read) => positions.extend(read),
+            None => settings.read_from = ReadFrom::Beginning,
         }
     }
     positions

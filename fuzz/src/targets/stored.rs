@@ -18,6 +18,7 @@ use sawyer_segment::{
 };
 use sawyer_telemetry::Books;
 
+use super::golden;
 use crate::Target;
 
 /// Entries that are read of one journal; a chain that leads in a circle has no end.
@@ -56,10 +57,6 @@ pub(super) const JOURNAL: Target = Target {
     },
     words: &["LPKSHHRH", "MESSAGE=", "PRIORITY=", "_SYSTEMD_UNIT="],
 };
-
-fn golden(path: &str) -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(path)).unwrap_or_default()
-}
 
 /// What is asked of the texts of a segment: by their letters, by words, and by an automaton.
 static ASKED: LazyLock<[Predicate; 3]> = LazyLock::new(|| {

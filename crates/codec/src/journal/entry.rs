@@ -5,6 +5,7 @@
 //! Invariant: a field's name is not empty; what could not be read is listed.
 
 use std::fmt;
+use std::str::FromStr;
 
 use super::layout::{id_at, u64_at};
 
@@ -37,7 +38,7 @@ pub struct Unreadable {
     pub reason: &'static str,
 }
 
-/// What names an entry for all time; shown as journald's cursor: `s=…;i=…;b=…;m=…;t=…;x=…`.
+/// What names an entry for all time; shown and read as journald's cursor: `s=…;i=…;b=…;m=…;t=…;x=…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EntryName {
     /// The sequence.
@@ -84,12 +85,13 @@ impl Entry {
         self.bytes.clear();
         self.fields.clear();
         self.unreadable.clear();
-        self.seqnum_id = seqnum_id;
-        self.seqnum = u64_at(raw, 16);
-        self.realtime_micros = u64_at(raw, 24);
-        self.monotonic_micros = u64_at(raw, 32);
-        self.boot_id = id_at(raw, 40);
-        self.xor_hash = u64_at(raw, 56);
+        let name = EntryName::of(raw, seqnum_id);
+        self.seqnum_id = name.seqnum_id;
+        self.seqnum = name.seqnum;
+        self.realtime_micros = name.realtime_micros;
+        self.monotonic_micros = name.monotonic_micros;
+        self.boot_id = name.boot_id;
+        self.xor_hash = name.xor_hash;
     }
 
     /// Takes a payload, `NAME=value`. What has no ASCII name is no field.
@@ -101,6 +103,65 @@ impl Entry {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(payload);
         self.fields.push((start, name, self.bytes.len()));
+    }
+}
+
+impl EntryName {
+    /// From the head of an entry object; `raw` has at least [`Entry::HEAD_BYTES`].
+    pub(super) fn of(raw: &[u8], seqnum_id: [u8; 16]) -> Self {
+        Self {
+            seqnum_id,
+            seqnum: u64_at(raw, 16),
+            realtime_micros: u64_at(raw, 24),
+            monotonic_micros: u64_at(raw, 32),
+            boot_id: id_at(raw, 40),
+            xor_hash: u64_at(raw, 56),
+        }
+    }
+
+    /// Whether it surely comes before another, in the order in which systemd reads the files of a machine: by the numbers
+    /// of one sequence, by the clock of one start of the machine, else by the time of day.
+    #[must_use]
+    pub fn is_before(&self, other: &Self) -> bool {
+        if self.seqnum_id == other.seqnum_id {
+            return self.seqnum < other.seqnum;
+        }
+        if self.boot_id == other.boot_id {
+            return self.monotonic_micros < other.monotonic_micros;
+        }
+        self.realtime_micros < other.realtime_micros
+    }
+}
+
+/// A text is no cursor of journald.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a cursor of journald, as `s=…;i=…;b=…;m=…;t=…;x=…`")]
+pub struct NoCursor;
+
+impl FromStr for EntryName {
+    type Err = NoCursor;
+
+    /// Reads what `sd_journal_get_cursor` gives; what has another letter is left out, as systemd does.
+    fn from_str(text: &str) -> Result<Self, NoCursor> {
+        let value =
+            |letter: &str| text.split(';').find_map(|part| part.strip_prefix(letter)?.strip_prefix('='));
+        let hex = |digits: &&str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = |letter| u64::from_str_radix(value(letter).filter(hex)?, 16).ok();
+        let id = |letter| {
+            let digits = value(letter).filter(hex).filter(|digits| digits.len() == 32)?;
+            u128::from_str_radix(digits, 16).ok().map(u128::to_be_bytes)
+        };
+        let all = || {
+            Some(Self {
+                seqnum_id: id("s")?,
+                seqnum: number("i")?,
+                boot_id: id("b")?,
+                monotonic_micros: number("m")?,
+                realtime_micros: number("t")?,
+                xor_hash: number("x")?,
+            })
+        };
+        all().ok_or(NoCursor)
     }
 }
 

@@ -172,8 +172,47 @@ fn reading_starts_after_any_entry() {
             let mut position = journal.after(seqnum).unwrap();
             let found = journal.next(&mut position, &mut entry).unwrap();
             assert_eq!(found.then_some(entry.seqnum), (seqnum < 40).then_some(seqnum + 1), "{name} {seqnum}");
+            let (_, last) = journal.divide(|entry| entry.seqnum <= seqnum).unwrap();
+            assert_eq!(
+                last.map(|last| last.seqnum),
+                (seqnum > 0).then_some(seqnum.min(40)),
+                "{name} {seqnum}"
+            );
         }
     }
+}
+
+#[test]
+fn names_are_read_as_they_are_shown() {
+    let (entries, _) = read_all(&fixture("regular.journal.gz")).unwrap();
+    for entry in &entries {
+        assert_eq!(entry.name().to_string().parse(), Ok(entry.name()));
+    }
+    let id = "0123456789abcdef0123456789abcdef";
+    let more: EntryName = format!("t=3;x=4;p=new;b={id};m=2;s={id};i=1f").parse().unwrap();
+    assert_eq!((more.seqnum, more.realtime_micros, more.boot_id), (31, 3, more.seqnum_id));
+    for text in
+        ["", "s=1;i=1", &format!("s={id};b={id};i=+1;m=1;t=1;x=1"), &format!("s={id};b={id};m=1;t=1;x=1")]
+    {
+        assert_eq!(text.parse::<EntryName>(), Err(NoCursor), "{text}");
+    }
+}
+
+#[test]
+fn names_are_ordered_as_systemd_reads_them() {
+    let name = |sequence: u8, seqnum, boot: u8, monotonic_micros, realtime_micros| EntryName {
+        seqnum_id: [sequence; 16],
+        seqnum,
+        boot_id: [boot; 16],
+        monotonic_micros,
+        realtime_micros,
+        xor_hash: 0,
+    };
+    let entry = name(1, 10, 1, 100, 1000);
+    assert!(name(1, 9, 1, 200, 2000).is_before(&entry), "by the numbers of a sequence");
+    assert!(name(2, 11, 1, 99, 2000).is_before(&entry), "by the clock of a start");
+    assert!(!name(2, 1, 1, 100, 1).is_before(&entry), "at the same time is not surely before");
+    assert!(name(2, 11, 2, 200, 999).is_before(&entry), "by the time of day");
 }
 
 #[test]

@@ -3,13 +3,14 @@
 //! Invariant: reading goes on where it was, also after the file was renamed or removed, and where the system could not read:
 //! what cannot be read for a moment is not passed over.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use sawyer_codec::journal::record::source_of;
-use sawyer_codec::journal::{Entry, Header, Journal, JournalError, Position, ReadAt, State};
+use sawyer_codec::journal::{Entry, EntryName, Header, Journal, JournalError, Position, ReadAt, State};
 use sawyer_model::{RangeSet, SourceId};
 
 use crate::tail::FileStat;
@@ -38,6 +39,8 @@ const FAILURES_MAX: u32 = 5;
 pub(super) struct JournalFile {
     pub(super) id: FileId,
     pub(super) source: SourceId,
+    /// The name of the folder it lies in: the machine's id, with the namespace if it is of one.
+    pub(super) folder: OsString,
     journal: Journal<Bytes>,
     /// A second descriptor of the same file, to watch it by.
     file: File,
@@ -53,14 +56,26 @@ pub(super) struct JournalFile {
 }
 
 impl JournalFile {
-    /// Opens a file and finds the first entry that is not in `acked`.
+    /// Opens a file; it is read from its first entry on.
     pub(super) fn open(path: &Path, id: FileId, round: u64) -> Result<Self, JournalError> {
         let read = |source| JournalError::Read { offset: 0, source };
         let file = File::open(path).map_err(read)?;
         let journal = Journal::open(Bytes(file.try_clone().map_err(read)?))?;
         let source = source_of(journal.header());
         let position = journal.start();
-        Ok(Self { id, source, journal, file, position, failures: 0, at_end: false, round, ended_in: 0 })
+        let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_owned();
+        Ok(Self {
+            id,
+            source,
+            folder,
+            journal,
+            file,
+            position,
+            failures: 0,
+            at_end: false,
+            round,
+            ended_in: 0,
+        })
     }
 
     pub(super) fn header(&self) -> &Header {
@@ -89,6 +104,16 @@ impl JournalFile {
             _ => self.journal.start(),
         };
         Ok(())
+    }
+
+    /// Everything below this number was passed on by somebody who had come to an entry: that of the same sequence up to it, of
+    /// others what is surely before it.
+    pub(super) fn passed_to(&self, cursor: &EntryName) -> Result<u64, JournalError> {
+        if cursor.seqnum_id == self.header().seqnum_id {
+            return Ok(cursor.seqnum.saturating_add(1));
+        }
+        let (_, last) = self.journal.divide(|entry| entry.is_before(cursor))?;
+        Ok(last.map_or(0, |last| last.seqnum.saturating_add(1)))
     }
 
     /// Looks whether something was added.

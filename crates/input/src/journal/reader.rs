@@ -20,6 +20,7 @@ use super::missed::{Counters, Missed};
 use super::{Journal, JournalSettings};
 use crate::node::node_name;
 use crate::offsets::Offsets;
+use crate::positions::{Collector, Cursor};
 use crate::tail::flight::Flight;
 use crate::tail::layout::{Scan, list};
 use crate::tail::watch::{FileId, Signal, Waker, Watch};
@@ -48,16 +49,18 @@ type Inode = (u64, u64);
 
 pub(super) struct Reader {
     settings: JournalSettings,
-    context: Context,
+    pub(super) context: Context,
     stop: Stop,
-    offsets: Offsets,
-    from_end: bool,
+    pub(super) offsets: Offsets,
+    pub(super) from_end: bool,
+    /// How far others had come, until the first sweep has found all files.
+    pub(super) cursors: Vec<(Collector, Cursor)>,
     node: Option<String>,
     /// The id of the machine whose node name is known.
     machine: Option<[u8; 16]>,
     waker: Waker,
     watch: Watch,
-    files: HashMap<Inode, JournalFile>,
+    pub(super) files: HashMap<Inode, JournalFile>,
     /// Files of which all is durable and to which nothing is added, by their state then.
     finished: BTreeMap<Inode, (u64, i64)>,
     streams: HashMap<SourceId, Arc<Stream>>,
@@ -78,7 +81,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(journal: Journal, stop: Stop) -> Result<Self, Errno> {
-        let Journal { settings, context, offsets, first_start } = journal;
+        let Journal { settings, context, offsets, first_start, cursors } = journal;
         let waker = Waker::new()?;
         let now = Instant::now();
         let labels = [("input", context.name.as_str())];
@@ -94,6 +97,7 @@ impl Reader {
             settings,
             stop,
             offsets,
+            cursors,
             files: HashMap::new(),
             finished: BTreeMap::new(),
             streams: HashMap::new(),
@@ -291,6 +295,9 @@ impl Reader {
             let error = JournalError::Read { offset: 0, source: std::io::Error::from(error.kind()) };
             self.tell(&error, &format!("{} cannot be looked at", path.display()));
         }
+        if self.round == 1 {
+            self.adopt();
+        }
         if all_seen && scan.errors.is_empty() {
             self.look_for_missed();
         }
@@ -390,18 +397,13 @@ impl Reader {
             let progress = self.offsets.edit(source);
             progress.group = "journal".into();
             progress.seen = self.context.clock.now();
-            if self.from_end && self.round == 1 {
-                progress.acked.insert(SeqRange::new(0, file.header().tail_seqnum.saturating_add(1)));
-            }
         }
         let nothing = RangeSet::new();
         let acked = self.offsets.get(source).map_or(&nothing, |progress| &progress.acked);
-        self.missed.entry(source).or_insert_with(|| {
-            let machine = file.header().machine_id;
-            acked.iter().for_each(|range| self.counters.saw(machine, range));
-            Missed::new(machine, acked)
-        });
         file.rewind(acked)?;
+        if !self.missed.contains_key(&source) {
+            self.go_on_from(source, file.header().machine_id);
+        }
         let own = self.machine == Some(file.header().machine_id);
         let node = self.node.clone().filter(|_| own).map(|node| (names::NODE, Value::from(node)));
         let cluster = self.settings.cluster.clone().map(|cluster| (names::CLUSTER, Value::from(cluster)));
@@ -410,6 +412,13 @@ impl Reader {
         self.streams.entry(source).or_insert_with(|| Arc::new(stream));
         self.files.insert(inode, file);
         Ok(())
+    }
+
+    /// What is missing of a sequence is looked for behind what is durable of it now.
+    pub(super) fn go_on_from(&mut self, source: SourceId, machine: [u8; 16]) {
+        let acked = self.offsets.get(source).map(|progress| progress.acked.clone()).unwrap_or_default();
+        acked.iter().for_each(|range| self.counters.saw(machine, range));
+        self.missed.insert(source, Missed::new(machine, &acked));
     }
 
     /// Closes files that are at their end and to which nothing is added any more.
@@ -439,9 +448,14 @@ impl Reader {
         // Files that were let go of may have what is missing.
         self.finished.clear();
         self.sweep_at = self.pause_until;
+        self.rewind_files(undelivered);
+    }
+
+    /// Goes to what is not durable yet in the open files of these sources.
+    pub(super) fn rewind_files(&mut self, sources: &[SourceId]) {
         let nothing = RangeSet::new();
         let mut troubles = Vec::new();
-        for file in self.files.values_mut().filter(|file| undelivered.contains(&file.source)) {
+        for file in self.files.values_mut().filter(|file| sources.contains(&file.source)) {
             let acked = self.offsets.get(file.source).map_or(&nothing, |progress| &progress.acked);
             troubles.extend(file.rewind(acked).err());
         }
@@ -465,7 +479,7 @@ impl Reader {
         }
     }
 
-    fn tell(&self, error: &JournalError, what: &str) {
+    pub(super) fn tell(&self, error: &JournalError, what: &str) {
         let labels = [("input", self.context.name.as_str()), ("reason", "damaged")];
         let help = "Things that went wrong while reading";
         self.context.metrics.counter("sawyer_input_errors", help, &labels).inc();

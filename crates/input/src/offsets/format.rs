@@ -64,9 +64,15 @@ pub(super) fn encode(sources: &HashMap<SourceId, Progress>, books: &Books, unrea
     books.encode(&mut out);
     out.extend((unread.len() as u32).to_le_bytes());
     unread.iter().for_each(|unread| encode_unread(unread, &mut out));
-    let checksum = crc32c::crc32c(&out[HEAD_BYTES + 4..]);
-    out[HEAD_BYTES..HEAD_BYTES + 4].copy_from_slice(&checksum.to_le_bytes());
-    out
+    with_checksum(out)
+}
+
+/// The bytes of a file with the checksum that they should have.
+pub(super) fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
+    if let Some((head, body)) = bytes.split_at_mut_checked(HEAD_BYTES + 4) {
+        head[HEAD_BYTES..].copy_from_slice(&crc32c::crc32c(body).to_le_bytes());
+    }
+    bytes
 }
 
 fn encode_entry(source: SourceId, progress: &Progress, out: &mut Vec<u8>) {

@@ -1,13 +1,17 @@
 //! Fluentd's `pos_file`: a path, an offset and an inode in hexadecimal, with tabs between. The last line about a path
 //! counts; the largest offset means that the file is not watched any more. Lines that are not like this, such as one that was
 //! not written to its end, are left out.
+//!
+//! The plugin `systemd` keeps its cursor in a storage of its own: a JSON object, or before its version 0.1 the cursor alone.
 
-use super::Position;
+use serde_json::Value;
+
+use super::{Cursor, Position};
 
 /// The offset of a file that is gone.
 const UNWATCHED: u64 = u64::MAX;
 
-pub(super) fn parse(text: &str) -> Option<Vec<Position>> {
+pub(super) fn positions(text: &str) -> Option<Vec<Position>> {
     let mut positions: Vec<Position> = Vec::new();
     let (mut understood, mut left_out) = (0, 0);
     for line in text.lines().filter(|line| !line.is_empty()) {
@@ -25,6 +29,12 @@ pub(super) fn parse(text: &str) -> Option<Vec<Position>> {
         tracing::warn!(left_out, understood, "lines of a `pos_file` are no positions");
     }
     (understood > 0 || left_out == 0).then_some(positions)
+}
+
+pub(super) fn cursor(text: &str) -> Option<Cursor> {
+    let storage: Option<Value> = serde_json::from_str(text).ok();
+    let cursor = storage.as_ref().map_or(Some(text), |storage| storage["journal"].as_str())?;
+    Some(Cursor { job: String::new(), entry: cursor.trim().parse().ok()? })
 }
 
 /// The path, the offset and the inode of a line.

@@ -1,10 +1,29 @@
-//! promtail's `positions.yaml`: below `positions:` the path of each file with its offset as a string. Positions of the
-//! journal (`cursor-…`) are none in files, and are left out. So is a line that is none. A file without any is that of a promtail that had
-//! read nothing.
+//! promtail's `positions.yaml`: below `positions:` the path of each file with its offset as a string, and for each job that
+//! reads the journal `cursor-` and its name, with the cursor. A line that is neither is left out. A file without any is that
+//! of a promtail that had read nothing.
 
-use super::Position;
+use super::{Cursor, Position};
 
-pub(super) fn parse(text: &str) -> Option<Vec<Position>> {
+/// What stands before the name of a job.
+const CURSOR: &str = "cursor-";
+
+pub(super) fn positions(text: &str) -> Option<Vec<Position>> {
+    let position = |(path, offset): (String, String)| match (path.starts_with('/'), offset.parse()) {
+        (true, Ok(offset)) => Some(Position { path: path.into(), inode: None, offset }),
+        _ => None,
+    };
+    Some(entries(text)?.into_iter().filter_map(position).collect())
+}
+
+pub(super) fn cursors(text: &str) -> Option<Vec<Cursor>> {
+    let cursor = |(key, entry): (String, String)| {
+        Some(Cursor { job: key.strip_prefix(CURSOR)?.to_owned(), entry: entry.parse().ok()? })
+    };
+    Some(entries(text)?.into_iter().filter_map(cursor).collect())
+}
+
+/// The lines below `positions:`.
+fn entries(text: &str) -> Option<Vec<(String, String)>> {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     let Some(first) = lines.find(|line| *line != "---") else { return Some(Vec::new()) };
     if first.trim_end() == "positions: {}" {
@@ -13,19 +32,12 @@ pub(super) fn parse(text: &str) -> Option<Vec<Position>> {
     if first.trim_end() != "positions:" {
         return None;
     }
-    let mut positions = Vec::new();
-    for line in lines {
-        if !line.starts_with(' ') {
-            break;
-        }
-        // Paths may have colons; offsets have none.
-        let Some((path, offset)) = line.trim().rsplit_once(": ") else { continue };
-        let (path, offset) = (unquoted(path), unquoted(offset));
-        if let (true, Ok(offset)) = (path.starts_with('/'), offset.parse()) {
-            positions.push(Position { path: path.into(), inode: None, offset });
-        }
-    }
-    Some(positions)
+    // Paths may have colons; offsets and cursors have none.
+    let entry = |line: &str| {
+        let (key, value) = line.trim().rsplit_once(": ")?;
+        Some((unquoted(key), unquoted(value)))
+    };
+    Some(lines.take_while(|line| line.starts_with(' ')).filter_map(entry).collect())
 }
 
 /// Without the quotes that YAML puts around some strings.

@@ -1,4 +1,4 @@
-//! Fluent Bit's database of positions: as much of SQLite's file format as it takes to read one table.
+//! SQLite's file format, as much of it as it takes to read one table.
 //! Source: "Database File Format", <https://www.sqlite.org/fileformat2.html>.
 //!
 //! Owns: pages out of the file and out of its write-ahead log, B-trees of tables, records.
@@ -7,12 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Position;
-
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-
-/// The table, and the columns that matter.
-const TABLE: &str = "in_tail_files";
 
 /// Rows of one table at most. More files than these nobody has on a node.
 const ROWS_MAX: usize = 1_000_000;
@@ -34,36 +29,35 @@ struct Database<'a> {
 
 /// A value of a record.
 #[derive(Clone, Debug, PartialEq)]
-enum Value {
+pub(super) enum Value {
     Null,
     Int(i64),
     Text(String),
     Other,
 }
 
-/// The positions in a database, with the bytes of its write-ahead log; none if it is no such database.
-pub(super) fn positions(main: &[u8], log: &[u8]) -> Option<Vec<Position>> {
+/// These columns of all rows of a table, with the bytes of the database's write-ahead log; none if there is no such database,
+/// or table in it. A row may be shorter, or have values of any kind.
+pub(super) fn table<const N: usize>(
+    main: &[u8],
+    log: &[u8],
+    table: &str,
+    wanted: [&str; N],
+) -> Option<Vec<[Value; N]>> {
     let database = Database::open(main, log)?;
     let schema = database.rows(1)?;
-    let of_table = |row: &&(i64, Vec<Value>)| {
-        row.1.first() == Some(&Value::Text("table".into()))
-            && row.1.get(1) == Some(&Value::Text(TABLE.into()))
-    };
+    let is = |value: Option<&Value>, text: &str| matches!(value, Some(Value::Text(value)) if value == text);
+    let of_table = |row: &&(i64, Vec<Value>)| is(row.1.first(), "table") && is(row.1.get(1), table);
     let (_, table) = schema.iter().find(of_table)?;
     let (Some(Value::Int(root)), Some(Value::Text(sql))) = (table.get(3), table.get(4)) else { return None };
     let columns = columns(sql)?;
-    let place = |name: &str| columns.iter().position(|column| column == name);
-    let (name, offset, inode) = (place("name")?, place("offset")?, place("inode")?);
+    let mut places = [0; N];
+    for (place, name) in places.iter_mut().zip(wanted) {
+        *place = columns.iter().position(|column| column == name)?;
+    }
     let rows = database.rows(u32::try_from(*root).ok()?)?;
-    let position = |(_, row): &(i64, Vec<Value>)| {
-        let (Value::Text(path), Value::Int(offset)) = (row.get(name)?, row.get(offset)?) else { return None };
-        let inode = match row.get(inode) {
-            Some(Value::Int(inode)) => u64::try_from(*inode).ok(),
-            _ => None,
-        };
-        Some(Position { path: path.into(), inode, offset: u64::try_from(*offset).ok()? })
-    };
-    Some(rows.iter().filter_map(position).collect())
+    let values = |(_, row): (i64, Vec<Value>)| places.map(|at| row.get(at).cloned().unwrap_or(Value::Null));
+    Some(rows.into_iter().map(values).collect())
 }
 
 /// How many rows the first table has, if it can be read.

@@ -14,12 +14,12 @@ fn promtail_is_read() {
                 cursor-system: s=abc;i=1\n  /var/log/bad.log: x\n";
     let expected =
         [position("/var/log/pods/shop_cart_1/app/0.log", None, 120), position("/var/log/a: b.log", None, 7)];
-    assert_eq!(promtail::parse(text).unwrap(), expected);
-    assert_eq!(promtail::parse("positions: {}\n").unwrap(), []);
-    assert_eq!(promtail::parse("clients:\n"), None);
+    assert_eq!(promtail::positions(text).unwrap(), expected);
+    assert_eq!(promtail::positions("positions: {}\n").unwrap(), []);
+    assert_eq!(promtail::positions("clients:\n"), None);
     // What one leaves that was stopped before it wrote anything, or while it did.
-    assert_eq!(promtail::parse("").unwrap(), []);
-    assert_eq!(promtail::parse("positions:\n  /a: \"3\"\n  /b").unwrap(), [position("/a", None, 3)]);
+    assert_eq!(promtail::positions("").unwrap(), []);
+    assert_eq!(promtail::positions("positions:\n  /a: \"3\"\n  /b").unwrap(), [position("/a", None, 3)]);
 }
 
 #[test]
@@ -27,10 +27,10 @@ fn fluentd_is_read() {
     let text = "/var/log/a.log\t0000000000000010\t00000000000000ff\n/var/log/b.log\tffffffffffffffff\t0000000000000001\n\
                 /var/log/a.log\t0000000000000020\t00000000000000ff\n/var/log/a.log\t0000000000000001\t0000000000000100\n";
     let expected = [position("/var/log/a.log", Some(255), 32), position("/var/log/a.log", Some(256), 1)];
-    assert_eq!(fluentd::parse(text).unwrap(), expected);
-    assert_eq!(fluentd::parse(&format!("{text}/var/log/torn.log\t0000")).unwrap(), expected);
-    assert_eq!(fluentd::parse("").unwrap(), []);
-    assert_eq!(fluentd::parse("no tabs\n"), None);
+    assert_eq!(fluentd::positions(text).unwrap(), expected);
+    assert_eq!(fluentd::positions(&format!("{text}/var/log/torn.log\t0000")).unwrap(), expected);
+    assert_eq!(fluentd::positions("").unwrap(), []);
+    assert_eq!(fluentd::positions("no tabs\n"), None);
 }
 
 #[test]
@@ -62,6 +62,81 @@ fn filebeat_is_read_with_what_came_after_the_checkpoint() {
     assert_eq!(read(Collector::Filebeat, &before).unwrap(), [position("/a", Some(1), 3)]);
 }
 
+/// An entry of a journal as journald names it.
+fn cursor(number: u64) -> String {
+    format!("s={:032x};i={number:x};b={:032x};m=3e9;t=643fc1f86a3e8;x=1a21fca0a23d181", 7, 9)
+}
+
+/// The jobs and the numbers of the entries.
+fn numbers(cursors: Vec<Cursor>) -> Vec<(String, u64)> {
+    cursors.into_iter().map(|cursor| (cursor.job, cursor.entry.seqnum)).collect()
+}
+
+fn expected(cursors: &[(&str, u64)]) -> Vec<(String, u64)> {
+    cursors.iter().map(|(job, number)| ((*job).to_owned(), *number)).collect()
+}
+
+#[test]
+fn cursors_of_promtail_are_read() {
+    let text = format!(
+        "positions:\n  /var/log/a.log: \"7\"\n  cursor-journal: {}\n  cursor-\"old: one\": x\n  'cursor-it''s': '{}'\n",
+        cursor(17),
+        cursor(300)
+    );
+    assert_eq!(numbers(promtail::cursors(&text).unwrap()), expected(&[("journal", 17), ("it's", 300)]));
+    assert_eq!(promtail::positions(&text).unwrap(), [position("/var/log/a.log", None, 7)]);
+    assert_eq!(promtail::cursors("clients:\n"), None);
+}
+
+#[test]
+fn a_cursor_of_fluentd_is_read() {
+    for text in [format!("{{\n  \"journal\": \"{}\"\n}}", cursor(17)), format!("{}\n", cursor(17))] {
+        assert_eq!(fluentd::cursor(&text).unwrap().entry.seqnum, 17, "{text}");
+    }
+    for text in ["", "{}", "{\"journal\": 5}", "\"journal\"", "[]", "s=1"] {
+        assert_eq!(fluentd::cursor(text), None, "{text}");
+    }
+}
+
+#[test]
+fn cursors_of_filebeat_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let entry = |key: &str, number| {
+        format!(
+            "{{\"k\":\"{key}\",\"v\":{{\"ttl\":0,\"cursor\":{{\"version\":1,\"position\":\"{}\"}}}}}}\n",
+            cursor(number)
+        )
+    };
+    let set = "{\"op\":\"set\",\"id\":1}\n";
+    let log = [
+        entry("journald::everything::LOCAL_SYSTEM_JOURNAL", 3),
+        entry("journald::LOCAL_SYSTEM_JOURNAL", 5),
+        entry("journald::everything::LOCAL_SYSTEM_JOURNAL", 4),
+        entry("filestream::x::LOCAL_SYSTEM_JOURNAL", 9),
+    ];
+    fs::write(folder.path().join("log.json"), log.map(|entry| format!("{set}{entry}")).concat()).unwrap();
+    let read = |job| read_cursors(Collector::Filebeat, folder.path(), job);
+    assert_eq!(numbers(read(None).unwrap()), expected(&[("", 5), ("everything", 4)]));
+    assert_eq!(numbers(read(Some("everything")).unwrap()), expected(&[("everything", 4)]));
+    assert!(read(Some("nobody")).is_err());
+    assert_eq!(positions(&folder), []);
+}
+
+fn positions(folder: &tempfile::TempDir) -> Vec<Position> {
+    read(Collector::Filebeat, folder.path()).unwrap()
+}
+
+/// A database as that of Fluent Bit's input `systemd`, made by SQLite 3.40, with a change in the write-ahead log.
+#[test]
+fn a_cursor_of_fluent_bit_is_read_with_its_write_ahead_log() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/positions");
+    let path = folder.join("flb-systemd.db");
+    assert_eq!(numbers(read_cursors(Collector::FluentBit, &path, None).unwrap()), expected(&[("", 4711)]));
+    let main = fs::read(&path).unwrap();
+    assert_eq!(numbers(fluent_bit::cursors(&main, &[]).unwrap()), expected(&[("", 17)]));
+    assert_eq!(fluent_bit::positions(&main, &[]), None);
+}
+
 /// A database as Fluent Bit's, made by SQLite 3.40: 300 rows over several pages, and in the write-ahead log a change, a
 /// removal, and a row that needs overflow pages.
 #[test]
@@ -77,13 +152,14 @@ fn fluent_bit_is_read_with_its_write_ahead_log() {
     assert_eq!(positions[299], position(&long, Some(9), 1 << 40));
     // Without the log it is as it was at the last checkpoint.
     let main = fs::read(folder.join("flb.db")).unwrap();
-    let before = sqlite::positions(&main, &[]).unwrap();
+    let before = fluent_bit::positions(&main, &[]).unwrap();
     assert_eq!((before.len(), before[0].offset), (300, 0));
     // A log that was not written to its end counts up to its last commit.
     let log = fs::read(folder.join("flb.db-wal")).unwrap();
-    let torn = sqlite::positions(&main, &log[..log.len() - 1]).unwrap();
+    let torn = fluent_bit::positions(&main, &log[..log.len() - 1]).unwrap();
     assert_eq!(torn.iter().filter(|position| position.inode == Some(9)).count(), 0);
-    assert_eq!(sqlite::positions(&log, &main), None);
+    assert_eq!(fluent_bit::positions(&log, &main), None);
+    assert_eq!(fluent_bit::cursors(&main, &log), None);
 }
 
 /// One page of 64 KiB whose cells are all the same long row.
@@ -122,6 +198,6 @@ proptest! {
                 Some(_) => main.truncate(main.len().saturating_sub(usize::from(byte) * 16)),
             }
         }
-        let _ = sqlite::positions(&main, &log);
+        let _ = fluent_bit::positions(&main, &log);
     }
 }

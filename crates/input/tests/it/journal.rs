@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::builder::Builder;
 use crate::common::{Node, Run, Taker, messages, text};
 
-const FOLDER: &str = "var/log/journal/0123456789abcdef0123456789abcdef";
+pub(crate) const FOLDER: &str = "var/log/journal/0123456789abcdef0123456789abcdef";
 
 /// A journal that a real journald wrote, if it is here.
 fn journal() -> Option<Vec<u8>> {
@@ -135,7 +135,7 @@ async fn no_journal_is_no_error() {
 }
 
 /// The same journal further on in its sequence: all its entries have numbers that are greater by so much.
-fn renumbered(bytes: &[u8], by: u64) -> Vec<u8> {
+pub(crate) fn renumbered(bytes: &[u8], by: u64) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let number = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
     let add = |bytes: &mut [u8], at: usize| {
@@ -165,12 +165,12 @@ fn ends(bytes: &[u8]) -> (u64, u64) {
 }
 
 /// Waits for some looks at all files.
-async fn sweeps(run: &Run) {
+pub(crate) async fn sweeps(run: &Run) {
     let until = Instant::now() + Duration::from_secs(5);
     run.wait(|| Instant::now() > until, "sweeps").await;
 }
 
-const MISSED: &str = "sawyer_input_journal_missed_entries_total";
+pub(crate) const MISSED: &str = "sawyer_input_journal_missed_entries_total";
 
 #[tokio::test]
 async fn entries_that_were_removed_unread_are_counted_once() {

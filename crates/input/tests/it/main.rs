@@ -8,6 +8,7 @@ mod adopt;
 mod builder;
 mod common;
 mod containers;
+mod cursors;
 mod files;
 mod journal;
 mod kubernetes;

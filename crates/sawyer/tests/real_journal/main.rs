@@ -26,7 +26,13 @@ const REMOTE: &str = "/lib/systemd/systemd-journal-remote";
 
 /// Waits until the entries with the numbers up to `count` are there, each once.
 fn wait_for_numbers(sawyer: &mut Sawyer, count: u64) {
+    wait_for(sawyer, 0..count);
+}
+
+/// Waits until the entries with these numbers are there, each once and no others.
+fn wait_for(sawyer: &mut Sawyer, numbers: std::ops::Range<u64>) {
     let deadline = Instant::now() + SOON;
+    let count = numbers.end - numbers.start;
     while sawyer.count("journal.number: *") < count {
         let have = sawyer.count("journal.number: *");
         assert!(Instant::now() < deadline, "{have} of {count}\n{}", sawyer.log());
@@ -41,7 +47,79 @@ fn wait_for_numbers(sawyer: &mut Sawyer, count: u64) {
             panic!("twice: {other}\n       {}", found[&number]);
         }
     }
-    assert!(found.into_keys().eq(0..count));
+    assert!(found.into_keys().eq(numbers));
+}
+
+/// What journalctl says of a journal.
+fn journalctl(folder: &Path, args: &[&str]) -> String {
+    let told = Command::new("journalctl").arg("--directory").arg(folder).args(args).output().unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    String::from_utf8(told.stdout).unwrap()
+}
+
+#[test]
+fn reading_goes_on_where_another_collector_was() {
+    if !sawyer_testkit::may_use_root("a journald of its own")
+        || !daemon::have_programs(&["systemd-journald", "journalctl", "unshare", "setpriv"])
+    {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let journald = Journald::start(folder.path());
+    journald.write(0..1);
+    journald.flush();
+    journald.write(1..3000);
+    let journal = folder.path().join("host/var/log/journal");
+    while !journalctl(&journal, &["--output=cat", "--output-fields=NUMBER", "NUMBER=2999"]).contains("2999") {
+        pause();
+    }
+    // Another one had read half of it, and what it read first was removed since, with something that it had not.
+    let cursor_of = |number: u64| {
+        let entry = journalctl(&journal, &["--output=json", &format!("NUMBER={number}")]);
+        let entry: Value = serde_json::from_str(&entry).unwrap();
+        entry["__CURSOR"].as_str().unwrap().to_owned()
+    };
+    let start = |cursor: &str, data: &str| {
+        let other = folder.path().join("host/positions.yaml");
+        fs::write(other, format!("positions:\n  /var/log/a.log: \"5\"\n  cursor-journal: {cursor}\n"))
+            .unwrap();
+        let config = folder.path().join(format!("{data}.yaml"));
+        fs::write(
+            &config,
+            "inputs: {journal: {sweep_interval: 1s, import: [{from: promtail, path: /positions.yaml}]}}\n",
+        )
+        .unwrap();
+        let [data, host] = [data, "host"].map(|name| folder.path().join(name));
+        let [data, host, config] = [&data, &host, &config].map(|path| path.to_str().unwrap());
+        Sawyer::start("up", &["--data", data, "--host-root", host, "--config", config])
+    };
+    let (early, half) = (cursor_of(10), cursor_of(1500));
+    let mut sawyer = start(&half, "one");
+    wait_for(&mut sawyer, 1501..3000);
+    journald.write(3000..3001);
+    wait_for(&mut sawyer, 1501..3001);
+    sawyer.stop();
+    journald.rotate();
+    // All but the oldest.
+    let files = journald.files("var/log/journal") - 1;
+    journalctl(&journal, &[&format!("--vacuum-files={files}")]);
+    let left = journalctl(&journal, &["--output=cat", "--output-fields=NUMBER"]);
+    let first: u64 = left.lines().find_map(|line| line.parse().ok()).unwrap();
+    assert!(first > 11, "a file with entries was removed");
+    let mut sawyer = start(&early, "two");
+    wait_for(&mut sawyer, first..3001);
+    let metric = "sawyer_input_journal_missed_entries_total{input=\"journal\"} ";
+    let deadline = Instant::now() + SOON;
+    loop {
+        let (_, text) = sawyer.request("GET", "/metrics", &[], b"");
+        let missed = text.lines().find_map(|line| line.strip_prefix(metric)?.parse::<u64>().ok()).unwrap();
+        // With what journald says itself, which has no such number.
+        if (first - 11..first + 100).contains(&missed) {
+            break;
+        }
+        assert!(missed == 0 && Instant::now() < deadline, "{missed} missed\n{}", sawyer.log());
+        pause();
+    }
 }
 
 #[test]

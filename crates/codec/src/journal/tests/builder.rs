@@ -121,6 +121,7 @@ impl Builder {
         let count = self.entries.len() as u64;
         put(88, HEADER_BYTES as u64);
         put(96, (self.bytes.len() - HEADER_BYTES) as u64);
+        put(136, self.entries.last().copied().unwrap_or(0));
         put(152, count);
         put(160, count);
         put(168, 1);
