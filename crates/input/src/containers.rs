@@ -171,6 +171,10 @@ impl Layout for Containers {
         volumes::volume_of(self, file)
     }
 
+    fn lets_go(&self, found: &FoundFile) -> bool {
+        volumes::is_mounted(self, found)
+    }
+
     fn identify_file_by(&self, found: &FoundFile) -> IdentifyBy {
         match volumes::volume_of(self, &found.path) {
             Some(_) => IdentifyBy::Inode,

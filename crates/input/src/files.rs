@@ -15,7 +15,7 @@ use sawyer_pipeline::{Context, Input, InputPlan, Kind};
 
 use crate::node::node_name;
 use crate::tail::encoding::Charset;
-use crate::tail::layout::{Entry, FoundFile, IdentifyBy, Layout, Rotation, Scan, list, look};
+use crate::tail::layout::{Entry, FoundFile, IdentifyBy, Layout, Log, Rotation, Scan, list, look};
 use crate::tail::lines::Form;
 use crate::tail::resolve::resolve;
 use crate::tail::{FileStat, RotateSettings, Tail, TailSettings, glob};
@@ -142,20 +142,9 @@ impl Files {
             let found = if is_link { self.stat_target(&host_path, scan) } else { Some(path).zip(stat) };
             let Some((path, stat)) = found else { continue };
             if seen.insert(stat.inode) {
-                let group: Arc<str> = log.to_string_lossy().into();
-                let (source, owner) = (Arc::clone(&group), Arc::default());
-                let linked = is_link;
-                scan.files.push(FoundFile {
-                    path,
-                    group,
-                    part: 0,
-                    rotation,
-                    gzip,
-                    source,
-                    owner,
-                    stat,
-                    linked,
-                });
+                let log = Log::named(&log.to_string_lossy());
+                let found = log.file(path, stat, (rotation, gzip));
+                scan.files.push(FoundFile { linked: is_link, ..found });
             }
         }
     }

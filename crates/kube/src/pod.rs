@@ -40,7 +40,7 @@ pub struct Selection {
     pub annotations: Vec<String>,
 }
 
-/// How the logs of a container are to be read, by the word of whoever wrote the pod.
+/// How an output of a container is to be read, by the word of whoever wrote the pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
     /// Not at all.
@@ -182,48 +182,34 @@ impl PodInfo {
             .collect()
     }
 
-    /// What annotations say about the logs of a container.
+    /// What annotations say about one output of a container, `stdout` or `stderr`; without, about its lines that are of neither.
     #[must_use]
-    pub fn hints(&self, container: &str) -> Hints {
+    pub fn hints(&self, container: &str, stream: Option<&str>) -> Hints {
         let get = |name: &str| self.annotations.get(name).map(|value| value.trim());
-        let of_container = |name: &str| get(&format!("{name}.{container}")).or_else(|| get(name));
-        let yes = |value: Option<&str>| matches!(value, Some("true" | "yes" | "1"));
-        let no = |value: Option<&str>| matches!(value, Some("false" | "no" | "0"));
-        let fluent = |name: &str| get(&format!("{name}-{container}")).or_else(|| get(name));
+        // The stream stands behind the name, and the container behind that: `fluentbit.io/exclude_stdout-app`. What is said of a
+        // stream counts before what is said of both, then what is said of the container.
+        let nearest = |name: &str, sign: &str| {
+            let of_container = |name: &str| get(&format!("{name}{sign}{container}")).or_else(|| get(name));
+            let of_stream = stream.and_then(|stream| of_container(&format!("{name}_{stream}")));
+            of_stream.or_else(|| of_container(name))
+        };
+        let own = |name: &str| nearest(&format!("sawyer.dev/{name}"), ".");
+        let fluent = |name: &str| nearest(&format!("fluentbit.io/{name}"), "-");
         let elastic =
             get(&format!("co.elastic.logs.{container}/enabled")).or_else(|| get("co.elastic.logs/enabled"));
-        let own = of_container("sawyer.dev/exclude");
+        let yes = |value: Option<&str>| matches!(value, Some("true" | "yes" | "1"));
+        let no = |value: Option<&str>| matches!(value, Some("false" | "no" | "0"));
+        let excluded = own("exclude");
+        let exclude = if excluded.is_some() { yes(excluded) } else { yes(fluent("exclude")) || no(elastic) };
         let mut unknown: Vec<String> = Vec::new();
-        // Fluent Bit may have the stream behind the name, and the container behind that: `fluentbit.io/exclude_stdout-app`. What
-        // it says of both streams alike it says of the log.
-        let mut of_streams = |name: &str, says: &dyn Fn(&str) -> bool| {
-            let [out, err] = ["stdout", "stderr"].map(|stream| {
-                let key = format!("{name}_{stream}");
-                let value = fluent(&key).filter(|value| says(value))?;
-                Some((key, value))
-            });
-            match (out, err) {
-                (Some((_, out)), Some((_, err))) if out == err => Some(out),
-                (out, err) => {
-                    let of_one = out.into_iter().chain(err);
-                    unknown.extend(
-                        of_one.map(|(key, value)| format!("{key}: {value}, which is for one stream only")),
-                    );
-                    None
-                }
-            }
-        };
-        let of_both = of_streams("fluentbit.io/exclude", &|value| yes(Some(value)));
-        let fluent_exclude = fluent("fluentbit.io/exclude").or(of_both);
-        let exclude = if own.is_some() { yes(own) } else { yes(fluent_exclude) || no(elastic) };
-        let of_both = of_streams("fluentbit.io/parser", &|_| true);
-        let parser = of_container("sawyer.dev/parser").or_else(|| fluent("fluentbit.io/parser")).or(of_both);
         unknown.extend(
-            own.filter(|own| !yes(Some(own)) && !no(Some(own)))
-                .map(|own| format!("sawyer.dev/exclude: {own}")),
+            excluded
+                .filter(|said| !yes(Some(said)) && !no(Some(said)))
+                .map(|said| format!("sawyer.dev/exclude: {said}")),
         );
         unknown.extend(self.files_lost.iter().map(|path| format!("{}: {path}", volume::FILES)));
-        let multiline = of_container("sawyer.dev/multiline").map(str::to_owned);
+        let parser = own("parser").or_else(|| fluent("parser"));
+        let multiline = own("multiline").map(str::to_owned);
         let multiline = multiline.or_else(|| self.elastic_multiline(container, &mut unknown));
         Hints { exclude, parser: parser.map(str::to_owned), multiline, unknown }
     }

@@ -93,7 +93,7 @@ fn fields_are_chosen_by_the_settings() {
 #[test]
 fn annotations_tell_how_logs_are_to_be_read() {
     let hints = |annotations: serde_json::Value| {
-        pod(serde_json::json!({"metadata": {"name": "p", "annotations": annotations}})).hints("app")
+        pod(serde_json::json!({"metadata": {"name": "p", "annotations": annotations}})).hints("app", None)
     };
     let excluded = |annotations| hints(annotations).exclude;
     assert!(excluded(serde_json::json!({"sawyer.dev/exclude": "true"})));
@@ -124,45 +124,46 @@ fn annotations_tell_how_logs_are_to_be_read() {
 }
 
 #[test]
-fn annotations_for_one_stream_are_told_of_and_for_both_count() {
+fn annotations_for_one_stream_count_for_that_before_the_others() {
     let hints = |annotations: serde_json::Value| {
-        pod(serde_json::json!({"metadata": {"name": "p", "annotations": annotations}})).hints("app")
+        let pod = pod(serde_json::json!({"metadata": {"name": "p", "annotations": annotations}}));
+        [Some("stdout"), Some("stderr"), None].map(|stream| {
+            let Hints { exclude, parser, unknown, .. } = pod.hints("app", stream);
+            assert_eq!(unknown, [""; 0]);
+            (exclude, parser.unwrap_or_default())
+        })
     };
-    let one = hints(
-        serde_json::json!({"fluentbit.io/exclude_stderr": "true", "fluentbit.io/parser_stdout-app": "json"}),
-    );
-    assert!(!one.exclude && one.parser.is_none());
-    assert_eq!(
-        one.unknown,
-        [
-            "fluentbit.io/exclude_stderr: true, which is for one stream only",
-            "fluentbit.io/parser_stdout: json, which is for one stream only"
-        ]
-    );
-    let others = serde_json::json!({"fluentbit.io/exclude_stderr": "false", "fluentbit.io/parser_stdout-side": "json"});
-    assert_eq!(hints(others), Hints::default());
-    let both = hints(serde_json::json!({
-        "fluentbit.io/exclude_stderr": "true", "fluentbit.io/exclude_stdout-app": "true",
-        "fluentbit.io/parser_stdout": "json", "fluentbit.io/parser_stderr": "json",
-    }));
-    assert_eq!(both, Hints { exclude: true, parser: Some("json".into()), ..Hints::default() });
-    let differ = hints(
-        serde_json::json!({"fluentbit.io/parser_stdout": "json", "fluentbit.io/parser_stderr": "nginx"}),
-    );
-    assert_eq!((differ.parser, differ.unknown.len()), (None, 2));
+    let of = |out: (bool, &str), err: (bool, &str), none: (bool, &str)| {
+        [out, err, none].map(|(exclude, parser)| (exclude, parser.to_owned()))
+    };
+    let one =
+        serde_json::json!({"fluentbit.io/exclude_stderr": "true", "fluentbit.io/parser_stdout-app": "json"});
+    assert_eq!(hints(one), of((false, "json"), (true, ""), (false, "")));
+    let other_container = serde_json::json!({"fluentbit.io/exclude_stderr": "false", "fluentbit.io/parser_stdout-side": "json"});
+    assert_eq!(hints(other_container), of((false, ""), (false, ""), (false, "")));
+    let all = serde_json::json!({
+        "fluentbit.io/exclude": "true", "fluentbit.io/exclude-app": "false", "fluentbit.io/exclude_stderr": "yes",
+        "fluentbit.io/parser": "nginx", "fluentbit.io/parser_stderr": "logfmt", "fluentbit.io/parser_stderr-app": "json",
+    });
+    assert_eq!(hints(all), of((false, "nginx"), (true, "json"), (false, "nginx")));
+    let own = serde_json::json!({
+        "sawyer.dev/exclude_stdout.app": "true", "sawyer.dev/exclude_stderr": "false", "fluentbit.io/exclude": "true",
+        "sawyer.dev/parser_stderr": "klog", "fluentbit.io/parser": "json",
+    });
+    assert_eq!(hints(own), of((true, "json"), (false, "klog"), (true, "json")));
 }
 
 #[test]
 fn files_are_found_in_volumes_of_the_pods_own_and_nowhere_else() {
     let spec = serde_json::json!({
-        "volumes": [{"name": "logs", "emptyDir": {}}, {"name": "host", "hostPath": {"path": "/"}}, {"name": "shared", "emptyDir": {"sizeLimit": "1Gi"}}, {"name": "memory", "emptyDir": {"medium": "Memory"}}],
+        "volumes": [{"name": "logs", "emptyDir": {}}, {"name": "host", "hostPath": {"path": "/"}}, {"name": "shared", "emptyDir": {"sizeLimit": "1Gi"}}, {"name": "memory", "emptyDir": {"medium": "Memory"}}, {"name": "huge", "emptyDir": {"medium": "HugePages-2Mi"}}],
         "containers": [
-            {"name": "app", "volumeMounts": [{"name": "logs", "mountPath": "/var/log/app"}, {"name": "host", "mountPath": "/var/log/app/host"}, {"name": "memory", "mountPath": "/memory"}]},
+            {"name": "app", "volumeMounts": [{"name": "logs", "mountPath": "/var/log/app"}, {"name": "host", "mountPath": "/var/log/app/host"}, {"name": "memory", "mountPath": "/memory"}, {"name": "huge", "mountPath": "/huge"}]},
             {"name": "side", "volumeMounts": [{"name": "shared", "mountPath": "/data/", "subPath": "side"}, {"name": "logs", "mountPath": "/x", "subPath": "../y"}]},
         ]
     });
     let pod = pod(serde_json::json!({"metadata": {"name": "p", "uid": "u", "annotations": {
-        "sawyer.dev/files": "/var/log/app/*.log, /var/log/app/old/?.txt /var/log/app/host/etc/shadow,/var/log/app/../../etc/shadow,/data/a.log,/nowhere.log,/memory/a.log",
+        "sawyer.dev/files": "/var/log/app/*.log, /var/log/app/old/?.txt /var/log/app/host/etc/shadow,/var/log/app/../../etc/shadow,/data/a.log,/nowhere.log,/memory/a.log,/huge/a.log",
         "sawyer.dev/files.side": "/data/b.log,/x/c.log,/var/log/app/d.log", "sawyer.dev/filesystem": "/data/e.log"}},
         "spec": spec}));
     let found: Vec<String> = pod
@@ -178,18 +179,19 @@ fn files_are_found_in_volumes_of_the_pods_own_and_nowhere_else() {
             "app logs//*.log at /var/log/app",
             "app logs//old/?.txt at /var/log/app",
             "side shared/side/a.log at /data",
+            "app memory//a.log at /memory",
             "side shared/side/b.log at /data"
         ]
     );
     let lost: Vec<String> =
-        pod.hints("app").unknown.iter().map(|one| one.replace("sawyer.dev/files: ", "")).collect();
+        pod.hints("app", None).unknown.iter().map(|one| one.replace("sawyer.dev/files: ", "")).collect();
     assert_eq!(
         lost,
         [
             "/var/log/app/host/etc/shadow",
             "/var/log/app/../../etc/shadow",
             "/nowhere.log",
-            "/memory/a.log",
+            "/huge/a.log",
             "/x/c.log",
             "/var/log/app/d.log"
         ]

@@ -2,7 +2,7 @@
 //!
 //! Owns: which volume a path of a container lies in, what is left of the path there.
 //! Does not own: where the node has the volume, reading the files (`input`).
-//! Invariant: a path never leads out of its volume: it has no `..`, and only volumes of the kind `emptyDir` on disk count.
+//! Invariant: a path never leads out of its volume: it has no `..`, and only volumes of the kind `emptyDir` count.
 
 use std::path::{Component, Path};
 
@@ -70,9 +70,11 @@ fn place(path: &str, container: &Container, spec: &PodSpec) -> Option<VolumeFile
     };
     let mounts = container.volume_mounts.iter().filter_map(|mount| Some((mount, rest(mount)?)));
     let (mount, rest) = mounts.max_by_key(|(mount, _)| Path::new(&mount.mount_path).components().count())?;
-    // One in memory is a mount of its own, which whoever runs in another container does not see.
-    let on_disk = |volume: &Volume| volume.empty_dir.as_ref().is_some_and(|folder| folder.medium.is_empty());
-    let is_own = spec.volumes.iter().any(|volume| volume.name == mount.name && on_disk(volume));
+    // On disk or in memory; huge pages hold no files that are written.
+    let holds_files = |volume: &Volume| {
+        volume.empty_dir.as_ref().is_some_and(|folder| matches!(&*folder.medium, "" | "Memory"))
+    };
+    let is_own = spec.volumes.iter().any(|volume| volume.name == mount.name && holds_files(volume));
     let normal = Path::new(&mount.sub_path).components().all(|part| matches!(part, Component::Normal(_)));
     let named = !mount.name.is_empty() && !mount.name.contains('/');
     (is_own && normal && named && mount.sub_path_expr.is_empty()).then(|| VolumeFiles {

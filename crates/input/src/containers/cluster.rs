@@ -16,7 +16,8 @@ use sawyer_pipeline::Context;
 use sawyer_pipeline::steps::hint::{MultilineHint, ParserHint};
 use sawyer_telemetry::Counter;
 
-use crate::tail::layout::{About, Companion, Told};
+use crate::tail::layout::{About, Companion, OfVoice, Told};
+use crate::tail::lines::Voice;
 use crate::tail::watch::Waker;
 
 /// Values of annotations that were told of as not known, at most; more are counted only. They are the words of whoever
@@ -87,9 +88,9 @@ impl Cluster {
         self.directory.pods_with_files()
     }
 
-    /// What annotations say of lines, as the steps know it.
-    fn add_hints(&self, pod: &PodInfo, hints: Hints, fields: &mut Vec<(Box<str>, Value)>) {
-        let mut unknown = hints.unknown;
+    /// What annotations say of the lines of one output, as the steps know it.
+    fn of_voice(&self, pod: &PodInfo, hints: Hints) -> OfVoice {
+        let (mut unknown, mut fields) = (hints.unknown, Vec::new());
         if let Some(text) = hints.parser {
             match ParserHint::read(&text) {
                 Some(hint) => fields.push((names::HINT_PARSER.into(), Value::from(hint.value()))),
@@ -105,6 +106,7 @@ impl Cluster {
         for what in unknown {
             self.tell_unknown(pod, &what);
         }
+        OfVoice { unwanted: hints.exclude, fields }
     }
 
     fn tell_unknown(&self, pod: &PodInfo, what: &str) {
@@ -136,20 +138,19 @@ impl About for Cluster {
     fn tell(&self, identity: &Stream) -> Told {
         let text = |name| identity.get(name).map(Value::as_ref).and_then(ValueRef::as_str);
         // Containers of docker outside Kubernetes have no pod.
-        let Some(uid) = text(names::POD_UID) else { return Told::Fields(Vec::new()) };
+        let Some(uid) = text(names::POD_UID) else { return Told::Fields(Vec::new(), Default::default()) };
         // With the name, because whoever makes a pod could have it claim the uid of another.
         let (namespace, name) = (text(names::NAMESPACE).unwrap_or(""), text(names::POD).unwrap_or(""));
         let Lookup::Known(pod) = self.directory.pod(uid, namespace, name) else { return Told::Nothing };
         let container = text(names::CONTAINER).unwrap_or("");
-        let hints = pod.hints(container);
-        if hints.exclude {
+        let hints = Voice::ALL.map(|voice| pod.hints(container, voice.name()));
+        if [Voice::Stdout, Voice::Stderr].iter().all(|voice| hints[*voice as usize].exclude) {
             return Told::Unwanted;
         }
         let mut fields = pod.fields(container, &self.selection);
         if let Some(labels) = self.directory.namespace(namespace) {
             fields.extend(PodInfo::namespace_fields(&labels, &self.namespace_labels));
         }
-        self.add_hints(&pod, hints, &mut fields);
-        Told::Fields(fields)
+        Told::Fields(fields, hints.map(|hints| self.of_voice(&pod, hints)))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{Containers, on_host};
-use crate::tail::layout::{Entry, FoundFile, Owner, Rotation, Scan, list, look};
+use crate::tail::layout::{Entry, Log, Owner, Rotation, Scan, list, look};
 
 /// Largest description that is read; those of real containers have some 10 KB.
 const CONFIG_BYTES_MAX: u64 = 4 << 20;
@@ -49,26 +49,12 @@ pub(super) fn log(
     else {
         return;
     };
-    let group: Arc<str> = host_path.to_string_lossy().into();
-    let owner = Arc::new(owner.clone());
+    let (group, owner) = (host_path.to_string_lossy().into(), Arc::new(owner.clone()));
+    let log = Log { group, source: Arc::clone(source), owner };
     for Entry { name, path, stat, .. } in look(&on_host(containers.root.as_deref(), folder), scan) {
         let Some(suffix) = name.strip_prefix(stem) else { continue };
-        let (Some((rotation, gzip)), Some(stat)) = (Rotation::parse(suffix), stat) else { continue };
-        let (group, source) = (Arc::clone(&group), Arc::clone(source));
-        containers.add(
-            FoundFile {
-                path,
-                group,
-                part: 0,
-                rotation,
-                gzip,
-                source,
-                owner: Arc::clone(&owner),
-                stat,
-                linked: false,
-            },
-            scan,
-        );
+        let (Some(age), Some(stat)) = (Rotation::parse(suffix), stat) else { continue };
+        containers.add(log.file(path, stat, age), scan);
     }
 }
 

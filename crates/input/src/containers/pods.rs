@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Containers, docker};
-use crate::tail::layout::{Entry, FoundFile, Owner, Rotation, Scan, list, look};
+use crate::tail::layout::{Entry, FoundFile, Log, Owner, Rotation, Scan, list, look};
 use crate::tail::resolve::resolve;
 
 pub(super) fn scan(containers: &mut Containers, scan: &mut Scan) {
@@ -48,12 +48,8 @@ fn container(containers: &mut Containers, folder: &Path, host_folder: &Path, own
             continue;
         }
         let Some(stat) = stat else { continue };
-        let owner = Arc::new(owner);
-        let group = Arc::clone(&group);
-        containers.add(
-            FoundFile { path, group, part: restarts, rotation, gzip, source, owner, stat, linked: false },
-            scan,
-        );
+        let log = Log { group: Arc::clone(&group), source, owner: Arc::new(owner) };
+        containers.add(FoundFile { part: restarts, ..log.file(path, stat, (rotation, gzip)) }, scan);
     }
 }
 

@@ -7,6 +7,7 @@
 //! Invariant: whoever writes in a volume decides about nothing outside it: no link in it is followed, neither here nor
 //! when a file is opened.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use sawyer_kube::{PodInfo, VolumeFiles};
 
 use super::Containers;
 use crate::tail::glob;
-use crate::tail::layout::{Entry, FoundFile, Owner, Scan, list, look};
+use crate::tail::layout::{Entry, FoundFile, Log, Owner, Scan, list, look};
 
 /// The folder of a pod's volumes of this kind.
 const EMPTY_DIR: &str = "volumes/kubernetes.io~empty-dir";
@@ -80,18 +81,8 @@ fn volume(containers: &mut Containers, volumes: &Path, pod: &PodInfo, files: &Vo
             let group: Arc<str> = folder.join(stem).to_string_lossy().into();
             // What the container calls it.
             let source = format!("{}{}", files.mount, inner.join(stem).display());
-            let found = FoundFile {
-                path,
-                group,
-                part: 0,
-                rotation,
-                gzip,
-                source: source.into(),
-                owner: Arc::clone(&owner),
-                stat,
-                linked: false,
-            };
-            containers.add(found, scan);
+            let log = Log { group, source: source.into(), owner: Arc::clone(&owner) };
+            containers.add(log.file(path, stat, (rotation, gzip)), scan);
         }
     }
 }
@@ -101,6 +92,14 @@ fn volume(containers: &mut Containers, volumes: &Path, pod: &PodInfo, files: &Vo
 fn is_plain(volumes: &Path, folder: &Path) -> bool {
     let ways = folder.ancestors().take_while(|above| *above != volumes);
     ways.map(Path::symlink_metadata).all(|metadata| metadata.is_ok_and(|metadata| metadata.is_dir()))
+}
+
+/// Whether a file lies in a volume that is a mount of its own, as those in memory are. The kubelet cannot take it away while
+/// the file is open, and the pod stays until it can.
+pub(super) fn is_mounted(containers: &Containers, found: &FoundFile) -> bool {
+    let Some(volume) = volume_of(containers, &found.path) else { return false };
+    let above = volume.parent().and_then(|folder| folder.metadata().ok());
+    above.is_some_and(|above| above.dev() != found.stat.inode.0)
 }
 
 /// The volume that a file lies in, if it is one of those of pods.

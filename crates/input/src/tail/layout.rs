@@ -17,7 +17,7 @@ use sawyer_model::{Stream, Value};
 
 use super::content::FileStat;
 use super::folders::{FolderState, Folders, Names};
-use super::lines::Form;
+use super::lines::{Form, Voice};
 use super::reader::RotateSettings;
 use super::watch::Waker;
 
@@ -38,10 +38,19 @@ pub(crate) trait About: fmt::Debug + Send {
 pub(crate) enum Told {
     /// Nothing, or not yet.
     Nothing,
-    /// Its identity has these fields besides.
-    Fields(Vec<(Box<str>, Value)>),
+    /// Its identity has these fields besides, and each of its outputs what is said of that alone.
+    Fields(Vec<(Box<str>, Value)>, [OfVoice; Voice::COUNT]),
     /// Its lines are not wanted.
     Unwanted,
+}
+
+/// What is known about one output of a speaker.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct OfVoice {
+    /// Its lines are not wanted.
+    pub(crate) unwanted: bool,
+    /// Fields that the others do not have.
+    pub(crate) fields: Vec<(Box<str>, Value)>,
 }
 
 /// Finds files, and says who speaks in them.
@@ -66,6 +75,11 @@ pub(crate) trait Layout: fmt::Debug + Send {
     /// whom nobody trusts; none by default.
     fn confines(&self, _file: &Path) -> Option<PathBuf> {
         None
+    }
+
+    /// Whether a file is to be closed while nothing is added to it, because somebody waits for that; not by default.
+    fn lets_go(&self, _found: &FoundFile) -> bool {
+        false
     }
 
     /// Whether the times of its folders tell that something changed in them, as on any disk of a machine's own; not by
@@ -132,6 +146,33 @@ impl Scan {
     /// Whether this look did not list a folder, because nothing changed in it since the last one.
     pub(crate) fn is_same(&self, folder: &Path) -> bool {
         self.known.as_ref().is_some_and(|known| known.is_same(folder))
+    }
+}
+
+/// What the files of a log have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    pub(crate) group: Arc<str>,
+    pub(crate) source: Arc<str>,
+    pub(crate) owner: Arc<Owner>,
+}
+
+impl Log {
+    /// One that is known by its path alone.
+    pub(crate) fn named(path: &str) -> Self {
+        let group: Arc<str> = path.into();
+        Self { source: Arc::clone(&group), group, owner: Arc::default() }
+    }
+
+    /// One of its files, which is no link and belongs to its first part. The name tells its age, and whether it is compressed.
+    pub(crate) fn file(
+        &self,
+        path: PathBuf,
+        stat: FileStat,
+        (rotation, gzip): (Rotation, bool),
+    ) -> FoundFile {
+        let Self { group, source, owner } = self.clone();
+        FoundFile { path, group, part: 0, rotation, gzip, source, owner, stat, linked: false }
     }
 }
 

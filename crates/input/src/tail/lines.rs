@@ -6,8 +6,6 @@
 //! Invariant: every byte that is consumed is covered by the batch, or held by a joiner until it is; nothing that is
 //! durable already is written a second time.
 
-use std::sync::Arc;
-
 use sawyer_codec::cri::{self, StdStream};
 use sawyer_codec::docker;
 use sawyer_codec::join::{Joined, Joiner, Piece};
@@ -75,7 +73,17 @@ impl Voice {
     /// How many there are.
     pub(crate) const COUNT: usize = 3;
 
-    const ALL: [Self; Self::COUNT] = [Self::Stdout, Self::Stderr, Self::Unknown];
+    /// All of them, each at its number.
+    pub(crate) const ALL: [Self; Self::COUNT] = [Self::Stdout, Self::Stderr, Self::Unknown];
+
+    /// Its name, if it has one.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Stdout => Some(StdStream::Stdout.name()),
+            Self::Stderr => Some(StdStream::Stderr.name()),
+            Self::Unknown => None,
+        }
+    }
 
     fn of(stream: StdStream) -> Self {
         match stream {
@@ -413,6 +421,10 @@ impl Assembler {
             sink.spanning.push(carried.iter().copied().chain([here]).collect());
         }
         carried.into_iter().for_each(|(before, range)| sink.batch.cover(before, range));
+        if !speaker.wants(voice) {
+            let ranges = line.covered.iter().chain([&line.range]);
+            return ranges.for_each(|range| sink.batch.cover(source, *range));
+        }
         let malformed = voice == Voice::Unknown && matches!(self.form, Form::Cri | Form::Docker);
         sink.counts.malformed += u64::from(malformed);
         sink.counts.cut += u64::from(line.cut.is_some());
@@ -429,16 +441,4 @@ fn without_mark(line: &[u8], range: SeqRange) -> &[u8] {
 
 fn without_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
-}
-
-impl Speaker {
-    /// The stream of one output.
-    fn stream(&mut self, voice: Voice) -> &Arc<sawyer_model::Stream> {
-        let name = match voice {
-            Voice::Stdout => Some(StdStream::Stdout.name()),
-            Voice::Stderr => Some(StdStream::Stderr.name()),
-            Voice::Unknown => None,
-        };
-        self.get(voice as usize, name)
-    }
 }

@@ -10,6 +10,7 @@ use sawyer_codec::fields::FieldSink;
 use sawyer_codec::json::{Scratch, flatten};
 use sawyer_model::{Stream, Value, ValueRef, names};
 
+use super::layout::OfVoice;
 use super::lines::Voice;
 
 /// Prefix of the fields that docker's log driver was told to add.
@@ -22,6 +23,7 @@ pub(crate) struct Speaker {
     attrs: Box<[u8]>,
     /// The identity with what the attributes say.
     base: Arc<Stream>,
+    of_voices: [OfVoice; Voice::COUNT],
     voices: [Option<Arc<Stream>>; Voice::COUNT],
 }
 
@@ -29,14 +31,21 @@ impl Speaker {
     /// With this identity.
     pub(crate) fn new(identity: Arc<Stream>) -> Self {
         let base = Arc::clone(&identity);
-        Self { identity, attrs: Box::default(), base, voices: [const { None }; Voice::COUNT] }
+        Self {
+            identity,
+            attrs: Box::default(),
+            base,
+            of_voices: Default::default(),
+            voices: [const { None }; Voice::COUNT],
+        }
     }
 
     /// More is known about who speaks, or something else.
-    pub(crate) fn set_identity(&mut self, identity: Arc<Stream>) {
-        if self.identity.fingerprint() == identity.fingerprint() {
+    pub(crate) fn set_identity(&mut self, identity: Arc<Stream>, of_voices: [OfVoice; Voice::COUNT]) {
+        if self.identity.fingerprint() == identity.fingerprint() && self.of_voices == of_voices {
             return;
         }
+        self.of_voices = of_voices;
         self.base = Arc::clone(&identity);
         self.identity = identity;
         self.voices = [const { None }; Voice::COUNT];
@@ -62,12 +71,20 @@ impl Speaker {
         };
     }
 
-    /// The stream with this number, whose field `stream` says `name`.
-    pub(super) fn get(&mut self, number: usize, name: Option<&str>) -> &Arc<Stream> {
-        let base = &self.base;
-        self.voices[number].get_or_insert_with(|| match name {
-            Some(name) => Arc::new(base.with([(names::STREAM, Value::from(name))])),
-            None => Arc::clone(base),
+    /// Whether lines of this output are wanted.
+    pub(super) fn wants(&self, voice: Voice) -> bool {
+        !self.of_voices[voice as usize].unwanted
+    }
+
+    /// The stream of an output, whose field `stream` says its name.
+    pub(super) fn stream(&mut self, voice: Voice) -> &Arc<Stream> {
+        let (base, fields) = (&self.base, &self.of_voices[voice as usize].fields);
+        self.voices[voice as usize].get_or_insert_with(|| {
+            let name = voice.name().map(|name| (Box::from(names::STREAM), Value::from(name)));
+            match (name, &fields[..]) {
+                (None, []) => Arc::clone(base),
+                (name, fields) => Arc::new(base.with(name.into_iter().chain(fields.iter().cloned()))),
+            }
         })
     }
 }

@@ -223,6 +223,34 @@ async fn a_link_that_leads_elsewhere_after_a_stop_has_led_to_something() {
     assert_eq!(node.metric("sawyer_input_bytes_rotated_unread_total"), 0);
 }
 
+#[tokio::test]
+async fn a_link_that_is_removed_while_nobody_reads_has_led_to_something() {
+    let node = Node::new();
+    node.write(DAYS[0], lines(0..5));
+    turn_link(&node, DAYS[0]);
+    let run = start(&node);
+    run.records(5).await;
+    run.stop().await;
+    node.write(DAYS[0], lines(5..10));
+    node.remove("var/log/current.log");
+    let run = start(&node);
+    assert_eq!(messages(&run.records(5).await), numbers(5..10));
+    run.stop().await;
+    // One that is there, and is not looked for any more, is let be.
+    let node = Node::new();
+    node.write(DAYS[1], lines(30..35));
+    turn_link(&node, DAYS[1]);
+    let run = start(&node);
+    assert_eq!(messages(&run.records(5).await), numbers(30..35));
+    run.stop().await;
+    node.write(DAYS[1], lines(35..40));
+    let settings = "sweep_interval: 200ms\nnode: n1\nexclude: [/var/log/current.log]\n";
+    let run = node.start("files", settings, Taker::Keeps);
+    node.write("var/log/other.log", lines(40..41));
+    assert_eq!(messages(&run.records(1).await), ["40"]);
+    run.stop().await;
+}
+
 /// What the link led to is gone by then: it is told how much of it nobody read, as far as that was known.
 #[tokio::test]
 async fn what_a_link_led_to_and_is_gone_is_counted() {

@@ -194,6 +194,36 @@ async fn what_annotations_say_about_lines_goes_with_them_and_what_is_not_known_i
 }
 
 #[tokio::test]
+async fn what_is_said_of_one_stream_counts_for_that_alone() {
+    let said = json!({"fluentbit.io/exclude_stderr": "true", "fluentbit.io/parser_stdout": "json"});
+    let both = json!({"fluentbit.io/exclude_stderr": "true", "fluentbit.io/exclude_stdout": "true"});
+    let api =
+        Api::start(&json!([pod("web-0", WEB_UID, &json!({}), &said), pod("mute", "m", &json!({}), &both)]));
+    let node = Node::new();
+    node.write("var/log/pods/shop_mute_m/app/0.log", cri(1, "stdout", "F", "not wanted"));
+    let lines = [
+        cri(1, "stderr", "P", "not "),
+        cri(2, "stdout", "F", "one"),
+        cri(3, "stderr", "F", "wanted"),
+        cri(4, "stdout", "F", "two"),
+        cri(5, "stderr", "F", "nor this"),
+    ];
+    node.write(&format!("{WEB}/0.log"), lines.concat());
+    let run = start(&node, &api.address, "60s");
+    let records = run.records(2).await;
+    assert_eq!(messages(&records), ["one", "two"]);
+    let told = ["stream", "sawyer.parser"].map(|name| text(&records[0], name));
+    assert_eq!(told, ["stdout", "json"]);
+    // All was read, and is not read again.
+    run.wait(|| node.metric("sawyer_input_bytes_behind") == 0, "end of reading").await;
+    run.stop().await;
+    let run = start(&node, &api.address, "60s");
+    node.write(&format!("{WEB}/0.log"), cri(6, "stdout", "F", "three"));
+    assert_eq!(messages(&run.records(1).await), ["three"]);
+    run.stop().await;
+}
+
+#[tokio::test]
 async fn files_that_pods_name_are_read_from_their_volumes_and_no_link_leads_out() {
     let mut web = pod(
         "web-0",

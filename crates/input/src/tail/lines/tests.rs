@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use sawyer_model::{Stream, Value, names};
 

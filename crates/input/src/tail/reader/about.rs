@@ -34,7 +34,9 @@ impl Reader {
                 return Leave::Later;
             }
             Told::Nothing => {}
-            Told::Fields(fields) => known.speaker.set_identity(Arc::new(known.identity.with(fields))),
+            Told::Fields(fields, of_voices) => {
+                known.speaker.set_identity(Arc::new(known.identity.with(fields)), of_voices);
+            }
             Told::Unwanted => {
                 file.unwanted = true;
                 return Leave::Refused;

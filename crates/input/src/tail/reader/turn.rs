@@ -294,6 +294,8 @@ impl Reader {
         // What was written before the watch was there is seen now.
         if !content.stat().is_ok_and(|stat| stat.state() == file.seen) {
             self.make_ready(id);
+        } else if self.layout.lets_go(&file.found) {
+            self.close(id);
         }
     }
 

@@ -7,12 +7,13 @@
 use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use sawyer_model::SourceId;
 
 use super::super::content::FileStat;
 use super::super::file::{Phase, TailFile};
-use super::super::layout::{FoundFile, Rotation};
+use super::super::layout::{FoundFile, Log, Rotation, is_absent};
 use super::super::watch::FileId;
 use super::Reader;
 use crate::offsets::{HEAD_BYTES_MAX, Head, UNREAD_MAX, Unread};
@@ -126,17 +127,27 @@ impl Reader {
         let swapped = |unread: &Unread| {
             let path = Path::new(&*unread.path);
             let is_known = paths.contains(path) || self.by_inode.contains_key(&unread.inode);
-            let of_group =
-                by_group.get(&*unread.group).filter(|_| unread.linked && !unread.gzip && !is_known)?;
+            if !unread.linked || unread.gzip || is_known {
+                return None;
+            }
             let metadata =
                 path.symlink_metadata().ok().filter(|metadata| metadata.ino() == unread.inode.1)?;
+            let stat = FileStat::from(&metadata);
             // It was the newest when it was seen last; what is there now comes after it.
-            let found = FoundFile {
-                path: path.to_owned(),
-                stat: FileStat::from(&metadata),
-                ..(**of_group.first()?).clone()
+            let age = (Rotation::Live, false);
+            let found = match by_group.get(&*unread.group).and_then(|of_group| of_group.first()) {
+                Some(FoundFile { group, source, owner, part, .. }) => {
+                    let (group, source, owner) = (Arc::clone(group), Arc::clone(source), Arc::clone(owner));
+                    let log = Log { group, source, owner };
+                    FoundFile { part: *part, ..log.file(path.to_owned(), stat, age) }
+                }
+                // The link was removed. Where the settings are others now, it is still there.
+                None if self.is_removed(&unread.group) => {
+                    Log::named(&unread.group).file(path.to_owned(), stat, age)
+                }
+                None => return None,
             };
-            let found = FoundFile { rotation: Rotation::Live, gzip: false, linked: true, ..found };
+            let found = FoundFile { linked: true, ..found };
             self.holds(&found, unread).then_some(found)
         };
         let again: Vec<FoundFile> = before.iter().filter_map(swapped).collect();
@@ -164,6 +175,12 @@ impl Reader {
              to be delivered, and no copy is there; `path` is one of them"
         );
         again
+    }
+
+    /// Whether nothing has the path of a log any more, be it one of the node or of Sawyer's own surroundings.
+    fn is_removed(&self, log: &str) -> bool {
+        let is_absent = |path: &Path| path.symlink_metadata().is_err_and(|error| is_absent(&error));
+        is_absent(Path::new(log)) && is_absent(&self.context.on_host(Path::new(log)))
     }
 
     /// Whether a file is, or is a copy of, one that was not read to its end. Where that cannot be seen, it may be.
