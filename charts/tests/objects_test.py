@@ -162,6 +162,45 @@ class Objects(unittest.TestCase):
         kept = helm.objects({"token": {"existingSecret": "mine"}})
         self.assertEqual([each for each in kept if each["kind"] == "Secret"], [])
 
+    def test_who_asks_the_kubelet_may_do_that_and_no_more(self):
+        def rights(version, events="server", **kubelet):
+            agent = {"collect": {"metadataFrom": "kubelet"}, "kubelet": kubelet}
+            found = helm.objects({"agent": agent, "events": {"from": events}}, version)
+            rules = helm.one(found, "ClusterRole", "logs-sawyer-agent")["rules"]
+            return {what: rule["verbs"] for rule in rules for what in rule["resources"]}
+
+        owners = {"replicasets": ["get"], "jobs": ["get"]}
+        self.assertEqual(rights("1.32"), {"nodes/proxy": ["get"], **owners})
+        self.assertEqual(rights("1.33"), {"nodes/pods": ["get"], **owners})
+        self.assertEqual(rights("1.32", right="pods"), {"nodes/pods": ["get"], **owners})
+        self.assertEqual(rights(helm.NEWEST, right="proxy"), {"nodes/proxy": ["get"], **owners})
+        # Whoever reads events asks the API server about the pods that they are about.
+        both = {"nodes/pods": ["get"], "pods": ["get"], "events": ["list", "watch"], **owners}
+        self.assertEqual(rights(helm.NEWEST, events="agent"), both)
+
+    def test_the_kubelet_is_asked_at_the_nodes_address(self):
+        def asked(collect, **kubelet):
+            found = helm.objects({"agent": {"collect": collect, "kubelet": kubelet}})
+            config = yaml.safe_load(helm.one(found, "ConfigMap", "sawyer-agent")["data"]["sawyer.yaml"])
+            pod = dict(pods(found))["sawyer-agent"]["spec"]
+            names = {each["name"] for each in pod["containers"][0]["env"]}
+            self.assertTrue(pod["automountServiceAccountToken"] or not collect.get("metadata", True))
+            return config["inputs"]["containers"].get("kubernetes"), "NODE_IP" in names
+
+        kubelet = {"metadataFrom": "kubelet"}
+        self.assertEqual(asked({}), (None, False))
+        self.assertEqual(asked(kubelet), ({"from": "kubelet"}, True))
+        self.assertEqual(asked(kubelet, verifyCertificate=False), ({"from": "kubelet", "verify_kubelet": False}, True))
+        labels = {"from": "kubelet", "namespace_labels": ["team"]}
+        self.assertEqual(asked({**kubelet, "namespaceLabels": ["team"]}), (labels, True))
+        self.assertEqual(asked({**kubelet, "metadata": False}), ({"from": "nobody"}, False))
+
+    def test_volumes_that_are_mounted_later_reach_the_agent(self):
+        found = helm.objects({"agent": {"collect": {"podFiles": True}}})
+        mounts = dict(pods(found))["sawyer-agent"]["spec"]["containers"][0]["volumeMounts"]
+        (volumes,) = [each for each in mounts if each["name"] == "pod-volumes"]
+        self.assertEqual((volumes["mountPropagation"], volumes["readOnly"]), ("HostToContainer", True))
+
     def test_who_may_ask_the_api(self):
         no_metadata, no_events = {"agent": {"collect": {"metadata": False}}}, {"events": {"enabled": False}}
         more = {

@@ -77,6 +77,9 @@ class Node:
             raise SystemExit("this machine has containers of a kubelet already (/var/log/pods); they stay untouched")
 
     def open(self):
+        # Mounts of the kubelet's reach the containers that ask for them, as on a node whose root is shared.
+        for options in (["--bind", self.folder], ["--make-rshared"]):
+            subprocess.run(["mount", *options, self.folder], check=True, timeout=30)
         environment = {**os.environ, "LOGMAX": LOG_BYTES_MAX}
         command = [self.scripts / "up.sh", self.folder, os.environ["KUBE_PROGRAMS"]]
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=300)

@@ -156,8 +156,14 @@ sawyer:
 {{- $containers := merge (dict "exclude" (concat (list "${POD_NAMESPACE}/${POD_NAME}") $agent.exclude)) $common }}
 {{- if not $agent.collect.containers }}{{ $_ := set $containers "pods" nil }}{{ $_ := set $containers "links" nil }}{{ end }}
 {{- if not $agent.collect.docker }}{{ $_ := set $containers "docker" nil }}{{ else if ne $agent.dockerHostPath "/var/lib/docker/containers" }}{{ $_ := set $containers "docker" $agent.dockerHostPath }}{{ end }}
-{{- if not (include "sawyer.agent.asks" .) }}{{ $_ := set $containers "kubernetes" (dict "from" "nobody") }}
-{{- else if $agent.collect.namespaceLabels }}{{ $_ := set $containers "kubernetes" (dict "namespace_labels" $agent.collect.namespaceLabels) }}{{ end }}
+{{- $kubernetes := dict }}
+{{- if not (include "sawyer.agent.asks" .) }}{{ $_ := set $kubernetes "from" "nobody" }}
+{{- else if $agent.collect.namespaceLabels }}{{ $_ := set $kubernetes "namespace_labels" $agent.collect.namespaceLabels }}{{ end }}
+{{- if include "sawyer.agent.asksKubelet" . }}
+{{- $_ := set $kubernetes "from" "kubelet" }}
+{{- if not $agent.kubelet.verifyCertificate }}{{ $_ := set $kubernetes "verify_kubelet" false }}{{ end }}
+{{- end }}
+{{- if $kubernetes }}{{ $_ := set $containers "kubernetes" $kubernetes }}{{ end }}
 {{- if $agent.collect.podFiles }}{{ $_ := set $containers "pod_files" (printf "%s/pods" (trimSuffix "/" $agent.kubeletHostPath)) }}{{ end }}
 {{- $_ := set $inputs "containers" $containers }}
 {{- end }}

@@ -96,10 +96,20 @@ policy/v1beta1
 {{- if or (eq .component (include "sawyer.events.component" .root)) (and (eq .component "agent") (include "sawyer.agent.asks" .root)) }}true{{ end }}
 {{- end }}
 
-{{/* Something if the agent asks the API server about the pods whose logs it reads. */}}
+{{/* Something if the agent asks the cluster about the pods whose logs it reads. */}}
 {{- define "sawyer.agent.asks" -}}
 {{- $collect := .Values.agent.collect }}
 {{- if and .Values.agent.enabled $collect.containers $collect.metadata }}true{{ end }}
+{{- end }}
+
+{{/* Something if it asks the kubelet. */}}
+{{- define "sawyer.agent.asksKubelet" -}}
+{{- if and (include "sawyer.agent.asks" .) (eq .Values.agent.collect.metadataFrom "kubelet") }}true{{ end }}
+{{- end }}
+
+{{/* What it may get of nodes for that: kubelets ask for the finer right since Kubernetes 1.33 (KubeletFineGrainedAuthz). */}}
+{{- define "sawyer.agent.kubeletRight" -}}
+{{- .Values.agent.kubelet.right | default (ternary "pods" "proxy" (semverCompare ">=1.33.0-0" .Capabilities.KubeVersion.Version)) }}
 {{- end }}
 
 {{- /* Ports of receivers, each with its name, number and protocol: `4318`, `5514/udp`, `5514/tcp+udp`. */}}

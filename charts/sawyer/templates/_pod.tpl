@@ -66,6 +66,10 @@ env:
     valueFrom: {fieldRef: {fieldPath: metadata.name}}
   - name: POD_NAMESPACE
     valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+  {{- if and (eq .component "agent") (include "sawyer.agent.asksKubelet" .root) }}
+  - name: NODE_IP
+    valueFrom: {fieldRef: {fieldPath: status.hostIP}}
+  {{- end }}
   {{- with $role.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

@@ -22,7 +22,8 @@ choice! {
 settings! {
     /// What a cluster says about the pods whose logs are read: `workload`, `workload_kind`, `image`, `labels.…`,
     /// and `service` and `env` where well-known labels say them. Needs the right to get, list and watch pods; to get
-    /// replicasets and jobs, where those have names of their own; with the kubelet, to get nodes/proxy.
+    /// replicasets and jobs, where those have names of their own; with the kubelet, to get nodes/pods, or nodes/proxy before
+    /// Kubernetes 1.33.
     ///
     /// Annotations of pods say how their logs are to be read: see docs/kubernetes.md.
     pub struct KubeSettings {
