@@ -116,6 +116,32 @@ fn opentelemetry_exports_over_http_and_grpc() {
     assert!(record.get("identity").is_none(), "the token vouches for it: {record}");
 }
 
+/// Its exporter over HTTP in JavaScript sends JSON, in chunks and compressed.
+#[test]
+fn opentelemetry_exports_json() {
+    let names = [
+        "@opentelemetry/api@1.10.0",
+        "@opentelemetry/exporter-logs-otlp-http@0.301.0",
+        "@opentelemetry/sdk-logs@3.1.0",
+        "@opentelemetry/resources@3.1.0",
+    ];
+    let Some(packages) = packages("node-packages", &names) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (mut sawyer, address) = start(&folder, "otlp");
+    let (url, count) = (format!("http://{address}"), COUNT.to_string());
+    node(&folder, &packages, "otlp.js", &["json", &url, "s3cret", &count]);
+    all_once(&mut sawyer, "namespace: shop and pod: cart-json and service: cart and level: warn", COUNT);
+    let record = &sawyer.all("number: 7")[0];
+    let told = ["number", "big", "share", "nested.is"].map(|name| record[name].to_string());
+    assert_eq!(told, ["7", "9007199254740991", "0.5", "true"], "{record}");
+    assert_eq!(
+        (record["tags"][1].as_str(), &record["scope.name"]),
+        (Some("b"), &"shop.cart".into()),
+        "{record}"
+    );
+    assert!(record.get("identity").is_none(), "the token vouches for it: {record}");
+}
+
 #[test]
 fn bulk_helpers_of_elasticsearch_and_opensearch_write() {
     let names = ["elasticsearch==9.5.1", "opensearch-py==3.2.0"];
