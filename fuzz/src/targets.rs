@@ -33,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     node::OFFSETS,
     node::ENCODING,
     node::KMSG,
+    stored::CHECKPOINT,
     requests::KQL,
     requests::CONFIG,
     requests::OTLP,

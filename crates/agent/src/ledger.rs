@@ -11,7 +11,8 @@ use axum::extract::{Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use sawyer_model::Count;
-use sawyer_telemetry::{Book, Metrics, SourceBook};
+use sawyer_telemetry::ledger::checkpoints::Peer;
+use sawyer_telemetry::{Book, Checkpoint, Gap, Metrics, SourceBook, Sums};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -36,8 +37,51 @@ async fn list(State(metrics): State<Metrics>) -> Json<Value> {
     for (input, of_input) in metrics.ledger().all() {
         books.extend(of_input.outputs.iter().map(|(output, book)| described(&input, output, book)));
     }
-    let closes = books.iter().all(|book| book["closes"] == true);
-    Json(json!({ "ledger": books, "closes": closes }))
+    let checkpoints: Vec<Value> = metrics.ledger().checkpoints().iter().map(checkpoint_described).collect();
+    let closes = books.iter().chain(&checkpoints).all(|book| book["closes"] == true);
+    let peers: Vec<Value> = metrics.ledger().peers().iter().map(peer_described).collect();
+    Json(json!({ "ledger": books, "checkpoints": checkpoints, "peers": peers, "closes": closes }))
+}
+
+/// What is known of what an output was told, as JSON.
+fn checkpoint_described((output, checkpoint): &(String, Checkpoint)) -> Value {
+    let gap = |gap: &Gap| {
+        json!({
+            "at": gap.at.to_string(),
+            "source": gap.source.to_string(),
+            "start": gap.range.start,
+            "end": gap.range.end,
+        })
+    };
+    json!({
+        "output": output,
+        "taken": sums(&checkpoint.sums),
+        "open_since": checkpoint.open_since.map(|since| since.to_string()),
+        "answered": checkpoint.answered.map(|answered| answered.to_string()),
+        "missing": checkpoint.gaps.iter().map(gap).collect::<Vec<_>>(),
+        "closes": checkpoint.sums.missing == 0,
+    })
+}
+
+/// What another Sawyer was told here, as JSON.
+fn peer_described((agent, output, peer): &(String, String, Peer)) -> Value {
+    json!({
+        "agent": agent,
+        "output": output,
+        "heard": peer.heard.to_string(),
+        "taken": sums(&peer.sums),
+        "lacked": peer.lacked,
+    })
+}
+
+fn sums(sums: &Sums) -> Value {
+    json!({
+        "bytes": sums.taken(),
+        "confirmed": sums.confirmed,
+        "missing": sums.missing,
+        "unknown": sums.unknown,
+        "open": sums.open,
+    })
 }
 
 /// The sources of inputs that read files: those of which something is missing first, then those that are most behind.

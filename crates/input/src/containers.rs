@@ -19,10 +19,9 @@ use std::sync::Arc;
 use sawyer_config::{At, Problems, Reference, Setting, Settings, settings};
 use sawyer_kube::KubeSettings;
 use sawyer_model::{Error, Stream, Value, names};
-use sawyer_pipeline::{Context, Input, InputPlan, Kind};
+use sawyer_pipeline::{Context, Input, InputPlan, Kind, node_name};
 
 use self::cluster::Cluster;
-use crate::node::node_name;
 use crate::tail::layout::{About, Companion, FoundFile, IdentifyBy, Layout, Owner, Scan};
 use crate::tail::lines::Form;
 use crate::tail::watch::Waker;

@@ -14,11 +14,10 @@ use sawyer_codec::ndjson_in::{NdjsonHead, NdjsonReader, Sender};
 use sawyer_config::{At, Problems, Reference, Setting, Settings, choice, settings};
 use sawyer_model::{Ack, Batch, Error, ErrorKind, Outcome, SeqRange, SourceId, Stream, Value, names};
 use sawyer_pipeline::process::{CommandSettings, Process, ProcessError};
-use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop};
+use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop, node_name};
 use sawyer_telemetry::Counter;
 use tokio::runtime::Handle;
 
-use crate::node::node_name;
 use crate::random;
 
 choice! {

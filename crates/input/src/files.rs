@@ -11,9 +11,8 @@ use std::sync::Arc;
 
 use sawyer_config::{At, Problems, Reference, Setting, Settings, settings};
 use sawyer_model::{Error, Stream, Value, names};
-use sawyer_pipeline::{Context, Input, InputPlan, Kind};
+use sawyer_pipeline::{Context, Input, InputPlan, Kind, node_name};
 
-use crate::node::node_name;
 use crate::tail::encoding::Charset;
 use crate::tail::layout::{Entry, FoundFile, IdentifyBy, Layout, Log, Rotation, Scan, list, look};
 use crate::tail::lines::Form;

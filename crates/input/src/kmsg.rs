@@ -18,10 +18,9 @@ use sawyer_config::{Settings as _, settings};
 use sawyer_model::{
     Ack, Batch, Error, ErrorKind, Outcome, SeqRange, SourceId, Stream, Timestamp, Value, names,
 };
-use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Patience, Running, Stop};
+use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Patience, Running, Stop, node_name};
 use sawyer_telemetry::Counter;
 
-use crate::node::node_name;
 use crate::offsets::{Found, Offsets, Progress};
 
 settings! {

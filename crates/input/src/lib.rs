@@ -33,7 +33,6 @@ pub mod kinesis;
 pub mod kmsg;
 pub mod kubernetes_events;
 pub mod native;
-mod node;
 mod offsets;
 mod positions;
 pub mod push;

@@ -15,6 +15,8 @@ use sawyer_config::{At, Problems, Secret, Setting, Settings, settings};
 use sawyer_delivery::auth::CurrentSecret;
 use sawyer_model::{Batch, Error, ErrorKind, Outcome};
 use sawyer_pipeline::{Context, Input, InputPlan, Kind};
+use sawyer_telemetry::ledger::checkpoints;
+use sawyer_telemetry::{Answer, Ledger, Parts, Question};
 
 use crate::push::{OpenPush, PushHub};
 
@@ -42,6 +44,8 @@ settings! {
 pub struct NativeHub {
     hub: PushHub,
     access: Arc<RwLock<Option<Arc<Access>>>>,
+    /// The name of the input, and the ledger of the process.
+    books: Arc<RwLock<Option<(String, Ledger)>>>,
 }
 
 /// Who may send.
@@ -81,6 +85,23 @@ impl NativeHub {
         access.admit(from, token).await
     }
 
+    /// Asks those who got what came in here what of it is there. None if nobody of them can tell.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no input of the kind `sawyer`; if one of them cannot be asked now.
+    pub async fn ask(&self, question: &Question) -> Result<Option<Answer>, Error> {
+        let (input, ledger) = self.books.read().clone().ok_or_else(absent)?;
+        let answer = ledger.ask(&input, question).await?;
+        // What may wait on the way says nothing yet.
+        let is_certain = answer
+            .as_ref()
+            .is_some_and(|answer| !answer.lacking.is_empty() && !answer.may_wait && !question.may_wait);
+        let lacking = answer.as_ref().filter(|_| is_certain).map_or(&[][..], |answer| &answer.lacking);
+        ledger.note_peer(question, checkpoints::sum(lacking));
+        tell(question, lacking);
+        Ok(answer)
+    }
+
     /// As of [`PushHub::set_reopening`].
     pub fn set_reopening(&self, reopening: bool) {
         self.hub.set_reopening(reopening);
@@ -92,6 +113,29 @@ impl NativeHub {
     /// As of [`PushHub::push`].
     pub async fn push(&self, batch: Batch) -> Result<Outcome, Error> {
         self.hub.push(batch).await
+    }
+}
+
+/// Parts of one answer that are told one by one.
+const PARTS_TOLD_MAX: usize = 10;
+
+/// Tells what somebody was told to be taken here and is not there.
+fn tell(question: &Question, lacking: &[Parts]) {
+    let Question { agent, output, .. } = question;
+    let parts = lacking.iter().flat_map(|parts| parts.ranges.iter().map(|range| (parts.source, range)));
+    for (source, range) in parts.clone().take(PARTS_TOLD_MAX) {
+        let (source, start, end) = (source.to_string(), range.start, range.end);
+        tracing::error!(
+            agent,
+            output,
+            source,
+            start,
+            end,
+            "this part of a source was told to be taken, and is not here: these records are lost"
+        );
+    }
+    if let Some(more) = parts.count().checked_sub(PARTS_TOLD_MAX).filter(|more| *more > 0) {
+        tracing::error!(agent, output, more, "and further parts");
     }
 }
 
@@ -178,11 +222,12 @@ impl InputPlan for NativePlan {
         true
     }
 
-    fn open(self: Box<Self>, _: &Context) -> Result<Box<dyn Input>, Error> {
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Input>, Error> {
         let Self { hub, access, wait_max } = *self;
         let open =
             OpenPush::open(hub.hub, wait_max, "another input of the kind `sawyer` takes all that is sent")?;
         *hub.access.write() = Some(Arc::new(access));
+        *hub.books.write() = Some((context.name.clone(), context.metrics.ledger().clone()));
         Ok(Box::new(open))
     }
 }

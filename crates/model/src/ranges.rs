@@ -109,6 +109,15 @@ impl RangeSet {
         })
     }
 
+    /// The parts of a range that are in the set, ascending.
+    #[must_use]
+    pub fn intersection(&self, range: SeqRange) -> Vec<SeqRange> {
+        let first = self.ranges.range(..range.start).next_back();
+        let parts = first.into_iter().chain(self.ranges.range(range.start..range.end.max(range.start)));
+        let parts = parts.map(|(start, end)| SeqRange::new(range.start.max(*start), range.end.min(*end)));
+        parts.filter(|part| !part.is_empty()).collect()
+    }
+
     /// Takes out the lowest ranges until at most so many are left; says how many it took out.
     pub fn keep_highest(&mut self, most: usize) -> usize {
         let excess = self.ranges.len().saturating_sub(most);
@@ -181,6 +190,8 @@ mod tests {
             let missing: Vec<u64> = set.missing(wanted).flat_map(|r| r.start..r.end).collect();
             prop_assert_eq!(missing, (wanted.start..wanted.end).filter(|n| !naive.contains(n)).collect::<Vec<_>>());
             prop_assert!(set.missing(wanted).all(|part| !part.is_empty()));
+            let common: Vec<u64> = set.intersection(wanted).iter().flat_map(|r| r.start..r.end).collect();
+            prop_assert_eq!(common, (wanted.start..wanted.end).filter(|n| naive.contains(n)).collect::<Vec<_>>());
             let mut highest = set.clone();
             prop_assert_eq!(highest.keep_highest(2), set.range_count().saturating_sub(2));
             prop_assert!(highest.iter().eq(set.iter().skip(set.range_count().saturating_sub(2))));

@@ -5,10 +5,12 @@
 //! Promise: once. Batches go with the parts of sources that they account for, so a server that has something already
 //! leaves it out, however often and in whatever order batches come.
 
+mod checkpoint;
 mod output;
 mod settings;
 mod target;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sawyer_config::{At, Problems};
@@ -21,6 +23,7 @@ use sawyer_pipeline::{Context, Kind, Output, OutputPlan};
 pub use settings::SawyerSettings;
 
 use crate::deliver::{self, HttpOutputSettings};
+use checkpoint::Claims;
 use output::NativeOutput;
 use target::NativeTarget;
 
@@ -47,6 +50,7 @@ struct SawyerPlan {
     endpoints: Vec<Url>,
     auth: Option<AuthPlan>,
     limits: Limits,
+    checkpoint_interval: Duration,
     settings: HttpOutputSettings<()>,
 }
 
@@ -74,7 +78,8 @@ fn check(
         limits.age_max = AGE_MAX;
     }
     let settings = HttpOutputSettings { delivery, http, auth: None, own: () };
-    Some(SawyerPlan { endpoints: endpoints?, auth, limits, settings })
+    let checkpoint_interval = own.checkpoint_interval;
+    Some(SawyerPlan { endpoints: endpoints?, auth, limits, checkpoint_interval, settings })
 }
 
 impl OutputPlan for SawyerPlan {
@@ -87,10 +92,12 @@ impl OutputPlan for SawyerPlan {
     }
 
     fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
-        let Self { endpoints, auth, limits, settings } = *self;
+        let Self { endpoints, auth, limits, checkpoint_interval, settings } = *self;
         let authorize = auth.map(|auth| auth.open(&context.clock)).transpose()?;
         let client = Client::over_http2(settings.http, &endpoints, authorize, context.clock.clone())?;
-        Ok(Box::new(NativeOutput::new(NativeTarget::new(client, endpoints), limits, context)))
+        let claims = Arc::new(Claims::open(context));
+        let target = NativeTarget::new(client, endpoints, Arc::clone(&claims));
+        Ok(Box::new(NativeOutput::new(target, claims, checkpoint_interval, limits, context)))
     }
 }
 

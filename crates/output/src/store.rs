@@ -14,9 +14,13 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use sawyer_config::{Setting, Settings};
 use sawyer_model::{Error, ErrorKind};
 use sawyer_pipeline::{Context, Kind, Output, OutputPlan};
+use sawyer_telemetry::ledger::checkpoints::Asked;
+use sawyer_telemetry::{Answer, Question};
 
 pub use handle::StoreHandle;
 pub use settings::StoreOutputSettings;
@@ -49,6 +53,13 @@ impl OutputPlan for StorePlan {
                 "there is no store in this process; send records to a server instead",
             )
         })?;
+        // What waits in a buffer is not in the store yet.
+        let (may_wait, answering) = (context.buffer.is_some(), Arc::clone(&store));
+        let confirms = move |question: Question| -> Asked {
+            let answer = Answer { may_wait, ..answering.lacking(&question.claims) };
+            Box::pin(std::future::ready(Ok(Some(answer))))
+        };
+        context.metrics.ledger().confirms(&context.name, Arc::new(confirms));
         Ok(Box::new(output::StoreOutput::new(store, context)))
     }
 }

@@ -13,6 +13,7 @@
 
 pub mod backoff;
 pub mod component;
+pub mod node;
 pub mod ports;
 pub mod process;
 pub mod queue;
@@ -25,6 +26,7 @@ pub use backoff::Backoff;
 pub use component::{
     Context, Input, InputPlan, Kind, Kinds, Outlet, Output, OutputPlan, Running, Step, StepPlan,
 };
+pub use node::node_name;
 pub use ports::Ports;
 pub use queue::{LaneReceiver, Place, QueueReceiver, QueueSender, Queued};
 pub use spill::Spill;

@@ -137,11 +137,13 @@ pub fn ingest_routes(hub: PushHub, clock: Clock) -> Router {
 }
 
 /// The route that takes batches of other Sawyers, relative to `/api/v1`.
-pub fn native_routes(hub: NativeHub) -> Router {
-    let receiver = native::NativeReceiver::new(hub);
-    // It bounds bodies itself, all of them together.
-    let route = post(native::native).layer(DefaultBodyLimit::disable());
-    Router::new().route("/native", route).with_state(receiver)
+pub fn native_routes(hub: NativeHub, clock: Clock) -> Router {
+    let receiver = native::NativeReceiver::new(hub, clock);
+    let routes = Router::new()
+        .route("/native", post(native::native))
+        .route("/native/checkpoint", post(native::checkpoint));
+    // They bound bodies themselves, all of them together.
+    routes.layer(DefaultBodyLimit::disable()).with_state(receiver)
 }
 
 /// The routes of a process that takes records and answers no questions.

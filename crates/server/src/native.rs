@@ -1,4 +1,4 @@
-//! `/native`: batches that other Sawyers send.
+//! `/native`: batches that other Sawyers send; `/native/checkpoint`: their questions what of them is there.
 //!
 //! Owns: the body of a request and of its answer (`docs/FORMATS.md`), how much memory requests hold together.
 //! Does not own: batches (`segment`), who may send and where batches go (`input`).
@@ -13,10 +13,13 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::HeaderName;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use sawyer_input::native::{NativeHub, Refusal};
 use sawyer_model::{Batch, Error, ErrorKind, Outcome};
 use sawyer_segment::{batch_memory, decode_batch_shared};
+use sawyer_telemetry::{Answer, Clock, Question};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -25,6 +28,12 @@ use crate::error::ApiError;
 
 /// What a body is. Another version has another number.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.sawyer.batches; version=1";
+
+/// What a question and an answer are.
+pub(crate) const CHECKPOINT_MEDIA_TYPE: &str = "application/vnd.sawyer.checkpoint; version=1";
+
+/// Longest question; an output asks for less than a quarter of it at once.
+const QUESTION_BYTES_MAX: usize = 4 << 20;
 
 /// Longest body. A batch has a few megabytes; one with a few of the longest values has more.
 const BODY_BYTES_MAX: usize = 128 << 20;
@@ -52,18 +61,40 @@ const BATCHES_MAX: usize = 10_000;
 #[derive(Clone)]
 pub(crate) struct NativeReceiver {
     hub: NativeHub,
+    clock: Clock,
     bodies: Arc<Semaphore>,
     batches: Arc<Semaphore>,
 }
 
 impl NativeReceiver {
-    pub(crate) fn new(hub: NativeHub) -> Self {
+    pub(crate) fn new(hub: NativeHub, clock: Clock) -> Self {
         Self {
             hub,
+            clock,
             bodies: Arc::new(Semaphore::new(BODIES_BYTES_MAX / PERMIT_BYTES)),
             batches: Arc::new(Semaphore::new(BATCHES_BYTES_MAX / PERMIT_BYTES)),
         }
     }
+}
+
+/// Whether whoever sends this may.
+async fn admit(receiver: &NativeReceiver, parts: &Parts) -> Result<(), ApiError> {
+    let from = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    receiver.hub.admit(from, token(&parts.headers)).await?.map_err(refused)
+}
+
+pub(crate) async fn checkpoint(
+    State(receiver): State<NativeReceiver>,
+    request: Request,
+) -> Result<([(HeaderName, &'static str); 1], Vec<u8>), ApiError> {
+    let (parts, body) = request.into_parts();
+    admit(&receiver, &parts).await?;
+    check_media_type(&parts.headers, CHECKPOINT_MEDIA_TYPE)?;
+    let (body, _room) = read(&receiver, &parts.headers, body, QUESTION_BYTES_MAX).await?;
+    let question = Question::decode(&body, receiver.clock.now());
+    let question = question.map_err(|error| ApiError::invalid(format!("body: {error}")))?;
+    let answer = receiver.hub.ask(&question).await?;
+    Ok(([(header::CONTENT_TYPE, CHECKPOINT_MEDIA_TYPE)], Answer::encode(answer.as_ref())))
 }
 
 pub(crate) async fn native(
@@ -71,13 +102,9 @@ pub(crate) async fn native(
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
     let (parts, body) = request.into_parts();
-    let from = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    match receiver.hub.admit(from, token(&parts.headers)).await? {
-        Ok(()) => {}
-        Err(refusal) => return Err(refused(refusal)),
-    }
-    check_media_type(&parts.headers)?;
-    let (body, room) = read(&receiver, &parts.headers, body).await?;
+    admit(&receiver, &parts).await?;
+    check_media_type(&parts.headers, MEDIA_TYPE)?;
+    let (body, room) = read(&receiver, &parts.headers, body, BODY_BYTES_MAX).await?;
     let mut under_way = JoinSet::new();
     for (at, bytes) in split(&body)?.into_iter().enumerate() {
         let (receiver, room) = (receiver.clone(), Arc::clone(&room));
@@ -147,17 +174,17 @@ fn refused(refusal: Refusal) -> ApiError {
     ApiError::invalid(message).with_status(status)
 }
 
-fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
+fn check_media_type(headers: &HeaderMap, expected: &str) -> Result<(), ApiError> {
     let found = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let same = |a: &str, b: &str| {
         let parts =
             |text: &str| text.split(';').map(|part| part.trim().to_ascii_lowercase()).collect::<Vec<_>>();
         parts(a) == parts(b)
     };
-    if same(found, MEDIA_TYPE) {
+    if same(found, expected) {
         return Ok(());
     }
-    let message = format!("content-type: expected `{MEDIA_TYPE}`, found `{found}`");
+    let message = format!("content-type: expected `{expected}`, found `{found}`");
     Err(ApiError::invalid(message).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
 }
 
@@ -166,6 +193,7 @@ async fn read(
     receiver: &NativeReceiver,
     headers: &HeaderMap,
     body: Body,
+    bytes_max: usize,
 ) -> Result<(Bytes, Arc<OwnedSemaphorePermit>), ApiError> {
     let told =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
@@ -173,8 +201,8 @@ async fn read(
         return Err(ApiError::invalid("content-length: expected the length of the body")
             .with_status(StatusCode::LENGTH_REQUIRED));
     };
-    if length > BODY_BYTES_MAX {
-        let message = format!("body: longer than {BODY_BYTES_MAX} bytes");
+    if length > bytes_max {
+        let message = format!("body: longer than {bytes_max} bytes");
         return Err(ApiError::invalid(message).with_status(StatusCode::PAYLOAD_TOO_LARGE));
     }
     let room = wait(acquire(&receiver.bodies, length)).await?;
@@ -234,9 +262,10 @@ mod tests {
     fn another_version_is_named() {
         let headers =
             |text: &str| [(header::CONTENT_TYPE, text.parse().unwrap())].into_iter().collect::<HeaderMap>();
-        assert!(check_media_type(&headers(MEDIA_TYPE)).is_ok());
-        assert!(check_media_type(&headers("Application/vnd.sawyer.batches;version=1")).is_ok());
-        let error = check_media_type(&headers("application/vnd.sawyer.batches; version=2")).unwrap_err();
+        assert!(check_media_type(&headers(MEDIA_TYPE), MEDIA_TYPE).is_ok());
+        assert!(check_media_type(&headers("Application/vnd.sawyer.batches;version=1"), MEDIA_TYPE).is_ok());
+        let error =
+            check_media_type(&headers("application/vnd.sawyer.batches; version=2"), MEDIA_TYPE).unwrap_err();
         assert!(format!("{error:?}").contains("version=1`, found"), "{error:?}");
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sawyer_model::{Batch, Error, RangeSet, SourceId};
+use sawyer_model::{Batch, Error, RangeSet, SourceId, Timestamp};
 
 use crate::Appended;
 use crate::engine::Engine;
@@ -29,6 +29,8 @@ const SEALING_WAITS_MAX: u32 = 10;
 pub(crate) struct Writer {
     /// All that was taken from each source, sealed or not.
     pub(crate) committed: Sources,
+    /// Of sources that were last heard of up to then some may be forgotten, because there were too many.
+    pub(crate) forgotten: Timestamp,
     /// The file that is being written; none until there is something to write.
     wal: Option<WalFile>,
     /// Number of the next file.
@@ -52,8 +54,13 @@ struct Group {
 }
 
 impl Writer {
-    pub(crate) fn new(committed: Sources, wal_next: u64, doubtful: Vec<Payload>) -> Self {
-        Self { committed, wal: None, wal_next, doubtful }
+    pub(crate) fn new(
+        committed: Sources,
+        forgotten: Timestamp,
+        wal_next: u64,
+        doubtful: Vec<Payload>,
+    ) -> Self {
+        Self { committed, forgotten, wal: None, wal_next, doubtful }
     }
 
     /// Ends the file that is being written; gives the number of the first file behind it.

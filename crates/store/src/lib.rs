@@ -31,6 +31,7 @@ mod backup;
 mod catalogue;
 mod commit;
 mod compact;
+mod confirm;
 mod counters;
 mod delete;
 mod engine;

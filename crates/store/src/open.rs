@@ -16,6 +16,7 @@ use sawyer_telemetry::{Clock, Metrics, Seldom};
 
 use crate::catalogue::{CATALOGUE_FILE, Catalogue, Found, SegmentEntry, load};
 use crate::commit::Writer;
+use crate::confirm::forgotten_before;
 use crate::counters::Counters;
 use crate::engine::{Bell, Engine, Live};
 use crate::error::{Result, StoreError};
@@ -25,7 +26,7 @@ use crate::problems::{Problem, ProblemLog, QUARANTINE_DIR, keep_torn, quarantine
 use crate::queue::Queue;
 use crate::sealed::{Handles, Sealed};
 use crate::settings::StorePlan;
-use crate::sources::{Sources, without};
+use crate::sources::{Bounds, Sources, without};
 use crate::wal::{self, Frames, Payload, WAL_DIR};
 use crate::{LOCK_FILE, REFUSALS_INTERVAL};
 
@@ -85,13 +86,14 @@ pub(crate) fn open(
     keeper.note_damaged_logs(replayed.damaged_logs);
     keeper.clean_up(&*opening.disk, opening.clock.now());
     let Opening { disk, plan, clock, counters, problems, handles } = opening;
+    let forgotten = forgotten_before(&replayed.committed, &Bounds::of(&plan), clock.now());
     Ok(Engine {
         counters,
         problems,
         queue: Queue::default(),
         followers: Mutex::default(),
         sealing: Mutex::default(),
-        writer: Mutex::new(Writer::new(replayed.committed, replayed.wal_next, replayed.doubtful)),
+        writer: Mutex::new(Writer::new(replayed.committed, forgotten, replayed.wal_next, replayed.doubtful)),
         keeper: Mutex::new(keeper),
         live: RwLock::new(Live { active: replayed.active, frozen: replayed.frozen, segments }),
         handles,

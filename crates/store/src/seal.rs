@@ -87,7 +87,10 @@ impl Engine {
 
     /// Forgets what the catalogue has forgotten also for batches to come.
     fn forget_sources(&self, now: Timestamp, bounds: &Bounds) {
-        let Forgotten { sources, ranges } = self.writer.lock().committed.forget(now, bounds);
+        let mut writer = self.writer.lock();
+        let Forgotten { sources, ranges, last } = writer.committed.forget(now, bounds);
+        writer.forgotten = writer.forgotten.max(last.unwrap_or(Timestamp::MIN));
+        drop(writer);
         if sources > 0 {
             tracing::info!(
                 sources,

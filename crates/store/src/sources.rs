@@ -64,6 +64,8 @@ pub(crate) struct Forgotten {
     pub(crate) sources: usize,
     /// Ranges of sources that are still remembered.
     pub(crate) ranges: usize,
+    /// When the last of the sources was heard of that were not idle for too long.
+    pub(crate) last: Option<Timestamp>,
 }
 
 /// What is known of a batch that was tried.
@@ -84,6 +86,11 @@ impl Sources {
     /// The sources by id.
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (SourceId, &Source)> {
         self.0.iter().map(|(id, source)| (*id, source))
+    }
+
+    /// What is remembered of a source.
+    pub(crate) fn get(&self, id: SourceId) -> Option<&Source> {
+        self.0.get(&id)
     }
 
     /// How many sources are remembered.
@@ -132,26 +139,29 @@ impl Sources {
     pub(crate) fn forget(&mut self, now: Timestamp, bounds: &Bounds) -> Forgotten {
         let before = self.0.len();
         self.0.retain(|_, source| now.since(source.last) <= bounds.idle_max);
+        let mut last = None;
         if let Some(excess) = self.0.len().checked_sub(bounds.count_max).filter(|excess| *excess > 0) {
             let mut idle: Vec<(Timestamp, SourceId)> = self.0.iter().map(|(id, s)| (s.last, *id)).collect();
             idle.sort_unstable();
-            for (_, id) in &idle[..excess] {
+            for (at, id) in &idle[..excess] {
                 self.0.remove(id);
+                last = Some(*at);
             }
         }
         let cut = |source: &mut Source| source.ranges.keep_highest(RANGES_PER_SOURCE_MAX);
         let ranges = self.0.values_mut().map(cut).sum();
-        self.forget_scattered(bounds.ranges_max);
-        Forgotten { sources: before - self.0.len(), ranges }
+        let last = last.max(self.forget_scattered(bounds.ranges_max));
+        Forgotten { sources: before - self.0.len(), ranges, last }
     }
 
     /// Forgets sources of several ranges until those of all are few enough: first those in which each place is alone, as
-    /// where records have names and no order, then others; of both those idle longest first.
-    fn forget_scattered(&mut self, ranges_max: usize) {
+    /// where records have names and no order, then others; of both those idle longest first. Tells when the last of them
+    /// was heard of.
+    fn forget_scattered(&mut self, ranges_max: usize) -> Option<Timestamp> {
         let beyond_one = |source: &Source| source.ranges.range_count().saturating_sub(1);
         let mut excess = self.0.values().map(beyond_one).sum::<usize>().saturating_sub(ranges_max);
         if excess == 0 {
-            return;
+            return None;
         }
         let mut scattered: Vec<(bool, Timestamp, SourceId)> = self
             .0
@@ -160,14 +170,17 @@ impl Sources {
             .map(|(id, source)| (source.ranges.iter().any(|range| range.len() > 1), source.last, *id))
             .collect();
         scattered.sort_unstable();
-        for (_, _, id) in scattered {
+        let mut last = None;
+        for (_, at, id) in scattered {
             if excess == 0 {
                 break;
             }
             if let Some(source) = self.0.remove(&id) {
                 excess = excess.saturating_sub(beyond_one(&source));
+                last = last.max(Some(at));
             }
         }
+        last
     }
 }
 
@@ -344,7 +357,12 @@ mod tests {
             sources.put(SourceId(n as u128), source);
         }
         let forgotten = sources.forget(Timestamp::from_secs(10), &bounds(7, 4, 10));
-        assert_eq!(forgotten, Forgotten { sources: 6, ranges: 0 });
+        let last = Some(Timestamp::from_secs(5));
+        assert_eq!(
+            forgotten,
+            Forgotten { sources: 6, ranges: 0, last },
+            "three were idle, and three too many"
+        );
         assert_eq!(sources.iter().map(|(id, _)| id.0).collect::<Vec<_>>(), [6, 7, 8, 9]);
     }
 
@@ -353,7 +371,7 @@ mod tests {
         let mut sources = Sources::default();
         sources.put(SourceId(1), scattered(RANGES_PER_SOURCE_MAX as u64 + 5, 1, 0));
         let forgotten = sources.forget(Timestamp::EPOCH, &bounds(0, 10, RANGES_MAX));
-        assert_eq!(forgotten, Forgotten { sources: 0, ranges: 5 });
+        assert_eq!(forgotten, Forgotten { sources: 0, ranges: 5, last: None });
         let first = sources.iter().next().unwrap().1.ranges.iter().next();
         assert_eq!(first, Some(SeqRange::new(10, 11)));
         assert_eq!(sources.forget(Timestamp::EPOCH, &bounds(0, 10, RANGES_MAX)), Forgotten::default());
@@ -371,9 +389,12 @@ mod tests {
         let left = |sources: &Sources| sources.iter().map(|(id, _)| id.0).collect::<Vec<_>>();
         let now = Timestamp::from_secs(9);
         assert_eq!(sources.forget(now, &bounds(100, 100, 549)), Forgotten::default());
-        assert_eq!(sources.forget(now, &bounds(100, 100, 300)), Forgotten { sources: 3, ranges: 0 });
+        let last = |secs| Some(Timestamp::from_secs(secs));
+        let forgotten = Forgotten { sources: 3, ranges: 0, last: last(3) };
+        assert_eq!(sources.forget(now, &bounds(100, 100, 300)), forgotten);
         assert_eq!(left(&sources), [1, 2, 14, 15], "those idle longest are gone");
-        assert_eq!(sources.forget(now, &bounds(100, 100, 48)), Forgotten { sources: 3, ranges: 0 });
+        let forgotten = Forgotten { sources: 3, ranges: 0, last: last(5) };
+        assert_eq!(sources.forget(now, &bounds(100, 100, 48)), forgotten);
         assert_eq!(left(&sources), [2], "then files with holes; one range each is never too many");
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Owns: the books of a process, adding up what acknowledgements tell, showing it, noticing what does not add up.
 //! Does not own: the numbers of one batch (`model`), where books lie on disk (`input`, `pipeline`); their bytes are
-//! made by [`books`]. What became of single sources is asked of whoever reads them ([`sources`]).
+//! made by [`books`]. What became of single sources is asked of whoever reads them ([`sources`]), and what is at the other
+//! end of a Sawyer's way there ([`checkpoints`]).
 //! Invariant: a batch is booked once, as a whole, after all of it is durable; so books that are kept together with the
 //! positions in the sources close after any crash.
 //!
@@ -11,7 +12,9 @@
 //! without a name.
 
 pub mod books;
+pub mod checkpoints;
 pub mod sources;
+pub mod taken;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -22,7 +25,11 @@ use parking_lot::Mutex;
 use sawyer_model::{Fate, Tally};
 
 pub use books::{Book, Books, BooksError};
+pub use checkpoints::{Answer, Checkpoint, Claim, Gap, Parts, Question, Sums};
 pub use sources::{Questions, SourceBook};
+pub use taken::Taken;
+
+use checkpoints::Checkpoints;
 
 use crate::clock::Clock;
 use crate::derived::escaped;
@@ -51,6 +58,7 @@ struct Shared {
     books: Mutex<BTreeMap<Box<str>, Kept>>,
     /// Who knows more of each input's sources.
     questions: Mutex<BTreeMap<Box<str>, Questions>>,
+    checkpoints: Checkpoints,
     clock: Clock,
     trouble: Seldom,
 }
@@ -68,7 +76,7 @@ impl Default for Ledger {
     fn default() -> Self {
         let (clock, trouble) = (Clock::system(), Seldom::new(TELL_INTERVAL));
         let (books, questions) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Shared { books, questions, clock, trouble }))
+        Self(Arc::new(Shared { books, questions, checkpoints: Checkpoints::default(), clock, trouble }))
     }
 }
 
@@ -164,6 +172,7 @@ impl Ledger {
 
     /// Writes the numbers in OpenMetrics' text form.
     pub(crate) fn write(&self, text: &mut String) {
+        self.0.checkpoints.write(self.0.clock.now(), text);
         let all = self.all();
         if all.iter().all(|(_, books)| books.outputs.is_empty()) {
             return;

@@ -14,6 +14,8 @@ pub mod metrics;
 pub use clock::Clock;
 pub use derived::{Derived, DerivedKind, DerivedSpec};
 pub use health::Health;
-pub use ledger::{Book, Books, Ledger, Questions, SourceBook};
+pub use ledger::{
+    Answer, Book, Books, Checkpoint, Claim, Gap, Ledger, Parts, Question, Questions, SourceBook, Sums, Taken,
+};
 pub use logs::Seldom;
 pub use metrics::{Counter, Gauge, Labels, Metrics};

@@ -9,14 +9,14 @@ use sawyer_codec::journal::record::EntryWriter;
 use sawyer_codec::journal::{Entry, Journal};
 use sawyer_disk::frames::{Check, FrameFormat, scan};
 use sawyer_disk::{Disk, SimDisk, SimSettings};
-use sawyer_model::{Batch, Error, RecordId, SourceId, Stream, Timestamp};
+use sawyer_model::{Batch, Covered, Error, RecordId, SeqRange, SourceId, Stream, Timestamp};
 use sawyer_query::search::{Budget, SearchStats, Selection};
 use sawyer_query::{Context, FieldPattern, FieldTest, Predicate};
 use sawyer_segment::{
     EncodeSettings, Lines, Rows, Segment, Unreadable, decode_batch, decode_batch_unverified, encode_batch,
     encode_batch_columns, merge,
 };
-use sawyer_telemetry::Books;
+use sawyer_telemetry::{Answer, Books, Parts, Question, Taken};
 
 use super::golden;
 use crate::Target;
@@ -235,4 +235,46 @@ pub(super) const LEDGER: Target = Target {
     },
     seeds: || vec![golden("input/tests/golden/offsets-v2.bin").split_off(181)],
     words: &["store", "noise"],
+};
+
+/// What is asked and answered at checkpoints, and what is kept between them.
+pub(super) const CHECKPOINT: Target = Target {
+    name: "checkpoint",
+    run: |input| {
+        let now = Timestamp::from_secs(1_795_176_000);
+        if let Ok(question) = Question::decode(input, now) {
+            assert_eq!(Question::decode(&question.encode(now), now), Ok(question));
+        }
+        if let Ok(answer) = Answer::decode(input) {
+            assert_eq!(Answer::encode(answer.as_ref()), input, "there is one way to write it");
+        }
+        if let Ok(mut taken) = Taken::decode(input) {
+            let mut out = Vec::new();
+            taken.encode(&mut out);
+            assert_eq!(Taken::decode(&out).as_ref(), Ok(&taken), "what is written is read again");
+            taken.start();
+            let asked = taken.next();
+            let lacking =
+                asked.iter().map(|claim| Parts { source: claim.source, ranges: claim.ranges.clone() });
+            taken.answered(&asked, &Answer { lacking: lacking.collect(), ..Answer::default() }, now);
+        }
+    },
+    seeds: || {
+        let now = Timestamp::from_secs(1_795_176_000);
+        let (source, range) = (SourceId(7), SeqRange::new(5, 9));
+        let mut taken = Taken::default();
+        taken.note(&[Covered { source, range }], now);
+        taken.start();
+        let claims = taken.next();
+        let lacking = vec![Parts { source, ranges: vec![SeqRange::new(6, 7)] }];
+        let answer = Answer { lacking, ..Answer::default() };
+        taken.answered(&claims, &answer, now);
+        taken.note(&[Covered { source, range }], now);
+        let mut kept = Vec::new();
+        taken.encode(&mut kept);
+        let (agent, output) = ("node".to_owned(), "out".to_owned());
+        let question = Question { agent, output, claims, sums: taken.sums(), may_wait: false, hops: 1 };
+        vec![kept, question.encode(now), Answer::encode(Some(&answer)), Answer::encode(None)]
+    },
+    words: &["\x01\0\0\0\0\0\0\0", "\x09\0\0\0\0\0\0\0"],
 };

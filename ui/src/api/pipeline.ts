@@ -28,6 +28,36 @@ export interface Book {
   closes: boolean;
 }
 
+/** What an output was told to be taken, in bytes of its sources, by what is known of it at the end of its way. */
+export interface Taken {
+  bytes: number;
+  confirmed: number;
+  missing: number;
+  unknown: number;
+  open: number;
+}
+
+export interface Checkpoint {
+  output: string;
+  taken: Taken;
+  open_since: string | null;
+  closes: boolean;
+}
+
+/** What another Sawyer was told here. */
+export interface Peer {
+  agent: string;
+  output: string;
+  taken: Taken;
+}
+
+export interface LedgerAnswer {
+  closes: boolean;
+  ledger: Book[];
+  checkpoints: Checkpoint[];
+  peers: Peer[];
+}
+
 export interface InputStatus {
   records?: number;
   files?: number;
@@ -43,8 +73,7 @@ export interface Lane {
   oldest: string | null;
 }
 
-export const readLedger = (signal?: AbortSignal) =>
-  request<{ closes: boolean; ledger: Book[] }>('GET', 'ledger', undefined, signal);
+export const readLedger = (signal?: AbortSignal) => request<LedgerAnswer>('GET', 'ledger', undefined, signal);
 export const readStatus = (signal?: AbortSignal) =>
   request<{ inputs: Record<string, InputStatus> }>('GET', 'status', undefined, signal);
 export const readBuffers = (signal?: AbortSignal) =>

@@ -6,10 +6,11 @@ import { endings, inOrder, isLoss } from './model';
 import { Table } from './Table';
 
 /** What was read, and what became of it: one row for each input and output. */
-export function Ledger({ closes, books }: { closes: boolean; books: Book[] }) {
+export function Ledger({ books }: { books: Book[] }) {
   const t = useMessages();
   const { locale } = usePrefs();
   const open = books.filter((book) => !book.closes).length;
+  const closes = open === 0;
   return (
     <section className="pipeline-part" aria-labelledby="ledger-title">
       <h2 id="ledger-title">{t.ledger}</h2>

@@ -4,6 +4,7 @@ import { readBuffers, readLedger, readStatus } from '../api/pipeline';
 import { Failure } from '../components/EmptyState';
 import { useMessages } from '../i18n';
 import { Buffers } from './Buffers';
+import { EndToEnd } from './EndToEnd';
 import { Inputs } from './Inputs';
 import { Ledger } from './Ledger';
 import './pipeline.css';
@@ -29,7 +30,8 @@ export default function PipelineRoom() {
   if (!ledger.data || !status.data || !buffers.data) return <main className="empty">{t.loading}</main>;
   return (
     <main className="pipeline">
-      <Ledger closes={ledger.data.closes} books={ledger.data.ledger} />
+      <Ledger books={ledger.data.ledger} />
+      <EndToEnd checkpoints={ledger.data.checkpoints} peers={ledger.data.peers} />
       <Inputs inputs={status.data.inputs} />
       <Buffers buffers={buffers.data.buffers} />
     </main>

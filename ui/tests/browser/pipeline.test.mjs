@@ -39,6 +39,15 @@ test('shows what is behind, what waits and what was refused', async () => {
   assert.equal(await dead.locator('.is-bad').innerText(), '3');
 });
 
+test('shows whether what other Sawyers sent is there', async () => {
+  const rows = page.getByRole('group', { name: 'End to end' }).locator('tbody tr');
+  assert.match(await rows.first().innerText(), /node-1\s+sawyer.*\s+0 B$/);
+  fixture.api.pipeline.ledger.peers[1].taken.missing = 5000;
+  const missing = rows.and(page.locator('.is-open'));
+  await missing.waitFor({ timeout: 20_000 });
+  assert.match(await rows.first().innerText(), /node-2/);
+});
+
 test('puts the book that does not close first', async () => {
   fixture.api.pipeline.ledger.ledger.reverse();
   fixture.api.pipeline.lose(7);

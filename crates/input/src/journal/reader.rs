@@ -11,14 +11,13 @@ use rustix::io::Errno;
 use sawyer_codec::journal::record::EntryWriter;
 use sawyer_codec::journal::{Entry, JournalError};
 use sawyer_model::{Batch, Error, RangeSet, SeqRange, SourceId, Stream, Value, names};
-use sawyer_pipeline::{Context, Stop};
+use sawyer_pipeline::{Context, Stop, node_name};
 use sawyer_telemetry::{Counter, Gauge, Seldom};
 
 use super::file::JournalFile;
 use super::machine;
 use super::missed::{Counters, Missed};
 use super::{Journal, JournalSettings};
-use crate::node::node_name;
 use crate::offsets::Offsets;
 use crate::positions::{Collector, Cursor};
 use crate::tail::flight::Flight;

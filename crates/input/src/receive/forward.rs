@@ -165,7 +165,7 @@ impl ForwardPlan {
             .as_ref()
             .map(|path| Door::unix(&context.ports, &context.on_host(path)))
             .transpose()?;
-        let hostname = settings.hostname.clone().or_else(|| crate::node::node_name(None));
+        let hostname = settings.hostname.clone().or_else(|| sawyer_pipeline::node_name(None));
         let sockets = Sockets::new(context, settings.connections_max as usize);
         let turns = Arc::new(Semaphore::new(settings.large_frames_max as usize));
         let clients = clients.open("forward", &context.name);

@@ -16,7 +16,7 @@ use sawyer_codec::syslog::{SyslogHead, SyslogReader};
 use sawyer_config::{At, ByteSize, Problems, Setting as _, Settings as _, settings};
 use sawyer_delivery::tls::ListenTlsSettings;
 use sawyer_model::{Batch, Error, SeqRange, Stream, Value, names};
-use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop};
+use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop, node_name};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
 
@@ -25,7 +25,6 @@ use super::socket::{
     Takes, WayIn, receive,
 };
 use super::syslog_stream::Streams;
-use crate::node::node_name;
 
 settings! {
     /// Takes syslog messages: RFC 5424 and RFC 3164 in the dialects in use, over UDP and TCP (messages framed by octet

@@ -17,20 +17,28 @@ use sawyer_pipeline::{Context, LaneReceiver, Output, QueueReceiver, Queued, Runn
 use sawyer_segment::{encode_batch, encode_batch_columns};
 use sawyer_telemetry::{Clock, Seldom};
 
-use super::target::NativeTarget;
+use super::checkpoint::{Asking, Claims};
+use super::target::{NativeTarget, Sent};
 use crate::report::Report;
 
 /// How often refusals are told in the log.
 const TELL_INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) struct NativeOutput {
-    outbox: Outbox<Bytes>,
+    outbox: Outbox<Arc<Sent>>,
     courier: Courier<NativeTarget>,
     report: Arc<Report>,
+    asking: Asking,
 }
 
 impl NativeOutput {
-    pub(super) fn new(target: NativeTarget, limits: Limits, context: &Context) -> Self {
+    pub(super) fn new(
+        target: NativeTarget,
+        claims: Arc<Claims>,
+        interval: Duration,
+        limits: Limits,
+        context: &Context,
+    ) -> Self {
         let identity = Identity {
             name: context.name.clone(),
             what: "output",
@@ -45,15 +53,17 @@ impl NativeOutput {
             }
             None => Arc::new(LoggedLetters::new(clock)),
         };
-        let (outbox, courier) = courier(Arc::new(target), limits, identity, letters);
-        Self { outbox, courier, report: Arc::new(Report::new(context)) }
+        let target = Arc::new(target);
+        let asking = Asking::new(Arc::clone(&target), claims, interval, context);
+        let (outbox, courier) = courier(target, limits, identity, letters);
+        Self { outbox, courier, report: Arc::new(Report::new(context)), asking }
     }
 }
 
 impl Output for NativeOutput {
     fn run(self: Box<Self>, from: QueueReceiver, stop: Stop) -> Running {
         Box::pin(async move {
-            let Self { outbox, courier, report } = *self;
+            let Self { outbox, courier, report, asking } = *self;
             let feed = async move {
                 let (urgent, normal) = from.into_lanes();
                 let urgent = feed_lane(urgent, true, &outbox, &report);
@@ -64,11 +74,14 @@ impl Output for NativeOutput {
                 delivered.and(fed)
             };
             // Whatever is under way when it is time to give up is dropped, and with it the duty to acknowledge.
-            tokio::select! {
-                biased;
-                () = stop.stopped() => Ok(()),
-                ended = work => ended,
-            }
+            let work = async {
+                tokio::select! {
+                    biased;
+                    () = stop.stopped() => Ok(()),
+                    ended = work => ended,
+                }
+            };
+            asking.beside(work, &stop).await
         })
     }
 }
@@ -77,7 +90,7 @@ impl Output for NativeOutput {
 async fn feed_lane(
     mut from: LaneReceiver,
     urgent: bool,
-    outbox: &Outbox<Bytes>,
+    outbox: &Outbox<Arc<Sent>>,
     report: &Arc<Report>,
 ) -> Result<(), Error> {
     while let Some(queued) = from.next().await {
@@ -86,7 +99,7 @@ async fn feed_lane(
         let item = work
             .await
             .map_err(|panic| Error::new(ErrorKind::Bug, "encoding a batch panicked").because(panic))?;
-        let (beside, items) = (item.payload.len(), vec![item]);
+        let (beside, items) = (item.payload.bytes.len(), vec![item]);
         let taken = match urgent {
             true => outbox.send_urgent(items, beside).await,
             false => outbox.send(items, beside).await,
@@ -100,12 +113,12 @@ async fn feed_lane(
 }
 
 /// A transfer as an item. Its bytes are those of the batch in memory, which is kept beside what is sent.
-fn item(queued: Queued, report: Arc<Report>) -> Item<Bytes> {
+fn item(queued: Queued, report: Arc<Report>) -> Item<Arc<Sent>> {
     let (transfer, room) = queued.into_parts();
     let (batch, ack) = (transfer.batch, transfer.ack);
     // What came from another Sawyer, or out of the buffer, is passed on as it is.
-    let payload = batch.encoded().cloned().unwrap_or_else(|| encode_batch_columns(&batch).into());
-    let (count, bytes) = (batch.len(), payload.len());
+    let encoded = batch.encoded().cloned().unwrap_or_else(|| encode_batch_columns(&batch).into());
+    let (count, bytes) = (batch.len(), encoded.len());
     let own = batch.own();
     let told = Ack::tallied(move |outcome, tally| {
         if outcome == Outcome::Durable {
@@ -116,7 +129,8 @@ fn item(queued: Queued, report: Arc<Report>) -> Item<Bytes> {
     let bytes = batch.bytes().max(1);
     // From here on the courier's own bound holds for it.
     drop(room);
-    let record = (!batch.is_empty()).then_some(Origin { batch, at: 0 });
+    let record = (!batch.is_empty()).then(|| Origin { batch: Arc::clone(&batch), at: 0 });
+    let payload = Arc::new(Sent { bytes: encoded, batch });
     Item { payload, bytes, partition: 0, record, ack: told.worth(own) }
 }
 

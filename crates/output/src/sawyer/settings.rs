@@ -1,6 +1,7 @@
 //! What can be set about the output `sawyer`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sawyer_config::{Secret, settings};
 
@@ -16,5 +17,9 @@ settings! {
         pub token: Option<Secret>,
         /// A file with the token in it, which is read again when it changes.
         pub token_file: Option<PathBuf>,
+        /// How often the receiver is asked whether what it has taken is there, at the end of its way; see
+        /// [the ledger](ledger.md#end-to-end). A question has about 50 bytes for each file that was read since the last.
+        #[range(Duration::from_secs(1)..=Duration::from_secs(3600))]
+        pub checkpoint_interval: Duration = Duration::from_secs(30),
     }
 }

@@ -5,7 +5,7 @@
 //! Invariant: what is in the file closes. Of inputs that have no positions to keep, the books of the last moments before
 //! a crash are lost as a whole: what was read with what became of it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,15 @@ pub(super) fn ways<'a>(
         (queue.clone(), Arc::new(Way { input: input.into(), pipeline, outputs, copies }))
     };
     pipelines.map(way).collect()
+}
+
+/// The outputs that get the records of an input under the identities that they came with.
+pub(super) fn unchanged<'a>(
+    pipelines: impl Iterator<Item = &'a (PipelinePlan, QueueSender)>,
+) -> BTreeSet<Box<str>> {
+    let pipelines = pipelines.filter(|(plan, _)| !plan.shares_a_way);
+    let outputs = pipelines.flat_map(|(plan, _)| plan.outputs.difference(&plan.apart));
+    outputs.map(|output| output.as_str().into()).collect()
 }
 
 /// Keeps books on disk.

@@ -203,6 +203,7 @@ impl Topology {
         drop(to_outputs);
         for Named { name, plan: input } in self.inputs {
             let taking = to_pipelines.iter().filter(|(plan, _)| plan.inputs.contains(&name));
+            self.metrics.ledger().leads(&name, books::unchanged(taking.clone()));
             let reached: BTreeSet<&String> = taking.clone().flat_map(|(plan, _)| &plan.outputs).collect();
             let reserves = reached.into_iter().filter_map(|output| buffers.get(output).map(Buffer::reserve));
             let outlet = Outlet::along(&name, books::ways(&name, taking), &self.metrics)

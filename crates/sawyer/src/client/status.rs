@@ -103,9 +103,35 @@ fn lines(ready: &str, ledger: &Value) -> Vec<String> {
             lines.push(row("  NOT ACCOUNTED FOR", &book["unaccounted"]));
         }
     }
+    lines.extend(checkpoint_lines(ledger));
     let closes = ledger["closes"] == true;
     lines.push(String::new());
-    lines.push(format!("ledger: {}", if closes { "closes" } else { "DOES NOT CLOSE; this is a fault" }));
+    lines.push(format!(
+        "ledger: {}",
+        if closes { "closes" } else { "DOES NOT CLOSE; something is lost, or not accounted for" }
+    ));
+    lines
+}
+
+/// What outputs were told to be taken, and what is known of it at the end of its way; then what others were told here.
+fn checkpoint_lines(ledger: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut add = |title: String, taken: &Value| {
+        lines.extend([String::new(), title]);
+        let shown = [("confirmed", "  confirmed"), ("open", "  not asked for yet, or on the way")];
+        let seldom = [("unknown", "  nobody can tell any more"), ("missing", "  MISSING")];
+        let seldom = seldom.into_iter().filter(|(name, _)| taken[*name] != 0);
+        for (name, what) in shown.into_iter().chain(seldom) {
+            lines.push(format!("{what:<44}{:>45} bytes", grouped(&taken[name])));
+        }
+    };
+    for checkpoint in ledger["checkpoints"].as_array().into_iter().flatten() {
+        add(format!("output {}, at the end of its way", text(&checkpoint["output"])), &checkpoint["taken"]);
+    }
+    for peer in ledger["peers"].as_array().into_iter().flatten() {
+        let (agent, output) = (text(&peer["agent"]), text(&peer["output"]));
+        add(format!("what {agent} has sent here by its output {output}"), &peer["taken"]);
+    }
     lines
 }
 
@@ -165,7 +191,9 @@ mod tests {
                 { "fate": "dead_lettered", "rule": "rejected", "records": 566, "bytes": 321 },
             ],
             "unaccounted": { "records": 1, "bytes": 0 }, "closes": false,
-        }] });
+        }], "checkpoints": [{ "output": "server", "taken": {
+            "bytes": 1108, "confirmed": 1000, "open": 100, "unknown": 0, "missing": 8,
+        } }], "peers": [] });
         let expected = "\
 ready: ok
 
@@ -174,7 +202,12 @@ input containers → output store                    1,234,567 records          
   dead lettered: rejected                                566 records                  321 bytes
   NOT ACCOUNTED FOR                                        1 records                    0 bytes
 
-ledger: DOES NOT CLOSE; this is a fault";
+output server, at the end of its way
+  confirmed                                                                         1,000 bytes
+  not asked for yet, or on the way                                                    100 bytes
+  MISSING                                                                               8 bytes
+
+ledger: DOES NOT CLOSE; something is lost, or not accounted for";
         assert_eq!(lines("ok\n", &ledger).join("\n"), expected);
     }
 }

@@ -171,7 +171,7 @@ pub(super) fn routes(
     stop: &Stop,
 ) -> Router {
     let receivers = sawyer_server::ingest_routes(shared.hub.clone(), clock.clone())
-        .merge(sawyer_server::native_routes(shared.native.clone()));
+        .merge(sawyer_server::native_routes(shared.native.clone(), clock.clone()));
     let Some((store, alerts)) = store else {
         return match role {
             Role::Gateway => sawyer_server::receiver_routes(receivers),

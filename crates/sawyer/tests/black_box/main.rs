@@ -4,6 +4,7 @@
 
 mod alerts;
 mod buffers;
+mod checkpoints;
 mod cli;
 mod cri;
 mod delivery;

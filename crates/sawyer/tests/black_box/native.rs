@@ -46,7 +46,7 @@ impl Writer {
 }
 
 /// Some lines, one in twenty an error, and a rotation when the file has enough.
-fn write_some(folder: &Path, written: &mut u64) {
+pub(crate) fn write_some(folder: &Path, written: &mut u64) {
     let live = folder.join("0.log");
     let mut file = OpenOptions::new().create(true).append(true).open(&live).unwrap();
     for _ in 0..50 {
@@ -63,15 +63,15 @@ fn write_some(folder: &Path, written: &mut u64) {
 }
 
 /// A process that is killed and started again at the same address.
-struct Process {
+pub(crate) struct Process {
     role: &'static str,
     listen: String,
     args: Vec<String>,
-    running: Option<Sawyer>,
+    pub(crate) running: Option<Sawyer>,
 }
 
 impl Process {
-    fn new(role: &'static str, folder: &Path, config: &str, more: &[&str]) -> Self {
+    pub(crate) fn new(role: &'static str, folder: &Path, config: &str, more: &[&str]) -> Self {
         let path = folder.join(format!("{role}.yaml"));
         fs::write(&path, config).unwrap();
         let data = folder.join(role);
@@ -80,11 +80,11 @@ impl Process {
         Self { role, listen: free_address().to_string(), args, running: None }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.listen)
     }
 
-    fn start(&mut self) -> &mut Sawyer {
+    pub(crate) fn start(&mut self) -> &mut Sawyer {
         let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
         let deadline = Instant::now() + SOON;
         loop {
@@ -96,15 +96,15 @@ impl Process {
         }
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.running.take().unwrap().kill();
     }
 }
 
-fn output(to: &Process, more: &str) -> String {
+pub(crate) fn output(to: &Process, more: &str) -> String {
     let url = to.url();
     format!(
-        "inputs: {{containers: }}\noutputs:\n  sawyer:\n    endpoint: {url}\n    retry_pause_max: 200ms\n{more}"
+        "inputs: {{containers: }}\noutputs:\n  sawyer:\n    endpoint: {url}\n    retry_pause_max: 200ms\n    checkpoint_interval: 1s\n{more}"
     )
 }
 
@@ -136,9 +136,28 @@ fn every_line_is_there_once(mut processes: Vec<Process>, host: &Path) {
     let wrong: Vec<_> = times.iter().filter(|(_, times)| **times != 1).collect();
     assert!(wrong.is_empty() && times.len() as u64 == written, "{wrong:?}");
     assert_eq!(server.count("level: error"), written.div_ceil(20));
+    for process in &mut processes[1..] {
+        all_is_confirmed(process.running.as_mut().unwrap());
+    }
 }
 
-fn host(folder: &Path) -> PathBuf {
+/// Waits until all that the output was told to be taken is confirmed, and nothing was missing meanwhile.
+pub(crate) fn all_is_confirmed(process: &mut Sawyer) {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let (status, answer) = process.get("/api/v1/ledger", &[]);
+        assert_eq!((status, &answer["closes"]), (200, &true.into()), "{answer}\n{}", process.log());
+        let taken = &answer["checkpoints"][0]["taken"];
+        assert_eq!((&taken["missing"], &taken["unknown"]), (&0.into(), &0.into()), "{answer}");
+        if taken["open"] == 0 && taken["confirmed"].as_u64().unwrap() > 0 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{answer}\n{}", process.log());
+        pause();
+    }
+}
+
+pub(crate) fn host(folder: &Path) -> PathBuf {
     let host = folder.join("host");
     fs::create_dir_all(&host).unwrap();
     host

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sawyer_model::{SeqRange, SourceId};
+use sawyer_pipeline::node_name;
 
 use super::super::content::{Content, FileStat};
 use super::super::file::{Known, Phase, TailFile};
@@ -18,7 +19,6 @@ use super::super::speaker::Speaker;
 use super::super::watch::FileId;
 use super::Reader;
 use super::adopt::Adopted;
-use crate::node::node_name;
 use crate::offsets::{HEAD_BYTES_MAX, Head, Progress};
 
 /// A number no file's length comes near: everything of a file, however long it is.

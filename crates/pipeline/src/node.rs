@@ -6,7 +6,8 @@ use std::path::Path;
 const NODE_NAME: &str = "NODE_NAME";
 
 /// `$NODE_NAME`, else the host name of the node, else that of where we run.
-pub(crate) fn node_name(host_root: Option<&Path>) -> Option<String> {
+#[must_use]
+pub fn node_name(host_root: Option<&Path>) -> Option<String> {
     let by_variable = std::env::var(NODE_NAME).ok();
     let on_host = || std::fs::read_to_string(host_root?.join("etc/hostname")).ok();
     let here = || rustix::system::uname().nodename().to_str().ok().map(str::to_owned);
