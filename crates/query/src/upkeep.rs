@@ -1,8 +1,10 @@
-//! What is kept how long, and what is not to be kept any longer: the [`Upkeep`] of whatever holds the records.
+//! What is kept how long, what is not to be kept any longer, and what is to be had again: the [`Upkeep`] of whatever holds
+//! the records, and [`Restore`].
 //!
-//! Owns: the question and the report that answers it, and the order to delete. Does not own: any engine.
+//! Owns: the questions and the reports that answer them, and the orders to delete and restore. Does not own: any engine.
 //! Invariant: nothing here tells one engine from another.
 
+use std::path::Path;
 use std::time::Duration;
 
 use sawyer_model::Error;
@@ -67,4 +69,42 @@ pub trait Upkeep: Send + Sync {
     /// `Closed` after cancellation or at the budget's end, `Corrupt` or `Retry` if a part cannot be read or written;
     /// the other parts are done all the same.
     fn delete(&self, selection: &Selection, budget: &Budget) -> Result<u64, Error>;
+}
+
+/// What is wanted of a copy.
+#[derive(Clone, Debug)]
+pub struct RestoreRequest {
+    /// Which of its records.
+    pub selection: Selection,
+    /// How long from now on what is brought is kept at least, whatever its age.
+    pub keep: Option<Duration>,
+    /// Whether it is to be brought. Without, only what would be is told.
+    pub confirmed: bool,
+}
+
+/// What was brought from a copy, or would be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestoreReport {
+    /// Records that were brought.
+    pub records: u64,
+    /// Bytes that they take; those that would be brought about.
+    pub bytes: u64,
+    /// Records of the selection that are held already.
+    pub present: u64,
+    /// Records of the selection that are left out because they are older than they are kept.
+    pub expired: u64,
+    /// Files of the copy that are damaged or missing, and how. What could be read of the copy was brought.
+    pub problems: Vec<(String, String)>,
+}
+
+/// Whatever can take records of a copy while it is in use.
+pub trait Restore: Send + Sync {
+    /// Brings the records of a selection that a copy in this folder has and that are not held. What was brought before an
+    /// error stays; called again it goes on.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no copy, `Corrupt` or `Invalid` if it cannot be read, `Conflict` if there is no room for it,
+    /// `Retry` if it cannot be written, `Closed` after cancellation or at the budget's end.
+    fn restore(&self, from: &Path, request: &RestoreRequest, budget: &Budget)
+    -> Result<RestoreReport, Error>;
 }

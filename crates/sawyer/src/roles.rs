@@ -345,9 +345,10 @@ async fn start(role: Role, plan: RolePlan, shared: Shared, configured: Configure
     let tls = http::encryption(settings.tls.clone()).map_err(told)?;
     let address = listener.local_addr().context("learn the address")?;
     let url = url(&settings, address);
-    let keys = settings.encryption_at_rest.iter().flat_map(|at_rest| at_rest.keys.0.clone());
+    let keys: Vec<_> =
+        settings.encryption_at_rest.iter().flat_map(|at_rest| at_rest.keys.0.clone()).collect();
     let disk =
-        crate::data::open(&settings.data, keys.collect()).with_context(|| data_advice(&settings.data))?;
+        crate::data::open(&settings.data, keys.clone()).with_context(|| data_advice(&settings.data))?;
     let lock = disk.lock(Path::new(LOCK_FILE)).with_context(|| data_advice(&settings.data))?;
     let (clock, metrics, health) = (Clock::system(), Metrics::new(), Health::new());
     let (stopper, stop) = Stopper::new();
@@ -363,7 +364,9 @@ async fn start(role: Role, plan: RolePlan, shared: Shared, configured: Configure
         let _ = shared.alerts.set(alerts.clone());
     }
     #[cfg(feature = "server")]
-    let (asked, limits) = (storing.as_ref().zip(alerts.clone()), plan.queries.unwrap_or_default());
+    let copies = storing.clone().map(|store| Arc::new(storing::Copies { store, keys }));
+    #[cfg(feature = "server")]
+    let (asked, limits) = (copies.zip(alerts.clone()), plan.queries.unwrap_or_default());
     #[cfg(feature = "server")]
     let routes = storing::routes(role, asked, limits, &clock, &metrics, &shared, &stop);
     #[cfg(feature = "server")]

@@ -1,8 +1,8 @@
 //! `sawyer store`: commands for the folder in which records are kept.
 //!
 //! Owns: what they print. Does not own: how the store is read (`sawyer_store`).
-//! Invariant: nothing but `delete --yes` changes a store; it and `dump` open it as a server does, and therefore want
-//! it for themselves, unless a running process is asked to delete.
+//! Invariant: nothing but `delete --yes` and `restore --yes` changes a store. `delete` and `dump` open it as a server does,
+//! and therefore want it for themselves, unless a running process is asked to delete; `restore` always asks one.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -66,18 +66,52 @@ enum StoreCommand {
         #[arg(long)]
         server: Option<String>,
     },
-    /// Copy the store to a folder that is empty or not there. The process may run. The copy is used by putting it
-    /// where `store` is in a data folder.
+    /// Copy the store to a folder that is empty or not there. The process may run. The copy is used by `restore`, or by
+    /// putting it where `store` is in a data folder.
     Backup {
         /// The folder.
         to: PathBuf,
     },
+    /// Bring records of a backup into a running process on this machine: those that it does not have. Without `--yes` only say
+    /// how many they are.
+    #[cfg(feature = "client")]
+    Restore(RestoreArgs),
+}
+
+/// `sawyer store restore`
+#[cfg(feature = "client")]
+#[derive(Debug, Args)]
+struct RestoreArgs {
+    /// The folder of the backup, as the process finds it.
+    from: PathBuf,
+    /// Only records that this KQL expression holds for.
+    #[arg(default_value = "")]
+    query: String,
+    /// Only records from this time on: RFC 3339, a date, epoch, or relative such as now-7d/d.
+    #[arg(long)]
+    start: Option<String>,
+    /// Only records before this time.
+    #[arg(long)]
+    end: Option<String>,
+    /// Keep them at least so long from now on, such as 7d. Without it, those that retention would remove at once are left out.
+    #[arg(long)]
+    keep: Option<String>,
+    /// Really bring them.
+    #[arg(long)]
+    yes: bool,
+    /// The address of the running process, such as http://127.0.0.1:7280.
+    #[arg(long)]
+    server: String,
 }
 
 pub(crate) fn run(args: &StoreArgs) -> Result<()> {
     #[cfg(feature = "client")]
-    if let StoreCommand::Delete { query, yes, server: Some(server) } = &args.command {
-        return delete_of_process(server, query, *yes);
+    match &args.command {
+        StoreCommand::Delete { query, yes, server: Some(server) } => {
+            return delete_of_process(server, query, *yes);
+        }
+        StoreCommand::Restore(args) => return restore(args),
+        _ => {}
     }
     let folder = args.data.join(STORE_FOLDER);
     if !folder.is_dir() {
@@ -92,6 +126,8 @@ pub(crate) fn run(args: &StoreArgs) -> Result<()> {
         StoreCommand::Retention { config } => retention(disk, config.as_deref()),
         StoreCommand::Delete { query, yes, .. } => delete(disk, query, *yes),
         StoreCommand::Backup { to } => copy(&*disk, to, keys),
+        #[cfg(feature = "client")]
+        StoreCommand::Restore(args) => restore(args),
     }
 }
 
@@ -176,20 +212,64 @@ fn delete(disk: Arc<dyn Disk>, query: &str, really: bool) -> Result<()> {
     say(&format!("deleted={}", deleted.map_err(told)?))
 }
 
+/// The answer of a running process to what may take long.
+#[cfg(feature = "client")]
+fn ask(server: &str, path: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
+    let server = crate::client::http::Server::new(server)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(server.post_for_long(path, body))
+}
+
+/// A number of an answer.
+#[cfg(feature = "client")]
+fn number(answer: &serde_json::Value, key: &str) -> Result<u64> {
+    answer[key].as_u64().with_context(|| format!("the answer has no `{key}`"))
+}
+
+#[cfg(feature = "client")]
+fn restore(args: &RestoreArgs) -> Result<()> {
+    let RestoreArgs { from, query, start, end, keep, yes, server } = args;
+    let from = std::path::absolute(from).with_context(|| from.display().to_string())?;
+    let body = serde_json::json!({
+        "from": from, "query": query, "start": start, "end": end, "keep": keep, "confirm": yes,
+    });
+    let answer = ask(server, "restore", &body)?;
+    let problems = answer["problems"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for problem in problems {
+        let text = |key: &str| problem[key].as_str().unwrap_or_default();
+        say(&format!("{}: {}", text("path"), text("message")))?;
+    }
+    let [records, bytes, present, expired, restored] =
+        ["records", "bytes", "present", "expired", "restored"].map(|key| number(&answer, key));
+    let (records, expired) = (records?, expired?);
+    let too_old = if expired > 0 { "; `--keep 7d` brings those that are too old as well" } else { "" };
+    let advice = if *yes || records == 0 { "" } else { "; `--yes` restores them" };
+    say(&format!(
+        "records={records} bytes={} present={} expired={expired} restored={}{advice}{too_old}",
+        bytes?, present?, restored?
+    ))?;
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        bail!("files of the backup are damaged; the others can be used")
+    }
+}
+
 #[cfg(feature = "client")]
 fn delete_of_process(server: &str, query: &str, really: bool) -> Result<()> {
-    let server = crate::client::http::Server::new(server)?;
     let end = Timestamp::MAX.to_string();
     let body = serde_json::json!({"query": query, "start": "0", "end": end, "confirm": really});
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answer = runtime.block_on(server.post_for_long("delete", &body))?;
+    let answer = ask(server, "delete", &body)?;
     if answer["partial"].as_bool().unwrap_or(false) {
         bail!(
             "not all records of this query could be counted within the time of one; `--yes` deletes all of them"
         );
     }
-    let number = |key: &str| answer[key].as_u64().with_context(|| format!("the answer has no `{key}`"));
-    if really { say(&format!("deleted={}", number("deleted")?)) } else { say_count(number("count")?) }
+    if really {
+        say(&format!("deleted={}", number(&answer, "deleted")?))
+    } else {
+        say_count(number(&answer, "count")?)
+    }
 }
 
 fn say_count(records: u64) -> Result<()> {

@@ -11,7 +11,7 @@ pub(crate) mod parts;
 mod verify;
 
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::{Arc, OnceLock};
 
 use sawyer_model::{Batch, Error, Record, RecordId, SeqRange, SourceId, Stream, Timestamp};
@@ -281,6 +281,31 @@ impl Segment {
             }
         }
         Ok(None)
+    }
+
+    /// Between which blocks, those included, all records of a source lie; by its place in [`Segment::sources`].
+    ///
+    /// # Panics
+    /// If there is no such source.
+    #[must_use]
+    pub fn blocks_of(&self, source: usize) -> RangeInclusive<usize> {
+        let blocks = &self.footer.source_blocks[source];
+        *blocks.start() as usize..=*blocks.end() as usize
+    }
+
+    /// Where some rows of a block come from, in their order: the places of their sources in [`Segment::sources`], and
+    /// their ranges. What is read for it is not kept for others.
+    ///
+    /// # Errors
+    /// As [`Segment::fields`].
+    ///
+    /// # Panics
+    /// If `rows` is not a set of rows of the block.
+    pub fn origins(&self, block: usize, rows: &Rows) -> Result<Vec<(usize, SeqRange)>, Error> {
+        assert_eq!(rows.len(), self.footer.blocks[block].rows, "a set of rows of this block");
+        let sources = self.pick_sources(block, rows, false)?;
+        let ranges = self.pick_ranges(block, rows, false)?;
+        Ok(sources.into_iter().map(|source| source as usize).zip(ranges).collect())
     }
 
     /// One record.

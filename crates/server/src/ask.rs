@@ -32,20 +32,41 @@ impl Drop for CancelOnDrop {
     }
 }
 
+/// The moment that a parameter names.
+fn instant(name: &str, text: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
+    if text == EPOCH {
+        return Ok(Timestamp::EPOCH);
+    }
+    let parsed = time::parse_instant(text, now, &jiff::tz::TimeZone::UTC, time::Edge::Down);
+    parsed.map_err(|error| ApiError::invalid(format!("{name}: {error}")))
+}
+
 impl Api {
     /// The selection that `query`, `start` and `end` name.
     pub(crate) fn selection(&self, params: &Params) -> Result<Selection, ApiError> {
         let now = self.0.clock.now();
-        let instant = |name: &str, default: &str, edge: time::Edge| {
-            let text = params.text(name).unwrap_or(default);
-            if text == EPOCH {
-                return Ok(Timestamp::EPOCH);
-            }
-            let parsed = time::parse_instant(text, now, &jiff::tz::TimeZone::UTC, edge);
-            parsed.map_err(|error| ApiError::invalid(format!("{name}: {error}")))
+        let instant = |name: &str, default: &str| instant(name, params.text(name).unwrap_or(default), now);
+        let (start, end) = (instant("start", DEFAULT_START)?, instant("end", "now")?);
+        self.selection_between(params, start, end, now)
+    }
+
+    /// The same where what is not named leaves nothing out.
+    pub(crate) fn selection_of_all(&self, params: &Params) -> Result<Selection, ApiError> {
+        let now = self.0.clock.now();
+        let instant = |name: &str, default: Timestamp| {
+            params.text(name).map_or(Ok(default), |text| instant(name, text, now))
         };
-        let start = instant("start", DEFAULT_START, time::Edge::Down)?;
-        let end = instant("end", "now", time::Edge::Down)?;
+        let (start, end) = (instant("start", Timestamp::MIN)?, instant("end", Timestamp::MAX)?);
+        self.selection_between(params, start, end, now)
+    }
+
+    fn selection_between(
+        &self,
+        params: &Params,
+        start: Timestamp,
+        end: Timestamp,
+        now: Timestamp,
+    ) -> Result<Selection, ApiError> {
         if start > end {
             return Err(ApiError::invalid(format!("start: {start} is later than end, {end}")));
         }

@@ -14,7 +14,7 @@ use sawyer_alert::Alerts;
 use sawyer_input::{NativeHub, PushHub};
 use sawyer_pipeline::Stop;
 use sawyer_query::search::Search;
-use sawyer_query::upkeep::Upkeep;
+use sawyer_query::upkeep::{Restore, Upkeep};
 use sawyer_telemetry::{Clock, Metrics};
 use tokio::sync::Semaphore;
 
@@ -30,6 +30,7 @@ mod native;
 mod params;
 mod random;
 mod record;
+mod restore;
 mod retention;
 mod search;
 mod status;
@@ -47,6 +48,7 @@ pub struct Api(Arc<State>);
 struct State {
     search: Arc<dyn Search>,
     upkeep: Arc<dyn Upkeep>,
+    restore: Arc<dyn Restore>,
     alerts: Alerts,
     clock: Clock,
     metrics: Metrics,
@@ -64,6 +66,8 @@ pub struct Parts {
     pub search: Arc<dyn Search>,
     /// Whom to ask how long it is kept.
     pub upkeep: Arc<dyn Upkeep>,
+    /// Who brings back what a copy has.
+    pub restore: Arc<dyn Restore>,
     /// The alerts over it.
     pub alerts: Alerts,
     /// The time.
@@ -82,13 +86,14 @@ impl Api {
     /// An API over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { search, upkeep, alerts, clock, metrics, limits, stop, role } = parts;
+        let Parts { search, upkeep, restore, alerts, clock, metrics, limits, stop, role } = parts;
         let running = Arc::new(Semaphore::new(limits.concurrent_max));
         let tails = Arc::new(Semaphore::new(tail::TAILS_MAX));
         let started = clock.now();
         Self(Arc::new(State {
             search,
             upkeep,
+            restore,
             alerts,
             clock,
             metrics,
@@ -101,9 +106,10 @@ impl Api {
         }))
     }
 
-    /// The route that deletes records, relative to `/api/v1`, for whoever may.
-    pub fn delete_routes(&self) -> Router {
-        Router::new().route("/delete", post(delete::delete)).with_state(self.clone())
+    /// The routes that delete and restore records, relative to `/api/v1`, for whoever may.
+    pub fn keeper_routes(&self) -> Router {
+        let routes = Router::new().route("/delete", post(delete::delete));
+        routes.route("/restore", post(restore::restore)).with_state(self.clone())
     }
 
     /// The routes of questions below `/api/v1`, those of `others` beside them, and the UI everywhere else.

@@ -34,6 +34,8 @@ const KNOWN: &[&str] = &[
     "bytes_max",
     "confirm",
     "format",
+    "from",
+    "keep",
 ];
 
 /// The parameters of a request by name.

@@ -1,6 +1,6 @@
 //! Copies a data folder, also while a process has it open.
 //!
-//! Owns: [`backup`]. Does not own: restoring: a copy is a data folder, which is opened as any other.
+//! Owns: [`backup`]. Does not own: restoring (`restore`). A copy is a data folder too, which can be opened as any other.
 //! Invariant: a copy holds every record that was acknowledged before it was begun, once, with the ranges of all
 //! sources: the catalogue did not change between its first and its last file. Without a catalogue it is none yet.
 

@@ -61,6 +61,8 @@ pub(crate) struct SegmentEntry {
     /// Whether its records tell a time far from when they were seen. They are kept apart, so that a few late
     /// lines do not widen the time of a segment that every query then has to read.
     pub(crate) stray: bool,
+    /// Until when its records are kept whatever their age: they were restored. The epoch if nothing was said.
+    pub(crate) kept_until: Timestamp,
 }
 
 /// Segments are merged only with those of the same partition, so that a day can be removed as a whole.
@@ -70,13 +72,15 @@ pub(crate) struct Partition {
     pub(crate) day: i64,
     /// See [`SegmentEntry::stray`].
     pub(crate) stray: bool,
+    /// See [`SegmentEntry::kept_until`].
+    pub(crate) kept_until: Timestamp,
 }
 
 impl Partition {
     /// Where a record belongs.
     pub(crate) fn of(timestamp: Timestamp, observed: Timestamp) -> Self {
         let near = timestamp <= observed.saturating_add(DAY) && timestamp >= observed.saturating_sub(DAY);
-        Self { day: day_of(observed), stray: !near }
+        Self { day: day_of(observed), stray: !near, kept_until: Timestamp::EPOCH }
     }
 
     /// When it is sure that no more records come into it: a day after its end, by the clock of those who see them.
@@ -92,7 +96,8 @@ fn day_of(time: Timestamp) -> i64 {
 impl SegmentEntry {
     /// The partition it belongs to.
     pub(crate) fn partition(&self) -> Partition {
-        Partition { day: day_of(self.observed_min), stray: self.stray }
+        let Self { observed_min, stray, kept_until, .. } = *self;
+        Partition { day: day_of(observed_min), stray, kept_until }
     }
 }
 

@@ -171,7 +171,7 @@ impl Engine {
     }
 
     /// Refuses to write what would leave less space than is kept free.
-    fn check_space(&self, bytes: usize) -> Result<()> {
+    pub(crate) fn check_space(&self, bytes: usize) -> Result<()> {
         let space = self.disk.space().map_err(StoreError::disk("measure the space left"))?;
         let (available, free_min) = (space.available_bytes, free_min(&self.plan, space));
         if available < free_min.saturating_add(bytes as u64) {

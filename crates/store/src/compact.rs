@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sawyer_model::{Error, ErrorKind};
 use sawyer_segment::{EncodeSettings, Rows, Segment, Unreadable, merge_without};
 
-use crate::catalogue::{Catalogue, SegmentEntry};
+use crate::catalogue::{Catalogue, Partition, SegmentEntry};
 use crate::engine::Engine;
 use crate::error::{Result, StoreError};
 use crate::keeper::{Keeper, segment_path};
@@ -68,7 +68,7 @@ impl Engine {
     }
 
     /// Whether its records are so old that it is to be as small as can be.
-    fn is_old(&self, entry: &SegmentEntry) -> bool {
+    pub(crate) fn is_old(&self, entry: &SegmentEntry) -> bool {
         self.clock.now().since(entry.observed_max) >= self.plan.squeeze_after
     }
 
@@ -125,17 +125,9 @@ impl Engine {
     }
 
     fn write_merged(&self, inputs: &[Arc<Sealed>], removed: &[Vec<Rows>]) -> Result<Merged> {
-        let stray = inputs.first().is_some_and(|input| input.entry.stray);
         let old = inputs.iter().all(|input| self.is_old(&input.entry));
-        let raw_bytes = inputs.iter().map(|input| input.entry.raw_bytes).sum();
-        let settings = if old { EncodeSettings::squeezing(raw_bytes) } else { EncodeSettings::default() };
         let segments: Vec<&Segment> = inputs.iter().map(|input| &input.segment).collect();
-        let written = self.write_segment(stray, |sink| {
-            merge_without(&segments, removed, &settings, &mut |piece| {
-                if self.is_stopping() { Err(WriteError::Stopped) } else { sink(piece) }
-            })
-        });
-        match written {
+        match self.write_without(&segments, removed, inputs[0].entry.partition(), old) {
             Ok(segment) => Ok(Merged::Segment(Box::new(segment))),
             Err(WriteError::Stopped) => Ok(Merged::Nothing),
             Err(WriteError::Input(Unreadable { input, error })) => {
@@ -145,6 +137,23 @@ impl Engine {
             }
             Err(error) => Err(error.into_store()),
         }
+    }
+
+    /// Writes one segment of a partition of what stays of these, squeezed if it is `old`.
+    pub(crate) fn write_without(
+        &self,
+        segments: &[&Segment],
+        removed: &[Vec<Rows>],
+        partition: Partition,
+        old: bool,
+    ) -> Result<Sealed, WriteError> {
+        let raw_bytes = segments.iter().map(|segment| segment.summary().raw_bytes).sum();
+        let settings = if old { EncodeSettings::squeezing(raw_bytes) } else { EncodeSettings::default() };
+        self.write_segment(partition, |sink| {
+            merge_without(segments, removed, &settings, &mut |piece| {
+                if self.is_stopping() { Err(WriteError::Stopped) } else { sink(piece) }
+            })
+        })
     }
 
     /// Notes that a segment cannot be read. A damaged one is left out from now on, and put aside soon.

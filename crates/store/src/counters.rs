@@ -24,6 +24,7 @@ pub(crate) struct Counters {
     pub(crate) expired: Counter,
     pub(crate) expired_records: Counter,
     pub(crate) deleted_records: Counter,
+    pub(crate) restored_records: Counter,
     /// For each class, the records of it that were removed, and about how many bytes it takes.
     pub(crate) removed_by_class: Vec<Counter>,
     pub(crate) bytes_by_class: Vec<Gauge>,
@@ -87,6 +88,10 @@ impl Counters {
             expired: counter("sawyer_store_expired_segments", "Segments removed by retention"),
             expired_records: counter("sawyer_store_expired_records", "Records removed by retention"),
             deleted_records: counter("sawyer_store_deleted_records", "Records deleted on request"),
+            restored_records: counter(
+                "sawyer_store_restored_records",
+                "Records brought from a copy on request",
+            ),
             quarantined: counter("sawyer_store_quarantined_files", "Damaged files put aside"),
             torn_bytes: counter(
                 "sawyer_store_torn_bytes",

@@ -20,6 +20,10 @@ pub(crate) enum StoreError {
         "disk is full, writes are refused until there is space: available_bytes={available} kept_free_bytes={free_min}"
     )]
     Full { available: u64, free_min: u64 },
+    #[error(
+        "there is no room, the oldest records would be removed for it; restore less, or raise `size_max`: bytes={bytes} more_bytes={more} size_max={bytes_max}"
+    )]
+    NoRoom { bytes: u64, more: u64, bytes_max: u64 },
     #[error("too many records wait to be sealed, write more slowly: waiting_bytes={waiting}")]
     Behind { waiting: usize },
     #[error("too many batches wait to be written, write more slowly: waiting_bytes={waiting}")]
@@ -54,7 +58,7 @@ impl StoreError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Unwritable { .. } => ErrorKind::Invalid,
-            Self::Locked { .. } => ErrorKind::Conflict,
+            Self::Locked { .. } | Self::NoRoom { .. } => ErrorKind::Conflict,
             Self::Disk { .. } | Self::Full { .. } | Self::Behind { .. } | Self::Busy { .. } => {
                 ErrorKind::Retry
             }

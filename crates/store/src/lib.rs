@@ -45,6 +45,7 @@ mod policy;
 mod problems;
 mod queue;
 mod report;
+mod restore;
 mod retention;
 mod seal;
 mod sealed;

@@ -142,6 +142,7 @@ mod tests {
             observed_min: seen,
             observed_max: seen,
             stray: false,
+            kept_until: Timestamp::EPOCH,
         }
     }
 

@@ -98,7 +98,7 @@ pub(crate) fn choose(
     patient: &mut dyn FnMut(u64, usize) -> bool,
 ) -> Choice {
     let mut candidates: Vec<Candidate<'_>> = held.segments.iter().map(|e| candidate(plan, held, e)).collect();
-    candidates.sort_by_key(|candidate| (candidate.entry.observed_max, candidate.entry.id));
+    candidates.sort_by_key(|candidate| (seen(candidate.entry, plan.retention), candidate.entry.id));
     let mut choice = Choice::default();
     for candidate in &mut candidates {
         if !mark_old(plan, held.now, candidate, patient) {
@@ -147,8 +147,14 @@ fn candidate<'a>(plan: &StorePlan, held: &Held<'_>, entry: &'a SegmentEntry) -> 
     Candidate { entry, profile, guessed, gone: BTreeMap::new() }
 }
 
-fn is_old(entry: &SegmentEntry, keep: Duration, now: Timestamp) -> bool {
-    entry.observed_max < now.saturating_sub(keep)
+/// When the last record of a segment that is kept so long counts as seen: what was restored goes when it was said.
+fn seen(entry: &SegmentEntry, keep: Duration) -> Timestamp {
+    entry.observed_max.max(entry.kept_until.saturating_sub(keep))
+}
+
+/// Whether all records of a segment that are kept so long have been there long enough.
+pub(crate) fn is_old(entry: &SegmentEntry, keep: Duration, now: Timestamp) -> bool {
+    seen(entry, keep) < now.saturating_sub(keep)
 }
 
 /// Marks the classes that are too old; says no if it has to be known what the segment has.
@@ -199,7 +205,7 @@ impl Expiring {
 }
 
 /// Most bytes that the store may take, of which it takes `bytes` now.
-fn size_max(plan: &StorePlan, bytes: u64, space: Option<Space>) -> u64 {
+pub(crate) fn size_max(plan: &StorePlan, bytes: u64, space: Option<Space>) -> u64 {
     match (plan.size_max, space) {
         (Some(size), _) => size,
         (None, Some(space)) => {

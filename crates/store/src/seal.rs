@@ -52,7 +52,7 @@ impl Engine {
             let batches: Vec<&Batch> = batches.iter().map(|batch| &**batch).collect();
             let bytes: usize = batches.iter().map(|batch| batch.bytes()).sum();
             let settings = EncodeSettings { shapes: bytes >= LASTING_BYTES_MIN, ..EncodeSettings::default() };
-            let written = self.write_segment(partition.stray, |sink| encode_to(&batches, &settings, sink));
+            let written = self.write_segment(partition, |sink| encode_to(&batches, &settings, sink));
             segments.push(Arc::new(written.map_err(WriteError::into_store)?));
         }
         self.sync_segments(&segments)?;
@@ -100,10 +100,10 @@ impl Engine {
         }
     }
 
-    /// Writes what `encode` makes as a segment, synced, and opens it again. Its name is not durable yet.
+    /// Writes what `encode` makes as a segment of a partition, synced, and opens it again. Its name is not durable yet.
     pub(crate) fn write_segment(
         &self,
-        stray: bool,
+        partition: Partition,
         encode: impl FnOnce(Sink<'_, WriteError>) -> std::result::Result<Summary, WriteError>,
     ) -> std::result::Result<Sealed, WriteError> {
         let id = self.keeper.lock().next_segment();
@@ -115,7 +115,7 @@ impl Engine {
         });
         // On a full disk a leftover would hold space; the first error says more than a second would.
         let summary = written.inspect_err(|_| drop(self.disk.remove_file(&path)))?;
-        let entry = entry_of(id, &summary, stray);
+        let entry = entry_of(id, &summary, partition);
         let opened = Sealed::open(&self.disk, &self.handles, entry);
         opened.map_err(|error| WriteError::Store(unreadable(&path, &error)))
     }
@@ -174,8 +174,8 @@ pub(crate) fn unreadable(path: &Path, error: &Error) -> StoreError {
     StoreError::Corrupt { path: path.display().to_string(), reason: error.chain() }
 }
 
-/// What the catalogue says of a segment.
-fn entry_of(id: u64, summary: &Summary, stray: bool) -> SegmentEntry {
+/// What the catalogue says of a segment of a partition.
+pub(crate) fn entry_of(id: u64, summary: &Summary, partition: Partition) -> SegmentEntry {
     let span = |times: &Option<RangeInclusive<Timestamp>>| {
         let times = times.as_ref().expect("a segment has records");
         (*times.start(), *times.end())
@@ -183,11 +183,23 @@ fn entry_of(id: u64, summary: &Summary, stray: bool) -> SegmentEntry {
     let (time_min, time_max) = span(&summary.timestamps);
     let (observed_min, observed_max) = span(&summary.observed);
     let Summary { rows, raw_bytes, bytes, .. } = *summary;
-    SegmentEntry { id, bytes, rows, raw_bytes, time_min, time_max, observed_min, observed_max, stray }
+    let Partition { stray, kept_until, .. } = partition;
+    SegmentEntry {
+        id,
+        bytes,
+        rows,
+        raw_bytes,
+        time_min,
+        time_max,
+        observed_min,
+        observed_max,
+        stray,
+        kept_until,
+    }
 }
 
 /// The records of a generation by the partition they belong to.
-fn divide(generation: &Generation) -> BTreeMap<Partition, Vec<Arc<Batch>>> {
+pub(crate) fn divide(generation: &Generation) -> BTreeMap<Partition, Vec<Arc<Batch>>> {
     let mut parts: BTreeMap<Partition, Vec<Arc<Batch>>> = BTreeMap::new();
     for Held { batch, .. } in generation.held() {
         let of = |record: RecordRef<'_>| Partition::of(record.timestamp(), record.observed());

@@ -20,5 +20,7 @@ mod pages;
 mod policies;
 #[path = "store/power.rs"]
 mod power;
+#[path = "store/restore.rs"]
+mod restore;
 #[path = "store/works.rs"]
 mod works;

@@ -9,10 +9,11 @@ use axum::Router;
 use axum::middleware::from_fn;
 use sawyer_alert::{AlertPlan, Alerts};
 use sawyer_config::{At, Document, Problems, Setting};
-use sawyer_disk::Disk;
+use sawyer_disk::{Disk, EncryptedDisk, Key, RealDisk};
 use sawyer_model::{Error, ErrorKind};
 use sawyer_pipeline::Stop;
-use sawyer_query::search::Search;
+use sawyer_query::search::{Budget, Search};
+use sawyer_query::upkeep::{Restore, RestoreReport, RestoreRequest};
 use sawyer_server::{Api, QueryLimits, QuerySettings};
 use sawyer_store::{Store, StorePlan, StoreSettings};
 use sawyer_telemetry::{Clock, Health, Metrics};
@@ -160,10 +161,41 @@ pub(super) fn start_alerts(alerts: Option<Alerts>, stop: &Stop) -> JoinHandle<Re
     })
 }
 
+/// A store, and the keys by which copies of it are read.
+pub(super) struct Copies {
+    pub(super) store: Arc<Store>,
+    pub(super) keys: Vec<Key>,
+}
+
+impl Restore for Copies {
+    fn restore(
+        &self,
+        from: &Path,
+        request: &RestoreRequest,
+        budget: &Budget,
+    ) -> Result<RestoreReport, Error> {
+        // A folder that is missing would be made.
+        if !from.is_dir() {
+            return Err(Error::new(ErrorKind::NotFound, format!("there is no folder {}", from.display())));
+        }
+        let opened =
+            RealDisk::new(from).and_then(|disk| EncryptedDisk::open(Arc::new(disk), self.keys.clone()));
+        let copy = opened.map_err(|error| {
+            let kind = if error.kind() == sawyer_disk::ErrorKind::NoKey {
+                ErrorKind::Invalid
+            } else {
+                ErrorKind::Retry
+            };
+            Error::new(kind, "open the copy").because(error)
+        })?;
+        self.store.restore(&copy, request, budget)
+    }
+}
+
 /// The routes of a role, beside those that all have.
 pub(super) fn routes(
     role: Role,
-    store: Option<(&Arc<Store>, Alerts)>,
+    asked: Option<(Arc<Copies>, Alerts)>,
     limits: QueryLimits,
     clock: &Clock,
     metrics: &Metrics,
@@ -172,18 +204,27 @@ pub(super) fn routes(
 ) -> Router {
     let receivers = sawyer_server::ingest_routes(shared.hub.clone(), clock.clone())
         .merge(sawyer_server::native_routes(shared.native.clone(), clock.clone()));
-    let Some((store, alerts)) = store else {
+    let Some((restore, alerts)) = asked else {
         return match role {
             Role::Gateway => sawyer_server::receiver_routes(receivers),
             _ => Router::new(),
         };
     };
-    let (search, upkeep) = (Arc::clone(store), Arc::clone(store));
+    let (search, upkeep) = (Arc::clone(&restore.store), Arc::clone(&restore.store));
     let (clock, metrics) = (clock.clone(), metrics.clone());
     let stop = stop.clone();
-    let parts =
-        sawyer_server::Parts { search, upkeep, alerts, clock, metrics, limits, stop, role: role.name() };
+    let parts = sawyer_server::Parts {
+        search,
+        upkeep,
+        restore,
+        alerts,
+        clock,
+        metrics,
+        limits,
+        stop,
+        role: role.name(),
+    };
     let api = Api::new(parts);
-    let deleting = api.delete_routes().layer(from_fn(sawyer_agent::local::only));
-    api.routes(receivers.merge(deleting))
+    let keeping = api.keeper_routes().layer(from_fn(sawyer_agent::local::only));
+    api.routes(receivers.merge(keeping))
 }

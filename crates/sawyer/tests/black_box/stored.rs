@@ -216,6 +216,100 @@ fn a_running_server_deletes_what_it_is_asked_to() {
     assert!(metrics.contains("sawyer_store_deleted_records_total{} 30"), "{metrics}");
 }
 
+/// A server with a key and 60 records, every other one of level `debug`, and the path of a backup of it.
+fn backed_up(folder: &Path) -> (Sawyer, String) {
+    let [data, config, key, backup] = ["data", "sawyer.yaml", "key", "backup/store"]
+        .map(|name| folder.join(name).to_str().unwrap().to_owned());
+    std::fs::write(&key, "5a".repeat(32)).unwrap();
+    let settings =
+        format!("encryption_at_rest: {{keys: ['${{file:{key}}}']}}\nstore: {{seal_interval: 100ms}}\n");
+    std::fs::write(&config, settings).unwrap();
+    let mut sawyer = Sawyer::start("server", &["--data", &data, "--config", &config]);
+    let lines: String = (0..60)
+        .map(|n| format!("{{\"level\":\"{}\",\"message\":\"line {n}\"}}\n", ["info", "debug"][n % 2]))
+        .collect();
+    assert_eq!(sawyer.post("/api/v1/ingest", lines.as_bytes()).0, 200);
+    sawyer.wait_for_count("", 60);
+    let copied = run(&["store", "backup", &backup, "--data", &data, "--key-file", &key]);
+    assert!(copied.status.success(), "{}", text(&copied.stderr));
+    (sawyer, backup)
+}
+
+/// Whether `sawyer store COMMAND` of a running server succeeded, and what it printed.
+fn store_of(sawyer: &Sawyer, command: &str, args: &[&str]) -> (bool, String, String) {
+    let server = format!("http://{}", sawyer.address);
+    let output = run(&[&["store", command, "--server", &server], args].concat());
+    (output.status.success(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_running_server_brings_back_what_a_backup_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut sawyer, backup) = backed_up(folder.path());
+    assert_eq!(store_of(&sawyer, "delete", &["level: debug", "--yes"]).1, "deleted=30\n");
+    let told = store_of(&sawyer, "restore", &[&backup, "message: line"]);
+    assert!(told.1.starts_with("records=30 bytes="), "{told:?}");
+    assert!(told.1.ends_with(" present=30 expired=0 restored=0; `--yes` restores them\n"), "{told:?}");
+    sawyer.wait_for_count("", 30);
+    let early = store_of(&sawyer, "restore", &[&backup, "--end", "2020-01-01", "--yes"]);
+    assert_eq!(early.1, "records=0 bytes=0 present=0 expired=0 restored=0\n");
+    for (records, present) in [(30, 30), (0, 60)] {
+        let told = store_of(&sawyer, "restore", &[&backup, "--keep", "7d", "--yes"]);
+        assert!(told.0 && told.1.starts_with(&format!("records={records} bytes=")), "{told:?}");
+        assert!(told.1.ends_with(&format!(" present={present} expired=0 restored={records}\n")), "{told:?}");
+        sawyer.wait_for_count("level: debug", 30);
+        sawyer.wait_for_count("", 60);
+    }
+    let metrics = sawyer.request("GET", "/metrics", &[], b"").1;
+    assert!(metrics.contains("sawyer_store_restored_records_total{} 30"), "{metrics}");
+    // They are there after a kill as well.
+    sawyer.kill();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let mut again = Sawyer::start("server", &["--data", &at("data"), "--config", &at("sawyer.yaml")]);
+    again.wait_for_count("", 60);
+}
+
+#[test]
+fn what_cannot_be_restored_is_refused_or_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sawyer, backup) = backed_up(folder.path());
+    let json = [("content-type", "application/json")];
+    let ask = |headers: &[(&str, &str)], body: &str| {
+        let (status, body) = sawyer.request("POST", "/api/v1/restore", headers, body.as_bytes());
+        (status, serde_json::from_str::<Value>(&body).unwrap()["error"]["message"].to_string())
+    };
+    let whole = format!(r#"{{"from": "{backup}", "confirm": true}}"#);
+    let elsewhere = [json[0], ("x-forwarded-for", "10.0.0.1")];
+    assert_eq!((ask(&[], &whole).0, ask(&elsewhere, &whole).0), (415, 403));
+    for (body, status, why) in [
+        ("{}", 400, "full path"),
+        (r#"{"from": "backup"}"#, 400, "full path"),
+        (r#"{"from": "/nowhere/at/all"}"#, 404, "there is no folder"),
+        (r#"{"from": "/", "keep": "soon"}"#, 400, "from 1h"),
+    ] {
+        let told = ask(&json, body);
+        assert!(told.0 == status && told.1.contains(why), "{body}: {told:?}");
+    }
+    let above = Path::new(&backup).parent().unwrap().to_str().unwrap();
+    let told = store_of(&sawyer, "restore", &[above]);
+    assert!(!told.0 && told.2.contains("catalogue is missing"), "{told:?}");
+
+    let first = std::fs::read_dir(Path::new(&backup).join("segments")).unwrap().next();
+    let damaged = first.map_or(Path::new(&backup).join("catalogue"), |entry| entry.unwrap().path());
+    let mut bytes = std::fs::read(&damaged).unwrap();
+    // Behind both copies of the header.
+    bytes[170] ^= 1;
+    std::fs::write(&damaged, bytes).unwrap();
+    let told = store_of(&sawyer, "restore", &[&backup]);
+    let name = damaged.file_name().unwrap().to_str().unwrap();
+    assert!(!told.0 && told.1.contains(&format!("{name}: ")) && told.2.contains("are damaged"), "{told:?}");
+
+    let other = folder.path().join("other");
+    let without_key = Sawyer::start("server", &["--data", other.to_str().unwrap()]);
+    let refused = store_of(&without_key, "restore", &[&backup]);
+    assert!(!refused.0 && refused.2.contains("a key that is not among"), "{refused:?}");
+}
+
 #[test]
 fn deleting_takes_nothing_else_however_old_it_is() {
     let folder = tempfile::tempdir().unwrap();

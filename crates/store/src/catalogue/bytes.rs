@@ -8,13 +8,16 @@ use super::{Catalogue, SegmentEntry};
 use crate::sources::Source;
 
 const MAGIC: [u8; 8] = *b"SAWYRCAT";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// Its segments do not say until when they are kept.
+const VERSION_WITHOUT_KEPT: u8 = 1;
 
 /// Magic, version, seven zeros, length of the payload (`u64`), its checksum, the header's checksum.
 const HEADER_BYTES: usize = 32;
 
-/// Number, bytes, rows, raw bytes, four times, flags.
-const SEGMENT_BYTES: usize = 9 * 8;
+/// Number, bytes, rows, raw bytes, four times, flags; since version 2 until when it is kept.
+const SEGMENT_BYTES_MIN: usize = 9 * 8;
 
 /// Bit of the flags of a segment: its records tell times far from when they were seen.
 const FLAG_STRAY: u64 = 1;
@@ -63,15 +66,16 @@ fn decode_copy(bytes: &[u8]) -> Result<Catalogue, DecodeError> {
     if !sound {
         return Err(DecodeError::Damaged);
     }
-    if header[8] != VERSION {
-        return Err(DecodeError::Newer(header[8]));
+    let version = header[8];
+    if !(VERSION_WITHOUT_KEPT..=VERSION).contains(&version) {
+        return Err(DecodeError::Newer(version));
     }
     let whole = header[16..24] == (payload.len() as u64).to_le_bytes()
         && header[24..28] == crc32c::crc32c(payload).to_le_bytes();
     if !whole {
         return Err(DecodeError::Damaged);
     }
-    decode_payload(&mut Reader(payload)).ok_or(DecodeError::Damaged)
+    decode_payload(&mut Reader(payload), version).ok_or(DecodeError::Damaged)
 }
 
 fn encode_payload(catalogue: &Catalogue) -> Vec<u8> {
@@ -89,6 +93,7 @@ fn encode_payload(catalogue: &Catalogue) -> Vec<u8> {
             put(time.nanos() as u64);
         }
         put(if segment.stray { FLAG_STRAY } else { 0 });
+        put(segment.kept_until.nanos() as u64);
     }
     put(catalogue.sources.len() as u64);
     for (id, source) in catalogue.sources.iter() {
@@ -104,15 +109,15 @@ fn encode_payload(catalogue: &Catalogue) -> Vec<u8> {
     out
 }
 
-fn decode_payload(reader: &mut Reader<'_>) -> Option<Catalogue> {
+fn decode_payload(reader: &mut Reader<'_>, version: u8) -> Option<Catalogue> {
     let mut catalogue = Catalogue {
         generation: reader.number()?,
         wal_first: reader.number()?,
         segment_next: reader.number()?,
         ..Catalogue::default()
     };
-    for _ in 0..reader.count(SEGMENT_BYTES)? {
-        catalogue.segments.push(reader.segment()?);
+    for _ in 0..reader.count(SEGMENT_BYTES_MIN)? {
+        catalogue.segments.push(reader.segment(version)?);
     }
     for _ in 0..reader.count(32)? {
         let (id, source) = reader.source()?;
@@ -140,7 +145,7 @@ impl Reader<'_> {
         (count <= self.0.len() / bytes_each).then_some(count)
     }
 
-    fn segment(&mut self) -> Option<SegmentEntry> {
+    fn segment(&mut self, version: u8) -> Option<SegmentEntry> {
         Some(SegmentEntry {
             id: self.number()?,
             bytes: self.number()?,
@@ -151,6 +156,7 @@ impl Reader<'_> {
             observed_min: self.time()?,
             observed_max: self.time()?,
             stray: self.number()? & FLAG_STRAY != 0,
+            kept_until: if version == VERSION_WITHOUT_KEPT { Timestamp::EPOCH } else { self.time()? },
         })
     }
 

@@ -13,7 +13,7 @@ fn sample() -> Catalogue {
         ranges: ranges.iter().map(|(start, end)| SeqRange::new(*start, *end)).collect(),
         last: time(last),
     };
-    let entry = |id, stray| SegmentEntry {
+    let entry = |id, stray, kept| SegmentEntry {
         id,
         bytes: 4096 * id,
         rows: 100 * id,
@@ -23,6 +23,7 @@ fn sample() -> Catalogue {
         observed_min: time(1_700_000_001),
         observed_max: time(1_700_000_002),
         stray,
+        kept_until: time(kept),
     };
     let mut sources = Sources::default();
     sources.put(SourceId(1), source(1_700_000_002, &[(0, 4096)]));
@@ -31,7 +32,7 @@ fn sample() -> Catalogue {
         generation: 9,
         wal_first: 4,
         segment_next: 12,
-        segments: vec![entry(3, false), entry(11, true)],
+        segments: vec![entry(3, false, 1_800_000_000), entry(11, true, 0)],
         sources,
     }
 }
@@ -47,7 +48,7 @@ fn reads_what_it_wrote() {
 
 #[test]
 fn reads_the_golden_file() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/catalogue-v1");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/catalogue-v2");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(path, bytes::encode(&sample())).unwrap();
     }
@@ -57,15 +58,23 @@ fn reads_the_golden_file() {
 }
 
 #[test]
+fn reads_the_golden_file_of_version_1() {
+    let golden = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/catalogue-v1")).unwrap();
+    let mut wanted = sample();
+    wanted.segments.iter_mut().for_each(|entry| entry.kept_until = Timestamp::EPOCH);
+    assert_eq!(bytes::decode(&golden), Ok((wanted, true)));
+}
+
+#[test]
 fn a_newer_version_is_not_damage() {
     let mut file = bytes::encode(&sample());
     let half = file.len() / 2;
     for at in [0, half] {
-        file[at + 8] = 2;
+        file[at + 8] = 3;
         let crc = crc32c::crc32c(&file[at..at + 28]);
         file[at + 28..at + 32].copy_from_slice(&crc.to_le_bytes());
     }
-    assert_eq!(bytes::decode(&file), Err(bytes::DecodeError::Newer(2)));
+    assert_eq!(bytes::decode(&file), Err(bytes::DecodeError::Newer(3)));
 }
 
 #[test]
@@ -74,7 +83,7 @@ fn records_far_from_their_time_are_kept_apart() {
     let near = Partition::of(noon.saturating_sub(DAY / 2), noon);
     assert!(!near.stray);
     for far in [Timestamp::EPOCH, noon.saturating_add(DAY * 2), Timestamp::MIN, Timestamp::MAX] {
-        assert_eq!(Partition::of(far, noon), Partition { day: near.day, stray: true });
+        assert_eq!(Partition::of(far, noon), Partition { stray: true, ..near });
     }
     assert!(!near.is_closed(noon.saturating_add(DAY)));
     assert!(near.is_closed(noon.saturating_add(DAY * 2)));

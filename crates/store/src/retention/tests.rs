@@ -16,6 +16,7 @@ fn segment(id: u64, bytes: u64, days_ago: u32) -> SegmentEntry {
         observed_min: seen.saturating_sub(Duration::from_secs(60)),
         observed_max: seen,
         stray: true,
+        kept_until: Timestamp::EPOCH,
     }
 }
 
