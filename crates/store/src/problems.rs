@@ -10,16 +10,38 @@ use parking_lot::Mutex;
 use sawyer_disk::{Disk, EntryKind, TEMPORARY_SUFFIX, write_atomic};
 use sawyer_model::Timestamp;
 
+use crate::wal;
+
 /// The directory of damaged files.
 pub(crate) const QUARANTINE_DIR: &str = "quarantine";
 
 /// Most problems kept; of further ones only the number.
 const PROBLEMS_MAX: usize = 1000;
 
-/// Ends of logs that are kept, in files and bytes; a further one pushes out the oldest. One alone may be longer, up to
-/// what is written at once. Without a bound a process that is killed again and again would fill the disk.
-const TORN_FILES_MAX: usize = 16;
-const TORN_BYTES_MAX: u64 = 256 << 20;
+/// How much is kept of what can come again and again; a further one pushes out the oldest. One alone may be longer.
+struct Bound {
+    /// What it is, for people.
+    what: &'static str,
+    is_of_it: fn(&str) -> bool,
+    files_max: usize,
+    bytes_max: u64,
+}
+
+/// Ends of logs: a process that is killed again and again would fill the disk with them.
+const ENDS: Bound = Bound {
+    what: "end of a log",
+    is_of_it: |name| name.contains(TORN_SUFFIX),
+    files_max: 16,
+    bytes_max: 256 << 20,
+};
+
+/// Whole logs: a disk that damages what is written to it would be filled. Each is as long as half the memory for records.
+const LOGS: Bound = Bound {
+    what: "damaged log",
+    is_of_it: |name| name.contains(wal::SUFFIX) && !(ENDS.is_of_it)(name),
+    files_max: 16,
+    bytes_max: 1 << 30,
+};
 
 /// Stands behind the name of the log whose end it was.
 const TORN_SUFFIX: &str = ".torn";
@@ -61,15 +83,19 @@ impl ProblemLog {
     }
 }
 
-/// Moves a damaged file into the quarantine, with a note beside it that says why. Gives its new path.
+/// Moves a damaged file into the quarantine, with a note beside it that says why. Gives its new path. Of logs the newest
+/// are kept.
 pub(crate) fn quarantine(
     disk: &dyn Disk,
     path: &Path,
     why: &str,
     now: Timestamp,
 ) -> sawyer_disk::Result<PathBuf> {
-    let folder = Path::new(QUARANTINE_DIR);
-    let target = free_path(disk, &name_of(path))?;
+    let (folder, name) = (Path::new(QUARANTINE_DIR), name_of(path));
+    if (LOGS.is_of_it)(&name) {
+        make_room(disk, disk.metadata(path)?.len, &LOGS)?;
+    }
+    let target = free_path(disk, &name)?;
     disk.rename(path, &target)?;
     disk.sync_dir(folder)?;
     if let Some(parent) = path.parent() {
@@ -87,7 +113,7 @@ pub(crate) fn keep_torn(
     (end, offset): (&[u8], usize),
     now: Timestamp,
 ) -> sawyer_disk::Result<PathBuf> {
-    make_room(disk, end.len() as u64)?;
+    make_room(disk, end.len() as u64, &ENDS)?;
     let target = free_path(disk, &format!("{}{TORN_SUFFIX}", name_of(path)))?;
     write_atomic(disk, &target, end)?;
     let count = end.len();
@@ -112,17 +138,17 @@ pub(crate) fn set_aside(disk: &dyn Disk) -> sawyer_disk::Result<Vec<(PathBuf, u6
     Ok(files.map(|entry| (Path::new(QUARANTINE_DIR).join(entry.name), entry.len)).collect())
 }
 
-/// Removes the oldest ends of logs until there is room for another one.
-fn make_room(disk: &dyn Disk, bytes: u64) -> sawyer_disk::Result<()> {
+/// Removes the oldest of what is bounded until there is room for another one.
+fn make_room(disk: &dyn Disk, bytes: u64, bound: &Bound) -> sawyer_disk::Result<()> {
     let mut kept = set_aside(disk)?;
-    kept.retain(|(path, _)| name_of(path).contains(TORN_SUFFIX));
+    kept.retain(|(path, _)| (bound.is_of_it)(&name_of(path)));
     let mut sum: u64 = bytes + kept.iter().map(|(_, len)| len).sum::<u64>();
     let mut count = 1 + kept.len();
     for (path, len) in kept {
-        if count <= TORN_FILES_MAX && sum <= TORN_BYTES_MAX {
+        if count <= bound.files_max && sum <= bound.bytes_max {
             break;
         }
-        tracing::info!(path = %path.display(), "remove the oldest end of a log that was put aside");
+        tracing::warn!(path = %path.display(), "remove the oldest {} that was put aside", bound.what);
         disk.remove_file(&path)?;
         // A note that stays says no wrong.
         let _ = disk.remove_file(&note_path(&path));
@@ -154,5 +180,42 @@ fn note_path(of: &Path) -> PathBuf {
 fn write_note(disk: &dyn Disk, of: &Path, note: &str) {
     if let Err(error) = write_atomic(disk, &note_path(of), note.as_bytes()) {
         tracing::warn!(%error, "write a note beside a file in quarantine");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sawyer_disk::{SimDisk, SimSettings};
+
+    use super::*;
+
+    fn names(disk: &SimDisk) -> Vec<String> {
+        set_aside(disk).unwrap().iter().map(|(path, _)| name_of(path)).collect()
+    }
+
+    #[test]
+    fn damaged_logs_are_bounded_and_push_out_nothing_else() {
+        let disk = SimDisk::new(1, SimSettings::default());
+        for folder in [QUARANTINE_DIR, wal::WAL_DIR, "segments"] {
+            disk.create_dir_all(Path::new(folder)).unwrap();
+        }
+        let aside = |path: &Path| {
+            write_atomic(&disk, path, &[1; 100]).unwrap();
+            quarantine(&disk, path, "it is damaged", Timestamp::EPOCH).unwrap();
+        };
+        aside(Path::new("segments/1.seg"));
+        keep_torn(&disk, &wal::path_of(1), (&[2; 100], 0), Timestamp::EPOCH).unwrap();
+        for number in 1..=LOGS.files_max as u64 + 4 {
+            aside(&wal::path_of(number));
+        }
+        let logs: Vec<String> = names(&disk).into_iter().filter(|name| (LOGS.is_of_it)(name)).collect();
+        let newest = (5..=LOGS.files_max as u64 + 4).map(|number| name_of(&wal::path_of(number)));
+        assert_eq!(logs, newest.collect::<Vec<_>>());
+        assert_eq!(names(&disk).len(), logs.len() + 2, "a segment and an end");
+        make_room(&disk, 250, &Bound { bytes_max: 1000, ..LOGS }).unwrap();
+        assert_eq!(names(&disk).len(), 7 + 2, "as many bytes as there is room for");
+        // With each goes its note.
+        let files = disk.read_dir(Path::new(QUARANTINE_DIR)).unwrap().len();
+        assert_eq!(files, 2 * names(&disk).len());
     }
 }

@@ -25,7 +25,8 @@ use self::frames::{end_mark, file_header, frame_header};
 /// The directory of the log.
 pub(crate) const WAL_DIR: &str = "wal";
 
-const SUFFIX: &str = ".wal";
+/// Ends the names of its files.
+pub(crate) const SUFFIX: &str = ".wal";
 
 /// The path of the file with this number. Names sort as numbers.
 pub(crate) fn path_of(number: u64) -> PathBuf {
