@@ -17,7 +17,7 @@ use crate::error::{BufferError, Result};
 /// The folder of these files.
 pub(crate) const ACKS_DIR: &str = "acks";
 
-const FORMAT: FrameFormat = FrameFormat { magic: *b"SAWYRACK", version: 1 };
+const FORMAT: FrameFormat = FrameFormat { magic: *b"SAWYRACK", version: 1, marked_since: None };
 const SUFFIX: &str = ".ack";
 
 /// A new file is begun behind this many bytes, so that reading all of it stays quick.

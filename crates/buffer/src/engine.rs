@@ -173,7 +173,7 @@ impl Engine {
             let file = disk.open_read(&path).map_err(&failed)?;
             // A file that cannot be read is noticed when its turn comes.
             if let Some(version) = ENTRY_FORMAT.version_of(&*file, number).unwrap_or_default()
-                && version != ENTRY_FORMAT.version
+                && !ENTRY_FORMAT.reads(version)
             {
                 return Err(BufferError::Newer { path, version, expected: ENTRY_FORMAT.version });
             }
@@ -444,6 +444,7 @@ impl Engine {
         drop(state);
         self.ready.notify_waiters();
         self.save();
+        self.end_files(&mut self.writer.lock());
     }
 
     /// Brings everything to the disk.

@@ -9,7 +9,8 @@ use sawyer_disk::frames::{Frame, FrameFormat, HEADER_BYTES};
 use sawyer_model::Timestamp;
 
 /// Files of entries.
-pub(crate) const ENTRY_FORMAT: FrameFormat = FrameFormat { magic: *b"SAWYRBUF", version: 1 };
+pub(crate) const ENTRY_FORMAT: FrameFormat =
+    FrameFormat { magic: *b"SAWYRBUF", version: 2, marked_since: Some(2) };
 
 /// Length of the head of an entry.
 pub(crate) const HEAD_BYTES: usize = 32;

@@ -104,6 +104,7 @@ impl Engine {
         let bytes_max = if lane == Lane::Dead { self.plan.dead_file_bytes } else { self.plan.file_bytes };
         if writer.active.as_ref().is_some_and(|file| file.len() >= bytes_max) {
             self.sync_lane(disk, writer, lane)?;
+            self.mark_end(writer);
             self.end_file(writer, lane);
         }
         if writer.active.is_none() {
@@ -117,6 +118,28 @@ impl Engine {
     fn create(&self, disk: &Arc<dyn Disk>, lane: Lane, number: u64) -> sawyer_disk::Result<FrameWriter> {
         let durable = self.plan.sync != SyncPolicy::Never;
         FrameWriter::create(&**disk, &ENTRY_FORMAT, &path_of(lane, number), number, durable)
+    }
+
+    /// Puts the end mark behind the active file, if all of it is surely on disk. Without it damage to the last group is
+    /// taken for torn.
+    fn mark_end(&self, writer: &mut LaneWriter) {
+        let synced = self.plan.sync != SyncPolicy::Never && writer.unsynced_from.is_none();
+        if let Some(Err(error)) = writer.active.as_mut().filter(|_| synced).map(FrameWriter::end) {
+            tracing::debug!(output = self.name, %error, "mark the end of a file of the buffer");
+        }
+    }
+
+    /// Ends the files that are being written, durably: the buffer closes.
+    pub(crate) fn end_files(&self, writer: &mut Writer) {
+        for lane in Lane::ALL {
+            let writer = &mut writer.lanes[lane as usize];
+            self.mark_end(writer);
+            let active = writer.active.as_ref().filter(|_| self.plan.sync != SyncPolicy::Never);
+            if let Some(Err(error)) = active.map(FrameWriter::sync) {
+                tracing::debug!(output = self.name, %error, "sync the end of a file of the buffer");
+            }
+            self.end_file(writer, lane);
+        }
     }
 
     /// The active file takes nothing more.

@@ -8,7 +8,8 @@
 //!
 //! Frames that were written together are a *group*, and each says where its group starts. Whoever syncs a group
 //! before writing the next one knows: what is wrong *before* the last group was right once and is damage; in the
-//! last group it may be what a loss of power left of a write that nobody was promised.
+//! last group it may be what a loss of power left of a write that nobody was promised. Whoever ends a file as it should be
+//! puts an *end mark* behind the last group, a frame without a payload; then nothing in the file counts as torn.
 //!
 //! A file is written by one process only, never reopened for appending, and given up after a failed sync.
 
@@ -39,8 +40,10 @@ const CRC_AT: usize = HEADER_BYTES - 4;
 pub struct FrameFormat {
     /// The first bytes of every file.
     pub magic: [u8; 8],
-    /// The version that is written, and the only one that is read.
+    /// The version that is written; those from 1 on are read.
     pub version: u8,
+    /// The first version whose files may have an end mark; no payload is empty then.
+    pub marked_since: Option<u8>,
 }
 
 /// Where a frame lies in its file.
@@ -117,6 +120,12 @@ impl FrameFormat {
         header[8] = self.version;
         header[16..24].copy_from_slice(&number.to_le_bytes());
         seal(header)
+    }
+
+    /// Whether files of a version are read.
+    #[must_use]
+    pub fn reads(&self, version: u8) -> bool {
+        (1..=self.version).contains(&version)
     }
 
     /// The version that the file with this number says it has; `None` if its header is not whole.

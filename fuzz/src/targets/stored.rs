@@ -191,7 +191,7 @@ pub(super) const BATCH: Target = Target {
     words: &["message"],
 };
 
-const FORMAT: FrameFormat = FrameFormat { magic: *b"SAWYRBUF", version: 1 };
+const FORMAT: FrameFormat = FrameFormat { magic: *b"SAWYRBUF", version: 2, marked_since: Some(2) };
 
 /// A file of frames: the write-ahead log, buffers, acknowledgements.
 pub(super) const FRAMES: Target = Target {
@@ -211,7 +211,7 @@ pub(super) const FRAMES: Target = Target {
         }
     },
     seeds: || {
-        let files = ["v1/urgent", "v1/normal", "v1/dead", "v1-books/acks"];
+        let files = ["v1/urgent", "v1/normal", "v1/dead", "v1-books/acks", "v2/normal"];
         let ending = |folder: &str| if folder.ends_with("acks") { "ack" } else { "buf" };
         let path = |folder| format!("buffer/tests/golden/{folder}/{:020}.{}", 0, ending(folder));
         files

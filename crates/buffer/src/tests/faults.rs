@@ -134,6 +134,26 @@ fn a_damaged_payload_is_skipped_counted_and_told() {
 }
 
 #[test]
+fn damage_to_the_last_entry_is_told_after_a_clean_stop() {
+    let rig = Rig::new(small_plan());
+    for number in 0..5 {
+        assert!(is_in(&mut rig.push(Lane::Normal, &payload(number))));
+    }
+    rig.engine.close();
+    let path = format!("normal/{}", rig.files(Lane::Normal).last().unwrap());
+    let disk = rig.disk.power_loss();
+    let len = disk.metadata(Path::new(&path)).unwrap().len;
+    let last = len - 32 - 264;
+    disk.flip_bit(Path::new(&path), last + 5, 3).unwrap();
+    let rig = rig.reopen(disk).unwrap();
+    assert_eq!(numbers(&rig), [0, 1, 2, 3]);
+    let damage = rig.engine.damage.list();
+    assert_eq!(damage.len(), 1, "{damage:?}");
+    assert_eq!((damage[0].path.as_str(), damage[0].offset, damage[0].bytes), (path.as_str(), last, 264));
+    assert_eq!(rig.number("sawyer_buffer_torn_bytes"), 0);
+}
+
+#[test]
 fn any_one_flipped_bit_costs_at_most_one_entry() {
     let whole = filled(small_plan(), 5);
     let len = whole.disk.metadata(Path::new(&first_file(&whole, Lane::Normal))).unwrap().len;
@@ -221,14 +241,14 @@ fn a_newer_version_is_refused_by_name() {
     let path = first_file(&rig, Lane::Normal);
     let disk = rig.disk.kill_process();
     let mut bytes = sawyer_disk::read_all(&disk, Path::new(&path), 1 << 20).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let crc = crc32c::crc32c(&bytes[..28]);
     bytes[28..32].copy_from_slice(&crc.to_le_bytes());
     disk.remove_file(Path::new(&path)).unwrap();
     disk.create(Path::new(&path)).unwrap().append(&bytes).unwrap();
     let error = sawyer_model::Error::from(rig.reopen(disk).err().unwrap());
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert_eq!(error.chain(), format!("{path} was written by a newer version: found version 2, expected 1"));
+    assert_eq!(error.chain(), format!("{path} was written by a newer version: found version 3, expected 2"));
 }
 
 #[test]

@@ -25,18 +25,18 @@ pub enum Check {
 pub struct Scanned {
     /// The frames in their order.
     pub frames: Vec<Frame>,
-    /// Parts before the last group that are no frames: something damaged them.
+    /// Parts before the last group that are no frames, or anywhere if there is an end mark: something damaged them.
     pub damaged: Vec<Range<u64>>,
     /// Bytes of the last group, or behind it, that are no frames: they were being written when the power went.
     pub torn_bytes: u64,
-    /// Version, if the header is whole and of a version other than the format's. Then nothing else is told.
+    /// Version, if the header is whole and of one that the format does not read. Then nothing else is told.
     pub unknown_version: Option<u8>,
 }
 
 /// Reads the file with this number. Frames behind damage are found again by their magic.
 pub fn scan(file: &dyn File, format: &FrameFormat, number: u64, check: Check) -> Result<Scanned> {
     let version = format.version_of(file, number)?;
-    if let Some(unknown) = version.filter(|version| *version != format.version) {
+    if let Some(unknown) = version.filter(|version| !format.reads(*version)) {
         return Ok(Scanned { unknown_version: Some(unknown), ..Scanned::default() });
     }
     let first = if version.is_some() { HEADER_BYTES as u64 } else { 0 };
@@ -57,8 +57,14 @@ pub fn scan(file: &dyn File, format: &FrameFormat, number: u64, check: Check) ->
         }
         frames = whole;
     }
+    // A file whose header is damaged may be of the version that is written.
+    let may_be_marked = format.marked_since.is_some_and(|since| since <= version.unwrap_or(format.version));
+    let is_ended = may_be_marked && frames.last().is_some_and(|last| last.payload_len == 0);
     let mut scanned = Scanned { frames, ..Scanned::default() };
-    scanned.tell_gaps(first, window.len, last_group);
+    scanned.tell_gaps(first, window.len, if is_ended { u64::MAX } else { last_group });
+    if is_ended {
+        scanned.frames.pop();
+    }
     Ok(scanned)
 }
 

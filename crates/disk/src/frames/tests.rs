@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{Disk, SimDisk, SimSettings};
 
-const FORMAT: FrameFormat = FrameFormat { magic: *b"SAWYRTST", version: 1 };
+const FORMAT: FrameFormat = FrameFormat { magic: *b"SAWYRTST", version: 1, marked_since: None };
 
 /// A file on a simulated disk, with every payload in a group of its own.
 fn file_of(number: u64, payloads: &[Vec<u8>]) -> Vec<u8> {
@@ -95,6 +95,40 @@ fn what_is_wrong_in_the_last_group_is_torn_and_before_it_damaged() {
         assert_eq!(flipped(second), (3, 0, frame));
         assert_eq!(flipped(bytes.len() - 1), (3, 0, frame));
     }
+}
+
+#[test]
+fn nothing_is_torn_in_a_file_that_was_ended() {
+    let marked = FrameFormat { version: 2, marked_since: Some(2), ..FORMAT };
+    let disk = SimDisk::new(1, SimSettings::default());
+    let mut writer = FrameWriter::create(&disk, &marked, Path::new("log"), 1, true).unwrap();
+    writer.append(&[[vec![1u8; 10]]]).unwrap();
+    writer.append(&[[vec![2u8; 10]], [vec![3; 10]]]).unwrap();
+    let whole = crate::read_all(&disk, Path::new("log"), writer.len()).unwrap();
+    writer.end().unwrap();
+    let ended = crate::read_all(&disk, Path::new("log"), writer.len()).unwrap();
+    let frame = (HEADER_BYTES + 10) as u64;
+    // Frames, damaged bytes, torn bytes.
+    let scanned = |bytes: &[u8], format: &FrameFormat| {
+        let scanned = scan(&*put(bytes), format, 1, Check::All).unwrap();
+        let damaged: u64 = scanned.damaged.iter().map(|gap| gap.end - gap.start).sum();
+        (scanned.frames.len(), damaged, scanned.torn_bytes)
+    };
+    assert_eq!((scanned(&whole, &marked), scanned(&ended, &marked)), ((3, 0, 0), (3, 0, 0)));
+    let last = whole.len() - 1;
+    let flipped = |bytes: &[u8], at: usize| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] ^= 1;
+        scanned(&bytes, &marked)
+    };
+    assert_eq!(flipped(&whole, last), (2, 0, frame));
+    assert_eq!(flipped(&ended, last), (2, frame, 0));
+    assert_eq!(flipped(&ended, last + 5), (3, 0, HEADER_BYTES as u64), "the mark itself");
+    // The header of the file.
+    assert_eq!(flipped(&ended, 9), (3, HEADER_BYTES as u64, 0));
+    let mut first = ended.clone();
+    first[..HEADER_BYTES].copy_from_slice(&FORMAT.encode(1));
+    assert_eq!(scanned(&first, &marked), (4, 0, 0), "files of the version before have no mark");
 }
 
 #[test]

@@ -78,6 +78,17 @@ impl FrameWriter {
         Ok(Frame { start, group_start: self.len, payload_len, payload_crc })
     }
 
+    /// Puts the end mark behind what was appended, all of which is synced; for formats that have one. Until the mark is
+    /// synced too, the last group may be taken for torn, no more. Nothing may be appended behind it.
+    pub fn end(&mut self) -> Result<()> {
+        if self.len > HEADER_BYTES as u64 {
+            let mark = self.frame::<&[u8]>(self.len, &[])?;
+            self.file.append(&mark.encode(self.number))?;
+            self.len = mark.end();
+        }
+        Ok(())
+    }
+
     /// Makes what was appended durable. After an error the file must be given up.
     pub fn sync(&self) -> Result<()> {
         self.file.sync_data()
