@@ -22,7 +22,7 @@ use crate::source::{Covered, RecordId, SourceId, Stream};
 use crate::timestamp::Timestamp;
 use crate::value::{Elements, ListRef, ValueRef};
 
-pub use own::{OwnFields, OwnPlaces};
+pub use own::{OwnFields, OwnPart, OwnParts, OwnPlaces};
 pub use placed::PlacedValue;
 
 /// Records in the order they were read, with what they share, and the parts of their sources that they account
@@ -418,33 +418,6 @@ impl Batch {
     fn list(&self, start: u32, len: u32) -> ValueRef<'_> {
         let slots = &self.elements[start as usize..(start + len) as usize];
         ValueRef::List(ListRef(Elements::Slots { slots, text: &self.text }))
-    }
-
-    /// As [`Batch::store`], for a value that may be a part of the text at `place`.
-    #[inline]
-    fn store_found(&mut self, place: TextPlace, value: FoundValue<'_>) -> Slot {
-        match value {
-            FoundValue::Value(value) => self.store(value),
-            FoundValue::Part { start, len } => {
-                assert!(start + len <= place.len, "a part lies within the whole");
-                Slot::Str { start: place.start + start, len }
-            }
-            FoundValue::JsonPart { start, len } => {
-                assert!(start + len <= place.len, "a part lies within the whole");
-                Slot::Json { start: place.start + start, len }
-            }
-            FoundValue::List(values) => {
-                let start = self.elements.len() as u32;
-                for value in values {
-                    let slot = match value {
-                        FoundValue::List(_) => Slot::Null,
-                        scalar => self.store_found(place, *scalar),
-                    };
-                    self.elements.push(slot);
-                }
-                Slot::List { start, len: values.len() as u32 }
-            }
-        }
     }
 
     /// Adds a field to the entry whose fields end at the end of `fields`.

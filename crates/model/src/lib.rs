@@ -25,7 +25,8 @@ pub mod value;
 
 pub use ack::{Ack, Outcome};
 pub use batch::{
-    Batch, OwnFields, OwnPlaces, PlacedValue, RecordEditor, RecordHead, RecordRef, RecordWriter, Transfer,
+    Batch, OwnFields, OwnPart, OwnParts, OwnPlaces, PlacedValue, RecordEditor, RecordHead, RecordRef,
+    RecordWriter, Transfer,
 };
 pub use error::{Error, ErrorKind};
 pub use level::Level;

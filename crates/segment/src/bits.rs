@@ -25,7 +25,7 @@ pub(crate) fn pack(out: &mut Vec<u8>, values: impl Iterator<Item = u64>, width: 
 /// Appends numbers of any widths, one behind another.
 pub(crate) struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
-    waiting: u128,
+    waiting: u64,
     waiting_bits: u32,
 }
 
@@ -38,19 +38,22 @@ impl<'a> BitWriter<'a> {
     #[inline]
     pub(crate) fn put(&mut self, value: u64, width: u32) {
         debug_assert!(width == 64 || value >> width == 0, "the width was chosen for the value");
-        self.waiting |= u128::from(value) << self.waiting_bits;
-        self.waiting_bits += width;
-        if self.waiting_bits >= 64 {
-            self.out.extend_from_slice(&(self.waiting as u64).to_le_bytes());
-            self.waiting >>= 64;
-            self.waiting_bits -= 64;
+        self.waiting |= value << self.waiting_bits;
+        let bits = self.waiting_bits + width;
+        if bits < u64::BITS {
+            self.waiting_bits = bits;
+            return;
         }
+        self.out.extend_from_slice(&self.waiting.to_le_bytes());
+        // What did not fit; if nothing was there before, all did.
+        self.waiting = value.checked_shr(u64::BITS - self.waiting_bits).unwrap_or(0);
+        self.waiting_bits = bits - u64::BITS;
     }
 
     /// Fills the last byte.
     pub(crate) fn finish(self) {
         let rest = self.waiting_bits.div_ceil(8) as usize;
-        self.out.extend_from_slice(&(self.waiting as u64).to_le_bytes()[..rest]);
+        self.out.extend_from_slice(&self.waiting.to_le_bytes()[..rest]);
     }
 }
 

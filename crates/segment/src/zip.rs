@@ -13,7 +13,7 @@ use crate::error::{Damage, Decoded};
 /// Unless a segment is made otherwise ([`with_level`]).
 const LEVEL: i32 = 1;
 /// For what is kept once for many rows.
-const LEVEL_WELL: i32 = 6;
+const LEVEL_WELL: i32 = 3;
 
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;

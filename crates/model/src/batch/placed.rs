@@ -90,6 +90,44 @@ impl Batch {
     pub fn set_encoded(&mut self, encoded: Bytes) {
         self.encoded = Some(encoded);
     }
+
+    /// As [`Batch::store`], for a value that may be a part of the text at `place`, as nearly all are.
+    #[inline(always)]
+    pub(super) fn store_found(&mut self, place: TextPlace, value: FoundValue<'_>) -> Slot {
+        match value {
+            FoundValue::Part { start, len } => Slot::Str { start: place.part(start, len), len },
+            other => self.store_other(place, other),
+        }
+    }
+
+    #[inline(never)]
+    fn store_other(&mut self, place: TextPlace, value: FoundValue<'_>) -> Slot {
+        match value {
+            FoundValue::Value(value) => self.store(value),
+            FoundValue::Part { start, len } => Slot::Str { start: place.part(start, len), len },
+            FoundValue::JsonPart { start, len } => Slot::Json { start: place.part(start, len), len },
+            FoundValue::List(values) => {
+                let start = self.elements.len() as u32;
+                for value in values {
+                    let slot = match value {
+                        FoundValue::List(_) => Slot::Null,
+                        scalar => self.store_other(place, *scalar),
+                    };
+                    self.elements.push(slot);
+                }
+                Slot::List { start, len: values.len() as u32 }
+            }
+        }
+    }
+}
+
+impl TextPlace {
+    /// Where in the batch a part begins that starts so far behind this text's beginning.
+    #[inline(always)]
+    fn part(self, start: u32, len: u32) -> u32 {
+        assert!(start + len <= self.len, "a part lies within the whole");
+        self.start + start
+    }
 }
 
 impl RecordWriter<'_> {

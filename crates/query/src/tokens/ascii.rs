@@ -34,14 +34,13 @@ impl AsciiWords {
         let text = &text[..part.end];
         let mut at = part.start;
         loop {
-            at = self.next(at, part.end, 0);
-            if at >= part.end {
+            let start = self.next(at, part.end, 0);
+            if start >= part.end {
                 return;
             }
-            let start = at;
-            at = self.next(at + 1, part.end, u64::MAX);
+            at = self.next(start, part.end, u64::MAX);
             while at + 1 < part.end && goes_on(text[at - 1], text[at], text[at + 1]) {
-                at = self.next(at + 2, part.end, u64::MAX);
+                at = self.next(at + 1, part.end, u64::MAX);
             }
             if at - start > TOKEN_UNITS_MAX {
                 at = ascii_word_end(&text[..start + TOKEN_UNITS_MAX], start);
@@ -54,21 +53,25 @@ impl AsciiWords {
     }
 
     /// The first byte from `at` on that is of a word, or is not if `other` is all ones; the end if there is none.
-    #[inline]
+    #[inline(always)]
     fn next(&self, at: usize, end: usize, other: u64) -> usize {
-        if at >= end {
-            return end;
-        }
-        let mut chunk = at / 64;
-        let mut bits = (self.bits[chunk] ^ other) & u64::MAX << (at % 64);
-        while bits == 0 {
-            chunk += 1;
-            if chunk * 64 >= end {
-                return end;
+        // Mostly one of the next bytes is it. What is shifted in is none.
+        let bits = (self.bits[at / 64] ^ other) >> (at % 64);
+        if bits != 0 { (at + bits.trailing_zeros() as usize).min(end) } else { self.further(at, end, other) }
+    }
+
+    /// The same behind the 64 bytes that this one is of.
+    #[inline(never)]
+    fn further(&self, at: usize, end: usize, other: u64) -> usize {
+        let mut chunk = at / 64 + 1;
+        while chunk * 64 < end {
+            let bits = self.bits[chunk] ^ other;
+            if bits != 0 {
+                return (chunk * 64 + bits.trailing_zeros() as usize).min(end);
             }
-            bits = self.bits[chunk] ^ other;
+            chunk += 1;
         }
-        (chunk * 64 + bits.trailing_zeros() as usize).min(end)
+        end
     }
 }
 
@@ -90,28 +93,21 @@ fn goes_on(before: u8, byte: u8, behind: u8) -> bool {
 /// A bit for each byte that is of a word.
 #[inline]
 fn words_of(bytes: &[u8; 64]) -> u64 {
-    let (eights, _) = bytes.as_chunks::<8>();
-    let mut all = 0;
-    for (at, eight) in eights.iter().enumerate() {
-        all |= words_of_eight(u64::from_le_bytes(*eight)) << (8 * at);
+    let mut are = [0; 64];
+    for (is, byte) in are.iter_mut().zip(bytes) {
+        *is = is_in_word(*byte);
     }
-    all
+    let (eights, _) = are.as_chunks::<8>();
+    // The product has the lowest bits of eight bytes in its highest byte, that of the first one lowest.
+    let bits = |eight: &[u8; 8]| u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+    (0..).step_by(8).zip(eights).fold(0, |all, (at, eight)| all | bits(eight) << at)
 }
 
-/// The same for eight bytes at once, the first one lowest.
-#[inline]
-fn words_of_eight(bytes: u64) -> u64 {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGHS: u64 = ONES << 7;
-    // Of bytes without their high bit, whose sum with another stays within eight bits.
-    let low = bytes & !HIGHS;
-    let from = |least: u8| low + ONES * u64::from(0x80 - least);
-    let letter = |first: u8, last: u8| from(first) & !from(last + 1);
-    let low_or_upper = letter(b'a', b'z') | letter(b'A', b'Z');
-    let digit_or_joiner = letter(b'0', b'9') | letter(b'_', b'_');
-    let are = (low_or_upper | digit_or_joiner) & !bytes & HIGHS;
-    // The product has the bits of the eight bytes in its highest byte.
-    (are >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+/// 1 for a letter, a digit or a joiner, else 0; without a branch, so that it is done for many bytes at once.
+#[inline(always)]
+fn is_in_word(byte: u8) -> u8 {
+    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    u8::from(letter) | u8::from(byte.wrapping_sub(b'0') < 10) | u8::from(byte == b'_')
 }
 
 const _: () =

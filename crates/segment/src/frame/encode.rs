@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use hashbrown::HashMap;
 use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
-use sawyer_model::{Batch, RecordRef, SourceId, ValueRef};
+use sawyer_model::{Batch, OwnPart, RecordRef, SourceId, ValueRef};
 
 use self::rows::RowBytes;
 use super::{BODY_BYTES_MAX, BY_COLUMN, BY_PART, BY_ROW, HEADER_BYTES, MAGIC, PLAIN, ZSTD, columns, part};
@@ -183,30 +183,34 @@ impl<'a> Encoder<'a> {
         self.rows.put_varint(range.end.wrapping_sub(range.start));
         let stream = self.stream(record.stream_index());
         self.rows.put_varint(u64::from(stream));
-        let fields = record.own_fields_by_id();
+        let fields = record.own_parts();
         self.rows.put_varint(fields.len() as u64);
         let whole = if self.by_part { whole(record) } else { 0..0 };
         if self.by_part {
             self.rows.put_varint(whole.len() as u64);
-            self.add_text(&self.batch.text()[whole.clone()]);
+            self.add_place(whole.clone());
         }
-        for ((name, place), (_, value)) in record.own_places().zip(fields) {
+        for (name, part) in fields {
             let number = self.name(name);
-            self.rows.put_varint(u64::from(number));
-            let place = place.filter(|place| is_part(place, &whole));
-            match (place, value) {
-                (Some(place), ValueRef::Str(_)) => self.put_part(part::STR, &place, &whole),
-                (Some(place), ValueRef::Json(_)) => self.put_part(part::JSON, &place, &whole),
-                _ => self.put_value(value),
+            let (place, kind, part_kind) = match part {
+                OwnPart::Str(place) => (place, kind::STR, part::STR),
+                OwnPart::Json(place) => (place, kind::JSON, part::JSON),
+                OwnPart::Value(value) => {
+                    self.rows.put_varint(u64::from(number));
+                    self.put_value(value);
+                    continue;
+                }
+            };
+            self.said_bytes += place.len();
+            if is_part(&place, &whole) {
+                self.rows.put_part(number, part_kind, place.start - whole.start, place.len());
+            } else {
+                self.rows.put_varint(u64::from(number));
+                self.rows.put_u8(kind);
+                self.rows.put_varint(place.len() as u64);
+                self.add_place(place);
             }
         }
-    }
-
-    fn put_part(&mut self, kind: u8, place: &Range<usize>, whole: &Range<usize>) {
-        self.rows.put_u8(kind);
-        self.rows.put_varint((place.start - whole.start) as u64);
-        self.rows.put_varint(place.len() as u64);
-        self.said_bytes += place.len();
     }
 
     fn put_value(&mut self, value: ValueRef<'a>) {
@@ -243,15 +247,14 @@ impl<'a> Encoder<'a> {
         self.rows.put_u8(kind);
         self.rows.put_varint(text.len() as u64);
         self.said_bytes += text.len();
-        self.add_text(text);
+        self.add_place(self.batch.place_of(text).expect("it is a text of the batch"));
     }
 
     /// Adds a text of the batch to those that are written.
-    fn add_text(&mut self, text: &'a str) {
-        let place = self.batch.place_of(text).expect("it is a text of the batch");
-        self.text_bytes += text.len();
+    fn add_place(&mut self, place: Range<usize>) {
+        self.text_bytes += place.len();
         match self.texts.last_mut() {
-            _ if text.is_empty() => {}
+            _ if place.is_empty() => {}
             Some(last) if last.end == place.start => last.end = place.end,
             _ => self.texts.push(place),
         }

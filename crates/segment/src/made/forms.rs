@@ -136,21 +136,7 @@ impl Form {
     /// Whether a text between quotes of JSON is written as it is. Says no where that is not sure.
     #[inline(always)]
     pub(crate) fn is_plain(self, text: &str) -> bool {
-        if self != Self::Json {
-            return false;
-        }
-        let text = text.as_bytes();
-        let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-        match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-            // The last eight bytes overlap those before, so that none is looked at by itself.
-            (Some(first), Some(last)) => {
-                !has_escaped(word(first))
-                    && !has_escaped(word(last))
-                    && (text.len() <= 16
-                        || text.as_chunks::<8>().0.iter().all(|some| !has_escaped(word(some))))
-            }
-            _ => text.iter().all(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)),
-        }
+        self == Self::Json && sawyer_codec::json_out::is_plain(text.as_bytes())
     }
 
     /// Where the first letter is that has to be escaped; the length if there is none.
@@ -163,17 +149,6 @@ impl Form {
         };
         text.iter().position(|byte| is_escaped(*byte)).unwrap_or(text.len())
     }
-}
-
-/// Whether any of eight bytes may be a quote, a backslash or a control character. Says yes too often rather than too
-/// seldom.
-fn has_escaped(word: u64) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGHS: u64 = ONES << 7;
-    let zero_in = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    let equal = |byte: u8| zero_in(word ^ (ONES * byte as u64));
-    let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-    (equal(b'"') | equal(b'\\') | controls) != 0
 }
 
 fn write(out: &mut String, text: std::fmt::Arguments<'_>) {

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{DIGITS_MAX, HEX_DIGITS_MAX, ShapesBuilder, Slot, kind};
@@ -118,11 +118,13 @@ impl Entries {
         /// What an entry takes, about, in bits.
         const ENTRY_BITS: usize = 48;
         let most = (values.len() / 8).min(FEW_NUMBERS_MAX);
-        let mut different: HashMap<u64, ()> = HashMap::new();
+        let mut different = Vec::with_capacity(most + 1);
         for number in numbers {
-            different.insert(*number, ());
-            if different.len() > most {
-                return None;
+            if !different.contains(number) {
+                different.push(*number);
+                if different.len() > most {
+                    return None;
+                }
             }
         }
         let (least, greatest) = bounds(numbers);

@@ -103,27 +103,27 @@ impl Dictionary {
         let mut table: HashTable<(u64, u32)> = HashTable::new();
         let mut found = Self { entries: Vec::new(), codes: Vec::with_capacity(texts.len()) };
         let mut entry_bytes = 0;
-        let mut last: Option<(&str, i64)> = None;
+        let mut last: Option<(&[u8], i64)> = None;
         let mut lately = [u32::MAX; LATELY];
-        for (at, text) in texts.iter().enumerate() {
-            if let Some((_, code)) = last.filter(|(last, _)| *last == text) {
+        let is_same = |one: &[u8], other: &[u8]| one.len() == other.len() && begins(one, other);
+        for (at, text) in texts.iter_bytes().enumerate() {
+            if let Some((_, code)) = last.filter(|(last, _)| is_same(text, last)) {
                 found.codes.push(code);
                 continue;
             }
             let entries = &mut found.entries;
-            let place = lately_of(text.as_bytes());
-            let known = entries.get(lately[place] as usize).map(|entry| texts.get(*entry));
-            if known
-                .is_some_and(|known| known.len() == text.len() && begins(text.as_bytes(), known.as_bytes()))
-            {
+            let place = lately_of(text);
+            let known = entries.get(lately[place] as usize).map(|entry| texts.get(*entry).as_bytes());
+            if known.is_some_and(|known| is_same(text, known)) {
                 let code = i64::from(lately[place]);
                 found.codes.push(code);
                 last = Some((text, code));
                 continue;
             }
-            let hash = xxh3_64(text.as_bytes());
-            let is_it =
-                |(known, code): &(u64, u32)| *known == hash && texts.get(entries[*code as usize]) == text;
+            let hash = xxh3_64(text);
+            let is_it = |(known, code): &(u64, u32)| {
+                *known == hash && texts.get(entries[*code as usize]).as_bytes() == text
+            };
             let known = table.find(hash, is_it).map(|(_, code)| *code);
             let code = known.unwrap_or_else(|| {
                 let code = entries.len() as u32;

@@ -99,6 +99,16 @@ impl Texts {
         &self.text[start..self.ends[at]]
     }
 
+    /// The bytes of each: nothing is asked of them.
+    pub(crate) fn iter_bytes(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let text = &self.text.as_bytes()[start..*end];
+            start = *end;
+            text
+        })
+    }
+
     /// Puts ASCII into lower case, and takes no more memory than that needs.
     pub(crate) fn make_lower(&mut self) {
         self.text.make_ascii_lowercase();
