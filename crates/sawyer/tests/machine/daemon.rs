@@ -71,6 +71,11 @@ impl Daemon {
         }
     }
 
+    /// The process that the script became, by its number on this machine.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         drop(Command::new("kill").args([&format!("-{name}"), &self.pid.to_string()]).status());
     }

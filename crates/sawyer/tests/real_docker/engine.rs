@@ -34,6 +34,11 @@ impl Engine {
         engine
     }
 
+    /// A process in its network.
+    pub(crate) fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
     fn command(&self, args: &[&str]) -> std::process::Command {
         let mut command = bounded("docker");
         command.args(["--host", &self.socket]).args(args);

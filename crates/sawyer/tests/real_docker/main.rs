@@ -12,6 +12,7 @@ mod busybox;
 #[allow(dead_code, reason = "not every daemon needs all of it")]
 #[path = "../machine/daemon.rs"]
 mod daemon;
+#[allow(dead_code, reason = "not every test needs all of it")]
 mod engine;
 
 use std::collections::HashMap;

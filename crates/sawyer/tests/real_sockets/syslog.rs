@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 
 use crate::daemon::{Daemon, Own, bounded, have_programs, output};
 use crate::engine::Engine;
+use crate::harness::Sawyer;
 use crate::{found, port, sawyer};
 
 const PARTS: [&str; 6] = ["message", "level", "syslog.facility", "service", "pid", "sd.test@1.key"];
@@ -54,11 +56,7 @@ fn what_rsyslog_passes_on_arrives_in_both_framings_and_over_tls() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (cert, key) = (path("cert.pem"), path("key.pem"));
-    let subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
-    let make =
-        ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", &key, "-out", &cert];
-    output(bounded("openssl").args(make).args(subject));
+    let (cert, key) = certificate(folder.path());
     let config = format!(
         "{{plain: {{type: syslog, udp: null, tcp: '127.0.0.1:0'}}, \
           safe: {{type: syslog, udp: null, tcp: '127.0.0.1:0', tls: {{cert_file: '{cert}', key_file: '{key}'}}}}}}"
@@ -140,10 +138,38 @@ action(type="omelasticsearch" server="127.0.0.1" serverport="{port}" uid="any" p
     assert_eq!(fs::read_to_string(path("errors")).unwrap_or_default(), "");
 }
 
+/// Paths of a certificate for `localhost` that vouches for itself, and of its key.
+fn certificate(folder: &Path) -> (String, String) {
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (cert, key) = (path("cert.pem"), path("key.pem"));
+    let subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+    let make =
+        ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", &key, "-out", &cert];
+    output(bounded("openssl").args(make).args(subject));
+    (cert, key)
+}
+
+const DOCKER: [&str; 7] = ["dockerd", "docker", "containerd", "busybox", "unshare", "setpriv", "openssl"];
+
+/// Runs a container for each of these, by its name, whose driver has these options; what it says has to arrive.
+fn docker_says(engine: &Engine, sawyer: &mut Sawyer, containers: &[(&str, Vec<String>)]) {
+    for (name, options) in containers {
+        let mut all = vec!["--log-driver", "syslog", "--log-opt", "tag={{.Name}}"];
+        options.iter().for_each(|option| all.extend(["--log-opt", option]));
+        engine.container(name, &all, "for i in 1 2 3; do echo out $i; echo err $i >&2; done");
+    }
+    for (name, _) in containers {
+        sawyer.wait_for_count(&format!("service: {name}"), 6);
+        assert_eq!(
+            found(sawyer, &format!("service: {name}"), &["message", "level"]),
+            ["err 1|error", "err 2|error", "err 3|error", "out 1|info", "out 2|info", "out 3|info"]
+        );
+    }
+}
+
 #[test]
 fn what_docker_sends_as_syslog_arrives() {
-    let programs = ["dockerd", "docker", "containerd", "busybox", "unshare", "setpriv"];
-    if !sawyer_testkit::may_use_root("a docker engine of its own") || !have_programs(&programs) {
+    if !sawyer_testkit::may_use_root("a docker engine of its own") || !have_programs(&DOCKER) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -151,28 +177,81 @@ fn what_docker_sends_as_syslog_arrives() {
     let mut sawyer = sawyer(folder.path(), "{syslog: {udp: null, tcp: null, unix: /log}}");
     sawyer.wait_for_log("receiving datagrams");
     let engine = Engine::start(folder.path());
-    let address = format!("syslog-address=unixgram://{}", local.display());
-    for (name, format) in [("old", "rfc3164"), ("new", "rfc5424micro")] {
-        let format = format!("syslog-format={format}");
-        let options = [
-            "--log-driver",
-            "syslog",
-            "--log-opt",
-            &address,
-            "--log-opt",
-            &format,
-            "--log-opt",
-            "tag={{.Name}}",
-        ];
-        engine.container(name, &options, "for i in 1 2 3; do echo out $i; echo err $i >&2; done");
+    let options = |format: &str| {
+        vec![format!("syslog-address=unixgram://{}", local.display()), format!("syslog-format={format}")]
+    };
+    docker_says(&engine, &mut sawyer, &[("old", options("rfc3164")), ("new", options("rfc5424micro"))]);
+}
+
+/// Has ports of this machine in the network of a process, too, where only the process itself is: relay.py PID PORT…
+const RELAY: &str = r#"
+import ctypes, fcntl, os, socket, struct, sys, threading
+here = os.open('/proc/self/ns/net', os.O_RDONLY)
+def enter(network):
+    if ctypes.CDLL(None).setns(network, 0):
+        raise OSError('setns')
+enter(os.open(f'/proc/{sys.argv[1]}/ns/net', os.O_RDONLY))
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
+    fcntl.ioctl(device, 0x8914, struct.pack('16sh14x', b'lo', 1))
+listeners = [socket.create_server(('127.0.0.1', int(port))) for port in sys.argv[2:]]
+enter(here)
+def pass_on(one, other):
+    while data := one.recv(65536):
+        other.sendall(data)
+    other.shutdown(socket.SHUT_WR)
+def serve(listener):
+    while True:
+        inner, _ = listener.accept()
+        outer = socket.create_connection(listener.getsockname())
+        for ends in (inner, outer), (outer, inner):
+            threading.Thread(target=pass_on, args=ends).start()
+for listener in listeners:
+    threading.Thread(target=serve, args=(listener,)).start()
+open('ready', 'w').close()
+"#;
+
+#[test]
+fn what_docker_sends_as_syslog_over_tcp_and_tls_arrives() {
+    if !sawyer_testkit::may_use_root("a docker engine of its own")
+        || !have_programs(&DOCKER)
+        || !have_programs(&["python3"])
+    {
+        return;
     }
-    for name in ["old", "new"] {
-        sawyer.wait_for_count(&format!("service: {name}"), 6);
-        assert_eq!(
-            found(&sawyer, &format!("service: {name}"), &["message", "level"]),
-            ["err 1|error", "err 2|error", "err 3|error", "out 1|info", "out 2|info", "out 3|info"]
-        );
-    }
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = certificate(folder.path());
+    let config = format!(
+        "{{plain: {{type: syslog, udp: null, tcp: '127.0.0.1:0'}}, \
+          safe: {{type: syslog, udp: null, tcp: '127.0.0.1:0', tls: {{cert_file: '{cert}', key_file: '{key}'}}}}}}"
+    );
+    let mut sawyer = sawyer(folder.path(), &config);
+    let plain = port(&mut sawyer, "plain", "receiving");
+    let safe = port(&mut sawyer, "safe", "receiving");
+    let engine = Engine::start(folder.path());
+    // The engine has a network of its own.
+    let beside = folder.path().join("relay");
+    fs::create_dir(&beside).unwrap();
+    fs::write(beside.join("relay.py"), RELAY).unwrap();
+    let script = format!("exec python3 relay.py {} {plain} {safe}", engine.pid());
+    let mut relay = Daemon::start(&beside, Own::Files, &script);
+    relay.wait_for("its ports", || fs::metadata(beside.join("ready")).ok());
+    let over_tcp = |format: &str| {
+        vec![format!("syslog-address=tcp://127.0.0.1:{plain}"), format!("syslog-format={format}")]
+    };
+    let over_tls = |format: &str| {
+        let address = format!("syslog-address=tcp+tls://localhost:{safe}");
+        vec![address, format!("syslog-tls-ca-cert={cert}"), format!("syslog-format={format}")]
+    };
+    let containers = [
+        ("tcp-old", over_tcp("rfc3164")),
+        ("tcp-new", over_tcp("rfc5424micro")),
+        ("tls-old", over_tls("rfc3164")),
+        ("tls-new", over_tls("rfc5424micro")),
+    ];
+    docker_says(&engine, &mut sawyer, &containers);
+    assert_eq!(sawyer.count("source: \"syslog:plain\""), 12);
+    assert_eq!(sawyer.count("source: \"syslog:safe\""), 12);
+    assert_eq!(sawyer.count("sawyer.mark: *"), 0);
 }
 
 #[test]
