@@ -1,6 +1,6 @@
 //! Records that others send over the network: what all receivers share.
 //!
-//! Owns: who may send and for whom ([`clients`]), how much ([`rate`], [`desk`]), the way from a request to records that
+//! Owns: who may send and for whom ([`clients`], [`senders`]), how much ([`rate`], [`desk`]), the way from a request to records that
 //! are durable ([`desk`]), listening for HTTP ([`web`]).
 //! Does not own: what is in a request (`codec`), how a protocol asks and is answered (a module for each).
 //! Invariant: whoever is told that records were taken can forget them; what cannot be taken now is refused with the time
@@ -22,6 +22,7 @@ pub(crate) mod desk;
 pub(crate) mod meters;
 pub(crate) mod plan;
 pub(crate) mod rate;
+pub mod senders;
 pub(crate) mod socket;
 mod syslog_stream;
 pub(crate) mod trouble;

@@ -124,12 +124,12 @@ impl ClientsSettings {
     }
 }
 
-fn is_pattern(pattern: &str) -> bool {
+pub(crate) fn is_pattern(pattern: &str) -> bool {
     let name = pattern.strip_suffix('*').unwrap_or(pattern);
     !pattern.is_empty() && !name.contains('*')
 }
 
-fn check_fields(fields: &BTreeMap<String, String>, at: &At<'_>, problems: &mut Problems) {
+pub(crate) fn check_fields(fields: &BTreeMap<String, String>, at: &At<'_>, problems: &mut Problems) {
     let others =
         [names::TIMESTAMP, names::OBSERVED, names::MESSAGE, names::ORIGINAL, names::IDENTITY, names::SOURCE];
     for name in fields.keys().filter(|name| others.contains(&name.as_str()) || name.starts_with("sawyer.")) {

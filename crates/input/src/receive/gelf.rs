@@ -13,20 +13,21 @@ use sawyer_codec::pushed::{Bounds, Origin};
 use sawyer_codec::structured::{Objects, TakenObjects};
 use sawyer_config::{At, ByteSize, Problems, Setting as _, Settings as _, settings};
 use sawyer_delivery::tls::ListenTlsSettings;
-use sawyer_model::{Error, Stream, Value, names};
+use sawyer_model::Error;
 use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
 
+use super::senders::{self, Admitted, Says, Sender, Senders, SendersPlan, SendersSettings};
 use super::socket::{
-    Admission, BATCH_RECORDS, BATCH_TEXT_BYTES, BATCH_WAIT, Datagrams, Door, Duplex, Peer, Sequence, Sockets,
-    Takes, WayIn, receive,
+    BATCH_RECORDS, BATCH_TEXT_BYTES, BATCH_WAIT, Datagrams, Door, Duplex, Peer, Sequence, Sockets, Takes,
+    WayIn, receive,
 };
 
 settings! {
     /// Takes GELF messages: over UDP, in pieces or whole, plain or packed with gzip or zlib, and over TCP, each with a zero
     /// byte behind it. The protocol knows no tokens; by default only programs on this machine may send, and those that
-    /// show a certificate.
+    /// show a certificate. Others are known by their networks (`senders`).
     pub struct GelfSettings {
         /// Where to take datagrams; `null` for nowhere.
         pub udp: Option<SocketAddr> = Some(SocketAddr::from(([0, 0, 0, 0], 12201))),
@@ -34,17 +35,12 @@ settings! {
         pub tcp: Option<SocketAddr> = Some(SocketAddr::from(([0, 0, 0, 0], 12201))),
         /// Encryption of connections. By default there is none.
         pub tls: Option<ListenTlsSettings>,
-        /// Takes what anybody sends who reaches this process. What a message says of its host is kept either way, and
-        /// marked `identity: claimed`.
-        pub allow_unauthenticated: bool = false,
         /// Most connections at the same time; further ones are closed at once and counted.
         #[range(1..=100_000)]
         pub connections_max: u64 = 256,
         /// How much the system holds while nothing is taken, for datagrams.
         #[range(ByteSize::kib(64)..=ByteSize::gib(1))]
         pub receive_buffer: ByteSize = ByteSize::mib(8),
-        /// Fields that every record gets, such as `env` or `cluster`.
-        pub fields: BTreeMap<String, String> = BTreeMap::new(),
     }
 }
 
@@ -55,13 +51,14 @@ const BATCH_BYTES_MAX: usize = 256 << 20;
 pub(crate) fn kind() -> Kind<Box<dyn InputPlan>> {
     Kind {
         name: "gelf",
-        reference: GelfSettings::reference,
+        reference: || senders::reference(GelfSettings::reference()),
         read: Box::new(|at, problems| read(at, problems).map(|plan| Box::new(plan) as _)),
     }
 }
 
 pub(super) fn read(at: &At<'_>, problems: &mut Problems) -> Option<GelfPlan> {
-    let settings = GelfSettings::read(at, problems)?;
+    let senders = senders::read(Says::Namespaces, at, problems);
+    let settings = GelfSettings::read(&at.without(SendersSettings::KEYS), problems)?;
     if settings.udp.is_none() && settings.tcp.is_none() {
         problems.push(at, "expected somewhere to listen: `udp` or `tcp`, found neither");
         return None;
@@ -70,11 +67,14 @@ pub(super) fn read(at: &At<'_>, problems: &mut Problems) -> Option<GelfPlan> {
         problems.push(&at.key("tls"), "expected `tcp` beside it, which it encrypts");
         return None;
     }
-    Some(GelfPlan(settings))
+    Some(GelfPlan { settings, senders: senders? })
 }
 
 #[derive(Debug)]
-pub(super) struct GelfPlan(pub(super) GelfSettings);
+pub(super) struct GelfPlan {
+    settings: GelfSettings,
+    senders: SendersPlan,
+}
 
 /// The input with its sockets.
 pub(super) struct Gelf {
@@ -84,9 +84,8 @@ pub(super) struct Gelf {
 }
 
 struct Shared {
-    admission: Admission,
+    senders: Senders,
     sockets: Sockets,
-    stream: Arc<Stream>,
 }
 
 impl InputPlan for GelfPlan {
@@ -97,18 +96,15 @@ impl InputPlan for GelfPlan {
 
 impl GelfPlan {
     pub(super) fn open_sockets(self, context: &Context) -> Result<Gelf, Error> {
-        let Self(settings) = self;
+        let Self { settings, senders } = self;
         let buffer = settings.receive_buffer.bytes() as usize;
         let datagrams =
             settings.udp.map(|address| Datagrams::udp(&context.ports, address, buffer)).transpose()?;
         let door =
             settings.tcp.map(|address| Door::tcp(&context.ports, address, settings.tls)).transpose()?;
-        let source = (names::SOURCE.to_owned(), Value::from(format!("gelf:{}", context.name)));
-        let own = settings.fields.into_iter().map(|(name, value)| (name, Value::from(value)));
-        let stream = Arc::new(Stream::new(own.chain([source])));
-        let admission = Admission { allow_unauthenticated: settings.allow_unauthenticated };
+        let senders = senders.open("gelf", &context.name);
         let sockets = Sockets::new(context, settings.connections_max as usize);
-        Ok(Gelf { datagrams, door, shared: Arc::new(Shared { admission, sockets, stream }) })
+        Ok(Gelf { datagrams, door, shared: Arc::new(Shared { senders, sockets }) })
     }
 }
 
@@ -146,7 +142,8 @@ struct Messages {
     pieces: Pieces,
     hasher: RandomState,
     sequence: Sequence,
-    objects: Option<Objects>,
+    /// By the senders' places.
+    objects: BTreeMap<usize, Objects>,
 }
 
 impl Messages {
@@ -158,19 +155,19 @@ impl Messages {
             pieces: Pieces::default(),
             hasher: RandomState::new(),
             sequence: Sequence::new()?,
-            objects: None,
+            objects: BTreeMap::new(),
         })
     }
 
-    fn add(&mut self, message: &[u8]) {
+    fn add(&mut self, message: &[u8], sender: &Sender) {
         if message.iter().all(u8::is_ascii_whitespace) {
             return;
         }
         let place = self.sequence.take(1);
-        let objects = self.objects.get_or_insert_with(|| {
+        let objects = self.objects.entry(sender.number).or_insert_with(|| {
             Objects::new(Origin {
-                stream: Arc::clone(&self.shared.stream),
-                trust: Arc::default(),
+                stream: Arc::clone(&sender.stream),
+                trust: Arc::clone(&sender.trust),
                 source: self.sequence.source,
                 numbers: None,
                 observed: self.shared.sockets.clock.now(),
@@ -183,35 +180,45 @@ impl Messages {
     fn is_full(&self) -> bool {
         let full =
             |objects: &Objects| objects.len() >= BATCH_RECORDS || objects.text_bytes() >= BATCH_TEXT_BYTES;
-        self.objects.as_ref().is_some_and(full)
+        self.objects.values().any(full)
     }
 
     async fn send(&mut self) -> bool {
-        let Some(objects) = self.objects.take() else { return true };
-        let TakenObjects { mut batch, foreign: _, malformed } = objects.finish();
-        self.shared.sockets.malformed(malformed);
-        batch.set_whole();
-        self.way_in.send_once(batch).await.is_ok()
+        for objects in std::mem::take(&mut self.objects).into_values() {
+            let TakenObjects { mut batch, foreign, malformed } = objects.finish();
+            self.shared.sockets.malformed(malformed);
+            self.shared.sockets.foreign(foreign);
+            batch.set_whole();
+            if self.way_in.send_once(batch).await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 }
 
 impl Takes for Messages {
     fn take(&mut self, bytes: &[u8], peer: Peer) -> Option<&'static [u8]> {
-        if !self.shared.admission.admits(peer) {
+        let Some(Admitted { sender, rate }) = self.shared.senders.admit(peer) else {
             self.shared.sockets.refused("elsewhere");
             return None;
-        }
-        let sender = self.hasher.hash_one(peer.address);
-        let message = self.pieces.push(bytes, sender, self.shared.sockets.clock.now());
+        };
+        let address = self.hasher.hash_one(peer.address);
+        let message = self.pieces.push(bytes, address, self.shared.sockets.clock.now());
         self.shared.sockets.lost("pieces", self.pieces.take_lost());
-        if let Some(message) = message {
-            self.add(&message);
+        match message {
+            Some(message) if rate.check().is_ok() => {
+                rate.charge(1, message.len());
+                self.add(&message, &sender);
+            }
+            Some(_) => self.shared.sockets.lost("rate", 1),
+            None => {}
         }
         None
     }
 
     fn waiting(&self) -> (bool, bool) {
-        (self.objects.is_some(), self.is_full())
+        (!self.objects.is_empty(), self.is_full())
     }
 
     async fn pass_on(&mut self) -> bool {
@@ -227,14 +234,16 @@ async fn listen_to(
     way_in: &WayIn,
     stop: &Stop,
 ) {
-    if !shared.admission.admits(peer) {
+    let Some(Admitted { sender, rate }) = shared.senders.admit(peer) else {
         return shared.sockets.refused("elsewhere");
-    }
+    };
     let Ok(mut messages) = Messages::new(shared, way_in) else { return };
     let (mut buffer, mut searched) = (Vec::new(), 0);
     let mut since = Instant::now();
     loop {
-        let waits = messages.objects.is_some();
+        let waits = !messages.objects.is_empty();
+        // Who sends more than it may is not read: its connection fills up, and it waits.
+        let pause = rate.check().err();
         tokio::select! {
             biased;
             () = stop.stopped() => break,
@@ -243,8 +252,10 @@ async fn listen_to(
                     return;
                 }
             }
-            read = stream.read_buf(&mut buffer) => {
+            () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+            read = stream.read_buf(&mut buffer), if pause.is_none() => {
                 let Ok(length @ 1..) = read else { break };
+                rate.charge(0, length);
                 shared.sockets.bytes.inc_by(length as u64);
                 if !waits {
                     since = Instant::now();
@@ -252,7 +263,8 @@ async fn listen_to(
                 let mut start = 0;
                 while let Some(end) = memchr::memchr(0, &buffer[searched.max(start)..]) {
                     let end = searched.max(start) + end;
-                    messages.add(&buffer[start..end]);
+                    rate.charge(1, 0);
+                    messages.add(&buffer[start..end], &sender);
                     start = end + 1;
                     if messages.is_full() && !messages.send().await {
                         return;
@@ -268,7 +280,7 @@ async fn listen_to(
             }
         }
     }
-    messages.add(&buffer);
+    messages.add(&buffer, &sender);
     messages.send().await;
 }
 

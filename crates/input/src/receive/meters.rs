@@ -16,6 +16,12 @@ pub(crate) struct Meters {
     pub(crate) foreign: Counter,
 }
 
+/// Records whose sender may not speak for the namespace that they say.
+pub(crate) fn foreign(metrics: &Metrics, input: &str) -> Counter {
+    let help = "Records that said a namespace for which their sender may not speak";
+    metrics.counter("sawyer_receiver_foreign_namespace_records", help, &[("input", input)])
+}
+
 impl Meters {
     pub(crate) fn new(metrics: &Metrics, input: &str) -> Self {
         let labels = [("input", input)];
@@ -27,11 +33,7 @@ impl Meters {
                 "Bytes of bodies that came, before decompression",
                 &labels,
             ),
-            foreign: metrics.counter(
-                "sawyer_receiver_foreign_namespace_records",
-                "Records that said a namespace for which their sender may not speak",
-                &labels,
-            ),
+            foreign: foreign(metrics, input),
         }
     }
 

@@ -1,7 +1,6 @@
 //! Streams and datagrams: listening and its bounds, and the way of batches into the pipelines.
 //!
-//! Owns: connections and how many there are, certificates, who may send where a protocol knows no tokens, batches that
-//! nobody can send again.
+//! Owns: connections and how many there are, certificates, batches that nobody can send again.
 //! Does not own: what is said on a connection (`forward`, `syslog`, `gelf`).
 //! Invariant: connections are bounded in number; a stop lets each pass on what it has read.
 
@@ -26,6 +25,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
+use super::meters::foreign;
 use super::plan::take_address;
 
 pub(crate) use datagrams::{Datagrams, Takes, receive};
@@ -100,22 +100,9 @@ impl Door {
     }
 }
 
-/// Why records are lost: by the system, by a pipeline that let go of them, with a piece that never came.
-const LOST_REASONS: [&str; 3] = ["receive_buffer", "undelivered", "pieces"];
-
-/// Who may send where a protocol knows no tokens.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Admission {
-    /// Anybody.
-    pub(crate) allow_unauthenticated: bool,
-}
-
-impl Admission {
-    /// Whether this one may: a program on this machine, one with a certificate, or anybody.
-    pub(crate) fn admits(self, peer: Peer) -> bool {
-        self.allow_unauthenticated || peer.certified || peer.is_here()
-    }
-}
+/// Why records are lost: by the system, by a pipeline that let go of them, with a piece that never came, because their
+/// sender sent more than it may.
+const LOST_REASONS: [&str; 4] = ["receive_buffer", "undelivered", "pieces", "rate"];
 
 /// What all sockets of an input count and share.
 #[derive(Clone, Debug)]
@@ -167,6 +154,13 @@ impl Sockets {
             let labels = [("input", self.input.as_str())];
             let help = "Records without the form that they should have, kept as they are and marked";
             self.metrics.counter("sawyer_receiver_malformed_records", help, &labels).inc_by(count);
+        }
+    }
+
+    /// So many records said a namespace for which their sender may not speak.
+    pub(crate) fn foreign(&self, count: u64) {
+        if count > 0 {
+            foreign(&self.metrics, &self.input).inc_by(count);
         }
     }
 

@@ -5,7 +5,6 @@
 //! one as well. The protocol has no answers, so what cannot be passed on is waited with over TCP, and counted as lost
 //! where the system throws it away over UDP.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,16 +19,18 @@ use sawyer_pipeline::{Context, Input, InputPlan, Kind, Outlet, Running, Stop, no
 use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
 
+use super::senders::{self, Admitted, Says, Sender, Senders, SendersPlan, SendersSettings};
 use super::socket::{
-    Admission, BATCH_RECORDS, BATCH_TEXT_BYTES, BATCH_WAIT, Datagrams, Door, Duplex, Peer, Sequence, Sockets,
-    Takes, WayIn, receive,
+    BATCH_RECORDS, BATCH_TEXT_BYTES, BATCH_WAIT, Datagrams, Door, Duplex, Peer, Sequence, Sockets, Takes,
+    WayIn, receive,
 };
 use super::syslog_stream::Streams;
 
 settings! {
     /// Takes syslog messages: RFC 5424 and RFC 3164 in the dialects in use, over UDP and TCP (messages framed by octet
     /// counts or by line feeds, found out for each), with TLS, and from programs of this machine. The protocol knows no
-    /// tokens; by default only programs on this machine may send, and those that show a certificate.
+    /// tokens; by default only programs on this machine may send, and those that show a certificate. Others are known by
+    /// their networks (`senders`).
     pub struct SyslogSettings {
         /// Where to take datagrams; `null` for nowhere.
         pub udp: Option<SocketAddr> = Some(SocketAddr::from(([0, 0, 0, 0], 5514))),
@@ -40,9 +41,6 @@ settings! {
         /// A socket in the file system to which programs of this machine write, such as `/dev/log`. One that nobody
         /// listens at is replaced. Without it there is none.
         pub unix: Option<PathBuf>,
-        /// Takes what anybody sends who reaches this process. What a message says of its host is kept either way, and
-        /// marked `identity: claimed`.
-        pub allow_unauthenticated: bool = false,
         /// Where the clocks are of senders whose messages do not say their zone: a name such as `Europe/Berlin`.
         pub time_zone: String = "UTC".to_owned(),
         /// Whether each message is kept as it came, too, in `syslog.raw`. Else only its parts are, each in a field.
@@ -57,8 +55,6 @@ settings! {
         /// setting `net.core.rmem_max` allows.
         #[range(ByteSize::kib(64)..=ByteSize::gib(1))]
         pub receive_buffer: ByteSize = ByteSize::mib(8),
-        /// Fields that every record gets, such as `env` or `cluster`.
-        pub fields: BTreeMap<String, String> = BTreeMap::new(),
     }
 }
 
@@ -66,13 +62,14 @@ settings! {
 pub(crate) fn kind() -> Kind<Box<dyn InputPlan>> {
     Kind {
         name: "syslog",
-        reference: SyslogSettings::reference,
+        reference: || senders::reference(SyslogSettings::reference()),
         read: Box::new(|at, problems| read(at, problems).map(|plan| Box::new(plan) as _)),
     }
 }
 
 pub(super) fn read(at: &At<'_>, problems: &mut Problems) -> Option<SyslogPlan> {
-    let settings = SyslogSettings::read(at, problems)?;
+    let senders = senders::read(Says::Nothing, at, problems);
+    let settings = SyslogSettings::read(&at.without(SendersSettings::KEYS), problems)?;
     let zone = TimeZone::get(&settings.time_zone).ok();
     if zone.is_none() {
         problems.expected(&at.key("time_zone"), "the name of a time zone, such as Europe/Berlin");
@@ -85,12 +82,13 @@ pub(super) fn read(at: &At<'_>, problems: &mut Problems) -> Option<SyslogPlan> {
         problems.push(&at.key("tls"), "expected `tcp` beside it, which it encrypts");
         return None;
     }
-    Some(SyslogPlan { zone: zone?, settings })
+    Some(SyslogPlan { zone: zone?, senders: senders?, settings })
 }
 
 #[derive(Debug)]
 pub(super) struct SyslogPlan {
     pub(super) settings: SyslogSettings,
+    senders: SendersPlan,
     zone: TimeZone,
 }
 
@@ -106,9 +104,8 @@ struct Shared {
     settings: SyslogSettings,
     zone: TimeZone,
     sockets: Sockets,
-    /// What is known of all records.
-    stream: Arc<Stream>,
-    /// The same of programs on this machine.
+    senders: Senders,
+    /// What is known of all records of programs that write to the path.
     here: Arc<Stream>,
 }
 
@@ -120,7 +117,7 @@ impl InputPlan for SyslogPlan {
 
 impl SyslogPlan {
     pub(super) fn open_sockets(self, context: &Context) -> Result<Syslog, Error> {
-        let Self { mut settings, zone } = self;
+        let Self { mut settings, senders, zone } = self;
         let buffer = settings.receive_buffer.bytes() as usize;
         let datagrams =
             settings.udp.map(|address| Datagrams::udp(&context.ports, address, buffer)).transpose()?;
@@ -130,13 +127,11 @@ impl SyslogPlan {
             .unix
             .as_ref()
             .map(|path| Datagrams::unix(&context.ports, &context.on_host(path), buffer));
-        let source = (names::SOURCE.to_owned(), Value::from(format!("syslog:{}", context.name)));
-        let own = settings.fields.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
-        let stream = Stream::new(own.chain([source]));
+        let senders = senders.open("syslog", &context.name);
         let node = node_name(context.host_root.as_deref()).map(|node| (names::NODE, Value::from(node)));
-        let here = Arc::new(stream.with(node));
+        let here = Arc::new(senders.others().stream.with(node));
         let sockets = Sockets::new(context, settings.connections_max as usize);
-        let shared = Shared { settings, zone, sockets, stream: Arc::new(stream), here };
+        let shared = Shared { settings, zone, sockets, senders, here };
         Ok(Syslog { datagrams, door, local: local.transpose()?, shared: Arc::new(shared) })
     }
 }
@@ -179,24 +174,27 @@ struct Messages {
     reader: SyslogReader,
     sequence: Sequence,
     streams: Streams,
+    /// Whether they come over the path.
+    here: bool,
     batch: Batch,
 }
 
 impl Messages {
     fn new(shared: &Arc<Shared>, way_in: &WayIn, here: bool) -> Result<Self, Error> {
-        let base = if here { &shared.here } else { &shared.stream };
         Ok(Self {
             shared: Arc::clone(shared),
             way_in: way_in.clone(),
             reader: SyslogReader::new(shared.zone.clone(), shared.settings.keep_raw),
             sequence: Sequence::new()?,
-            streams: Streams::new(Arc::clone(base)),
+            streams: Streams::default(),
+            here,
             batch: Batch::new(),
         })
     }
 
-    fn add(&mut self, frame: &Frame, peer: Peer) {
-        let stream = self.streams.of(peer.address, &mut self.batch);
+    fn add(&mut self, frame: &Frame, peer: Peer, sender: &Sender) {
+        let base = if self.here { &self.shared.here } else { &sender.stream };
+        let stream = self.streams.of((sender.number, base), peer.address, &mut self.batch);
         let first = self.sequence.take(1);
         let head = SyslogHead {
             source: self.sequence.source,
@@ -224,16 +222,21 @@ impl Messages {
 
 impl Takes for Messages {
     fn take(&mut self, bytes: &[u8], peer: Peer) -> Option<&'static [u8]> {
-        let admission = Admission { allow_unauthenticated: self.shared.settings.allow_unauthenticated };
-        if !admission.admits(peer) {
+        let Some(Admitted { sender, rate }) = self.shared.senders.admit(peer) else {
             self.shared.sockets.refused("elsewhere");
             return None;
-        }
+        };
         // One that is longer than is kept is cut as it is over TCP.
         let frames = Frames::new(self.shared.settings.message_bytes_max.bytes() as usize);
         let frame = frames.whole(bytes);
-        if !frame.bytes.is_empty() {
-            self.add(&frame, peer);
+        if frame.bytes.is_empty() {
+            return None;
+        }
+        if rate.check().is_ok() {
+            rate.charge(1, bytes.len());
+            self.add(&frame, peer, &sender);
+        } else {
+            self.shared.sockets.lost("rate", 1);
         }
         None
     }
@@ -255,21 +258,20 @@ async fn listen_to(
     way_in: &WayIn,
     stop: &Stop,
 ) {
-    let admission = Admission { allow_unauthenticated: shared.settings.allow_unauthenticated };
-    if !admission.admits(peer) {
+    let Some(Admitted { sender, rate }) = shared.senders.admit(peer) else {
         shared.sockets.refused("elsewhere");
-        tracing::debug!(
-            input = shared.sockets.input,
-            "a connection from elsewhere is refused: the input does not `allow_unauthenticated`"
-        );
+        let input = &shared.sockets.input;
+        tracing::debug!(input, "a connection from elsewhere is refused: it is of none of the `senders`");
         return;
-    }
+    };
     let Ok(mut messages) = Messages::new(shared, way_in, false) else { return };
     let mut frames = Frames::new(shared.settings.message_bytes_max.bytes() as usize);
     let mut buffer = vec![0; 16 << 10];
     let mut since = Instant::now();
     loop {
         let waits = !messages.batch.is_empty();
+        // Who sends more than it may is not read: its connection fills up, and it waits.
+        let pause = rate.check().err();
         tokio::select! {
             biased;
             () = stop.stopped() => break,
@@ -278,15 +280,18 @@ async fn listen_to(
                     return;
                 }
             }
-            read = stream.read(&mut buffer) => {
+            () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+            read = stream.read(&mut buffer), if pause.is_none() => {
                 let Ok(length @ 1..) = read else { break };
                 shared.sockets.bytes.inc_by(length as u64);
                 if !waits {
                     since = Instant::now();
                 }
                 frames.push(&buffer[..length]);
+                rate.charge(0, length);
                 while let Some(frame) = frames.take() {
-                    messages.add(&frame, peer);
+                    rate.charge(1, 0);
+                    messages.add(&frame, peer, &sender);
                     if messages.is_full() && !messages.send().await {
                         return;
                     }
@@ -295,7 +300,7 @@ async fn listen_to(
         }
     }
     if let Some(frame) = frames.end() {
-        messages.add(&frame, peer);
+        messages.add(&frame, peer, &sender);
     }
     messages.send().await;
 }

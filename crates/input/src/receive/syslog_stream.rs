@@ -16,19 +16,15 @@ pub(crate) const PEER: &str = "peer";
 const PEERS_MAX: usize = 1000;
 
 /// Streams in the batch that is being filled.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Streams {
-    base: Arc<Stream>,
-    numbers: HashMap<Option<IpAddr>, u32>,
+    /// By the sender's place and the address.
+    numbers: HashMap<(usize, Option<IpAddr>), u32>,
     /// Streams of the senders that were heard last.
     known: HashMap<IpAddr, Arc<Stream>>,
 }
 
 impl Streams {
-    pub(crate) fn new(base: Arc<Stream>) -> Self {
-        Self { base, numbers: HashMap::new(), known: HashMap::new() }
-    }
-
     /// Another batch begins.
     pub(crate) fn clear(&mut self) {
         self.numbers.clear();
@@ -37,21 +33,26 @@ impl Streams {
         }
     }
 
-    /// The number of the stream of this sender.
-    pub(crate) fn of(&mut self, peer: Option<IpAddr>, batch: &mut Batch) -> u32 {
+    /// The number of the stream of this sender, of whom `base` is known wherever it is.
+    pub(crate) fn of(
+        &mut self,
+        (sender, base): (usize, &Arc<Stream>),
+        peer: Option<IpAddr>,
+        batch: &mut Batch,
+    ) -> u32 {
         let peer = peer.filter(|_| self.numbers.len() < PEERS_MAX).map(|peer| peer.to_canonical());
-        if let Some(number) = self.numbers.get(&peer) {
+        if let Some(number) = self.numbers.get(&(sender, peer)) {
             return *number;
         }
         let stream = match peer {
-            None => &self.base,
+            None => base,
             Some(peer) => self
                 .known
                 .entry(peer)
-                .or_insert_with(|| Arc::new(self.base.with([(PEER, Value::from(peer.to_string()))]))),
+                .or_insert_with(|| Arc::new(base.with([(PEER, Value::from(peer.to_string()))]))),
         };
         let number = batch.add_stream(stream);
-        self.numbers.insert(peer, number);
+        self.numbers.insert((sender, peer), number);
         number
     }
 }

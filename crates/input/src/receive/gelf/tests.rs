@@ -37,3 +37,29 @@ async fn messages_come_over_udp_in_pieces_and_over_tcp() {
     );
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn a_sender_speaks_for_its_namespaces_within_its_rate() {
+    let metrics = Metrics::new();
+    let sender =
+        "senders: {apps: {networks: [127.0.0.1], namespaces: ['shop*', pay], records_per_second: 1}}\n";
+    let plan = plan(read, &format!("udp: 127.0.0.1:0\ntcp: 127.0.0.1:0\n{sender}")).unwrap();
+    let input = plan.open_sockets(&context(&metrics)).unwrap();
+    let udp = input.datagrams.as_ref().unwrap().address();
+    let tcp = input.door.as_ref().unwrap().address();
+    let bench = Bench::run(input, &metrics);
+    let mut stream = TcpStream::connect(tcp).await.unwrap();
+    let said = |namespace: &str| format!("{{\"short_message\":\"a\",\"_namespace\":\"{namespace}\"}}\0");
+    stream.write_all((said("shop-1") + &said("bank")).as_bytes()).await.unwrap();
+    let found = bench.wait(2, &["namespace", "sawyer.client"]).await;
+    assert_eq!(found, ["shop-1|apps", "-|apps"]);
+    assert_eq!(bench.counted("sawyer_receiver_foreign_namespace_records"), 1);
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for _ in 0..50 {
+        socket.send_to(br#"{"short_message":"b"}"#, udp).await.unwrap();
+    }
+    let lost = || bench.counted("sawyer_receiver_lost_records");
+    bench.until(|taken| taken.records.len() as i64 - 2 + lost() == 50).await;
+    assert!(lost() > 0, "fifty seconds have not passed");
+    bench.stop().await;
+}

@@ -91,16 +91,6 @@ async fn connections_beyond_the_bound_are_closed_and_counted() {
 }
 
 #[test]
-fn only_this_machine_may_send_unless_told_otherwise() {
-    let peer = |address: &str, certified| Peer { address: address.parse().ok(), certified };
-    let here = Admission { allow_unauthenticated: false };
-    assert!(here.admits(peer("127.0.0.1", false)) && here.admits(peer("::ffff:127.0.0.1", false)));
-    assert!(here.admits(peer("", false)), "over a path");
-    assert!(!here.admits(peer("10.0.0.7", false)) && here.admits(peer("10.0.0.7", true)));
-    assert!(Admission { allow_unauthenticated: true }.admits(peer("10.0.0.7", false)));
-}
-
-#[test]
 fn wrong_settings_are_told() {
     assert_eq!(
         plan(read, "udp: null\ntcp: null\ntime_zone: Mars/Olympus\n").unwrap_err(),
@@ -115,5 +105,65 @@ fn losses_are_counted_from_nothing() {
     let (_input, metrics) = open("udp: 127.0.0.1:0\n");
     let lost = metrics.numbers("sawyer_receiver_lost_records");
     assert!(lost.iter().any(|(labels, _)| labels.contains(&("reason", "receive_buffer".to_owned()))));
-    assert!(lost.len() == 3 && lost.iter().all(|(_, count)| *count == 0), "{lost:?}");
+    assert!(lost.len() == 4 && lost.iter().all(|(_, count)| *count == 0), "{lost:?}");
+}
+
+#[tokio::test]
+async fn a_network_tells_the_sender_and_its_namespace() {
+    let sender =
+        "senders: {router: {networks: [127.0.0.0/8], namespaces: [network], fields: {site: berlin}}}\n";
+    let (input, metrics) = open(&format!("{ANY}{sender}"));
+    let udp = input.datagrams.as_ref().unwrap().address();
+    let tcp = input.door.as_ref().unwrap().address();
+    let bench = Bench::run(input, &metrics);
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.send_to(b"<34>Oct 11 22:14:15 web-1 su: over udp\n", udp).await.unwrap();
+    bench.wait(1, &[]).await;
+    let mut stream = TcpStream::connect(tcp).await.unwrap();
+    stream.write_all(b"<13>su: over tcp\n").await.unwrap();
+    let found = bench.wait(2, &["message", "namespace", "sawyer.client", "site", "peer"]).await;
+    let of = |message: &str| format!("{message}|network|router|berlin|127.0.0.1");
+    assert_eq!(found, [of("over udp"), of("over tcp")]);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn datagrams_beyond_the_rate_are_lost_and_counted() {
+    let (input, metrics) = open(&format!("{ANY}records_per_second: 1\n"));
+    let udp = input.datagrams.as_ref().unwrap().address();
+    let bench = Bench::run(input, &metrics);
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for number in 0..100 {
+        socket.send_to(format!("<13>a: {number}").as_bytes(), udp).await.unwrap();
+    }
+    let lost = || bench.counted("sawyer_receiver_lost_records");
+    bench.until(|taken| taken.records.len() as i64 + lost() == 100).await;
+    assert!(lost() > 0, "a hundred seconds have not passed");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_rate_wait() {
+    let (input, metrics) = open(&format!("{ANY}records_per_second: 100\n"));
+    let tcp = input.door.as_ref().unwrap().address();
+    let bench = Bench::run(input, &metrics);
+    let start = Instant::now();
+    let mut stream = TcpStream::connect(tcp).await.unwrap();
+    let padding = "x".repeat(1000);
+    for number in 0..400 {
+        stream.write_all(format!("<13>a: {number} {padding}\n").as_bytes()).await.unwrap();
+    }
+    bench.wait(400, &[]).await;
+    // 200 at once, and what came with the last of them; the others take their time.
+    assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
+    assert_eq!(bench.counted("sawyer_receiver_lost_records"), 0);
+    bench.stop().await;
+}
+
+#[test]
+fn a_sender_has_one_namespace_at_most() {
+    assert_eq!(
+        plan(read, "senders: {a: {networks: [10.0.0.1], namespaces: [b, c]}}\n").unwrap_err(),
+        "sawyer.yaml:1:37: senders.a.namespaces: expected one name: messages do not say of which namespace they are"
+    );
 }
