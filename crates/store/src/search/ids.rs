@@ -28,10 +28,10 @@ struct Table {
 
 #[derive(Debug, Default)]
 struct Part {
-    /// An id may stand here several times.
+    /// An id may stand here several times, but the first ones are different.
     seen: Vec<Seen>,
-    /// With so many it is looked through.
-    full: usize,
+    /// How many these are.
+    different: usize,
 }
 
 /// An id with how often it was seen. Two halves, so that it takes no more than they do.
@@ -146,9 +146,8 @@ impl Table {
             let part = &mut self.parts[part_of(seen.id)];
             part.seen.push(seen);
             self.seen += 1;
-            if part.seen.len() >= part.full.max(PART_MIN) {
+            if part.seen.len() >= (part.different * 4).max(PART_MIN) {
                 self.seen -= part.compact(&mut Room::new());
-                part.full = part.seen.len() * 4;
             }
         }
     }
@@ -197,6 +196,9 @@ impl Part {
     /// Makes one of those that are equal; says how many went.
     fn compact(&mut self, room: &mut Room) -> usize {
         let before = self.seen.len();
+        if before == self.different {
+            return 0;
+        }
         room.clear();
         room.reserve(before);
         for seen in &self.seen {
@@ -207,7 +209,8 @@ impl Part {
             self.seen.extend(room.iter().map(|(id, count)| Seen { id: *id, count: *count }));
             self.seen.shrink_to(self.seen.len() * 4);
         }
-        before - self.seen.len()
+        self.different = self.seen.len();
+        before - self.different
     }
 }
 

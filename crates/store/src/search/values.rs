@@ -15,10 +15,11 @@ use super::unit::Unit;
 use crate::engine::Engine;
 
 /// Values counted apart by one thread, and ids. Beyond it those seen least are dropped, and the answer is partial. A value
-/// takes about 100 bytes, so this is 400 MB in the worst case; an id takes 24.
+/// takes about 100 bytes, so this is 400 MB in the worst case.
 const VALUES_MAX: usize = 4_000_000;
 
-/// Ids with those that were seen again, which are found when there are so many.
+/// Ids with those that were seen again, which are found when there are so many. One takes 24 bytes, and its table grows by
+/// doubling: 400 MB in the worst case, too.
 const IDS_SEEN_MAX: usize = 2 * VALUES_MAX;
 
 /// Bytes of the texts of these, besides; the same happens beyond it.
