@@ -76,7 +76,8 @@ pub trait Upkeep: Send + Sync {
 pub struct RestoreRequest {
     /// Which of its records.
     pub selection: Selection,
-    /// How long from now on what is brought is kept at least, whatever its age.
+    /// How long from now on what is brought is kept at least, whatever its age, unless there is too much and nothing else
+    /// is left to remove.
     pub keep: Option<Duration>,
     /// Whether it is to be brought. Without, only what would be is told.
     pub confirmed: bool,

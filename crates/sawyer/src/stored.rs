@@ -230,6 +230,7 @@ fn number(answer: &serde_json::Value, key: &str) -> Result<u64> {
 fn restore(args: &RestoreArgs) -> Result<()> {
     let RestoreArgs { from, query, start, end, keep, yes, server } = args;
     let from = std::path::absolute(from).with_context(|| from.display().to_string())?;
+    let from = from.to_str().with_context(|| format!("{} is not UTF-8", from.display()))?;
     let body = serde_json::json!({
         "from": from, "query": query, "start": start, "end": end, "keep": keep, "confirm": yes,
     });

@@ -24,6 +24,10 @@ pub(crate) enum StoreError {
         "there is no room, the oldest records would be removed for it; restore less, or raise `size_max`: bytes={bytes} more_bytes={more} size_max={bytes_max}"
     )]
     NoRoom { bytes: u64, more: u64, bytes_max: u64 },
+    #[error(
+        "there is no room for more records of the policy {policy}, its oldest would be removed for them; restore less, or raise its `size_max`: bytes={bytes} more_bytes={more} size_max={bytes_max}"
+    )]
+    NoRoomOfPolicy { policy: String, bytes: u64, more: u64, bytes_max: u64 },
     #[error("too many records wait to be sealed, write more slowly: waiting_bytes={waiting}")]
     Behind { waiting: usize },
     #[error("too many batches wait to be written, write more slowly: waiting_bytes={waiting}")]
@@ -58,7 +62,7 @@ impl StoreError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Unwritable { .. } => ErrorKind::Invalid,
-            Self::Locked { .. } | Self::NoRoom { .. } => ErrorKind::Conflict,
+            Self::Locked { .. } | Self::NoRoom { .. } | Self::NoRoomOfPolicy { .. } => ErrorKind::Conflict,
             Self::Disk { .. } | Self::Full { .. } | Self::Behind { .. } | Self::Busy { .. } => {
                 ErrorKind::Retry
             }

@@ -20,7 +20,8 @@ use crate::wal;
 /// The directory of segments.
 pub(crate) const SEGMENT_DIR: &str = "segments";
 
-const SUFFIX: &str = ".seg";
+/// Ends the names of segments.
+pub(crate) const SUFFIX: &str = ".seg";
 
 /// The path of the segment with this number.
 pub(crate) fn segment_path(id: u64) -> PathBuf {

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use sawyer_config::ByteSize;
-use sawyer_model::{Error, Timestamp};
+use sawyer_model::{Error, ErrorKind, Timestamp};
 use sawyer_query::search::{Budget, SearchStats, Selection};
 use sawyer_query::{Context, Predicate, kql};
 use sawyer_segment::{Rows, Segment};
@@ -90,7 +90,7 @@ impl Classes {
     }
 }
 
-/// The rows of a block that are of these classes.
+/// The rows of a block that are of these classes; `Closed` if the budget ran out.
 pub(crate) fn rows_of(
     segment: &Segment,
     block: usize,
@@ -99,23 +99,31 @@ pub(crate) fn rows_of(
     budget: &Budget,
 ) -> Result<Rows, Error> {
     let mut wanted = Rows::none(segment.blocks()[block].rows);
-    each_class(segment, block, policies, budget, &mut |class, rows| {
+    let whole = each_class(segment, block, policies, budget, &mut |class, rows| {
         if classes.contains(class) {
             wanted.unite(rows);
         }
     })?;
-    Ok(wanted)
+    if whole { Ok(wanted) } else { Err(Error::new(ErrorKind::Closed, "it took more than it may")) }
 }
 
-/// How many records of each class a segment has; none if the budget ran out.
+/// How many records of each class a segment has, or those that are `wanted` of it (a set for each block); none if the budget
+/// ran out.
 pub(crate) fn profile(
     segment: &Segment,
+    wanted: Option<&[Rows]>,
     policies: &[Policy],
     budget: &Budget,
 ) -> Result<Option<Vec<u64>>, Error> {
     let mut counts = vec![0; policies.len() + 1];
     for block in 0..segment.blocks().len() {
+        let wanted = wanted.map(|wanted| &wanted[block]);
+        if wanted.is_some_and(Rows::is_empty) {
+            continue;
+        }
         let whole = each_class(segment, block, policies, budget, &mut |class, rows| {
+            let mut rows = rows.clone();
+            wanted.into_iter().for_each(|wanted| rows.intersect(wanted));
             counts[class] += rows.count() as u64;
         })?;
         if !whole {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use sawyer_disk::{Disk, EntryKind, TEMPORARY_SUFFIX, write_atomic};
 use sawyer_model::Timestamp;
 
-use crate::wal;
+use crate::{keeper, wal};
 
 /// The directory of damaged files.
 pub(crate) const QUARANTINE_DIR: &str = "quarantine";
@@ -41,6 +41,14 @@ const LOGS: Bound = Bound {
     is_of_it: |name| name.contains(wal::SUFFIX) && !(ENDS.is_of_it)(name),
     files_max: 16,
     bytes_max: 1 << 30,
+};
+
+/// Segments: a disk that damages one after the other would be filled.
+const SEGMENTS: Bound = Bound {
+    what: "damaged segment",
+    is_of_it: |name| name.contains(keeper::SUFFIX),
+    files_max: 1000,
+    bytes_max: 4 << 30,
 };
 
 /// Stands behind the name of the log whose end it was.
@@ -83,8 +91,8 @@ impl ProblemLog {
     }
 }
 
-/// Moves a damaged file into the quarantine, with a note beside it that says why. Gives its new path. Of logs the newest
-/// are kept.
+/// Moves a damaged file into the quarantine, with a note beside it that says why. Gives its new path. Of logs, and of
+/// segments, the newest are kept.
 pub(crate) fn quarantine(
     disk: &dyn Disk,
     path: &Path,
@@ -92,8 +100,8 @@ pub(crate) fn quarantine(
     now: Timestamp,
 ) -> sawyer_disk::Result<PathBuf> {
     let (folder, name) = (Path::new(QUARANTINE_DIR), name_of(path));
-    if (LOGS.is_of_it)(&name) {
-        make_room(disk, disk.metadata(path)?.len, &LOGS)?;
+    if let Some(bound) = [LOGS, SEGMENTS].iter().find(|bound| (bound.is_of_it)(&name)) {
+        make_room(disk, disk.metadata(path)?.len, bound)?;
     }
     let target = free_path(disk, &name)?;
     disk.rename(path, &target)?;
@@ -194,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_logs_are_bounded_and_push_out_nothing_else() {
+    fn damaged_logs_and_segments_are_bounded_and_push_out_nothing_else() {
         let disk = SimDisk::new(1, SimSettings::default());
         for folder in [QUARANTINE_DIR, wal::WAL_DIR, "segments"] {
             disk.create_dir_all(Path::new(folder)).unwrap();
@@ -203,7 +211,7 @@ mod tests {
             write_atomic(&disk, path, &[1; 100]).unwrap();
             quarantine(&disk, path, "it is damaged", Timestamp::EPOCH).unwrap();
         };
-        aside(Path::new("segments/1.seg"));
+        aside(&keeper::segment_path(1));
         keep_torn(&disk, &wal::path_of(1), (&[2; 100], 0), Timestamp::EPOCH).unwrap();
         for number in 1..=LOGS.files_max as u64 + 4 {
             aside(&wal::path_of(number));
@@ -214,6 +222,14 @@ mod tests {
         assert_eq!(names(&disk).len(), logs.len() + 2, "a segment and an end");
         make_room(&disk, 250, &Bound { bytes_max: 1000, ..LOGS }).unwrap();
         assert_eq!(names(&disk).len(), 7 + 2, "as many bytes as there is room for");
+        for number in 2..=SEGMENTS.files_max as u64 + 4 {
+            aside(&keeper::segment_path(number));
+        }
+        let of_segments = |name: &String| (SEGMENTS.is_of_it)(name);
+        let segments: Vec<String> = names(&disk).into_iter().filter(of_segments).collect();
+        let newest = (5..=SEGMENTS.files_max as u64 + 4).map(|number| name_of(&keeper::segment_path(number)));
+        assert_eq!(segments, newest.collect::<Vec<_>>());
+        assert_eq!(names(&disk).len(), segments.len() + 7 + 1, "logs and an end");
         // With each goes its note.
         let files = disk.read_dir(Path::new(QUARANTINE_DIR)).unwrap().len();
         assert_eq!(files, 2 * names(&disk).len());

@@ -67,7 +67,7 @@ impl Upkeep for Store {
                 folder.profiles.insert(id, Arc::clone(known));
                 continue;
             }
-            match policy::profile(&segment.segment, &plan.policies, budget) {
+            match policy::profile(&segment.segment, None, &plan.policies, budget) {
                 Ok(Some(profile)) => drop(folder.profiles.insert(id, profile.into())),
                 Ok(None) => folder.partial = true,
                 Err(error) if error.kind() == ErrorKind::Closed => return Err(error),
@@ -94,7 +94,9 @@ impl Inspection {
         let mut folder = Folder::of(self.disk());
         self.each_segment(|entry| {
             let segment = self.open_segment(entry)?;
-            if let Some(profile) = policy::profile(&segment.segment, &plan.policies, &Budget::unlimited())? {
+            if let Some(profile) =
+                policy::profile(&segment.segment, None, &plan.policies, &Budget::unlimited())?
+            {
                 folder.profiles.insert(entry.id, profile.into());
             }
             folder.entries.push(*entry);

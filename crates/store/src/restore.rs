@@ -12,12 +12,12 @@
 
 mod index;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sawyer_disk::{Disk, read_all};
-use sawyer_model::{Batch, Error, ErrorKind, RangeSet, SourceId, Timestamp};
+use sawyer_model::{Batch, Error, ErrorKind, RecordRef, Timestamp};
 use sawyer_query::search::{Budget, SearchStats};
 use sawyer_query::upkeep::{RestoreReport, RestoreRequest};
 use sawyer_segment::{EncodeSettings, Rows, Segment, Unreadable, encode};
@@ -33,7 +33,7 @@ use crate::policy::{self, Classes};
 use crate::retention::{is_old, share, size_max};
 use crate::seal::{WriteError, divide, entry_of};
 use crate::sealed::{Handles, Sealed};
-use crate::sources::{Bounds, Forgotten, Sources, without};
+use crate::sources::{Bounds, Forgotten, Source, Sources, without};
 use crate::wal::{self, WAL_DIR};
 
 /// Memory for what is read of the copy more than once.
@@ -58,7 +58,19 @@ struct Restoring<'a> {
     request: &'a RestoreRequest,
     budget: &'a Budget,
     now: Timestamp,
+    /// What the copy remembers of its sources.
+    sources: Sources,
+    /// What would be brought so far, if it is only told.
+    planned: Room,
     report: RestoreReport,
+}
+
+/// Bytes that records take.
+#[derive(Debug, Default)]
+struct Room {
+    bytes: u64,
+    /// Those of each class; empty where the size of none is bounded.
+    classes: Vec<u64>,
 }
 
 /// A part on its way into the store.
@@ -81,6 +93,23 @@ enum Failed {
     All(Error),
 }
 
+impl Failed {
+    /// An error of reading a part: of the part, unless nobody waits any more.
+    fn reading(error: Error) -> Self {
+        if error.kind() == ErrorKind::Closed { Self::All(error) } else { Self::Part(error) }
+    }
+
+    fn ended() -> Self {
+        Self::All(Error::new(ErrorKind::Closed, "restoring was ended before it was done"))
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::All(error.into())
+    }
+}
+
 impl Store {
     /// Brings records of a copy (see [`crate::backup`]) that are of the selection and not in the store; or only says
     /// what it would bring. Files of the copy that are damaged are told, and the rest is brought. Searches and writes go on
@@ -97,8 +126,15 @@ impl Store {
         budget: &Budget,
     ) -> Result<RestoreReport, Error> {
         let engine = &*self.engine;
-        let report = RestoreReport::default();
-        let mut restoring = Restoring { engine, request, budget, now: engine.clock.now(), report };
+        let mut restoring = Restoring {
+            engine,
+            request,
+            budget,
+            now: engine.clock.now(),
+            sources: Sources::default(),
+            planned: Room::default(),
+            report: RestoreReport::default(),
+        };
         let ended = restoring.run(from);
         let Restoring { report, .. } = restoring;
         ended.map_err(|error| match (request.confirmed, report.records) {
@@ -128,8 +164,10 @@ impl Restoring<'_> {
                 return Err(Error::new(ErrorKind::NotFound, message));
             }
         };
+        let Catalogue { segments, wal_first, sources, .. } = catalogue;
+        self.sources = sources;
         let handles = Arc::new(Handles::new(CACHE_BYTES_MAX));
-        for entry in &catalogue.segments {
+        for entry in &segments {
             let path = segment_path(entry.id);
             if !self.may_have_some(entry) {
                 continue;
@@ -139,43 +177,28 @@ impl Restoring<'_> {
                 Err(error) => self.tell(&path, &error.chain()),
             }
         }
-        self.restore_log(&**from, catalogue)
+        self.restore_log(&**from, wal_first)
     }
 
     /// What the copy's log holds beyond its segments.
-    fn restore_log(&mut self, from: &dyn Disk, catalogue: Catalogue) -> Result<(), Error> {
+    fn restore_log(&mut self, from: &dyn Disk, first: u64) -> Result<(), Error> {
         let entries = from.read_dir(Path::new(WAL_DIR));
         let entries = entries.map_err(StoreError::disk("list the write-ahead log of the copy"))?;
-        let (first, mut taken) = (catalogue.wal_first, catalogue.sources);
         for number in entries.iter().filter_map(|entry| wal::number_of(&entry.name)) {
             if number < first {
                 continue;
             }
             let path = wal::path_of(number);
-            let batches = match read_all(from, &path, WAL_FILE_BYTES_MAX) {
-                Ok(bytes) => self.batches_of(&path, number, &bytes, &mut taken),
-                Err(error) => {
-                    self.tell(&path, &Error::from(StoreError::disk("read a log")(error)).chain());
-                    continue;
-                }
-            };
-            for (partition, batches) in divide(&batches) {
-                let batches: Vec<&Batch> = batches.iter().map(|batch| &**batch).collect();
-                // It is written again soon.
-                let encoded =
-                    encode(&batches, &EncodeSettings { shapes: false, ..EncodeSettings::default() })?;
-                let entry = entry_of(0, &encoded.summary, partition);
-                let segment = Segment::open(Arc::new(encoded.bytes))?;
-                if self.may_have_some(&entry) {
-                    self.restore_part(&Part { path: path.clone(), entry, segment })?;
-                }
+            match read_all(from, &path, WAL_FILE_BYTES_MAX) {
+                Ok(bytes) => self.restore_log_file(&path, number, &bytes)?,
+                Err(error) => self.tell(&path, &Error::from(StoreError::disk("read a log")(error)).chain()),
             }
         }
         Ok(())
     }
 
-    /// The batches of a file of the log, without what was taken before.
-    fn batches_of(&mut self, path: &Path, number: u64, bytes: &[u8], taken: &mut Sources) -> Generation {
+    /// What a file of the log holds, without what was taken before; so much at a time as this store seals at once.
+    fn restore_log_file(&mut self, path: &Path, number: u64, bytes: &[u8]) -> Result<(), Error> {
         let frames = wal::read_frames(bytes, number);
         if let Some(version) = frames.unknown_version {
             self.tell(path, &format!("it is of a newer version: version={version}"));
@@ -187,17 +210,36 @@ impl Restoring<'_> {
         for payload in &frames.payloads {
             match sawyer_segment::decode_batch(&bytes[payload.clone()]) {
                 Ok(batch) => {
-                    let mut trial = taken.try_out();
+                    let mut trial = self.sources.try_out();
                     let duplicates = trial.take(&batch).duplicates;
                     let changed = trial.into_changed();
-                    taken.keep(changed, self.now);
+                    let seen = batch.iter().map(RecordRef::observed).max();
+                    self.sources.keep(changed, seen.unwrap_or(self.now));
                     let batch = if duplicates.is_empty() { batch } else { without(&batch, &duplicates) };
                     generation.push(&Arc::new(batch), self.now);
                 }
                 Err(error) => self.tell(path, &error.chain()),
             }
+            if generation.bytes() >= self.engine.plan.seal_bytes() {
+                self.restore_batches(path, &std::mem::take(&mut generation))?;
+            }
         }
-        generation
+        self.restore_batches(path, &generation)
+    }
+
+    fn restore_batches(&mut self, path: &Path, generation: &Generation) -> Result<(), Error> {
+        for (partition, batches) in divide(generation) {
+            let batches: Vec<&Batch> = batches.iter().map(|batch| &**batch).collect();
+            // It is written again soon.
+            let settings = EncodeSettings { shapes: false, ..EncodeSettings::default() };
+            let encoded = encode(&batches, &settings)?;
+            let entry = entry_of(0, &encoded.summary, partition);
+            let segment = Segment::open(Arc::new(encoded.bytes))?;
+            if self.may_have_some(&entry) {
+                self.restore_part(&Part { path: path.to_owned(), entry, segment })?;
+            }
+        }
+        Ok(())
     }
 
     fn may_have_some(&self, entry: &SegmentEntry) -> bool {
@@ -225,7 +267,7 @@ impl Restoring<'_> {
         // What a merge would copy as it is has to be sound as well.
         part.segment.verify().map_err(Failed::Part)?;
         let mut wanted = self.select(part)?;
-        self.leave_out_due(part, &mut wanted).map_err(Failed::Part)?;
+        self.leave_out_due(part, &mut wanted)?;
         let index = Index::of(&part.segment, &wanted).map_err(Failed::Part)?;
         let mut arrival = Arrival { part, index, wanted, seen: HashSet::new(), written: None };
         let brought = self.adopt_what_is_new(&mut arrival);
@@ -236,10 +278,9 @@ impl Restoring<'_> {
     }
 
     fn go_on(&self) -> Result<(), Failed> {
-        let ended = Error::new(ErrorKind::Closed, "restoring was ended before it was done");
         match self.budget.take(0) {
             Ok(true) if !self.engine.is_stopping() => Ok(()),
-            Ok(_) => Err(Failed::All(ended)),
+            Ok(_) => Err(Failed::ended()),
             Err(error) => Err(Failed::All(error)),
         }
     }
@@ -252,12 +293,9 @@ impl Restoring<'_> {
             let mut stats = SearchStats::default();
             let rows = part.segment.scan(block, &self.request.selection, self.budget, &mut stats);
             if stats.partial {
-                return Err(Failed::All(Error::new(ErrorKind::Closed, "restoring took more than it may")));
+                return Err(Failed::ended());
             }
-            rows.map_err(|error| match error.kind() {
-                ErrorKind::Closed => Failed::All(error),
-                _ => Failed::Part(error),
-            })
+            rows.map_err(Failed::reading)
         };
         blocks.map(select).collect()
     }
@@ -268,58 +306,66 @@ impl Restoring<'_> {
         part.entry.kept_until.max(asked)
     }
 
-    /// Leaves out what retention would remove at once.
-    fn leave_out_due(&mut self, part: &Part, wanted: &mut [Rows]) -> Result<(), Error> {
+    /// Leaves out what retention would remove at once from a segment of what is wanted. That may leave a segment whose last
+    /// record is older, so it is asked again.
+    fn leave_out_due(&mut self, part: &Part, wanted: &mut [Rows]) -> Result<(), Failed> {
         let plan = &self.engine.plan;
-        let entry = SegmentEntry { kept_until: self.kept_until(part), ..part.entry };
-        let mut old = Classes::default();
-        (0..plan.classes())
-            .filter(|class| is_old(&entry, plan.keep(*class), self.now))
-            .for_each(|class| old.insert(class));
-        if old.is_empty() {
-            return Ok(());
+        let mut left_out = Classes::default();
+        loop {
+            let observed_max = last_observed(&part.segment, wanted).map_err(Failed::reading)?;
+            let entry = SegmentEntry { kept_until: self.kept_until(part), observed_max, ..part.entry };
+            let mut old = Classes::default();
+            (0..plan.classes())
+                .filter(|class| is_old(&entry, plan.keep(*class), self.now))
+                .for_each(|class| old.insert(class));
+            if old == left_out {
+                return Ok(());
+            }
+            for (block, wanted) in wanted.iter_mut().enumerate().filter(|(_, wanted)| !wanted.is_empty()) {
+                let due = policy::rows_of(&part.segment, block, &plan.policies, old, self.budget);
+                let mut due = due.map_err(Failed::reading)?;
+                due.intersect(wanted);
+                wanted.subtract(&due);
+                self.report.expired += due.count() as u64;
+            }
+            left_out = old;
         }
-        for (block, wanted) in wanted.iter_mut().enumerate() {
-            let budget = Budget::unlimited();
-            let mut due = policy::rows_of(&part.segment, block, &plan.policies, old, &budget)?;
-            due.intersect(wanted);
-            wanted.subtract(&due);
-            self.report.expired += due.count() as u64;
-        }
-        Ok(())
     }
 
     /// Writes what the store does not hold, and adopts it unless that has changed meanwhile.
     fn adopt_what_is_new(&mut self, arrival: &mut Arrival<'_>) -> Result<(), Failed> {
+        let engine = self.engine;
         for _ in 0..ROUNDS_MAX {
             self.go_on()?;
-            let held = arrival.leave_out_held(self.engine).map_err(Failed::All)?;
+            let held = arrival.leave_out_held(self)?;
             self.report.present += held;
-            if held > 0
-                && let Some(written) = arrival.written.take()
-            {
-                self.engine.keeper.lock().discard(&written);
+            if held > 0 {
+                if let Some(written) = arrival.written.take() {
+                    engine.keeper.lock().discard(&written);
+                }
+                self.leave_out_due(arrival.part, &mut arrival.wanted)?;
             }
             let records = arrival.records();
             if records == 0 {
                 return Ok(());
             }
-            let bytes = share(&arrival.part.entry, records);
+            let rows = self.rows_by_class(arrival)?;
+            let about = Room::of(&arrival.part.entry, records, &rows);
             if !self.request.confirmed {
-                self.engine
-                    .check_room(self.report.bytes + bytes)
-                    .map_err(|error| Failed::All(error.into()))?;
                 self.report.records += records;
-                self.report.bytes += bytes;
-                return Ok(());
+                self.report.bytes += about.bytes;
+                self.planned.add(&about);
+                return Ok(engine.check_room(&self.planned, false)?);
             }
-            let segment = match arrival.written.take() {
-                Some(written) => written,
-                None => self.write(arrival, bytes)?,
-            };
-            let ranges = arrival.index.ranges(&arrival.wanted);
-            let adopted = self.engine.adopt(&segment, &ranges, &arrival.seen);
-            if adopted.map_err(|error| Failed::All(error.into()))? {
+            if arrival.written.is_none() {
+                engine.check_room(&about, false)?;
+                arrival.written = Some(self.write(arrival)?);
+            }
+            if let Some(written) = &arrival.written {
+                engine.check_room(&Room::of(&written.entry, records, &rows), true)?;
+            }
+            let Some(segment) = arrival.written.take() else { continue };
+            if engine.adopt(&segment, &self.brought(arrival), &arrival.seen)? {
                 self.report.records += records;
                 self.report.bytes += segment.entry.bytes;
                 return Ok(());
@@ -330,22 +376,71 @@ impl Restoring<'_> {
         Err(Failed::All(Error::new(ErrorKind::Retry, message)))
     }
 
-    fn write(&self, arrival: &Arrival<'_>, bytes: u64) -> Result<Arc<Sealed>, Failed> {
+    /// How many of the wanted rows are of each class, where that has to be known.
+    fn rows_by_class(&self, arrival: &Arrival<'_>) -> Result<Vec<u64>, Failed> {
+        let plan = &self.engine.plan;
+        if (0..plan.classes()).all(|class| plan.class_bytes_max(class).is_none()) {
+            return Ok(Vec::new());
+        }
+        let wanted = Some(&*arrival.wanted);
+        let rows = policy::profile(&arrival.part.segment, wanted, &plan.policies, self.budget);
+        rows.map_err(Failed::reading)?.ok_or_else(Failed::ended)
+    }
+
+    /// What the wanted rows account for, with when the copy last heard of their sources: one that this store does not know
+    /// is not to drive out those that still send. It is remembered for half as long as others at least.
+    fn brought(&self, arrival: &Arrival<'_>) -> Sources {
+        let least = self.now.saturating_sub(self.engine.plan.source_idle_max / 2);
+        let mut brought = Sources::default();
+        for (id, ranges) in arrival.index.ranges(&arrival.wanted) {
+            let last = self.sources.get(id).map_or(least, |source| source.last);
+            brought.put(id, Source { ranges, last: last.min(self.now).max(least) });
+        }
+        brought
+    }
+
+    fn write(&self, arrival: &Arrival<'_>) -> Result<Arc<Sealed>, Failed> {
         let (engine, part) = (self.engine, arrival.part);
-        let all = |error: StoreError| Failed::All(error.into());
-        engine.check_room(bytes).map_err(all)?;
         let partition =
             crate::catalogue::Partition { kept_until: self.kept_until(part), ..part.entry.partition() };
         let old = engine.is_old(&part.entry);
         let written = engine.write_without(&[&part.segment], &arrival.removed(), partition, old);
         let written = written.map_err(|error| match error {
             WriteError::Input(Unreadable { error, .. }) => Failed::Part(error),
-            error => all(error.into_store()),
+            error => error.into_store().into(),
         })?;
         let written = Arc::new(written);
-        engine.sync_segments(std::slice::from_ref(&written)).map_err(all)?;
+        engine.sync_segments(std::slice::from_ref(&written))?;
         Ok(written)
     }
+}
+
+impl Room {
+    /// What `records` of a segment take, of which `rows` are of each class.
+    fn of(entry: &SegmentEntry, records: u64, rows: &[u64]) -> Self {
+        Self { bytes: share(entry, records), classes: rows.iter().map(|rows| share(entry, *rows)).collect() }
+    }
+
+    fn add(&mut self, more: &Self) {
+        self.bytes += more.bytes;
+        self.classes.resize(more.classes.len(), 0);
+        self.classes.iter_mut().zip(&more.classes).for_each(|(sum, more)| *sum += more);
+    }
+}
+
+/// When the last of the wanted rows was first seen; the least time if there is none.
+fn last_observed(segment: &Segment, wanted: &[Rows]) -> Result<Timestamp, Error> {
+    let mut last = Timestamp::MIN;
+    for (block, wanted) in wanted.iter().enumerate().filter(|(_, wanted)| !wanted.is_empty()) {
+        let latest = *segment.blocks()[block].observed.end();
+        if wanted.count() == wanted.len() {
+            last = last.max(latest);
+        } else if latest > last {
+            let observed = segment.observed(block)?;
+            last = wanted.iter().fold(last, |last, row| last.max(observed[row]));
+        }
+    }
+    Ok(last)
 }
 
 impl Arrival<'_> {
@@ -366,10 +461,11 @@ impl Arrival<'_> {
     }
 
     /// Leaves out the records that the store holds, and says how many they are. Segments are looked at once.
-    fn leave_out_held(&mut self, engine: &Engine) -> Result<u64, Error> {
+    fn leave_out_held(&mut self, restoring: &Restoring<'_>) -> Result<u64, Failed> {
         if self.index.is_empty() {
             return Ok(0);
         }
+        let engine = restoring.engine;
         let (held, segments) = {
             let live = engine.live.read();
             (live.held().cloned().collect::<Vec<Held>>(), live.segments.clone())
@@ -381,9 +477,13 @@ impl Arrival<'_> {
             }
         }
         for segment in segments {
+            if self.wanted.iter().all(Rows::is_empty) {
+                break;
+            }
             if segment.is_damaged() || self.seen.contains(&segment.entry.id) {
                 continue;
             }
+            restoring.go_on()?;
             match self.index.held_by(&segment.segment) {
                 Ok(rows) => rows.into_iter().for_each(|(block, row)| self.wanted[block].remove(row)),
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -392,7 +492,7 @@ impl Arrival<'_> {
                     engine.put_aside_damaged()?;
                     continue;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(Failed::All(error)),
             }
             self.seen.insert(segment.entry.id);
         }
@@ -401,25 +501,36 @@ impl Arrival<'_> {
 }
 
 impl Engine {
-    /// Refuses what would make retention remove other records, or fill the disk.
-    fn check_room(&self, more: u64) -> Result<(), StoreError> {
-        self.check_space(more as usize)?;
+    /// Refuses what would make retention remove other records, or fill the disk; if it is `written`, the disk has it.
+    fn check_room(&self, more: &Room, written: bool) -> Result<(), StoreError> {
+        if !written {
+            self.check_space(more.bytes as usize)?;
+        }
         let logs = self.disk.read_dir(Path::new(WAL_DIR)).unwrap_or_default();
         let segments: u64 = self.live.read().segments.iter().map(|segment| segment.entry.bytes).sum();
         let bytes = segments + logs.iter().map(|entry| entry.len).sum::<u64>();
-        let bytes_max = size_max(&self.plan, bytes, self.disk.space().ok());
-        if bytes.saturating_add(more) > bytes_max {
-            return Err(StoreError::NoRoom { bytes, more, bytes_max });
+        let taken = if written { bytes + more.bytes } else { bytes };
+        let bytes_max = size_max(&self.plan, taken, self.disk.space().ok());
+        if bytes.saturating_add(more.bytes) > bytes_max {
+            return Err(StoreError::NoRoom { bytes, more: more.bytes, bytes_max });
+        }
+        for (policy, (class, more)) in self.plan.policies.iter().zip(more.classes.iter().enumerate()) {
+            let Some(bytes_max) = policy.size_max.filter(|_| *more > 0) else { continue };
+            let bytes = self.bytes_of_class(class);
+            if bytes.saturating_add(*more) > bytes_max {
+                let policy = policy.name.clone();
+                return Err(StoreError::NoRoomOfPolicy { policy, bytes, more: *more, bytes_max });
+            }
         }
         Ok(())
     }
 
-    /// Names a segment that was brought, and commits its `ranges`; says no if there are segments that were not `seen`, or
-    /// records in memory that the ranges touch. Nobody commits meanwhile, so that it stays as it was found.
+    /// Names a segment that was brought, and commits what it `brought`; says no if there are segments that were not `seen`,
+    /// or records in memory that this touches. Nobody commits meanwhile, so that it stays as it was found.
     fn adopt(
         &self,
         segment: &Arc<Sealed>,
-        ranges: &BTreeMap<SourceId, RangeSet>,
+        brought: &Sources,
         seen: &HashSet<u64>,
     ) -> Result<bool, StoreError> {
         let mut writer = self.writer.lock();
@@ -432,13 +543,13 @@ impl Engine {
             return Ok(false);
         }
         let mut records = held.iter().flat_map(|held| held.batch.iter());
-        if records
-            .any(|record| ranges.get(&record.source()).is_some_and(|own| own.intersects(record.range())))
-        {
+        if records.any(|record| {
+            brought.get(record.source()).is_some_and(|own| own.ranges.intersects(record.range()))
+        }) {
             // Sealed, they are in no log that a restart would read.
             drop(writer);
             self.freeze_if_due(true);
-            self.seal_frozen()?;
+            self.seal_frozen().inspect_err(|_| self.keeper.lock().discard(segment))?;
             return Ok(false);
         }
         let (now, bounds) = (self.clock.now(), Bounds::of(&self.plan));
@@ -446,15 +557,15 @@ impl Engine {
         let mut keeper = self.keeper.lock();
         let changed = keeper.change(&*self.disk, |catalogue| {
             catalogue.segments.push(segment.entry);
-            catalogue.sources.keep(ranges.clone(), now);
+            catalogue.sources.merge(brought);
             forgotten = catalogue.sources.forget(now, &bounds);
         });
         changed.inspect_err(|_| keeper.discard_later(segment))?;
         self.live.write().add(Arc::clone(segment));
         drop(keeper);
-        writer.committed.keep(ranges.clone(), now);
+        writer.committed.merge(brought);
         if forgotten != Forgotten::default() {
-            writer.committed.forget(now, &bounds);
+            self.forget_sources(&mut writer, now, &bounds);
         }
         self.counters.restored_records.inc_by(segment.entry.rows);
         drop(writer);

@@ -2,8 +2,8 @@
 //!
 //! Owns: the choice, what "no size is set" means, and patience with a clock that is wrong.
 //! Does not own: which records are of which class (`policy`), removing anything (`keeper`, `trim`).
-//! Invariant: a class goes from a segment as a whole, those first that were seen longest ago; age counts from
-//! `observed`. So a segment is written again at most once for each class.
+//! Invariant: a class goes from a segment as a whole, those first that were seen longest ago, and those last that are
+//! to be kept until a time to come; age counts from `observed`. So a segment is written again at most once for each class.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -98,7 +98,10 @@ pub(crate) fn choose(
     patient: &mut dyn FnMut(u64, usize) -> bool,
 ) -> Choice {
     let mut candidates: Vec<Candidate<'_>> = held.segments.iter().map(|e| candidate(plan, held, e)).collect();
-    candidates.sort_by_key(|candidate| (seen(candidate.entry, plan.retention), candidate.entry.id));
+    // What is kept because somebody said so goes last.
+    candidates.sort_by_key(|Candidate { entry, .. }| {
+        (entry.kept_until > held.now, seen(entry, plan.retention), entry.id)
+    });
     let mut choice = Choice::default();
     for candidate in &mut candidates {
         if !mark_old(plan, held.now, candidate, patient) {

@@ -14,6 +14,7 @@ use sawyer_model::{Batch, Error, RecordRef, Timestamp};
 use sawyer_segment::{EncodeSettings, Sink, Summary, Unreadable, encode_to};
 
 use crate::catalogue::{Partition, SegmentEntry};
+use crate::commit::Writer;
 use crate::engine::Engine;
 use crate::error::{Result, StoreError};
 use crate::keeper::{SEGMENT_DIR, segment_path};
@@ -78,7 +79,7 @@ impl Engine {
         keeper.clean_up(&*self.disk, now);
         drop(keeper);
         if forgotten != Forgotten::default() {
-            self.forget_sources(now, &bounds);
+            self.forget_sources(&mut self.writer.lock(), now, &bounds);
         }
         self.sealed.wake();
         self.work.wake();
@@ -86,11 +87,9 @@ impl Engine {
     }
 
     /// Forgets what the catalogue has forgotten also for batches to come.
-    fn forget_sources(&self, now: Timestamp, bounds: &Bounds) {
-        let mut writer = self.writer.lock();
+    pub(crate) fn forget_sources(&self, writer: &mut Writer, now: Timestamp, bounds: &Bounds) {
         let Forgotten { sources, ranges, last } = writer.committed.forget(now, bounds);
         writer.forgotten = writer.forgotten.max(last.unwrap_or(Timestamp::MIN));
-        drop(writer);
         if sources > 0 {
             tracing::info!(
                 sources,

@@ -100,11 +100,21 @@ impl Engine {
     fn profile(&self, id: u64) {
         let segment = self.live.read().segments.iter().find(|segment| segment.entry.id == id).map(Arc::clone);
         let Some(segment) = segment.filter(|s| !s.is_damaged() && !s.rests(self.clock.now())) else { return };
-        match policy::profile(&segment.segment, &self.plan.policies, &Budget::unlimited()) {
+        match policy::profile(&segment.segment, None, &self.plan.policies, &Budget::unlimited()) {
             Ok(Some(profile)) => drop(self.profiles.lock().insert(id, profile.into())),
             Ok(None) => {}
             Err(error) => self.note_unfit(&segment, &error),
         }
+    }
+
+    /// About how many bytes a class takes; what is not known of segments yet is found out.
+    pub(crate) fn bytes_of_class(&self, class: usize) -> u64 {
+        let entries: Vec<SegmentEntry> = self.live.read().segments.iter().map(|s| s.entry).collect();
+        let unknown = |entry: &&SegmentEntry| !self.profiles.lock().contains_key(&entry.id);
+        entries.iter().filter(unknown).for_each(|entry| self.profile(entry.id));
+        let profiles = self.profiles.lock();
+        let of = |entry: &SegmentEntry| profiles.get(&entry.id).map_or(0, |rows| share(entry, rows[class]));
+        entries.iter().map(of).sum()
     }
 
     fn note_unfit(&self, segment: &Sealed, error: &Error) {

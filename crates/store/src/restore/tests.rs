@@ -1,5 +1,5 @@
 use sawyer_disk::{SimDisk, SimSettings};
-use sawyer_model::{RecordHead, SeqRange, Stream};
+use sawyer_model::{RangeSet, RecordHead, SeqRange, SourceId, Stream};
 use sawyer_telemetry::{Clock, Metrics};
 
 use super::*;
@@ -16,22 +16,49 @@ fn batch(start: u64, end: u64) -> Batch {
     batch
 }
 
-#[test]
-fn nothing_is_adopted_beside_what_was_not_looked_at() {
-    let disk = Arc::new(SimDisk::new(1, SimSettings::default()));
+/// A store with a record, and a segment beside it that no catalogue names.
+fn with_arrival(disk: &SimDisk) -> (Store, Arc<Sealed>, Sources) {
     let plan = StorePlan { free_min: Some(0), ..StorePlan::default() };
-    let store = Store::open_manual(disk, plan, Clock::manual(NOW), &Metrics::new()).unwrap();
-    let engine = &store.engine;
+    let store =
+        Store::open_manual(Arc::new(disk.clone()), plan, Clock::manual(NOW), &Metrics::new()).unwrap();
     store.append(Arc::new(batch(0, 10))).unwrap();
     store.seal_now().unwrap();
     let brought = batch(10, 30);
     let settings = EncodeSettings::default();
-    let written = engine.write_segment(Partition::of(NOW, NOW), |sink| {
+    let written = store.engine.write_segment(Partition::of(NOW, NOW), |sink| {
         sawyer_segment::encode_to(&[&brought], &settings, sink)
     });
-    let written = Arc::new(written.unwrap());
-    let ranges = BTreeMap::from([(SourceId(1), RangeSet::from_iter([SeqRange::new(10, 30)]))]);
-    let seen = |engine: &Engine| engine.live.read().segments.iter().map(|known| known.entry.id).collect();
+    let mut sources = Sources::default();
+    let ranges = RangeSet::from_iter([SeqRange::new(10, 30)]);
+    sources.put(SourceId(1), Source { ranges, last: NOW });
+    (store, Arc::new(written.unwrap()), sources)
+}
+
+fn seen(engine: &Engine) -> HashSet<u64> {
+    engine.live.read().segments.iter().map(|known| known.entry.id).collect()
+}
+
+#[test]
+fn a_segment_that_cannot_be_adopted_leaves_no_file() {
+    let disk = SimDisk::new(1, SimSettings::default());
+    let (store, written, brought) = with_arrival(&disk);
+    let engine = &store.engine;
+    store.append(Arc::new(batch(12, 14))).unwrap();
+    disk.set_read_only(true);
+    engine.adopt(&written, &brought, &seen(engine)).unwrap_err();
+    disk.set_read_only(false);
+    drop(written);
+    store.seal_now().unwrap();
+    store.remove_superfluous();
+    let files = disk.read_dir(Path::new(crate::keeper::SEGMENT_DIR)).unwrap();
+    let files: HashSet<u64> = files.iter().filter_map(|file| crate::keeper::segment_of(&file.name)).collect();
+    assert_eq!(files, seen(engine));
+}
+
+#[test]
+fn nothing_is_adopted_beside_what_was_not_looked_at() {
+    let (store, written, ranges) = with_arrival(&SimDisk::new(1, SimSettings::default()));
+    let engine = &store.engine;
     assert!(!engine.adopt(&written, &ranges, &HashSet::new()).unwrap(), "a segment");
     store.append(Arc::new(batch(12, 14))).unwrap();
     assert!(!engine.adopt(&written, &ranges, &seen(engine)).unwrap(), "a record in memory");

@@ -52,6 +52,20 @@ fn the_oldest_make_room_and_no_more_than_needed() {
 }
 
 #[test]
+fn what_is_to_be_kept_makes_room_last() {
+    let kept = |id, from_now: i64| SegmentEntry {
+        kept_until: Timestamp::from_nanos(NOW.nanos() + from_now),
+        ..segment(id, 10, 40)
+    };
+    let segments = [kept(1, 1), kept(2, 0), segment(3, 10, 2), segment(4, 10, 1)];
+    let by_size = |size| -> Vec<u64> {
+        let chosen = chosen(&plan(60, Some(size)), &segments, 0, None);
+        chosen.into_iter().map(|(id, _)| id).collect()
+    };
+    assert_eq!((by_size(30), by_size(10), by_size(0)), (vec![2], vec![2, 3, 4], vec![1, 2, 3, 4]));
+}
+
+#[test]
 fn without_a_size_a_part_of_the_disk_stays_free() {
     let segments = [segment(1, 100, 2), segment(2, 500, 1)];
     let space = |available_bytes| Some(Space { total_bytes: 10_000, available_bytes });
