@@ -160,9 +160,30 @@ fn a_part_of_it_is_a_span_of_time_and_a_query() {
     is_sound(&store);
 }
 
+const POLICIES: &str = "retention: 7d\npolicies:\n- {name: errors, query: 'level: error', keep: 30d}\n";
+
+#[test]
+fn wherever_it_is_ended_nothing_too_old_is_brought_and_the_same_goes_on() {
+    let (disk, clock) = (SimDisk::new(3, SimSettings::default()), clock());
+    let plan = plan_of(&format!("memory_max: 1MiB\nfree_min: 0\nsearch_threads: 1\n{POLICIES}"));
+    let (store, all) = filled(&disk, &plan, &clock);
+    let copy: Arc<dyn Disk> = Arc::new(copy_of(&disk));
+    store.delete(&everything(), &Budget::unlimited()).expect("deletes");
+    clock.advance(DAY * 10);
+    let is_error = |record: &Record| record.get("level") == Some(&Value::from("error"));
+    let ended = (0..).take_while(|n| {
+        let done = store.restore(&copy, &request(everything()), &Budget::new(None, n * 20));
+        assert!(records(&store).iter().all(is_error), "n={n}");
+        done.map_err(|error| assert_eq!(error.kind(), ErrorKind::Closed, "{}", error.chain())).is_err()
+    });
+    assert!(ended.count() > 10);
+    let errors = all.iter().filter(|record| is_error(record)).count();
+    assert_eq!(records(&store).len(), errors);
+    is_sound(&store);
+}
+
 #[test]
 fn what_is_too_old_is_left_out_unless_it_is_to_be_kept() {
-    const POLICIES: &str = "retention: 7d\npolicies:\n- {name: errors, query: 'level: error', keep: 30d}\n";
     let (disk, clock) = (SimDisk::new(3, SimSettings::default()), clock());
     let plan = plan_of(&format!("memory_max: 1MiB\nfree_min: 0\nsearch_threads: 1\n{POLICIES}"));
     let (store, all) = filled(&disk, &plan, &clock);
@@ -297,10 +318,10 @@ fn sources_of_the_copy_drive_out_none_that_were_heard_of_later() {
     };
     let before = clock.now();
     let old = SimDisk::new(3, SimSettings::default());
-    store_of(&old, 100);
+    store_of(&old, 500);
     let copy = copy_of(&old);
     clock.advance(Duration::from_secs(60));
-    let (store, live) = store_of(&SimDisk::new(4, SimSettings::default()), 500);
+    let (store, live) = store_of(&SimDisk::new(4, SimSettings::default()), 100);
     assert_eq!(restore(&store, &copy, &request(everything())).expect("it is restored").records, 60);
     assert_eq!(store.append(Arc::new(batch_of(&live))).expect("it is taken").stored, 0);
     let ranges = vec![SeqRange::new(0, 1)];
