@@ -19,8 +19,10 @@ use std::sync::Arc;
 use sawyer_config::{Setting, Settings};
 use sawyer_model::{Error, ErrorKind};
 use sawyer_pipeline::{Context, Kind, Output, OutputPlan};
+use sawyer_store::Store;
 use sawyer_telemetry::ledger::checkpoints::Asked;
 use sawyer_telemetry::{Answer, Question};
+use tokio::sync::Semaphore;
 
 pub use handle::StoreHandle;
 pub use settings::StoreOutputSettings;
@@ -36,6 +38,24 @@ pub fn kind(store: StoreHandle) -> Kind<Box<dyn OutputPlan>> {
             Some(Box::new(StorePlan(store.clone())))
         }),
     }
+}
+
+/// Looks it up where it may wait for the store's writer, which waits for the disk; one after the other, so that those who
+/// write get between.
+async fn answer(
+    store: Arc<Store>,
+    turns: Arc<Semaphore>,
+    question: Question,
+    may_wait: bool,
+) -> Result<Answer, Error> {
+    let closed = |error| Error::new(ErrorKind::Closed, "wait for a turn").because(error);
+    let turn = turns.acquire_owned().await.map_err(closed)?;
+    let work = tokio::task::spawn_blocking(move || {
+        let answer = Answer { may_wait, ..store.lacking(&question.claims) };
+        drop(turn);
+        answer
+    });
+    work.await.map_err(|panic| Error::new(ErrorKind::Bug, "looking up claims panicked").because(panic))
 }
 
 #[derive(Debug)]
@@ -55,9 +75,10 @@ impl OutputPlan for StorePlan {
         })?;
         // What waits in a buffer is not in the store yet.
         let (may_wait, answering) = (context.buffer.is_some(), Arc::clone(&store));
+        let turns = Arc::new(Semaphore::new(1));
         let confirms = move |question: Question| -> Asked {
-            let answer = Answer { may_wait, ..answering.lacking(&question.claims) };
-            Box::pin(std::future::ready(Ok(Some(answer))))
+            let (store, turns) = (Arc::clone(&answering), Arc::clone(&turns));
+            Box::pin(async move { answer(store, turns, question, may_wait).await.map(Some) })
         };
         context.metrics.ledger().confirms(&context.name, Arc::new(confirms));
         Ok(Box::new(output::StoreOutput::new(store, context)))

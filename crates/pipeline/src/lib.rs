@@ -26,7 +26,7 @@ pub use backoff::Backoff;
 pub use component::{
     Context, Input, InputPlan, Kind, Kinds, Outlet, Output, OutputPlan, Running, Step, StepPlan,
 };
-pub use node::node_name;
+pub use node::{host_name, node_name};
 pub use ports::Ports;
 pub use queue::{LaneReceiver, Place, QueueReceiver, QueueSender, Queued};
 pub use spill::Spill;

@@ -10,7 +10,12 @@ const NODE_NAME: &str = "NODE_NAME";
 pub fn node_name(host_root: Option<&Path>) -> Option<String> {
     let by_variable = std::env::var(NODE_NAME).ok();
     let on_host = || std::fs::read_to_string(host_root?.join("etc/hostname")).ok();
-    let here = || rustix::system::uname().nodename().to_str().ok().map(str::to_owned);
     let full = |name: String| Some(name.trim().to_owned()).filter(|name| !name.is_empty());
-    by_variable.and_then(full).or_else(|| on_host().and_then(full)).or_else(|| here().and_then(full))
+    by_variable.and_then(full).or_else(|| on_host().and_then(full)).or_else(|| host_name().and_then(full))
+}
+
+/// The host name of where we run: in a pod its name.
+#[must_use]
+pub fn host_name() -> Option<String> {
+    rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
 }

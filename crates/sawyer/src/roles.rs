@@ -351,6 +351,7 @@ async fn start(role: Role, plan: RolePlan, shared: Shared, configured: Configure
         crate::data::open(&settings.data, keys.clone()).with_context(|| data_advice(&settings.data))?;
     let lock = disk.lock(Path::new(LOCK_FILE)).with_context(|| data_advice(&settings.data))?;
     let (clock, metrics, health) = (Clock::system(), Metrics::new(), Health::new());
+    metrics.ledger().set_role(role.name());
     let (stopper, stop) = Stopper::new();
     #[cfg(feature = "server")]
     let storing = storing::open(role, plan.store, &disk, &clock, &metrics, &shared)?;

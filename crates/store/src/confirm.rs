@@ -3,6 +3,8 @@
 //! Owns: the answer, and of what it is too late to tell. Does not own: what is remembered of sources (`sources`).
 //! Invariant: what is not remembered any more is never said to lack.
 
+use std::time::Duration;
+
 use sawyer_model::{SeqRange, Timestamp};
 use sawyer_telemetry::{Answer, Claim, Parts};
 
@@ -13,6 +15,9 @@ use crate::store::Store;
 /// [`Sources::forget`](crate::sources::Sources::forget).
 const RANGES_SURE_MAX: usize = 1_000;
 
+/// How much later than the commit its sender may have heard of it. A claim bears the time at which he did.
+const HEARD_AFTER_MAX: Duration = Duration::from_secs(60);
+
 impl Store {
     /// Which of these parts of sources were never committed here. Committed are also those of which a rule left out
     /// the records, and those whose records retention has removed.
@@ -22,6 +27,7 @@ impl Store {
         let now = self.engine.clock.now();
         let writer = self.engine.writer.lock();
         let sure_from = writer.forgotten.max(now.saturating_sub(bounds.idle_max));
+        let sure_from = sure_from.saturating_add(HEARD_AFTER_MAX);
         let mut answer = Answer::default();
         for claim in claims {
             let known = writer.committed.get(claim.source);
@@ -65,7 +71,6 @@ pub(crate) fn forgotten_before(sources: &Sources, bounds: &Bounds, now: Timestam
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use sawyer_disk::{Disk, SimDisk, SimSettings};
     use sawyer_model::{Batch, SourceId};
@@ -137,19 +142,19 @@ mod tests {
             "as long ago as idle sources are kept"
         );
         // More sources than it remembers: those of the first second go.
-        let second = |n: u64| NOW.saturating_add(Duration::from_secs(n));
+        let heard = |n: u64| NOW.saturating_add(Duration::from_secs(n) + HEARD_AFTER_MAX);
         for n in 0..3_u64 {
             clock.advance(Duration::from_secs(u64::from(n > 0)));
             let sources: Vec<_> = (0..60).map(|source| (u128::from(n) * 100 + source, 0, 1_u64)).collect();
             store.append(covering(&sources)).unwrap();
         }
         store.seal_now().unwrap();
-        assert_eq!(split(&store, second(1)), (0, 1), "it may be one of those that were forgotten");
-        assert_eq!(split(&store, second(2)), (1, 0));
+        assert_eq!(split(&store, heard(1)), (0, 1), "it may be one of those that were forgotten");
+        assert_eq!(split(&store, heard(2)), (1, 0));
         drop(store);
         clock.advance(Duration::from_secs(7));
         let store = open(&disk, plan, &clock);
-        assert_eq!(split(&store, second(9)), (0, 1), "it is full, and may have forgotten some before");
-        assert_eq!(split(&store, second(10)), (1, 0));
+        assert_eq!(split(&store, heard(9)), (0, 1), "it is full, and may have forgotten some before");
+        assert_eq!(split(&store, heard(10)), (1, 0));
     }
 }

@@ -18,7 +18,7 @@ pub mod taken;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -59,6 +59,7 @@ struct Shared {
     /// Who knows more of each input's sources.
     questions: Mutex<BTreeMap<Box<str>, Questions>>,
     checkpoints: Checkpoints,
+    role: OnceLock<&'static str>,
     clock: Clock,
     trouble: Seldom,
 }
@@ -76,11 +77,24 @@ impl Default for Ledger {
     fn default() -> Self {
         let (clock, trouble) = (Clock::system(), Seldom::new(TELL_INTERVAL));
         let (books, questions) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Shared { books, questions, checkpoints: Checkpoints::default(), clock, trouble }))
+        let (checkpoints, role) = (Checkpoints::default(), OnceLock::new());
+        Self(Arc::new(Shared { books, questions, checkpoints, role, clock, trouble }))
     }
 }
 
 impl Ledger {
+    /// Says what this process is; once, before anything else.
+    pub fn set_role(&self, role: &'static str) {
+        // A second one is not taken.
+        let _ = self.0.role.set(role);
+    }
+
+    /// What this process is; empty if nobody said.
+    #[must_use]
+    pub fn role(&self) -> &'static str {
+        self.0.role.get().copied().unwrap_or_default()
+    }
+
     /// Goes on with the books of an input as they were kept.
     pub fn open(&self, input: &str, books: Books) {
         self.0.books.lock().insert(input.into(), Kept { books, changed: false, elsewhere: false });

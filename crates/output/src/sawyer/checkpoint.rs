@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sawyer_disk::{Disk, read_all, write_atomic};
 use sawyer_model::{Covered, Error};
-use sawyer_pipeline::{Context, Stop, node_name};
+use sawyer_pipeline::{Context, Stop, host_name, node_name};
 use sawyer_telemetry::ledger::checkpoints::{Asked, Confirms, HOPS_MAX};
 use sawyer_telemetry::{Answer, Clock, Gap, Ledger, Question, Seldom, Taken};
 use tokio::sync::Notify;
@@ -163,7 +163,7 @@ impl Asking {
     ) -> Self {
         let confirms = passes_on(&target, context);
         context.metrics.ledger().confirms(&context.name, confirms);
-        let agent = node_name(context.host_root.as_deref()).unwrap_or_default();
+        let agent = agent_name(context);
         Self { target, claims, interval, agent }
     }
 
@@ -266,6 +266,14 @@ impl Asking {
             }
         }
     }
+}
+
+/// The node, the role, and the pod or host: several Sawyers of one node may have outputs of the same name.
+fn agent_name(context: &Context) -> String {
+    let node = node_name(context.host_root.as_deref()).unwrap_or_default();
+    let host = host_name().filter(|host| *host != node).unwrap_or_default();
+    let parts = [node.as_str(), context.metrics.ledger().role(), host.as_str()];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
 }
 
 /// What others ask of what came this way goes on to the receiver. With a buffer in front it may wait there.

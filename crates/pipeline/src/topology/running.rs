@@ -87,6 +87,7 @@ impl TopologyPlan {
             buffer: None,
         };
         resources.ports.begin();
+        resources.metrics.ledger().forget_outputs();
         let mut outputs = Vec::new();
         for Named { name, plan } in self.outputs {
             let plan = plan.open(context("outputs", &name)).map_err(|error| named("output", &name, error))?;

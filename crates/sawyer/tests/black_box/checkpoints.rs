@@ -65,7 +65,9 @@ fn what_rules_leave_out_is_confirmed_too() {
         let (_, answer) = server.get("/api/v1/ledger", &[]);
         let peer = &answer["peers"][0];
         assert_eq!((&peer["output"], &peer["lacked"]), (&json!("sawyer"), &json!(0)), "{answer}");
-        assert!(peer["agent"].as_str().is_some_and(|agent| !agent.is_empty()), "{answer}");
+        let mut parts = peer["agent"].as_str().unwrap().split('/');
+        assert!(parts.next().is_some_and(|node| !node.is_empty()), "{answer}");
+        assert_eq!(parts.next(), Some("agent"), "its role: {answer}");
         if peer["taken"]["confirmed"].as_u64() >= confirmed["confirmed"].as_u64() {
             break;
         }

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use sawyer_model::{Error, SeqRange, SourceId, Timestamp};
+use sawyer_model::{Error, ErrorKind, SeqRange, SourceId, Timestamp};
 
 use crate::derived::escaped;
 
@@ -63,7 +63,7 @@ pub struct Question {
     pub agent: String,
     /// The output that was told.
     pub output: String,
-    /// What was told to be taken.
+    /// What was told to be taken, ascending by source, each once.
     pub claims: Vec<Claim>,
     /// All that the output was told, up to now.
     pub sums: Sums,
@@ -181,11 +181,11 @@ impl super::Ledger {
     /// Remembers what another Sawyer asked, and how much of that is certainly not here.
     pub fn note_peer(&self, question: &Question, lacked: u64) {
         let mut peers = self.0.checkpoints.peers.lock();
-        peers.lacked += lacked;
+        peers.lacked = peers.lacked.saturating_add(lacked);
         let key = (question.agent.as_str().into(), question.output.as_str().into());
         let before = peers.all.get(&key).map_or(0, |peer| peer.lacked);
         let heard = self.0.clock.now();
-        peers.all.insert(key, Peer { heard, sums: question.sums, lacked: before + lacked });
+        peers.all.insert(key, Peer { heard, sums: question.sums, lacked: before.saturating_add(lacked) });
         if peers.all.len() > PEERS_MAX {
             let oldest = peers.all.iter().min_by_key(|(_, peer)| peer.heard).map(|(key, _)| key.clone());
             oldest.and_then(|key| peers.all.remove(&key));
@@ -212,12 +212,23 @@ impl super::Ledger {
         self.0.checkpoints.leads.lock().insert(input.into(), outputs.into_iter().collect());
     }
 
+    /// The next topology opens: those of the outputs before it that are gone are neither shown nor asked any more.
+    pub fn forget_outputs(&self) {
+        let Checkpoints { own, confirm, leads, .. } = &self.0.checkpoints;
+        leads.lock().clear();
+        confirm.lock().clear();
+        own.lock().clear();
+    }
+
     /// Asks all who got what came in at this input. None if nobody of them can tell.
     ///
     /// # Errors
-    /// If one of them cannot be asked now.
+    /// If one of them cannot be asked now, or it is not known yet who they are.
     pub async fn ask(&self, input: &str, question: &Question) -> Result<Option<Answer>, Error> {
-        let outputs = self.0.checkpoints.leads.lock().get(input).cloned().unwrap_or_default();
+        let outputs = self.0.checkpoints.leads.lock().get(input).cloned();
+        let outputs = outputs.ok_or_else(|| {
+            Error::new(ErrorKind::Retry, format!("what comes in at `{input}` goes nowhere yet"))
+        })?;
         let of = |output| self.0.checkpoints.confirm.lock().get(output).cloned();
         let confirms: Vec<Confirms> = outputs.iter().filter_map(of).collect();
         let mut all: Option<Answer> = None;

@@ -13,7 +13,7 @@ use sawyer_model::{Covered, RangeSet, SeqRange, SourceId, Timestamp};
 use super::checkpoints::bytes::{self, CheckpointError};
 use super::checkpoints::{Answer, Checkpoint, Claim, Gap, Parts, Sums};
 
-/// Most sources and ranges that are open. Each takes about 100 bytes.
+/// Most sources and ranges that are open. Each takes a few hundred bytes at most.
 const SOURCES_MAX: usize = 20_000;
 const RANGES_MAX: usize = 50_000;
 
@@ -28,6 +28,10 @@ const GAPS_MAX: usize = 100;
 /// could be asked for until then is unknown.
 pub const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What was told within one of these is as old as the first of it: if each part had an age of its own, none would
+/// coalesce. The last of it has waited its day only when the first has waited that much longer.
+const GENERATION: Duration = Duration::from_secs(60 * 60);
+
 /// The claims of one output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -35,6 +39,8 @@ pub struct Taken {
     open: Claims,
     /// What is being asked for.
     asking: Claims,
+    /// How many sources and ranges were told since a checkpoint started last, so were never asked for.
+    noted: (usize, usize),
     confirmed: u64,
     missing: u64,
     unknown: u64,
@@ -44,74 +50,131 @@ pub struct Taken {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Claims {
-    sources: BTreeMap<SourceId, Open>,
+    /// Of each source one or more generations, none of which is empty or has what another has.
+    sources: BTreeMap<SourceId, Vec<Open>>,
     ranges: usize,
     bytes: u64,
 }
 
-/// Of one source.
+/// A generation of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Open {
     since: Timestamp,
     ranges: RangeSet,
 }
 
+impl Open {
+    fn is_late(&self, now: Timestamp) -> bool {
+        now.since(self.since) > WAIT_MAX + GENERATION
+    }
+
+    /// Whether what was told then is of this generation.
+    fn takes(&self, since: Timestamp) -> bool {
+        let generation =
+            |time: Timestamp| i128::from(time.nanos()).div_euclid(GENERATION.as_nanos().cast_signed());
+        generation(self.since) == generation(since)
+    }
+
+    /// Whether a range takes no room here.
+    fn touches(&self, range: SeqRange) -> bool {
+        let around = SeqRange::new(range.start.saturating_sub(1), range.end.saturating_add(1));
+        self.ranges.intersects(around)
+    }
+}
+
 impl Claims {
-    /// Adds some; gives back how much there was no room for.
+    /// Adds some; gives back how much there was no room for. What is open already stays as old as it is.
     fn add(&mut self, part: Covered, since: Timestamp) -> u64 {
-        let is_full = self.ranges >= RANGES_MAX || self.sources.len() >= SOURCES_MAX;
+        let is_new = !self.sources.contains_key(&part.source);
         if part.range.is_empty() {
             return 0;
         }
-        let Some(open) = self.sources.get_mut(&part.source) else {
-            if is_full {
-                return part.range.len();
-            }
-            let ranges = RangeSet::from_iter([part.range]);
-            self.sources.insert(part.source, Open { since, ranges });
-            (self.ranges, self.bytes) = (self.ranges + 1, self.bytes.saturating_add(part.range.len()));
-            return 0;
-        };
-        let touches = open.ranges.end() == part.range.start;
-        if is_full && !touches && !open.ranges.intersects(part.range) {
+        if is_new && (self.ranges >= RANGES_MAX || self.sources.len() >= SOURCES_MAX) {
             return part.range.len();
         }
-        let before = open.ranges.range_count();
-        add(&mut self.bytes, open.ranges.insert(part.range));
-        self.ranges = self.ranges + open.ranges.range_count() - before;
-        open.since = open.since.min(since);
-        0
+        let generations = self.sources.entry(part.source).or_default();
+        let mut news = vec![part.range];
+        for open in &*generations {
+            news = news.into_iter().flat_map(|range| open.ranges.missing(range)).collect();
+        }
+        let mut beyond = 0;
+        for range in news {
+            let own = generations.iter_mut().find(|open| open.takes(since));
+            if self.ranges >= RANGES_MAX && !own.as_ref().is_some_and(|open| open.touches(range)) {
+                add(&mut beyond, range.len());
+                continue;
+            }
+            add(&mut self.bytes, range.len());
+            match own {
+                Some(open) => {
+                    let before = open.ranges.range_count();
+                    open.ranges.insert(range);
+                    open.since = open.since.min(since);
+                    self.ranges = self.ranges + open.ranges.range_count() - before;
+                }
+                None => {
+                    generations.push(Open { since, ranges: RangeSet::from_iter([range]) });
+                    self.ranges += 1;
+                }
+            }
+        }
+        beyond
     }
 
-    fn remove(&mut self, source: SourceId) -> Option<Open> {
-        let open = self.sources.remove(&source)?;
-        self.ranges -= open.ranges.range_count();
-        self.bytes = self.bytes.saturating_sub(length(&open.ranges));
-        Some(open)
+    fn remove(&mut self, source: SourceId) -> Option<Vec<Open>> {
+        let generations = self.sources.remove(&source)?;
+        for open in &generations {
+            self.ranges -= open.ranges.range_count();
+            self.bytes = self.bytes.saturating_sub(length(&open.ranges));
+        }
+        Some(generations)
+    }
+
+    /// Removes what is too old; gives back how much it was.
+    fn remove_late(&mut self, now: Timestamp) -> u64 {
+        let mut late = 0;
+        self.sources.retain(|_, generations| {
+            generations.retain(|open| {
+                let is_late = open.is_late(now);
+                if is_late {
+                    self.ranges -= open.ranges.range_count();
+                    add(&mut late, length(&open.ranges));
+                }
+                !is_late
+            });
+            !generations.is_empty()
+        });
+        self.bytes = self.bytes.saturating_sub(late);
+        late
     }
 
     fn since(&self) -> Option<Timestamp> {
-        self.sources.values().map(|open| open.since).min()
+        self.sources.values().flatten().map(|open| open.since).min()
     }
 }
 
 impl Taken {
     /// The receiver told that these parts are taken.
     pub fn note(&mut self, covered: &[Covered], now: Timestamp) {
+        let (sources, ranges) = (self.open.sources.len(), self.open.ranges);
         for part in covered {
             self.reopen(part.source, part.range, now);
         }
+        self.noted.0 += self.open.sources.len() - sources;
+        self.noted.1 += self.open.ranges.saturating_sub(ranges);
     }
 
-    /// Whether so much is open that it should be asked for soon.
+    /// Whether so much was never asked for that it should be soon. What was, and waits on the way, is not there any
+    /// sooner for being asked for more often.
     #[must_use]
     pub fn is_pressed(&self) -> bool {
-        self.open.ranges >= RANGES_MAX / 2 || self.open.sources.len() >= SOURCES_MAX / 2
+        self.noted.0 >= SOURCES_MAX / 2 || self.noted.1 >= RANGES_MAX / 2
     }
 
     /// Starts a checkpoint: all that is open is to be asked for, in as many questions as it takes.
     pub fn start(&mut self) {
         self.stop();
+        self.noted = (0, 0);
         self.asking = std::mem::take(&mut self.open);
     }
 
@@ -119,12 +182,14 @@ impl Taken {
     #[must_use]
     pub fn next(&self) -> Vec<Claim> {
         let (mut claims, mut ranges) = (Vec::new(), 0);
-        for (source, open) in &self.asking.sources {
-            ranges += open.ranges.range_count();
+        for (source, generations) in &self.asking.sources {
+            let all: RangeSet = generations.iter().flat_map(|open| open.ranges.iter()).collect();
+            ranges += all.range_count();
             if !claims.is_empty() && (claims.len() >= ASKED_SOURCES_MAX || ranges > ASKED_RANGES_MAX) {
                 break;
             }
-            claims.push(Claim { source: *source, since: open.since, ranges: open.ranges.iter().collect() });
+            let since = generations.iter().map(|open| open.since).min().unwrap_or_default();
+            claims.push(Claim { source: *source, since, ranges: all.iter().collect() });
         }
         claims
     }
@@ -136,20 +201,23 @@ impl Taken {
         let mut gaps = Vec::new();
         for claim in asked {
             // What is not asked for any more was asked twice.
-            let Some(open) = self.asking.remove(claim.source) else { continue };
-            let is_late = now.since(claim.since) > WAIT_MAX;
-            for range in open.ranges.iter() {
+            let Some(generations) = self.asking.remove(claim.source) else { continue };
+            let ranges =
+                generations.iter().flat_map(|open| open.ranges.iter().map(move |range| (open, range)));
+            for (open, range) in ranges {
                 let of = |sets: &BTreeMap<SourceId, RangeSet>| {
                     sets.get(&claim.source).map(|set| set.intersection(range)).unwrap_or_default()
                 };
-                let lacks = RangeSet::from_iter(of(&lacking));
+                let (waits, lacks) =
+                    (answer.may_wait && !open.is_late(now), RangeSet::from_iter(of(&lacking)));
+                let lacks = if waits { hull(&lacks) } else { lacks };
                 let unknown =
                     RangeSet::from_iter(of(&unknown).into_iter().flat_map(|part| lacks.missing(part)));
                 add(&mut self.unknown, length(&unknown));
                 add(&mut self.confirmed, range.len() - length(&lacks) - length(&unknown));
                 for range in lacks.iter() {
-                    if answer.may_wait && !is_late {
-                        self.reopen(claim.source, range, claim.since);
+                    if waits {
+                        self.reopen(claim.source, range, open.since);
                     } else {
                         add(&mut self.missing, range.len());
                         gaps.push(Gap { at: now, source: claim.source, range });
@@ -172,19 +240,14 @@ impl Taken {
     /// Ends the checkpoint, because there is no answer now; what is too old for any is given up.
     pub fn give_up(&mut self, now: Timestamp) {
         self.stop();
-        let late = |open: &&Open| now.since(open.since) > WAIT_MAX;
-        let late: Vec<SourceId> =
-            self.open.sources.iter().filter(|(_, open)| late(open)).map(|(source, _)| *source).collect();
-        for source in late {
-            let open = self.open.remove(source);
-            add(&mut self.unknown, open.map_or(0, |open| length(&open.ranges)));
-        }
+        let late = self.open.remove_late(now);
+        add(&mut self.unknown, late);
     }
 
     /// What is asked for is open again.
     fn stop(&mut self) {
         let asking = std::mem::take(&mut self.asking);
-        for (source, open) in asking.sources {
+        for (source, open) in each(&asking) {
             for range in open.ranges.iter() {
                 self.reopen(source, range, open.since);
             }
@@ -222,10 +285,10 @@ impl Taken {
             out.extend(gap.source.0.to_le_bytes());
             bytes::range_to(gap.range, out);
         }
-        bytes::number_to(whole.open.sources.len() as u64, out);
-        for (source, open) in &whole.open.sources {
+        bytes::number_to(each(&whole.open).count() as u64, out);
+        for (source, open) in each(&whole.open) {
             out.extend(open.since.nanos().to_le_bytes());
-            bytes::parts_to(*source, open.ranges.iter(), out);
+            bytes::parts_to(source, open.ranges.iter(), out);
         }
     }
 
@@ -246,15 +309,15 @@ impl Taken {
         for _ in 0..bytes::number(bytes)? {
             let since = time(bytes)?;
             let Parts { source, ranges } = bytes::parts(bytes)?;
-            let is_whole = !ranges.is_empty() && !taken.open.sources.contains_key(&source);
             let lost = ranges.iter().map(|range| taken.open.add(Covered { source, range: *range }, since));
-            if !is_whole || lost.fold(0, u64::saturating_add) > 0 {
+            if ranges.is_empty() || lost.fold(0, u64::saturating_add) > 0 {
                 return Err(CheckpointError);
             }
         }
         if taken.gaps.len() > GAPS_MAX || taken.open.bytes != open {
             return Err(CheckpointError);
         }
+        taken.noted = (taken.open.sources.len(), taken.open.ranges);
         bytes::end(bytes, taken)
     }
 }
@@ -262,6 +325,17 @@ impl Taken {
 /// Adds numbers of places. Of a source of this world there are never so many that the sum stops at the end.
 fn add(sum: &mut u64, more: u64) {
     *sum = sum.saturating_add(more);
+}
+
+/// All generations of all sources.
+fn each(claims: &Claims) -> impl Iterator<Item = (SourceId, &Open)> {
+    claims.sources.iter().flat_map(|(source, generations)| generations.iter().map(|open| (*source, open)))
+}
+
+/// From the first to the last of a set. What lacks is open again as this, so that it takes no more room for an answer of
+/// many pieces; what is there between is asked for once more.
+fn hull(set: &RangeSet) -> RangeSet {
+    set.iter().next().map(|first| SeqRange::new(first.start, set.end())).into_iter().collect()
 }
 
 /// How many places are in a set.

@@ -198,6 +198,24 @@ async fn run_in(folder: &Path, text: &str, bench: &Bench, stop_after_ms: u64) ->
     result
 }
 
+/// After a reload nothing is told of outputs that it removed.
+#[test]
+fn a_topology_begins_without_the_outputs_of_another() {
+    let resources = Resources {
+        clock: Clock::system(),
+        metrics: Metrics::new(),
+        state: Arc::new(sawyer_disk::SimDisk::new(1, sawyer_disk::SimSettings::default())),
+        host_root: None,
+        ports: Ports::default(),
+        health: Health::new(),
+    };
+    let ledger = resources.metrics.ledger();
+    ledger.set_checkpoint("gone", sawyer_telemetry::Checkpoint::default());
+    let text = "inputs: {numbers: {count: 0}}\noutputs: {collect: }\npipelines: {a: {steps: []}}";
+    plan(text, &bench().kinds).unwrap().open(&resources).unwrap();
+    assert_eq!(ledger.checkpoints(), []);
+}
+
 #[tokio::test]
 async fn everything_read_is_drained_and_acknowledged() {
     let bench = bench();

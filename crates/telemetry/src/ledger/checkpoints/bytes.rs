@@ -44,10 +44,14 @@ impl Question {
         let (agent, output) = (name(bytes)?, name(bytes)?);
         let [may_wait, hops] = array(bytes)?;
         let sums = sums(bytes)?;
-        let mut claims = Vec::new();
+        let mut claims: Vec<Claim> = Vec::new();
         for _ in 0..number(bytes)? {
             let age = std::time::Duration::from_nanos(number(bytes)?);
             let Parts { source, ranges } = parts(bytes)?;
+            // A source that is asked for again and again would be answered in full each time.
+            if claims.last().is_some_and(|last| last.source >= source) {
+                return Err(CheckpointError);
+            }
             claims.push(Claim { source, since: now.saturating_sub(age), ranges });
         }
         end(bytes, Self { agent, output, claims, sums, may_wait: flag(may_wait)?, hops })

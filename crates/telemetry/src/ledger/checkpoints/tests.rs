@@ -54,6 +54,17 @@ fn parts_that_overlap_are_refused() {
     }
 }
 
+#[test]
+fn a_source_is_asked_for_once() {
+    let now = Timestamp::from_secs(110);
+    for sources in [[1, 1], [2, 1]] {
+        let claims =
+            sources.map(|source| Claim { source: SourceId(source), since: now, ranges: vec![range(0, 5)] });
+        let bytes = Question { claims: claims.to_vec(), ..question() }.encode(now);
+        assert!(Question::decode(&bytes, now).is_err(), "{sources:?}");
+    }
+}
+
 /// Waits for what never waits.
 fn now<T>(future: impl Future<Output = T>) -> T {
     let waker = std::task::Waker::noop();
@@ -68,6 +79,9 @@ fn those_are_asked_who_get_what_came_in() {
     let ledger = Ledger::default();
     let tells =
         |answer: Option<Answer>| -> Confirms { Arc::new(move |_| Box::pin(ready(Ok(answer.clone())))) };
+    let early = now(ledger.ask("in", &question())).unwrap_err();
+    assert_eq!(early.kind(), ErrorKind::Retry, "it is not known yet who gets it");
+    ledger.leads("in", []);
     assert_eq!(now(ledger.ask("in", &question())).unwrap(), None);
     ledger.leads("in", ["store".into(), "copy".into(), "null".into()]);
     assert_eq!(now(ledger.ask("in", &question())).unwrap(), None, "none of them can tell");
@@ -81,10 +95,14 @@ fn those_are_asked_who_get_what_came_in() {
     ledger.confirms("copy", tells(Some(Answer { may_wait: true, ..Answer::default() })));
     let answer = now(ledger.ask("in", &question())).unwrap().unwrap();
     assert_eq!(answer, Answer { may_wait: true, lacking: lacking(1, &[range(0, 5)]), unknown: vec![] });
-    let fails: Confirms =
-        Arc::new(|_| Box::pin(ready(Err(Error::new(sawyer_model::ErrorKind::Retry, "not now")))));
+    let fails: Confirms = Arc::new(|_| Box::pin(ready(Err(Error::new(ErrorKind::Retry, "not now")))));
     ledger.confirms("copy", fails);
     assert!(now(ledger.ask("in", &question())).is_err());
+    ledger.set_checkpoint("copy", Checkpoint::default());
+    ledger.forget_outputs();
+    assert_eq!(ledger.checkpoints(), []);
+    ledger.leads("in", ["copy".into()]);
+    assert_eq!(now(ledger.ask("in", &question())).unwrap(), None, "those that are gone are not asked");
 }
 
 #[test]
@@ -96,6 +114,7 @@ fn both_sides_are_shown_and_counted() {
     ledger.set_checkpoint("ser\"ver", Checkpoint { sums, ..Checkpoint::default() });
     ledger.note_peer(&question(), 5);
     ledger.note_peer(&question(), 2);
+    ledger.note_peer(&Question { output: "other".into(), ..question() }, 0);
     let text = metrics.text();
     for line in [
         "sawyer_ledger_confirmed_bytes_total{output=\"ser\\\"ver\"} 10\n",
@@ -107,7 +126,10 @@ fn both_sides_are_shown_and_counted() {
         assert!(text.contains(line), "{line}{text}");
     }
     let peers = ledger.peers();
-    let [(agent, output, peer)] = &peers[..] else { panic!("{peers:?}") };
+    let [_, (agent, output, peer)] = &peers[..] else { panic!("{peers:?}") };
     assert_eq!((agent.as_str(), output.as_str(), peer.lacked, peer.sums.open), ("node-1", "server", 7, 4));
     assert_eq!(sums.taken(), 16);
+    // Whatever others claim.
+    (0..2).for_each(|_| ledger.note_peer(&question(), u64::MAX));
+    assert!(metrics.text().contains(&format!("sawyer_ledger_lacked_bytes_total {}\n", u64::MAX)));
 }
