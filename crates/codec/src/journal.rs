@@ -147,7 +147,7 @@ impl<R: ReadAt> Journal<R> {
     /// The place before the first entry whose sequence number is greater than `seqnum`.
     ///
     /// # Errors
-    /// If the chain of entry arrays cannot be followed. Entries that cannot be read count as small.
+    /// If the chain of entry arrays cannot be followed. Where entries cannot be read, the place may lie earlier.
     pub fn after(&self, seqnum: u64) -> Result<Position, JournalError> {
         self.divide(|entry| entry.seqnum <= seqnum).map(|(position, _)| position)
     }
@@ -156,14 +156,15 @@ impl<R: ReadAt> Journal<R> {
     /// were.
     ///
     /// # Errors
-    /// If the chain of entry arrays cannot be followed. Entries that cannot be read count as passed.
+    /// If the chain of entry arrays cannot be followed. Where entries cannot be read, the place may lie earlier: they count as
+    /// not passed, because nobody reads again what lies before it.
     pub fn divide(
         &self,
         passed: impl Fn(&EntryName) -> bool,
     ) -> Result<(Position, Option<EntryName>), JournalError> {
         let (mut position, mut last) = (self.start(), None);
         let mut is_passed = |array: &Array, index: u64| {
-            let Some(name) = self.name_at(array, index) else { return true };
+            let Some(name) = self.name_at(array, index) else { return false };
             let passed = passed(&name);
             if passed {
                 last = Some(name);
@@ -292,13 +293,13 @@ impl<R: ReadAt> Journal<R> {
         Ok(u64::from_le_bytes(raw))
     }
 
-    /// The name of an entry of an array, if it can be read.
+    /// The name of an entry of an array, if it can be read and has a number: without one it was not written to its end.
     fn name_at(&self, array: &Array, index: u64) -> Option<EntryName> {
         let offset = self.item(array, index).ok()?;
         self.object(offset, OBJECT_ENTRY).ok()?;
         let mut head = [0; Entry::HEAD_BYTES];
         self.read(&mut head, offset).ok()?;
-        Some(EntryName::of(&head, self.header.seqnum_id))
+        Some(EntryName::of(&head, self.header.seqnum_id)).filter(|name| name.seqnum != 0)
     }
 }
 

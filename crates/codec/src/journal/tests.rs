@@ -183,6 +183,39 @@ fn reading_starts_after_any_entry() {
 }
 
 #[test]
+fn nothing_is_passed_over_where_an_entry_cannot_be_read() {
+    for (compact, count) in [(false, 7), (true, 7), (false, 8), (true, 8), (false, 9)] {
+        let mut builder = Builder::new(compact);
+        for n in 1..=count {
+            builder.entry(&[format!("MESSAGE={n}").as_bytes()]);
+        }
+        let (whole, last) = (builder.finish(), *builder.entry_offsets().last().unwrap() as usize);
+        builder.unlink_last();
+        let (mut without_head, mut without_number) = (whole.clone(), whole.clone());
+        without_head[last] = 0;
+        without_number[last + 16..last + 24].fill(0);
+        for bytes in [builder.finish(), without_head, without_number] {
+            let mut journal = Journal::open(&bytes[..]).unwrap();
+            let mut entry = Entry::default();
+            for seqnum in 0..count {
+                let mut position = journal.after(seqnum).unwrap();
+                let found = journal.next(&mut position, &mut entry).ok().map(|_| entry.seqnum);
+                assert_eq!(found, (seqnum + 1 < count).then_some(seqnum + 1), "{count} {seqnum}");
+            }
+        }
+        // Any other: what comes then may begin too early, and not too late.
+        for lost in 0..count as usize {
+            let mut bytes = whole.clone();
+            bytes[builder.entry_offsets()[lost] as usize] = 0;
+            let journal = Journal::open(&bytes[..]).unwrap();
+            for seqnum in 0..count {
+                assert!(journal.after(seqnum).unwrap().passed <= seqnum, "{count} {lost} {seqnum}");
+            }
+        }
+    }
+}
+
+#[test]
 fn names_are_read_as_they_are_shown() {
     let (entries, _) = read_all(&fixture("regular.journal.gz")).unwrap();
     for entry in &entries {

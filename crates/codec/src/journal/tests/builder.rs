@@ -61,6 +61,20 @@ impl Builder {
         self.link(&[data]);
     }
 
+    /// What is left of the last entry if the machine stops before its place in the array is on disk.
+    pub(super) fn unlink_last(&mut self) {
+        let place = self.last_place();
+        self.bytes[place].fill(0);
+    }
+
+    /// Where the array has the last entry.
+    fn last_place(&self) -> std::ops::Range<usize> {
+        let width = if self.compact { 4 } else { 8 };
+        let place =
+            *self.arrays.last().unwrap() as usize + 24 + (self.entries.len() - 1) % ARRAY_CAPACITY * width;
+        place..place + width
+    }
+
     fn object(&mut self, kind: u8, flags: u8, body: &[u8]) -> u64 {
         self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
         let offset = self.bytes.len() as u64;
@@ -100,10 +114,9 @@ impl Builder {
         }
         let mut item = Vec::new();
         self.push_offset(&mut item, offset);
-        let place =
-            *self.arrays.last().unwrap() as usize + 24 + self.entries.len() % ARRAY_CAPACITY * item.len();
-        self.bytes[place..place + item.len()].copy_from_slice(&item);
         self.entries.push(offset);
+        let place = self.last_place();
+        self.bytes[place].copy_from_slice(&item);
     }
 
     fn push_offset(&self, out: &mut Vec<u8>, offset: u64) {
