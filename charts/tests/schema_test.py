@@ -69,6 +69,7 @@ class Refuses(unittest.TestCase):
             ("image.digest", "sha256:12"),
             ("image.pullPolicy", "Sometimes"),
             ("server.service.port", 0),
+            ("gateway.service.externalTrafficPolicy", "local"),
             ("gateway.replicas", 0),
             ("token.existingSecret", "My Secret"),
         ]:
