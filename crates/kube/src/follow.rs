@@ -377,8 +377,7 @@ fn whom(
         MetadataFrom::Auto => api().filter(|_| settings.token_file.is_file()),
         MetadataFrom::Api => api(),
         MetadataFrom::Kubelet => {
-            let host = || variable("NODE_IP").unwrap_or_else(|| "127.0.0.1".to_owned());
-            let base = settings.kubelet.clone().unwrap_or_else(|| format!("https://{}:10250", host()));
+            let base = settings.kubelet.clone().unwrap_or_else(|| kubelet_of_pod(&variable));
             Some(From::Kubelet { base })
         }
     }
@@ -388,8 +387,17 @@ fn whom(
 pub(crate) fn api_of_pod(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     let host = variable("KUBERNETES_SERVICE_HOST")?;
     let port = variable("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".to_owned());
-    let host = if host.contains(':') { format!("[{host}]") } else { host };
-    Some(format!("https://{host}:{port}"))
+    Some(https(&host, &port))
+}
+
+/// Where a pod is told that the kubelet of its node is.
+pub(crate) fn kubelet_of_pod(variable: impl Fn(&str) -> Option<String>) -> String {
+    https(&variable("NODE_IP").unwrap_or_else(|| "127.0.0.1".to_owned()), "10250")
+}
+
+fn https(host: &str, port: &str) -> String {
+    // IPv6 has colons of its own.
+    if host.contains(':') { format!("https://[{host}]:{port}") } else { format!("https://{host}:{port}") }
 }
 
 /// A value of a query string.

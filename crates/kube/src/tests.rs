@@ -11,7 +11,7 @@ use sawyer_telemetry::{Clock, Metrics};
 use self::server::{Answer, Server};
 use crate::client::{KubeClient, KubeError};
 use crate::directory::{Directory, Lookup};
-use crate::follow::Follower;
+use crate::follow::{Follower, api_of_pod, kubelet_of_pod};
 use crate::objects::{AnyObject, List, Pod};
 use crate::pod::{Hints, PodInfo, Selection, matches};
 use crate::settings::{KubeSettings, MetadataFrom};
@@ -63,6 +63,16 @@ fn owners_are_told_by_names_where_those_are_certain() {
         assert_eq!((told.as_deref(), pod.ask.is_some()), (Some(owner), asks), "{kind} {name}");
     }
     assert_eq!(owned("Node", "node1", &none).owner, None);
+}
+
+#[test]
+fn a_pod_is_told_addresses_of_both_kinds() {
+    for (host, shown) in [("10.0.0.1", "10.0.0.1"), ("2001:db8::1", "[2001:db8::1]")] {
+        assert_eq!(kubelet_of_pod(|_| Some(host.to_owned())), format!("https://{shown}:10250"));
+        let api = api_of_pod(|name| (name == "KUBERNETES_SERVICE_HOST").then(|| host.to_owned()));
+        assert_eq!(api, Some(format!("https://{shown}:443")));
+    }
+    assert_eq!(kubelet_of_pod(|_| None), "https://127.0.0.1:10250");
 }
 
 #[test]
