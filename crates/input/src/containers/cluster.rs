@@ -144,7 +144,8 @@ impl About for Cluster {
         let Lookup::Known(pod) = self.directory.pod(uid, namespace, name) else { return Told::Nothing };
         let container = text(names::CONTAINER).unwrap_or("");
         let hints = Voice::ALL.map(|voice| pod.hints(container, voice.name()));
-        if [Voice::Stdout, Voice::Stderr].iter().all(|voice| hints[*voice as usize].exclude) {
+        // Those of neither stream are wanted unless all are not: files in volumes among them.
+        if hints.iter().all(|hints| hints.exclude) {
             return Told::Unwanted;
         }
         let mut fields = pod.fields(container, &self.selection);

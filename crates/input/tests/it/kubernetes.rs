@@ -264,3 +264,21 @@ async fn files_that_pods_name_are_read_from_their_volumes_and_no_link_leads_out(
     assert_eq!(text(&records[4], "workload"), "web-5d7b5cb4d6");
     run.stop().await;
 }
+
+#[tokio::test]
+async fn files_in_volumes_are_read_though_both_streams_are_left_out() {
+    let said = json!({"sawyer.dev/files": "/log/*.log", "sawyer.dev/exclude_stdout": "true",
+        "sawyer.dev/exclude_stderr": "true"});
+    let mut web = pod("web-0", WEB_UID, &json!({}), &said);
+    web["spec"] = json!({"volumes": [{"name": "logs", "emptyDir": {}}],
+        "containers": [{"name": "app", "image": "shop/web:3", "volumeMounts": [{"name": "logs", "mountPath": "/log"}]}]});
+    let api = Api::start(&json!([web]));
+    let node = Node::new();
+    node.write(&format!("{WEB}/0.log"), [cri(1, "stdout", "F", "no"), cri(2, "stderr", "F", "nor")].concat());
+    let volume = format!("var/lib/kubelet/pods/{WEB_UID}/volumes/kubernetes.io~empty-dir/logs");
+    node.write(&format!("{volume}/app.log"), "one\n");
+    let run = start_with(&node, &api.address, "60s", "pod_files: /var/lib/kubelet/pods\n");
+    assert_eq!(messages(&run.records(1).await), ["one"]);
+    run.wait(|| node.metric("sawyer_input_bytes_behind") == 0, "end of reading").await;
+    assert_eq!(messages(&run.stop().await), ["one"]);
+}
