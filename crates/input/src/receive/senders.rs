@@ -31,8 +31,8 @@ settings! {
         pub allow_unauthenticated: bool = false,
         /// Fields that every record gets, such as `env` or `cluster`.
         pub fields: BTreeMap<String, String> = BTreeMap::new(),
-        /// How many records each address may send in a second that is none of a sender's. Without it, any number. What
-        /// is more waits with its sender over TCP; over UDP it is lost, and counted.
+        /// How many records each address may send in a second that is none of a sender's; with IPv6 each network of 64
+        /// bits. Without it, any number. What is more waits with its sender over TCP; over UDP it is lost, and counted.
         #[range(1..=1_000_000_000)]
         pub records_per_second: Option<u64>,
         /// How many bytes each address may send in a second that is none of a sender's. Without it, any number.
@@ -66,6 +66,9 @@ settings! {
 /// Addresses whose rates are known one by one. Each takes about 200 bytes.
 const ADDRESSES_MAX: usize = 10_000;
 
+/// Where the addresses of IPv4 begin among the bits of one of IPv6.
+const IPV4_LENGTH: u32 = 96;
+
 /// How long nothing must have come from an address before it is forgotten, and how often that is looked at.
 const IDLE_MIN: Duration = Duration::from_secs(60);
 
@@ -81,6 +84,7 @@ pub(crate) enum Says {
 /// Who may send, checked.
 #[derive(Debug)]
 pub(crate) struct SendersPlan {
+    says: Says,
     settings: SendersSettings,
     networks: Vec<(Network, String)>,
 }
@@ -121,7 +125,8 @@ pub(crate) struct Admitted {
 
 #[derive(Debug)]
 struct Addresses {
-    known: HashMap<IpAddr, (Admitted, Instant)>,
+    /// By the place of the sender and what of the address counts.
+    known: HashMap<(usize, u128), (Admitted, Instant)>,
     cleaned: Instant,
 }
 
@@ -148,8 +153,15 @@ impl Network {
     }
 
     fn has(self, address: IpAddr) -> bool {
-        bits(address) & mask(self.length) == self.bits
+        let address = address.to_canonical();
+        // `::/0` and its like say nothing of IPv4.
+        (address.is_ipv6() || self.length >= IPV4_LENGTH) && bits(address) & mask(self.length) == self.bits
     }
+}
+
+/// The part of an address that has a rate of its own: of IPv6 the network, in which anybody has as many addresses as wanted.
+fn rated(address: IpAddr) -> u128 {
+    bits(address) & if address.to_canonical().is_ipv4() { u128::MAX } else { mask(64) }
 }
 
 /// An address as one of IPv6; those of IPv4 have a place of their own there.
@@ -215,14 +227,14 @@ impl SendersSettings {
             check_fields(&sender.fields, &at, problems);
         }
         networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.length));
-        (problems.len() == before).then_some(SendersPlan { settings: self, networks })
+        (problems.len() == before).then_some(SendersPlan { says, settings: self, networks })
     }
 }
 
 impl SendersPlan {
     /// Those who may send to the input of this kind and name.
     pub(crate) fn open(self, kind: &str, input: &str) -> Senders {
-        let Self { settings, networks } = self;
+        let Self { says, settings, networks } = self;
         let own = |fields: &BTreeMap<String, String>| {
             fields.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect::<Vec<_>>()
         };
@@ -235,7 +247,8 @@ impl SendersPlan {
         let mut all = Vec::new();
         for (number, (name, sender)) in settings.senders.iter().enumerate() {
             let namespace = match &sender.namespaces[..] {
-                [name] if !name.ends_with('*') => {
+                // Where messages name one, `trust` gives it: in the stream it would hide that they name another.
+                [name] if says == Says::Nothing => {
                     Some((names::NAMESPACE.to_owned(), Value::from(name.as_str())))
                 }
                 _ => None,
@@ -288,9 +301,9 @@ impl Senders {
         if sender.limits == (None, None) {
             return Admitted { sender: Arc::clone(sender), rate: Arc::clone(&self.crowds[sender.number]) };
         }
-        let now = Instant::now();
+        let (now, key) = (Instant::now(), (sender.number, rated(address)));
         let mut addresses = self.addresses.lock();
-        if let Some((known, heard)) = addresses.known.get_mut(&address) {
+        if let Some((known, heard)) = addresses.known.get_mut(&key) {
             *heard = now;
             return known.clone();
         }
@@ -302,7 +315,7 @@ impl Senders {
             return Admitted { sender: Arc::clone(sender), rate: Arc::clone(&self.crowds[sender.number]) };
         }
         let known = Admitted { sender: Arc::clone(sender), rate: Arc::new(sender.rate()) };
-        addresses.known.insert(address, (known.clone(), now));
+        addresses.known.insert(key, (known.clone(), now));
         known
     }
 }

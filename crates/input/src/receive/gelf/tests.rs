@@ -63,3 +63,21 @@ async fn a_sender_speaks_for_its_namespaces_within_its_rate() {
     assert!(lost() > 0, "fifty seconds have not passed");
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn a_sender_of_one_namespace_speaks_for_that_alone() {
+    let metrics = Metrics::new();
+    let sender = "udp: null\nsenders: {apps: {networks: [127.0.0.1], namespaces: [shop]}}\n";
+    let plan = plan(read, &format!("tcp: 127.0.0.1:0\n{sender}")).unwrap();
+    let input = plan.open_sockets(&context(&metrics)).unwrap();
+    let tcp = input.door.as_ref().unwrap().address();
+    let bench = Bench::run(input, &metrics);
+    let mut stream = TcpStream::connect(tcp).await.unwrap();
+    for more in ["", r#","_pod":"cart""#, r#","_namespace":"kube-system","_pod":"etcd""#] {
+        stream.write_all(format!("{{\"short_message\":\"a\"{more}}}\0").as_bytes()).await.unwrap();
+    }
+    let found = bench.wait(3, &["namespace", "pod", "body.namespace", "body.pod"]).await;
+    assert_eq!(found, ["shop|-|-|-", "shop|cart|-|-", "shop|-|kube-system|etcd"]);
+    assert_eq!(bench.counted("sawyer_receiver_foreign_namespace_records"), 1);
+    bench.stop().await;
+}

@@ -56,6 +56,11 @@ fn the_narrowest_network_tells_the_sender() {
     }
     let all = self::senders("senders: {all: {networks: [0.0.0.0/0]}}").unwrap();
     assert_eq!((admit(&all, "200.1.1.1"), admit(&all, "2001:db8::1")), (named("all"), None));
+    for network in ["::/0", "::/1", "::/95"] {
+        let all = self::senders(&format!("senders: {{all: {{networks: ['{network}']}}}}")).unwrap();
+        let told = ["200.1.1.1", "::ffff:200.1.1.1", "::5"].map(|address| admit(&all, address));
+        assert_eq!(told, [None, None, named("all")], "{network}");
+    }
 }
 
 #[test]
@@ -90,4 +95,21 @@ async fn each_address_has_a_rate_of_its_own_within_a_bound() {
     tokio::time::advance(IDLE_MIN).await;
     assert!(!spent(2_000_001) && !spent(2_000_002), "those that were silent are forgotten");
     assert!(senders.addresses.lock().known.len() < 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_of_one_network_of_ipv6_share_a_rate_with_each_sender() {
+    let senders = senders(
+        "allow_unauthenticated: true\nrecords_per_second: 1\nsenders: {one: {networks: ['2001:db8::1'], records_per_second: 1}}\n",
+    )
+    .unwrap();
+    let spent = |address: &str| {
+        let rate = senders.admit(peer(address, false)).unwrap().rate;
+        let spent = rate.check().is_err();
+        rate.charge(5, 0);
+        spent
+    };
+    assert!(!spent("2001:db8::2") && spent("2001:db8::ffff:2") && !spent("2001:db8:0:1::2"));
+    assert!(!spent("2001:db8::1"), "a sender in it has its own");
+    assert!(!spent("10.0.0.1") && !spent("10.0.0.2") && spent("::ffff:10.0.0.1"));
 }
