@@ -265,6 +265,15 @@ class Scenario:
         assert workloads.numbers([each["message"] for each in found]) == list(range(count)), explain_records(found, count)
         assert {(each["container"], each["labels.app"]) for each in found} == {("count", "writer")}, found[0]
 
+    def step_files_in_volumes_in_memory_are_read(self):
+        """They are mounted after the agent has begun."""
+        count = 400
+        thing = workloads.writer("in-memory", count)
+        thing["spec"]["volumes"][0]["emptyDir"] = {"medium": "Memory"}
+        self.start(workloads.annotated(thing, {"sawyer.dev/files": "/files/*.log"}))
+        self.has_lines({'pod: in-memory and source: "/files/app.log"': count})
+        self.remove("in-memory")
+
     def has_lines(self, wanted):
         for query, count in wanted.items():
             wait(f"{count} of {query}", lambda query=query, count=count: self.count(query) >= count)
@@ -323,9 +332,13 @@ class Scenario:
 
     def step_an_upgrade_of_what_is_fixed_replaces_agents_only(self):
         agent, server = (self.ready(component)["metadata"]["uid"] for component in ("agent", "server"))
-        name = self.upgrade(3, agent={"log": "debug"})
+        asks_kubelet = {"collect": {"metadataFrom": "kubelet"}, "kubelet": {"verifyCertificate": False}}
+        name = self.upgrade(3, agent={"log": "debug", **asks_kubelet})
         self.ready("agent", other_than=agent)
         self.has_all_once(name, 800)
+        # What no path says: so the kubelet has told it.
+        self.start(workloads.counter("known-to-kubelet", 20))
+        self.has_lines({f"pod: known-to-kubelet and image: *busybox* and {LINES}": 20})
         assert self.ready("server")["metadata"]["uid"] == server, "the server was restarted, though nothing changed for it"
 
     def step_a_misspelt_value_changes_nothing(self):
