@@ -27,6 +27,8 @@ RELOADS = re.compile(r'^sawyer_config_reloads_total\{result="accepted"\} (\d+)$'
 HELM_SECONDS = 180
 # Short, so that one that was killed is followed soon.
 EVENTS = {"lease": f"{RELEASE}-events", "lease_duration": "4s", "cluster": "e2e"}
+# An agent that is replaced for it, and that has the kubelet asked about pods.
+ASKS_KUBELET = {"log": "debug", "collect": {"metadataFrom": "kubelet"}, "kubelet": {"verifyCertificate": False}}
 # What tells lines from events of the cluster.
 LINES = "not source: kubernetes_events"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{RELEASE}-events"
@@ -332,8 +334,7 @@ class Scenario:
 
     def step_an_upgrade_of_what_is_fixed_replaces_agents_only(self):
         agent, server = (self.ready(component)["metadata"]["uid"] for component in ("agent", "server"))
-        asks_kubelet = {"collect": {"metadataFrom": "kubelet"}, "kubelet": {"verifyCertificate": False}}
-        name = self.upgrade(3, agent={"log": "debug", **asks_kubelet})
+        name = self.upgrade(3, agent=ASKS_KUBELET)
         self.ready("agent", other_than=agent)
         self.has_all_once(name, 800)
         # What no path says: so the kubelet has told it.
@@ -355,7 +356,7 @@ class Scenario:
         gateway = {"enabled": True, "persistence": {"enabled": False}, "config": {"drain": "20s"}}
         gateway |= {"dnsPolicy": "None", "dnsConfig": self.dns()}
         before = self.reloads()
-        name = self.upgrade(4, agent={"log": "debug"}, gateway=gateway)
+        name = self.upgrade(4, agent=ASKS_KUBELET, gateway=gateway)
         wait("the new configuration", lambda: self.reloads() > before, seconds=180)
         assert len(self.node.pods(NAMESPACE, component="gateway")) == 2
         self.start(workloads.counter("after-gateways", 20))
