@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::{IpNet, Ipv6Net};
 use parking_lot::Mutex;
 use sawyer_codec::pushed::Trust;
 use sawyer_config::{At, ByteSize, Problems, Reference, Settings as _, settings};
@@ -66,8 +67,8 @@ settings! {
 /// Addresses whose rates are known one by one. Each takes about 200 bytes.
 const ADDRESSES_MAX: usize = 10_000;
 
-/// Where the addresses of IPv4 begin among the bits of one of IPv6.
-const IPV4_LENGTH: u32 = 96;
+/// Length of the network that somebody has of IPv6 (RFC 4291, section 2.5.1).
+const RATED_BITS: u8 = 64;
 
 /// How long nothing must have come from an address before it is forgotten, and how often that is looked at.
 const IDLE_MIN: Duration = Duration::from_secs(60);
@@ -86,14 +87,14 @@ pub(crate) enum Says {
 pub(crate) struct SendersPlan {
     says: Says,
     settings: SendersSettings,
-    networks: Vec<(Network, String)>,
+    networks: Vec<(IpNet, String)>,
 }
 
 /// Those who may send.
 #[derive(Debug)]
 pub(crate) struct Senders {
     /// The narrowest first, with the place of whose it is.
-    networks: Vec<(Network, usize)>,
+    networks: Vec<(IpNet, usize)>,
     /// Those with networks; the last is everybody else.
     all: Vec<Arc<Sender>>,
     allow_unauthenticated: bool,
@@ -126,54 +127,23 @@ pub(crate) struct Admitted {
 #[derive(Debug)]
 struct Addresses {
     /// By the place of the sender and what of the address counts.
-    known: HashMap<(usize, u128), (Admitted, Instant)>,
+    known: HashMap<(usize, IpAddr), (Admitted, Instant)>,
     cleaned: Instant,
 }
 
-/// Addresses with the same beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Network {
-    bits: u128,
-    /// How many bits of the beginning count, of those of an IPv6 address.
-    length: u32,
-}
-
-impl Network {
-    fn parse(text: &str) -> Option<Self> {
-        let (address, length) = match text.split_once('/') {
-            Some((address, length)) => (address, Some(length.parse::<u32>().ok()?)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().ok()?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let length = length.unwrap_or(most);
-        let network = Self { bits: bits(address), length: length + 128 - most };
-        // `10.1.2.3/16` is a slip, of whichever half.
-        (length <= most && network.bits == network.bits & mask(network.length)).then_some(network)
-    }
-
-    fn has(self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        // `::/0` and its like say nothing of IPv4.
-        (address.is_ipv6() || self.length >= IPV4_LENGTH) && bits(address) & mask(self.length) == self.bits
-    }
+/// A network, or a single address; none if it is something else, or an address within a network such as `10.1.2.3/16`,
+/// which is a slip of whichever half.
+fn network_of(text: &str) -> Option<IpNet> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()?;
+    (network == network.trunc()).then_some(network)
 }
 
 /// The part of an address that has a rate of its own: of IPv6 the network, in which anybody has as many addresses as wanted.
-fn rated(address: IpAddr) -> u128 {
-    bits(address) & if address.to_canonical().is_ipv4() { u128::MAX } else { mask(64) }
-}
-
-/// An address as one of IPv6; those of IPv4 have a place of their own there.
-fn bits(address: IpAddr) -> u128 {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => address.to_bits(),
+fn rated(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Net::new_assert(address, RATED_BITS).network().into(),
     }
-}
-
-fn mask(length: u32) -> u128 {
-    u128::MAX.checked_shl(128 - length).unwrap_or(0)
 }
 
 /// Appends who may send to a receiver's own settings.
@@ -191,7 +161,7 @@ impl SendersSettings {
     /// Checks what the settings say together. `at` is where they stand.
     pub(crate) fn check(self, says: Says, at: &At<'_>, problems: &mut Problems) -> Option<SendersPlan> {
         let before = problems.len();
-        let mut networks: Vec<(Network, String)> = Vec::new();
+        let mut networks: Vec<(IpNet, String)> = Vec::new();
         for (name, sender) in &self.senders {
             let at = at.key("senders").key(name);
             let at_networks = at.key("networks");
@@ -199,7 +169,7 @@ impl SendersSettings {
                 problems.push(&at_networks, "expected networks, found none");
             }
             for text in &sender.networks {
-                match Network::parse(text) {
+                match network_of(text) {
                     None => problems.push(
                         &at_networks,
                         format!("expected networks such as 10.1.0.0/16, or addresses, found `{text}`"),
@@ -226,7 +196,7 @@ impl SendersSettings {
             }
             check_fields(&sender.fields, &at, problems);
         }
-        networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.length));
+        networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.prefix_len()));
         (problems.len() == before).then_some(SendersPlan { says, settings: self, networks })
     }
 }
@@ -287,7 +257,7 @@ impl Senders {
             return Some(Admitted { sender: Arc::clone(self.others()), rate: Arc::default() });
         };
         let number =
-            self.networks.iter().find(|(network, _)| network.has(address)).map(|(_, number)| *number);
+            self.networks.iter().find(|(network, _)| network.contains(&address)).map(|(_, number)| *number);
         let may = number.is_some() || self.allow_unauthenticated || peer.certified || peer.is_here();
         may.then(|| self.at(address, &self.all[number.unwrap_or(self.all.len() - 1)]))
     }
