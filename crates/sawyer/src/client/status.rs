@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Common, Format};
 
@@ -42,9 +42,10 @@ pub(crate) async fn status(args: StatusArgs) -> Result<()> {
     };
     let mut out = io::stdout().lock();
     if as_json {
-        let mut told = json!({ "ready": ready, "ledger": ledger["ledger"], "closes": ledger["closes"] });
-        if let Some(files) = files {
-            told["files"] = files["sources"].clone();
+        let mut told = ledger;
+        told["ready"] = ready.into();
+        if let Some(mut files) = files {
+            told["files"] = files["sources"].take();
         }
         writeln!(out, "{told}")?;
     } else {
@@ -161,6 +162,8 @@ fn grouped(number: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -76,6 +76,9 @@ fn what_rules_leave_out_is_confirmed_too() {
     let printed = run(&["status", "--server", &agent.address.to_string(), "-o", "text"]);
     let printed = text(&printed.stdout);
     assert!(printed.contains("output sawyer, at the end of its way"), "{printed}");
+    let printed = run(&["status", "--server", &agent.address.to_string(), "-o", "json"]);
+    let told: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    assert_eq!(told["checkpoints"][0]["output"], "sawyer", "programs are told, too: {told}");
     let printed = run(&["status", "--server", &server.address.to_string(), "-o", "text"]);
     assert!(text(&printed.stdout).contains("has sent here by its output sawyer"), "{printed:?}");
     assert!(!server.log().contains(LOST) && !agent.log().contains(LOST));
