@@ -60,8 +60,9 @@ pub(crate) async fn restore(State(api): State<Api>, params: Params) -> Result<Js
 
 fn tell_begin(from: &Path, query: &str, request: &RestoreRequest) {
     let (start, end) = (request.selection.start, request.selection.end);
+    let keep_seconds = request.keep.map(|keep| keep.as_secs());
     tracing::info!(
-        from = %from.display(), query, %start, %end, keep = ?request.keep,
+        from = %from.display(), query, %start, %end, keep_seconds,
         "records are restored on request"
     );
 }
