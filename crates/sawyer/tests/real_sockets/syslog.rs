@@ -49,6 +49,18 @@ fn logger_is_understood_in_every_way_it_can_send() {
     assert_eq!(sawyer.count("sawyer.mark: *"), 0);
 }
 
+/// A Sawyer that takes connections without and with TLS: their ports, and the file with its certificate.
+fn plain_and_safe(folder: &Path) -> (Sawyer, [String; 2], String) {
+    let (cert, key) = certificate(folder);
+    let config = format!(
+        "{{plain: {{type: syslog, udp: null, tcp: '127.0.0.1:0'}}, \
+          safe: {{type: syslog, udp: null, tcp: '127.0.0.1:0', tls: {{cert_file: '{cert}', key_file: '{key}'}}}}}}"
+    );
+    let mut sawyer = sawyer(folder, &config);
+    let ports = ["plain", "safe"].map(|input| port(&mut sawyer, input, "receiving"));
+    (sawyer, ports, cert)
+}
+
 #[test]
 fn what_rsyslog_passes_on_arrives_in_both_framings_and_over_tls() {
     if !sawyer_testkit::may_use_root("programs") || !have_programs(&["rsyslogd", "openssl"]) {
@@ -56,14 +68,7 @@ fn what_rsyslog_passes_on_arrives_in_both_framings_and_over_tls() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (cert, key) = certificate(folder.path());
-    let config = format!(
-        "{{plain: {{type: syslog, udp: null, tcp: '127.0.0.1:0'}}, \
-          safe: {{type: syslog, udp: null, tcp: '127.0.0.1:0', tls: {{cert_file: '{cert}', key_file: '{key}'}}}}}}"
-    );
-    let mut sawyer = sawyer(folder.path(), &config);
-    let plain = port(&mut sawyer, "plain", "receiving");
-    let safe = port(&mut sawyer, "safe", "receiving");
+    let (mut sawyer, [plain, safe], cert) = plain_and_safe(folder.path());
     let rsyslog = format!(
         r#"global(workDirectory="{work}" defaultNetstreamDriverCAFile="{cert}")
 module(load="imuxsock" SysSock.Use="off")
@@ -219,14 +224,7 @@ fn what_docker_sends_as_syslog_over_tcp_and_tls_arrives() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let (cert, key) = certificate(folder.path());
-    let config = format!(
-        "{{plain: {{type: syslog, udp: null, tcp: '127.0.0.1:0'}}, \
-          safe: {{type: syslog, udp: null, tcp: '127.0.0.1:0', tls: {{cert_file: '{cert}', key_file: '{key}'}}}}}}"
-    );
-    let mut sawyer = sawyer(folder.path(), &config);
-    let plain = port(&mut sawyer, "plain", "receiving");
-    let safe = port(&mut sawyer, "safe", "receiving");
+    let (mut sawyer, [plain, safe], cert) = plain_and_safe(folder.path());
     let engine = Engine::start(folder.path());
     // The engine has a network of its own.
     let beside = folder.path().join("relay");
