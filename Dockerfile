@@ -19,7 +19,7 @@ COPY --from=ui /src/crates/web-ui/dist crates/web-ui/dist
 # A target is named so that only the program is linked statically, not what runs during the build.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/target,id=target-$TARGETARCH \
     target=$(rustc -vV | sed -n 's/^host: //p') && \
-    OPENSSL_STATIC=1 RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=/target \
+    OPENSSL_STATIC=1 RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" CARGO_TARGET_DIR=/target \
     cargo build --locked --release --package sawyer --target "$target" --features "$FEATURES" && \
     mkdir -p /image/etc/ssl/certs /image/usr/bin /image/usr/share/doc/sawyer /image/var/lib/sawyer /image/tmp && \
     cp "/target/$target/release/sawyer" /image/usr/bin/sawyer && \
