@@ -8,14 +8,17 @@
 //! objects keep their exact text, and names are built once for each field in one buffer.
 
 mod flatten;
+mod marks;
+mod number;
 mod scan;
 pub(crate) mod walk;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use flatten::number;
 pub use flatten::{EMPTY_NAME, Scratch, flatten};
+pub(crate) use marks::Marks;
+pub(crate) use number::read as read_number;
 pub(crate) use scan::{Scanner, Text, plain_bytes, unescape};
 
 /// Where a text is not JSON, and why.

@@ -12,6 +12,7 @@
 pub mod body;
 pub mod cloudwatch;
 pub mod cri;
+mod digits;
 pub mod docker;
 pub mod elasticsearch_bulk;
 pub mod fields;

@@ -131,15 +131,15 @@ impl NdjsonReader {
         if !sent.message {
             writer.at(NameId::MESSAGE, line);
         }
-        writer.found(line, &mut foreseen.fields());
+        writer.found(line, foreseen.fields());
         if sent.message {
             writer.at(NameId::ORIGINAL, line);
         }
         if sent.claims {
-            writer.field(names::IDENTITY, ValueRef::Str("claimed"));
+            writer.field_by_id(NameId::IDENTITY, ValueRef::Str("claimed"));
         }
         if deviates(known.timestamp, head.observed) {
-            writer.field(names::MARK, ValueRef::Str(names::MARK_CLOCK));
+            writer.field_by_id(NameId::MARK, ValueRef::Str(names::MARK_CLOCK));
         }
         true
     }
@@ -178,10 +178,10 @@ impl NdjsonReader {
             writer.at(NameId::ORIGINAL, line);
         }
         if claims && !trusted {
-            writer.field(names::IDENTITY, ValueRef::Str("claimed"));
+            writer.field_by_id(NameId::IDENTITY, ValueRef::Str("claimed"));
         }
         if deviates(known.timestamp, head.observed) {
-            writer.field(names::MARK, ValueRef::Str(names::MARK_CLOCK));
+            writer.field_by_id(NameId::MARK, ValueRef::Str(names::MARK_CLOCK));
         }
     }
 }

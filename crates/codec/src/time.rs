@@ -17,6 +17,8 @@ mod tests;
 use civil::{Civil, month_of_name, weekday_of_name};
 use cursor::Cursor;
 
+use crate::digits::{leading, no_digits};
+
 /// Seconds since the epoch that an epoch number must reach to be taken for a time (1973); smaller numbers are
 /// durations and counters.
 const EPOCH_SECS_MIN: f64 = 1e8;
@@ -206,18 +208,13 @@ fn usual(bytes: &[u8]) -> Option<(Timestamp, usize)> {
     (bytes.get(end) == Some(&b'Z')).then_some((civil.timestamp()?, end + 1))
 }
 
-const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
-const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-/// Takes a byte that is larger than nine over the half.
-const ABOVE_NINE: u64 = u64::from_ne_bytes([0x80 - 10; 8]);
-
 /// The numbers that two digits beside each other make, by the place of the first, of text in which everything else is as in
 /// `form`.
 #[inline]
 fn pairs(text: u64, form: &[u8; 8]) -> Option<[u32; 8]> {
     let digits = text ^ u64::from_le_bytes(*form);
     let marks = u64::from_le_bytes(form.map(|byte| if byte == b'0' { 0 } else { 0xff }));
-    let fits = (digits.wrapping_add(ABOVE_NINE) | digits) & HIGH == 0 && digits & marks == 0;
+    let fits = no_digits(digits) == 0 && digits & marks == 0;
     // At most 99 in each byte.
     fits.then(|| (digits * 10 + (digits >> 8)).to_le_bytes().map(u32::from))
 }
@@ -226,21 +223,10 @@ fn pairs(text: u64, form: &[u8; 8]) -> Option<[u32; 8]> {
 #[inline]
 fn usual_fraction(bytes: &[u8]) -> Option<(u32, usize)> {
     let Some(first) = bytes.first_chunk::<8>() else { return short_fraction(bytes) };
-    let digits = u64::from_le_bytes(*first) ^ ZEROS;
-    let others = (digits.wrapping_add(ABOVE_NINE) | digits) & HIGH;
-    let count = (others.trailing_zeros() / 8) as usize;
-    if count < 8 {
-        return short_fraction(&bytes[..count]);
-    }
-    // Numbers of two digits, then of four, then of all.
-    let twos = digits * 10 + (digits >> 8);
-    const LANES: u64 = 0x0000_00ff_0000_00ff;
-    let high = (twos & LANES).wrapping_mul(100 + (1_000_000 << 32));
-    let low = (twos >> 16 & LANES).wrapping_mul(1 + (10_000 << 32));
-    let number = (high.wrapping_add(low) >> 32) as u32;
+    let (number, count) = leading(first);
     match bytes.get(8).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9) {
-        Some(digit) => Some((number * 10 + u32::from(digit), 9)),
-        None => Some((number * 10, 8)),
+        Some(digit) if count == 8 => Some((number * 10 + u32::from(digit), 9)),
+        _ => (count > 0).then(|| (number * 10_u32.pow(9 - count as u32), count)),
     }
 }
 

@@ -370,6 +370,7 @@ impl Batch {
         }
     }
 
+    #[inline]
     fn store_text(&mut self, text: &str) -> (u32, u32) {
         let text = cut(text);
         let start = self.text.len();
@@ -426,14 +427,14 @@ impl Batch {
         self.append_with(at, name, |batch| batch.store(value));
     }
 
-    #[inline]
+    #[inline(always)]
     fn append_with(&mut self, at: usize, name: NameId, store: impl FnOnce(&mut Self) -> Slot) {
-        if self.stamps.len() <= name.index() {
-            self.stamps.resize(self.names.len(), 0);
-        }
-        if self.stamps[name.index()] == self.writer {
-            let value = store(self);
-            return self.append_again(at, name, value);
+        if self.stamps.get(name.index()).is_none_or(|stamp| *stamp == self.writer) {
+            if self.stamps.len() > name.index() {
+                let value = store(self);
+                return self.append_again(at, name, value);
+            }
+            self.grow_stamps();
         }
         if self.entries[at].fields_len as usize >= RECORD_FIELDS_MAX {
             return;
@@ -444,7 +445,13 @@ impl Batch {
         self.entries[at].fields_len += 1;
     }
 
+    #[cold]
+    fn grow_stamps(&mut self) {
+        self.stamps.resize(self.names.len(), 0);
+    }
+
     /// A name said twice makes a list of all that was said.
+    #[cold]
     fn append_again(&mut self, at: usize, name: NameId, value: Slot) {
         let range = self.entries[at].fields();
         let place = range.start
@@ -468,8 +475,12 @@ impl Batch {
 }
 
 /// The longest part of a text that is within bounds.
+#[inline]
 fn cut(text: &str) -> &str {
-    let mut end = text.len().min(VALUE_BYTES_MAX);
+    if text.len() <= VALUE_BYTES_MAX {
+        return text;
+    }
+    let mut end = VALUE_BYTES_MAX;
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -557,10 +568,7 @@ impl RecordEditor<'_> {
     #[inline]
     pub fn extend_found<'v>(&mut self, place: TextPlace, fields: impl Iterator<Item = FoundField<'v>>) {
         self.stamp_own();
-        for FoundField { name, guess, value } in fields {
-            let number = self.batch.names.intern_guessed(name, guess);
-            self.batch.append_with(self.at, number, |batch| batch.store_found(place, value));
-        }
+        self.batch.append_found(self.at, place, fields);
     }
 
     /// Makes the record's fields the last, so that more can be added, and marks their names as used.

@@ -39,15 +39,8 @@ impl Level {
     /// Reads the names in use among logging libraries, ignoring case: `WARNING`, `err`, `SEVERE`, `notice` …
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        // Mostly it is the name that we give it, too.
-        match name {
-            "trace" => return Some(Self::Trace),
-            "debug" => return Some(Self::Debug),
-            "info" => return Some(Self::Info),
-            "warn" => return Some(Self::Warn),
-            "error" => return Some(Self::Error),
-            "fatal" => return Some(Self::Fatal),
-            _ => {}
+        if let Some(level) = Self::from_own_name(name.as_bytes()) {
+            return Some(level);
         }
         const NAME_BYTES_MAX: usize = 13;
         let mut lower = [0; NAME_BYTES_MAX];
@@ -55,13 +48,40 @@ impl Level {
         lower.copy_from_slice(name.as_bytes());
         lower.make_ascii_lowercase();
         Some(match &*lower {
-            b"trace" | b"trc" | b"finest" | b"finer" | b"verbose" | b"silly" => Self::Trace,
-            b"debug" | b"dbg" | b"fine" | b"config" => Self::Debug,
-            b"info" | b"inf" | b"information" | b"informational" | b"notice" | b"log" => Self::Info,
-            b"warn" | b"wrn" | b"warning" => Self::Warn,
-            b"error" | b"err" | b"eror" | b"severe" => Self::Error,
-            b"fatal" | b"ftl" | b"critical" | b"crit" | b"panic" | b"dpanic" | b"alert" | b"emerg"
-            | b"emergency" => Self::Fatal,
+            b"trc" | b"finest" | b"finer" | b"verbose" | b"silly" => Self::Trace,
+            b"dbg" | b"fine" | b"config" => Self::Debug,
+            b"inf" | b"information" | b"informational" | b"notice" | b"log" => Self::Info,
+            b"wrn" | b"warning" => Self::Warn,
+            b"err" | b"eror" | b"severe" => Self::Error,
+            b"ftl" | b"critical" | b"crit" | b"panic" | b"dpanic" | b"alert" | b"emerg" | b"emergency" => {
+                Self::Fatal
+            }
+            _ => return None,
+        })
+    }
+
+    /// Reads the names that we give them, too, ignoring case: nearly all are these.
+    #[inline]
+    fn from_own_name(name: &[u8]) -> Option<Self> {
+        // Four letters at once. The bit tells capitals from small ones, and makes no letter of what is none.
+        const CASE: u32 = 0x2020_2020;
+        const fn word(letters: &[u8; 4]) -> u32 {
+            u32::from_le_bytes(*letters)
+        }
+        const INFO: u32 = word(b"info");
+        const WARN: u32 = word(b"warn");
+        const TRACE: u32 = word(b"trac");
+        const DEBUG: u32 = word(b"debu");
+        const ERROR: u32 = word(b"erro");
+        const FATAL: u32 = word(b"fata");
+        let (first, rest) = name.split_first_chunk()?;
+        Some(match (word(first) | CASE, rest) {
+            (INFO, []) => Self::Info,
+            (WARN, []) => Self::Warn,
+            (ERROR, [b'r' | b'R']) => Self::Error,
+            (DEBUG, [b'g' | b'G']) => Self::Debug,
+            (TRACE, [b'e' | b'E']) => Self::Trace,
+            (FATAL, [b'l' | b'L']) => Self::Fatal,
             _ => return None,
         })
     }

@@ -143,6 +143,8 @@ impl NameId {
     pub const SPAN_ID: Self = Self(6);
     /// [`MARK`]
     pub const MARK: Self = Self(7);
+    /// [`IDENTITY`]
+    pub const IDENTITY: Self = Self(19);
 
     /// The number as an index.
     #[inline]
@@ -225,6 +227,11 @@ impl Names {
         if names == self.token && names != 0 {
             return NameId(id);
         }
+        self.intern_anew(name, guess)
+    }
+
+    #[cold]
+    fn intern_anew(&mut self, name: &str, guess: &Cell<NameGuess>) -> NameId {
         if self.token == 0 {
             self.token = TOKENS.fetch_add(1, Ordering::Relaxed) + 1;
         }
@@ -268,6 +275,7 @@ mod tests {
             (NameId::TRACE_ID, TRACE_ID),
             (NameId::SPAN_ID, SPAN_ID),
             (NameId::MARK, MARK),
+            (NameId::IDENTITY, IDENTITY),
         ] {
             assert_eq!(COMMON[id.index()], name);
         }

@@ -12,12 +12,12 @@ use std::cell::Cell;
 use std::collections::HashMap;
 
 use sawyer_model::batch::{FoundField, FoundValue};
-use sawyer_model::{NameGuess, NameId, RecordEditor, Stream, Timestamp, ValueRef, names};
+use sawyer_model::{Level, NameGuess, NameId, RecordEditor, Stream, Timestamp, ValueRef, names};
 
 use super::apply::{BODY_PREFIX, BODY_TIMESTAMP, Rules, common_name, deviates};
 use super::roles::{Class, Role, Told, told};
 use super::{Format, candidates, logfmt};
-use crate::json::{self, Scanner, unescape};
+use crate::json::{Marks, Scanner, read_number, unescape};
 
 /// Names that are remembered for streams alike; beyond it, all are forgotten.
 const NAMES_MAX: usize = 4096;
@@ -39,7 +39,7 @@ const STRIKES_MAX: u32 = 4;
 const REST_LINES: u32 = 60;
 
 /// Names that are remembered behind a name: fields that some lines have are followed by one or the other.
-const FOLLOWERS: usize = 4;
+const FOLLOWERS: usize = 6;
 
 const NONE: u32 = u32::MAX;
 
@@ -75,6 +75,7 @@ pub(crate) struct Foreseen {
     stream: u128,
     at: usize,
     found: Vec<Found>,
+    marks: Marks,
     /// Text with its escapes resolved.
     text: String,
     bytes: Vec<u8>,
@@ -105,8 +106,18 @@ struct Lead {
     head: [u64; 2],
     masks: [u64; 2],
     name: u32,
-    /// Those that followed it, the latest first.
+    /// Those that followed it, the latest before all others.
     next: [u32; FOLLOWERS],
+}
+
+/// A lead that stands where it is looked for.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    number: u32,
+    /// The number of its name.
+    name: u32,
+    /// In bytes.
+    len: usize,
 }
 
 /// What becomes of a name.
@@ -115,15 +126,21 @@ struct Name {
     /// The name that its field gets.
     field: Box<str>,
     guess: Cell<NameGuess>,
-    role: Option<(Role, u8)>,
+    known: Known,
     /// Whether it may say something that depends on the rest of the line.
     unusual: bool,
     /// Whether loggers write it in logfmt.
     logged: bool,
-    /// Whether it claims an identity that the stream does not know.
-    claims: bool,
     /// The line that had it last.
     round: u32,
+}
+
+/// What a name says of the value that follows.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    role: Option<(Role, u8)>,
+    /// Whether it claims an identity that the stream does not know.
+    claims: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +156,8 @@ enum Value {
     Int(i64),
     Float(f64),
     Time(Timestamp),
-    Static(&'static str),
+    /// A level that the line has another word for.
+    Level(Level),
     /// Of the line.
     Part {
         start: u32,
@@ -159,6 +177,7 @@ struct Said {
     roles: u8,
     time: Option<Timestamp>,
     message: bool,
+    claims: bool,
 }
 
 impl Foreseen {
@@ -219,13 +238,7 @@ impl Foreseen {
         let names = &self.paths[self.at].names;
         let fields =
             self.found.iter().filter(|found| !(rules.own_time && matches!(found.value, Value::Time(_))));
-        record.extend_found(
-            place,
-            &mut fields.map(|Found { name, value }| {
-                let Name { field, guess, .. } = &names[*name as usize];
-                FoundField { name: field, guess, value: value.found(&self.text) }
-            }),
-        );
+        record.extend_found(place, fields.map(|found| found.field(names, &self.text)));
         Some(format)
     }
 
@@ -258,19 +271,15 @@ impl Foreseen {
         #[cfg(test)]
         (self.short = true);
         self.strikes = 0;
-        let names = &self.paths[self.at].names;
-        let claims = self.found.iter().any(|found| names[found.name as usize].claims);
-        Some(Sent { time: said.time, message: said.message, claims })
+        Some(Sent { time: said.time, message: said.message, claims: said.claims })
     }
 
     /// The fields of the record that was read last, without its time.
+    #[inline]
     pub(crate) fn fields(&self) -> impl Iterator<Item = FoundField<'_>> {
         let names = &self.paths[self.at].names;
         let fields = self.found.iter().filter(|found| !matches!(found.value, Value::Time(_)));
-        fields.map(|Found { name, value }| {
-            let Name { field, guess, .. } = &names[*name as usize];
-            FoundField { name: field, guess, value: value.found(&self.text) }
-        })
+        fields.map(|found| found.field(names, &self.text))
     }
 
     /// A line had to go the long way after all.
@@ -302,34 +311,38 @@ impl Foreseen {
     }
 
     fn json(&mut self, text: &str, stream: &Stream, observed: Timestamp) -> Option<Said> {
-        let Self { paths, at, found, text: resolved, bytes: buffer, .. } = self;
+        let Self { paths, at, found, marks, text: resolved, bytes: buffer, .. } = self;
         let paths = &mut paths[*at];
         paths.begin();
-        let mut said = Said::default();
-        let mut scanner = Scanner::new(text.as_bytes());
-        let mut last = NONE;
+        let (mut said, mut last, mut at) = (Said::default(), NONE, 0);
+        let bytes = text.as_bytes();
+        marks.read(bytes);
         loop {
-            let number = match paths.foreseen(last, 0, &scanner.bytes[scanner.at..]) {
-                Some(number) => {
-                    scanner.at += paths.leads[number as usize].bytes.len();
-                    number
-                }
-                None if last != NONE && scanner.bytes[scanner.at..] == *b"}" => break,
+            let rest = &bytes[at..];
+            if *rest == *b"}" && last != NONE {
+                return Some(said);
+            }
+            let lead = match paths.foreseen(last, 0, rest) {
+                Some(lead) => lead,
                 None => {
-                    let (start, name) = (scanner.at, json_lead(&mut scanner, last == NONE, text)?);
-                    paths.unforeseen(last, 0, &text[start..scanner.at], name, stream)?
+                    let (len, name) = json_lead(&text[at..], last == NONE)?;
+                    paths.unforeseen(last, 0, &text[at..at + len], name, stream)?
                 }
             };
-            last = number;
-            let name = paths.take_name(number)?;
-            let value = json_value(&mut scanner, text, resolved, buffer)?;
-            let value = said.role(paths.names[name as usize].role, value, text, resolved, observed)?;
-            found.push(Found { name, value });
-            if found.len() > FIELDS_MAX {
+            (last, at) = (lead.number, at + lead.len);
+            let Known { role, claims } = paths.take_name(lead.name)?;
+            let (value, end) = json_value(text, at, marks, resolved, buffer)?;
+            at = end;
+            said.claims |= claims;
+            let value = match role {
+                Some(role) => said.role(role, value, text, resolved, observed)?,
+                None => value,
+            };
+            if found.len() >= FIELDS_MAX {
                 return None;
             }
+            found.push(Found { name: lead.name, value });
         }
-        Some(said)
     }
 
     fn logfmt(&mut self, text: &str, stream: &Stream, observed: Timestamp) -> Option<Said> {
@@ -340,29 +353,27 @@ impl Foreseen {
         let line = &text[..end];
         let (mut said, mut last, mut logged, mut at) = (Said::default(), NONE, false, 0);
         while at < end {
-            let number = match paths.foreseen(last, 1, &line.as_bytes()[at..]) {
-                Some(number) => {
-                    at += paths.leads[number as usize].bytes.len();
-                    number
-                }
+            let lead = match paths.foreseen(last, 1, &line.as_bytes()[at..]) {
+                Some(lead) => lead,
                 None => {
                     let (len, name) = logfmt::lead(&line[at..], last == NONE)?;
-                    let number = paths.unforeseen(last, 1, &line[at..at + len], name, stream)?;
-                    at += len;
-                    number
+                    paths.unforeseen(last, 1, &line[at..at + len], name, stream)?
                 }
             };
-            last = number;
-            let name = paths.take_name(number)?;
+            (last, at) = (lead.number, at + lead.len);
+            let Known { role, .. } = paths.take_name(lead.name)?;
             let len = logfmt::value_end(&line[at..])?;
             let value = logfmt_value(line, at, len, resolved, buffer);
             at += len;
-            logged |= paths.names[name as usize].logged;
-            let value = said.role(paths.names[name as usize].role, value, text, resolved, observed)?;
-            found.push(Found { name, value });
-            if found.len() > FIELDS_MAX {
+            logged |= paths.names[lead.name as usize].logged;
+            let value = match role {
+                Some(role) => said.role(role, value, text, resolved, observed)?,
+                None => value,
+            };
+            if found.len() >= FIELDS_MAX {
                 return None;
             }
+            found.push(Found { name: lead.name, value });
         }
         logfmt::is_enough(found.len(), logged).then_some(said)
     }
@@ -393,26 +404,32 @@ impl Paths {
 
     /// What followed the last time, or before, if it stands here now.
     #[inline]
-    fn foreseen(&mut self, last: u32, format: usize, rest: &[u8]) -> Option<u32> {
-        let next = if last == NONE { self.first[format] } else { self.leads[last as usize].next };
-        if self.leads.get(next[0] as usize)?.begins(rest) {
-            return Some(next[0]);
+    fn foreseen(&mut self, last: u32, format: usize, rest: &[u8]) -> Option<Taken> {
+        let next = self.leads.get(last as usize).map_or(&self.first[format], |last| &last.next);
+        let number = next[0];
+        match self.leads.get(number as usize) {
+            Some(lead) if lead.begins(rest) => Some(lead.taken(number)),
+            _ => self.seldom_foreseen(last, format, rest),
         }
-        let begins = |number: &u32| self.leads.get(*number as usize).is_some_and(|lead| lead.begins(rest));
-        let at = 1 + next[1..].iter().position(begins)?;
-        self.prefer(last, format, next[at]);
-        Some(next[at])
     }
 
-    /// Has this one be the first that is looked for behind the last one.
-    fn prefer(&mut self, last: u32, format: usize, number: u32) {
-        let next = match self.leads.get_mut(last as usize) {
+    fn seldom_foreseen(&mut self, last: u32, format: usize, rest: &[u8]) -> Option<Taken> {
+        let Self { leads, first, .. } = self;
+        let next = leads.get(last as usize).map_or(&first[format], |last| &last.next);
+        let begins = |number: &u32| leads.get(*number as usize).is_some_and(|lead| lead.begins(rest));
+        let place = next.iter().position(begins)?;
+        let number = next[place];
+        let taken = leads[number as usize].taken(number);
+        self.followers(last, format).swap(0, place);
+        Some(taken)
+    }
+
+    /// What is known to follow, the latest before all others.
+    fn followers(&mut self, last: u32, format: usize) -> &mut [u32; FOLLOWERS] {
+        match self.leads.get_mut(last as usize) {
             Some(last) => &mut last.next,
             None => &mut self.first[format],
-        };
-        let place = next.iter().position(|known| *known == number).unwrap_or(FOLLOWERS - 1);
-        next[..=place].rotate_right(1);
-        next[0] = number;
+        }
     }
 
     /// Takes note of what stands here in front of the value of a name.
@@ -424,7 +441,7 @@ impl Paths {
         bytes: &str,
         name: &str,
         stream: &Stream,
-    ) -> Option<u32> {
+    ) -> Option<Taken> {
         let bytes = bytes.as_bytes();
         if bytes.len() > LEAD_BYTES_MAX {
             return None;
@@ -439,8 +456,11 @@ impl Paths {
                 number
             }
         };
-        self.prefer(last, format, number);
-        Some(number)
+        let next = self.followers(last, format);
+        let place = next.iter().position(|known| *known == NONE).unwrap_or(FOLLOWERS - 1);
+        next[place] = number;
+        next.swap(0, place);
+        Some(self.leads[number as usize].taken(number))
     }
 
     fn name(&mut self, name: &str, stream: &Stream) -> u32 {
@@ -466,19 +486,19 @@ impl Paths {
         let (unusual, logged) = (class.depends(), logfmt::is_known(name));
         let number = self.names.len() as u32;
         let round = self.round.wrapping_sub(1);
-        self.names.push(Name { field, guess: Cell::default(), role, unusual, logged, claims, round });
+        let known = Known { role, claims };
+        self.names.push(Name { field, guess: Cell::default(), known, unusual, logged, round });
         self.name_numbers.insert(name.into(), number);
         number
     }
 
-    /// The name of the value that follows, unless the line had it already.
+    /// What is known of a name, unless the line had it already.
     #[inline]
-    fn take_name(&mut self, lead: u32) -> Option<u32> {
-        let number = self.leads[lead as usize].name;
+    fn take_name(&mut self, number: u32) -> Option<Known> {
         let name = &mut self.names[number as usize];
         let usual = !name.unusual && name.round != self.round;
         name.round = self.round;
-        usual.then_some(number)
+        usual.then_some(name.known)
     }
 }
 
@@ -491,6 +511,10 @@ impl Lead {
         let head = [word(&|byte| byte, 0), word(&|byte| byte, 8)];
         let masks = [word(&|_| 0xff, 0), word(&|_| 0xff, 8)];
         Self { bytes: bytes.into(), head, masks, name, next: [NONE; FOLLOWERS] }
+    }
+
+    fn taken(&self, number: u32) -> Taken {
+        Taken { number, name: self.name, len: self.bytes.len() }
     }
 
     /// Whether a text begins with it.
@@ -508,32 +532,57 @@ impl Said {
     #[inline]
     fn role(
         &mut self,
-        role: Option<(Role, u8)>,
+        (role, rank): (Role, u8),
         value: Value,
         text: &str,
         resolved: &str,
         observed: Timestamp,
     ) -> Option<Value> {
-        let Some((role, rank)) = role else { return Some(value) };
         let bit = 1 << role as u8;
         if self.roles & bit != 0 {
             return None;
         }
         self.roles |= bit;
-        Some(match told(role, rank, value.read(text, resolved), observed)? {
-            Told::Level(level) => match value.read(text, resolved) {
-                ValueRef::Str(word) if word == level.name() => value,
-                _ => Value::Static(level.name()),
-            },
+        self.message |= role == Role::Message;
+        // Mostly a glance tells that it makes sense.
+        match (role, value) {
+            (Role::Message | Role::Service | Role::Env, Value::Part { len: 1.., .. }) => Some(value),
+            (Role::Trace | Role::Span, Value::Part { start, len: 1.. })
+                if text.as_bytes()[start as usize] != b'0' =>
+            {
+                Some(value)
+            }
+            _ => self.told((role, rank), value, text, resolved, observed),
+        }
+    }
+
+    fn told(
+        &mut self,
+        (role, rank): (Role, u8),
+        value: Value,
+        text: &str,
+        resolved: &str,
+        observed: Timestamp,
+    ) -> Option<Value> {
+        let said = value.read(text, resolved);
+        Some(match told(role, rank, said, observed)? {
+            Told::Level(level) if said == ValueRef::Str(level.name()) => value,
+            Told::Level(level) => Value::Level(level),
             Told::Time(time) => {
                 self.time = Some(time);
                 Value::Time(time)
             }
-            Told::Itself => {
-                self.message |= role == Role::Message;
-                value
-            }
+            Told::Itself => value,
         })
+    }
+}
+
+impl Found {
+    /// The field that it becomes.
+    #[inline(always)]
+    fn field<'f>(&self, names: &'f [Name], resolved: &'f str) -> FoundField<'f> {
+        let Name { field, guess, .. } = &names[self.name as usize];
+        FoundField { name: field, guess, value: self.value.found(resolved) }
     }
 }
 
@@ -546,13 +595,13 @@ impl Value {
             Self::Int(value) => ValueRef::Int(value),
             Self::Float(value) => ValueRef::Float(value),
             Self::Time(time) => ValueRef::Timestamp(time),
-            Self::Static(text) => ValueRef::Str(text),
+            Self::Level(level) => ValueRef::Str(level.name()),
             Self::Part { start, len } => ValueRef::Str(&text[start as usize..(start + len) as usize]),
             Self::Resolved { start, len } => ValueRef::Str(&resolved[start as usize..(start + len) as usize]),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn found(self, resolved: &str) -> FoundValue<'_> {
         match self {
             Self::Part { start, len } => FoundValue::Part { start, len },
@@ -582,8 +631,9 @@ impl Value {
     }
 }
 
-/// Takes what stands in front of a member's value; gives its name.
-fn json_lead<'a>(scanner: &mut Scanner<'_>, first: bool, text: &'a str) -> Option<&'a str> {
+/// What stands in front of a member's value: its length, and the name.
+fn json_lead(text: &str, first: bool) -> Option<(usize, &str)> {
+    let mut scanner = Scanner::new(text.as_bytes());
     scanner.expect(if first { b'{' } else { b',' }, "").ok()?;
     if scanner.token() != Some(b'"') {
         return None;
@@ -592,37 +642,54 @@ fn json_lead<'a>(scanner: &mut Scanner<'_>, first: bool, text: &'a str) -> Optio
     scanner.expect(b':', "").ok()?;
     scanner.token();
     let usual = !name.escaped && name.start < name.end;
-    usual.then(|| &text[name.start..name.end])
+    usual.then(|| (scanner.at, &text[name.start..name.end]))
 }
 
+/// The value that stands at `at`, and where it ends.
 #[inline]
 fn json_value(
-    scanner: &mut Scanner<'_>,
     text: &str,
+    at: usize,
+    marks: &Marks,
     resolved: &mut String,
     buffer: &mut Vec<u8>,
-) -> Option<Value> {
-    let start = scanner.at;
-    Some(match scanner.peek()? {
+) -> Option<(Value, usize)> {
+    let bytes = text.as_bytes();
+    if *bytes.get(at)? == b'"' {
+        let end = marks.next(at + 1);
+        if bytes.get(end) == Some(&b'"') {
+            return Some((Value::part(at + 1, end), end + 1));
+        }
+    }
+    other_json_value(text, at, resolved, buffer)
+}
+
+/// The same for what is no text, and for text with escapes.
+fn other_json_value(
+    text: &str,
+    at: usize,
+    resolved: &mut String,
+    buffer: &mut Vec<u8>,
+) -> Option<(Value, usize)> {
+    let mut scanner = Scanner::new(text.as_bytes());
+    scanner.at = at;
+    let value = match scanner.peek()? {
         b'"' => {
             let string = scanner.string().ok()?;
-            if string.escaped {
-                buffer.clear();
-                unescape(&text.as_bytes()[string.start..string.end], buffer);
-                Value::resolved(buffer, resolved)
-            } else {
-                Value::part(string.start, string.end)
-            }
+            buffer.clear();
+            unescape(&text.as_bytes()[string.start..string.end], buffer);
+            Value::resolved(buffer, resolved)
         }
         b'-' | b'0'..=b'9' => {
-            let integer = scanner.number().ok()?;
-            Value::scalar(json::number(&text[start..scanner.at], integer), start, scanner.at)
+            let value = read_number(&mut scanner, text).ok()?;
+            Value::scalar(value, at, scanner.at)
         }
         b't' => scanner.word("true").ok().map(|()| Value::Bool(true))?,
         b'f' => scanner.word("false").ok().map(|()| Value::Bool(false))?,
         b'n' => scanner.word("null").ok().map(|()| Value::Null)?,
         _ => return None,
-    })
+    };
+    Some((value, scanner.at))
 }
 
 #[inline]

@@ -205,8 +205,8 @@ pub(super) fn bare(raw: &str) -> ValueRef<'_> {
     match raw.as_bytes().first() {
         Some(b'-' | b'0'..=b'9') => {
             let mut scanner = Scanner::new(raw.as_bytes());
-            match scanner.number() {
-                Ok(integer) if scanner.at == raw.len() => json::number(raw, integer),
+            match json::read_number(&mut scanner, raw) {
+                Ok(value) if scanner.at == raw.len() => value,
                 _ => ValueRef::Str(raw),
             }
         }

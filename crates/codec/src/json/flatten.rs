@@ -17,8 +17,8 @@
 use sawyer_model::ValueRef;
 use sawyer_model::limits::{NAME_BYTES_MAX, NESTING_DEPTH_MAX};
 
-use super::JsonError;
 use super::scan::{Expected, Scanner, Text, unescape};
+use super::{JsonError, read_number};
 use crate::fields::FieldSink;
 
 /// The name that a field with the empty name gets: a record cannot have a field without a name.
@@ -138,9 +138,7 @@ impl<S: FieldSink> Flattener<'_, '_, S> {
                 self.give_string(text);
             }
             Some(b'-' | b'0'..=b'9') => {
-                let start = self.scanner.at;
-                let integer = self.scanner.number()?;
-                let value = number(&self.text[start..self.scanner.at], integer);
+                let value = read_number(&mut self.scanner, self.text)?;
                 self.give(value);
             }
             Some(b't') => {
@@ -261,38 +259,4 @@ impl<S: FieldSink> Flattener<'_, '_, S> {
         self.scanner.at = start;
         nested
     }
-}
-
-/// The value of a number as it is written.
-pub(crate) fn number(text: &str, integer: bool) -> ValueRef<'_> {
-    if integer {
-        if let Some(value) = small_integer(text.as_bytes()) {
-            return ValueRef::Int(value);
-        }
-        if text == "-0" {
-            return ValueRef::Float(-0.0);
-        }
-        if let Ok(value) = text.parse::<i64>() {
-            return ValueRef::Int(value);
-        }
-    }
-    let Ok(value) = text.parse::<f64>() else { return ValueRef::Str(text) };
-    // Beyond an i128 the cast saturates, and the digits differ.
-    let exact = value.is_finite() && (!integer || (value as i128).to_string() == text);
-    if exact { ValueRef::Float(value) } else { ValueRef::Str(text) }
-}
-
-/// An integer of up to 18 digits, but for `-0`.
-#[inline]
-fn small_integer(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text {
-        [b'-', b'0', ..] => return None,
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    if digits.len() > 18 {
-        return None;
-    }
-    let value = digits.iter().fold(0_i64, |value, digit| value * 10 + i64::from(digit.wrapping_sub(b'0')));
-    Some(if negative { -value } else { value })
 }

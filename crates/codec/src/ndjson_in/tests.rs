@@ -249,7 +249,7 @@ proptest! {
     #[test]
     fn lines_are_read_the_same_both_ways(
         lines in prop::collection::vec(
-            (prop::collection::vec((0usize..16, 0usize..12), 0..7), any::<bool>(), 0usize..3),
+            (prop::collection::vec((0usize..16, 0usize..20), 0..7), any::<bool>(), 0usize..3),
             1..12,
         ),
     ) {
@@ -257,9 +257,10 @@ proptest! {
             "a", "b", "msg", "message", "level", "ts", "timestamp", "pod", "namespace", "identity", "_id", "service",
             "sawyer.mark", "event", "trace_id", "observed",
         ];
-        const VALUES: [&str; 12] = [
+        const VALUES: [&str; 20] = [
             "1", "-2.5", "true", "null", r#""x""#, r#""""#, r#""a\n""#, "1795176000", r#""2026-11-20T12:34:56Z""#,
-            r#""2001-01-01T00:00:00Z""#, r#""ERROR""#, "[1]",
+            r#""2001-01-01T00:00:00Z""#, r#""ERROR""#, "[1]", "-0", "-0.5", "1795176000123456789", "12.25", "1e3",
+            r#""a text that is longer than what is looked at together, 결제""#, r#""eRROR""#, "\"a tab\t\"",
         ];
         let of = |names: &[&str]| Arc::new(Stream::new(names.iter().map(|name| (*name, Value::from("x")))));
         let streams = [of(&[]), of(&["pod", "a"]), of(&["namespace"])];

@@ -91,17 +91,33 @@ impl Batch {
         self.encoded = Some(encoded);
     }
 
-    /// As [`Batch::store`], for a value that may be a part of the text at `place`, as nearly all are.
+    /// Adds fields that were found in the text at `place` to the entry whose fields end at the end of `fields`.
     #[inline(always)]
-    pub(super) fn store_found(&mut self, place: TextPlace, value: FoundValue<'_>) -> Slot {
-        match value {
-            FoundValue::Part { start, len } => Slot::Str { start: place.part(start, len), len },
-            other => self.store_other(place, other),
-        }
+    pub(super) fn append_found<'v>(
+        &mut self,
+        at: usize,
+        place: TextPlace,
+        fields: impl Iterator<Item = FoundField<'v>>,
+    ) {
+        fields.for_each(|FoundField { name, guess, value }| {
+            let name = self.names.intern_guessed(name, guess);
+            match value {
+                FoundValue::Part { start, len } => {
+                    let start = place.part(start, len);
+                    self.append_with(at, name, |_| Slot::Str { start, len });
+                }
+                other => self.append_other(at, place, name, other),
+            }
+        });
     }
 
     #[inline(never)]
-    fn store_other(&mut self, place: TextPlace, value: FoundValue<'_>) -> Slot {
+    fn append_other(&mut self, at: usize, place: TextPlace, name: NameId, value: FoundValue<'_>) {
+        self.append_with(at, name, |batch| batch.store_found(place, value));
+    }
+
+    /// As [`Batch::store`], for a value that may be a part of the text at `place`.
+    fn store_found(&mut self, place: TextPlace, value: FoundValue<'_>) -> Slot {
         match value {
             FoundValue::Value(value) => self.store(value),
             FoundValue::Part { start, len } => Slot::Str { start: place.part(start, len), len },
@@ -111,7 +127,7 @@ impl Batch {
                 for value in values {
                     let slot = match value {
                         FoundValue::List(_) => Slot::Null,
-                        scalar => self.store_other(place, *scalar),
+                        scalar => self.store_found(place, *scalar),
                     };
                     self.elements.push(slot);
                 }
@@ -185,11 +201,8 @@ impl RecordWriter<'_> {
     /// # Panics
     /// If a part does not lie within that text.
     #[inline]
-    pub fn found<'v>(&mut self, place: TextPlace, fields: &mut dyn Iterator<Item = FoundField<'v>>) {
-        for FoundField { name, guess, value } in fields {
-            let number = self.batch.names.intern_guessed(name, guess);
-            self.batch.append_with(self.at, number, |batch| batch.store_found(place, value));
-        }
+    pub fn found<'v>(&mut self, place: TextPlace, fields: impl Iterator<Item = FoundField<'v>>) {
+        self.batch.append_found(self.at, place, fields);
     }
 
     fn check_part(&self, start: u32, len: u32) {
