@@ -62,8 +62,11 @@ pub fn batch_memory(bytes: &[u8]) -> Result<usize, Error> {
     Ok(claimed.map_err(damaged)?)
 }
 
-/// What a byte of a body by rows can become: a record takes 14 at least, a field 3, an element of a list 1.
+/// What a byte of a body by rows can become: a record takes [`ROW_BYTES_MIN`], a field 3, an element of a list 1.
 const BODY_BYTE_MEMORY: usize = 16;
+
+/// Bytes that a record of a body by rows takes at least.
+const ROW_BYTES_MIN: usize = 14;
 
 /// The version, the checksum and what follows it.
 fn split(bytes: &[u8]) -> Result<(u8, u32, &[u8])> {
@@ -140,6 +143,9 @@ fn decode_body(body: &[u8], by_part: bool) -> Decoded<Batch> {
     let rows = Reader::new(reader.take(rows_len)?);
     let text = std::str::from_utf8(reader.take(text_len)?).map_err(|_| Damage::expected("UTF-8"))?;
     let seen = vec![0; batch.name_count()];
+    // A batch that grows while it is read takes up to twice what is in it.
+    batch.reserve_text(text_len);
+    batch.reserve_records(row_count.min(rows_len / ROW_BYTES_MIN), 0);
     let mut records =
         Records { rows, text, names, streams, sources, seen, elements: Vec::new(), by_part, said_bytes: 0 };
     for row in 0..row_count {
