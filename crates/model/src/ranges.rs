@@ -50,10 +50,25 @@ impl RangeSet {
         if range.is_empty() {
             return 0;
         }
-        let mut merged = range;
-        let mut known = 0;
-        let first = self.ranges.range(..range.start).next_back().filter(|(_, end)| **end >= range.start);
-        let from = first.map_or(range.start, |(start, _)| *start);
+        let alone = self.ranges.range(range.start + 1..=range.end).next().is_none();
+        let before = self.ranges.range_mut(..=range.start).next_back();
+        let before = before.filter(|(_, end)| **end >= range.start);
+        // Nearly always it goes on where the one before ends, or touches none.
+        if alone {
+            return match before {
+                Some((_, end)) => {
+                    let new = range.end.saturating_sub(*end);
+                    *end += new;
+                    new
+                }
+                None => {
+                    self.ranges.insert(range.start, range.end);
+                    range.len()
+                }
+            };
+        }
+        let from = before.map_or(range.start, |(start, _)| *start);
+        let (mut merged, mut known) = (range, 0);
         let touched: Vec<(u64, u64)> = self.ranges.range(from..=range.end).map(|(s, e)| (*s, *e)).collect();
         for (start, end) in touched {
             known += end.min(range.end).saturating_sub(start.max(range.start));

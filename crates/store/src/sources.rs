@@ -192,15 +192,17 @@ impl Trial<'_> {
         let mut at = 0;
         while at < batch.len() {
             let run = Run::at(batch, at);
-            if self.intersects(run.source, run.hull) {
-                let again = |at: &usize| !self.insert(run.source, batch.get(*at).range());
-                duplicates.extend((at..run.end).filter(again));
-            } else {
-                for piece in run.pieces {
+            let overlaps = self.intersects(run.source, run.hull);
+            for (piece, end) in run.pieces {
+                // What was committed mostly lies between the pieces: urgent records go ahead of others.
+                if overlaps && self.intersects(run.source, piece) {
+                    let again = |at: &usize| !self.insert(run.source, batch.get(*at).range());
+                    duplicates.extend((at..end).filter(again));
+                } else {
                     self.insert(run.source, piece);
                 }
+                at = end;
             }
-            at = run.end;
         }
         let mut news = duplicates.len() < batch.len();
         for covered in batch.covered() {
@@ -239,29 +241,27 @@ struct Run {
     source: SourceId,
     /// From the start of the first to the end of the last.
     hull: SeqRange,
-    /// Their ranges, those that touch as one.
-    pieces: Vec<SeqRange>,
-    /// Place of the first record behind them.
-    end: usize,
+    /// Their ranges, those that touch as one, each with the place of the first record behind it.
+    pieces: Vec<(SeqRange, usize)>,
 }
 
 impl Run {
     fn at(batch: &Batch, start: usize) -> Self {
         let first = batch.get(start);
-        let mut run =
-            Self { source: first.source(), hull: first.range(), pieces: vec![first.range()], end: start + 1 };
-        while run.end < batch.len() {
-            let (record, last) = (batch.get(run.end), run.hull.end);
+        let (source, mut end) = (first.source(), start + 1);
+        let mut run = Self { source, hull: first.range(), pieces: vec![(first.range(), end)] };
+        while end < batch.len() {
+            let (record, last) = (batch.get(end), run.hull.end);
             let range = record.range();
-            if record.source() != run.source || range.start < last {
+            if record.source() != source || range.start < last {
                 break;
             }
+            end += 1;
             match run.pieces.last_mut() {
-                Some(piece) if range.start == last => piece.end = range.end,
-                _ => run.pieces.push(range),
+                Some((piece, behind)) if range.start == last => (piece.end, *behind) = (range.end, end),
+                _ => run.pieces.push((range, end)),
             }
             run.hull.end = range.end;
-            run.end += 1;
         }
         run
     }
@@ -281,8 +281,10 @@ pub(crate) fn without(batch: &Batch, duplicates: &[usize]) -> Batch {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
+    use proptest::prelude::*;
     use sawyer_model::{RecordHead, Stream};
 
     use super::*;
@@ -414,5 +416,30 @@ mod tests {
             (source.ranges.iter().next(), source.last),
             (Some(SeqRange::new(0, 7)), Timestamp::from_secs(3))
         );
+    }
+
+    proptest! {
+        #[test]
+        fn duplicates_are_those_that_are_found_number_by_number(
+            batches in prop::collection::vec(prop::collection::vec((0u64..3, 0u64..4, any::<bool>()), 0..20), 1..5),
+        ) {
+            let (mut sources, mut known) = (Sources::default(), BTreeSet::new());
+            for records in batches {
+                let (mut at, mut ranges) = (0, Vec::new());
+                for (gap, len, back) in records {
+                    at = if back { at / 2 } else { at + gap };
+                    ranges.push((at, at + len));
+                    at += len;
+                }
+                let mut again = Vec::new();
+                for (at, (start, end)) in ranges.iter().enumerate() {
+                    if start < end && (*start..*end).all(|number| known.contains(&number)) {
+                        again.push(at);
+                    }
+                    known.extend(*start..*end);
+                }
+                prop_assert_eq!(take(&mut sources, &batch_of(&ranges, &[])), again, "{:?}", ranges);
+            }
+        }
     }
 }

@@ -151,6 +151,7 @@ impl RecordWriter<'_> {
     ///
     /// # Panics
     /// If the part is not text, or the record has too many fields.
+    #[inline]
     pub fn placed(&mut self, name: NameId, value: PlacedValue) {
         let value = match value {
             PlacedValue::Null => Slot::Null,
@@ -205,6 +206,7 @@ impl RecordWriter<'_> {
         self.batch.append_found(self.at, place, fields);
     }
 
+    #[inline]
     fn check_part(&self, start: u32, len: u32) {
         let (start, end) = (start as usize, start as usize + len as usize);
         let text = &self.batch.text;
