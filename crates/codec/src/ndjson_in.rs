@@ -122,16 +122,18 @@ impl NdjsonReader {
     ) -> bool {
         let Self { foreseen, fields, .. } = self;
         let voice = if head.sender == Sender::Program { Voice::Program } else { Voice::Client };
-        let stream = &batch.streams()[head.stream as usize];
-        let sent = foreseen.read_sent(text, stream, head.observed, voice, |name| fields.hash_of(name));
-        let Some(sent) = sent else { return false };
-        known.timestamp = sent.time.unwrap_or(known.timestamp);
-        let mut writer = batch.begin(known, head.stream);
-        let line = writer.text(text);
-        if !sent.message {
-            writer.at(NameId::MESSAGE, line);
+        if !foreseen.may_read(text) {
+            return false;
         }
-        writer.found(line, foreseen.fields());
+        let read = batch.begin_read(text, head.stream, |draft| {
+            let sent = foreseen.read_sent(text, draft, head.observed, voice, |name| fields.hash_of(name))?;
+            known.timestamp = sent.time.unwrap_or(known.timestamp);
+            Some((known, sent))
+        });
+        let Some((mut writer, line, sent)) = read else { return false };
+        if !sent.message {
+            writer.first_at(NameId::MESSAGE, line);
+        }
         if sent.message {
             writer.at(NameId::ORIGINAL, line);
         }

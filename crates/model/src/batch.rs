@@ -1,5 +1,6 @@
 //! Records in bulk, and how they are read, written and changed.
 
+mod draft;
 mod order;
 mod own;
 mod placed;
@@ -22,6 +23,7 @@ use crate::source::{Covered, RecordId, SourceId, Stream};
 use crate::timestamp::Timestamp;
 use crate::value::{Elements, ListRef, ValueRef};
 
+pub use draft::Draft;
 pub use own::{OwnFields, OwnPart, OwnParts, OwnPlaces};
 pub use placed::PlacedValue;
 
@@ -305,6 +307,12 @@ impl Batch {
     /// # Panics
     /// If there is no stream with that number.
     pub fn begin(&mut self, head: RecordHead, stream: u32) -> RecordWriter<'_> {
+        self.next_writer();
+        self.begin_at(head, stream, self.fields.len())
+    }
+
+    /// Starts a record that has the fields from `fields_start` on.
+    fn begin_at(&mut self, head: RecordHead, stream: u32, fields_start: usize) -> RecordWriter<'_> {
         assert!((stream as usize) < self.streams.len(), "streams are added before records");
         self.cover(head.source, head.range);
         self.entries.push(Entry {
@@ -313,10 +321,9 @@ impl Batch {
             source: head.source,
             range: head.range,
             stream,
-            fields_start: self.fields.len() as u32,
-            fields_len: 0,
+            fields_start: fields_start as u32,
+            fields_len: (self.fields.len() - fields_start) as u32,
         });
-        self.next_writer();
         RecordWriter { at: self.entries.len() - 1, batch: self }
     }
 
@@ -379,6 +386,7 @@ impl Batch {
         (start as u32, text.len() as u32)
     }
 
+    #[inline]
     fn store_scalar(&mut self, value: ValueRef<'_>) -> Slot {
         match value {
             ValueRef::Null | ValueRef::List(_) => Slot::Null,
@@ -397,6 +405,7 @@ impl Batch {
         }
     }
 
+    #[inline]
     fn store(&mut self, value: ValueRef<'_>) -> Slot {
         let ValueRef::List(list) = value else { return self.store_scalar(value) };
         let start = self.elements.len() as u32;

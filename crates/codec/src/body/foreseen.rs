@@ -11,7 +11,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use sawyer_model::batch::{FoundField, FoundValue};
+use sawyer_model::batch::{Draft, FoundField, FoundValue};
 use sawyer_model::{Level, NameGuess, NameId, RecordEditor, Stream, Timestamp, ValueRef, names};
 
 use super::apply::{BODY_PREFIX, BODY_TIMESTAMP, Rules, common_name, deviates};
@@ -75,6 +75,8 @@ pub(crate) struct Foreseen {
     stream: u128,
     at: usize,
     found: Vec<Found>,
+    /// How many fields of the last line were read.
+    count: usize,
     marks: Marks,
     /// Text with its escapes resolved.
     text: String,
@@ -113,7 +115,10 @@ struct Lead {
 /// A lead that stands where it is looked for.
 #[derive(Clone, Copy, Debug)]
 struct Taken {
+    /// None in front of the first.
     number: u32,
+    /// The one that followed it last.
+    next: u32,
     /// The number of its name.
     name: u32,
     /// In bytes.
@@ -141,6 +146,21 @@ struct Known {
     role: Option<(Role, u8)>,
     /// Whether it claims an identity that the stream does not know.
     claims: bool,
+}
+
+/// What takes the fields of a line.
+trait Sink {
+    /// Who speaks.
+    fn stream(&self) -> &Stream;
+
+    /// Takes a field; says whether it can.
+    fn take(&mut self, number: u32, name: &Name, value: Value, resolved: &str) -> bool;
+}
+
+/// Takes the fields of a line that stands in a record.
+struct OfRecord<'a> {
+    found: &'a mut Vec<Found>,
+    stream: &'a Stream,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -200,27 +220,23 @@ impl Foreseen {
         rules: &Rules,
         hash_of: impl Fn(&str) -> u64,
     ) -> Option<Format> {
-        #[cfg(test)]
-        (self.short = false);
-        if self.rest > 0 {
-            self.rest -= 1;
+        let view = record.as_ref();
+        if !self.may_read(view.message()) {
             return None;
         }
-        let view = record.as_ref();
         let place = view.message_place().filter(|_| view.own_fields_by_id().len() == 1)?;
         let text = view.message();
         let formats = rules.format.as_ref().map_or_else(|| candidates(text), std::slice::from_ref);
         let format = *formats.iter().find(|format| matches!(format, Format::Json | Format::Logfmt))?;
-        if text.len() > LINE_BYTES_MAX {
-            return None;
-        }
         self.turn_to(view.stream(), Voice::Line, hash_of);
-        self.found.clear();
-        self.text.clear();
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
+        let mut sink = OfRecord { found: &mut found, stream: view.stream() };
         let read = match format {
-            Format::Json => self.json(text, view.stream(), view.observed()),
-            _ => self.logfmt(text, view.stream(), view.observed()),
+            Format::Json => self.json(text, view.observed(), &mut sink),
+            _ => self.logfmt(text, view.observed(), &mut sink),
         };
+        self.found = found;
         let reference = if rules.own_time { view.observed() } else { view.timestamp() };
         let Some(said) = read.filter(|said| said.time.is_none_or(|time| !deviates(time, reference))) else {
             self.strike();
@@ -242,29 +258,29 @@ impl Foreseen {
         Some(format)
     }
 
-    /// Reads a record that was sent as an object of JSON, if it is one that can be read here. Its fields are
-    /// [`Foreseen::fields`] then.
-    pub(crate) fn read_sent(
-        &mut self,
-        text: &str,
-        stream: &Stream,
-        observed: Timestamp,
-        voice: Voice,
-        hash_of: impl Fn(&str) -> u64,
-    ) -> Option<Sent> {
+    /// Whether a line may be one that can be read here.
+    pub(crate) fn may_read(&mut self, text: &str) -> bool {
         #[cfg(test)]
         (self.short = false);
         if self.rest > 0 {
             self.rest -= 1;
-            return None;
+            return false;
         }
-        if text.len() > LINE_BYTES_MAX {
-            return None;
-        }
-        self.turn_to(stream, voice, hash_of);
-        self.found.clear();
-        self.text.clear();
-        let Some(said) = self.json(text, stream, observed) else {
+        text.len() <= LINE_BYTES_MAX
+    }
+
+    /// Reads a record that was sent as an object of JSON, if it is one that can be read here. Its fields are in the draft
+    /// then, but for its time.
+    pub(crate) fn read_sent(
+        &mut self,
+        text: &str,
+        draft: &mut Draft<'_>,
+        observed: Timestamp,
+        voice: Voice,
+        hash_of: impl Fn(&str) -> u64,
+    ) -> Option<Sent> {
+        self.turn_to(draft.stream(), voice, hash_of);
+        let Some(said) = self.json(text, observed, draft) else {
             self.strike();
             return None;
         };
@@ -274,18 +290,10 @@ impl Foreseen {
         Some(Sent { time: said.time, message: said.message, claims: said.claims })
     }
 
-    /// The fields of the record that was read last, without its time.
-    #[inline]
-    pub(crate) fn fields(&self) -> impl Iterator<Item = FoundField<'_>> {
-        let names = &self.paths[self.at].names;
-        let fields = self.found.iter().filter(|found| !matches!(found.value, Value::Time(_)));
-        fields.map(|found| found.field(names, &self.text))
-    }
-
     /// A line had to go the long way after all.
     fn strike(&mut self) {
         // What is not written in pairs at all is found out at once.
-        self.strikes += u32::from(!self.found.is_empty());
+        self.strikes += u32::from(self.count > 0);
         if self.strikes >= STRIKES_MAX {
             (self.strikes, self.rest) = (0, REST_LINES);
         }
@@ -310,26 +318,28 @@ impl Foreseen {
         });
     }
 
-    fn json(&mut self, text: &str, stream: &Stream, observed: Timestamp) -> Option<Said> {
-        let Self { paths, at, found, marks, text: resolved, bytes: buffer, .. } = self;
+    fn json(&mut self, text: &str, observed: Timestamp, sink: &mut impl Sink) -> Option<Said> {
+        let Self { paths, at, count, marks, text: resolved, bytes: buffer, .. } = self;
         let paths = &mut paths[*at];
         paths.begin();
-        let (mut said, mut last, mut at) = (Said::default(), NONE, 0);
+        resolved.clear();
+        *count = 0;
+        let (mut said, mut last, mut at) = (Said::default(), paths.start(0), 0);
         let bytes = text.as_bytes();
         marks.read(bytes);
         loop {
             let rest = &bytes[at..];
-            if *rest == *b"}" && last != NONE {
+            if *rest == *b"}" && last.number != NONE {
                 return Some(said);
             }
             let lead = match paths.foreseen(last, 0, rest) {
                 Some(lead) => lead,
                 None => {
-                    let (len, name) = json_lead(&text[at..], last == NONE)?;
-                    paths.unforeseen(last, 0, &text[at..at + len], name, stream)?
+                    let (len, name) = json_lead(&text[at..], last.number == NONE)?;
+                    paths.unforeseen(last.number, 0, &text[at..at + len], name, sink.stream())?
                 }
             };
-            (last, at) = (lead.number, at + lead.len);
+            (last, at) = (lead, at + lead.len);
             let Known { role, claims } = paths.take_name(lead.name)?;
             let (value, end) = json_value(text, at, marks, resolved, buffer)?;
             at = end;
@@ -338,29 +348,32 @@ impl Foreseen {
                 Some(role) => said.role(role, value, text, resolved, observed)?,
                 None => value,
             };
-            if found.len() >= FIELDS_MAX {
+            *count += 1;
+            let taken = sink.take(lead.name, &paths.names[lead.name as usize], value, resolved);
+            if *count > FIELDS_MAX || !taken {
                 return None;
             }
-            found.push(Found { name: lead.name, value });
         }
     }
 
-    fn logfmt(&mut self, text: &str, stream: &Stream, observed: Timestamp) -> Option<Said> {
-        let Self { paths, at: paths_at, found, text: resolved, bytes: buffer, .. } = self;
+    fn logfmt(&mut self, text: &str, observed: Timestamp, sink: &mut impl Sink) -> Option<Said> {
+        let Self { paths, at: paths_at, count, text: resolved, bytes: buffer, .. } = self;
         let paths = &mut paths[*paths_at];
         paths.begin();
+        resolved.clear();
+        *count = 0;
         let end = text.trim_ascii_end().len();
         let line = &text[..end];
-        let (mut said, mut last, mut logged, mut at) = (Said::default(), NONE, false, 0);
+        let (mut said, mut last, mut logged, mut at) = (Said::default(), paths.start(1), false, 0);
         while at < end {
             let lead = match paths.foreseen(last, 1, &line.as_bytes()[at..]) {
                 Some(lead) => lead,
                 None => {
-                    let (len, name) = logfmt::lead(&line[at..], last == NONE)?;
-                    paths.unforeseen(last, 1, &line[at..at + len], name, stream)?
+                    let (len, name) = logfmt::lead(&line[at..], last.number == NONE)?;
+                    paths.unforeseen(last.number, 1, &line[at..at + len], name, sink.stream())?
                 }
             };
-            (last, at) = (lead.number, at + lead.len);
+            (last, at) = (lead, at + lead.len);
             let Known { role, .. } = paths.take_name(lead.name)?;
             let len = logfmt::value_end(&line[at..])?;
             let value = logfmt_value(line, at, len, resolved, buffer);
@@ -370,12 +383,13 @@ impl Foreseen {
                 Some(role) => said.role(role, value, text, resolved, observed)?,
                 None => value,
             };
-            if found.len() >= FIELDS_MAX {
+            *count += 1;
+            let taken = sink.take(lead.name, &paths.names[lead.name as usize], value, resolved);
+            if *count > FIELDS_MAX || !taken {
                 return None;
             }
-            found.push(Found { name: lead.name, value });
         }
-        logfmt::is_enough(found.len(), logged).then_some(said)
+        logfmt::is_enough(*count, logged).then_some(said)
     }
 }
 
@@ -402,14 +416,17 @@ impl Paths {
         }
     }
 
+    /// What stands in front of the first lead of a line: nothing.
+    fn start(&self, format: usize) -> Taken {
+        Taken { number: NONE, next: self.first[format][0], name: NONE, len: 0 }
+    }
+
     /// What followed the last time, or before, if it stands here now.
     #[inline]
-    fn foreseen(&mut self, last: u32, format: usize, rest: &[u8]) -> Option<Taken> {
-        let next = self.leads.get(last as usize).map_or(&self.first[format], |last| &last.next);
-        let number = next[0];
-        match self.leads.get(number as usize) {
-            Some(lead) if lead.begins(rest) => Some(lead.taken(number)),
-            _ => self.seldom_foreseen(last, format, rest),
+    fn foreseen(&mut self, last: Taken, format: usize, rest: &[u8]) -> Option<Taken> {
+        match self.leads.get(last.next as usize) {
+            Some(lead) if lead.begins(rest) => Some(lead.taken(last.next)),
+            _ => self.seldom_foreseen(last.number, format, rest),
         }
     }
 
@@ -514,7 +531,7 @@ impl Lead {
     }
 
     fn taken(&self, number: u32) -> Taken {
-        Taken { number, name: self.name, len: self.bytes.len() }
+        Taken { number, next: self.next[0], name: self.name, len: self.bytes.len() }
     }
 
     /// Whether a text begins with it.
@@ -574,6 +591,38 @@ impl Said {
             }
             Told::Itself => value,
         })
+    }
+}
+
+impl Sink for OfRecord<'_> {
+    fn stream(&self) -> &Stream {
+        self.stream
+    }
+
+    #[inline]
+    fn take(&mut self, number: u32, _: &Name, value: Value, _: &str) -> bool {
+        self.found.push(Found { name: number, value });
+        true
+    }
+}
+
+/// Takes the fields of a record that is sent.
+impl Sink for Draft<'_> {
+    fn stream(&self) -> &Stream {
+        Draft::stream(self)
+    }
+
+    #[inline(always)]
+    fn take(&mut self, _: u32, name: &Name, value: Value, resolved: &str) -> bool {
+        let Name { field, guess, .. } = name;
+        match value {
+            Value::Part { start, len } => self.part(field, guess, start, len),
+            Value::Time(_) => true,
+            Value::Int(number) => self.value(field, guess, ValueRef::Int(number)),
+            Value::Float(number) => self.value(field, guess, ValueRef::Float(number)),
+            Value::Level(level) => self.value(field, guess, ValueRef::Str(level.name())),
+            other => self.value(field, guess, other.read("", resolved)),
+        }
     }
 }
 

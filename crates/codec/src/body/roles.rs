@@ -322,8 +322,8 @@ fn level_of(value: ValueRef<'_>) -> Option<Level> {
 
 /// A level by its name, by PostgreSQL's and MongoDB's numbered debug levels, or by its letter.
 pub(crate) fn level_of_text(text: &str) -> Option<Level> {
-    let text = text.trim_ascii();
     Level::from_name(text).or_else(|| {
+        let text = text.trim_ascii();
         Some(match text {
             "T" | "V" => Level::Trace,
             "D" => Level::Debug,
@@ -333,8 +333,9 @@ pub(crate) fn level_of_text(text: &str) -> Option<Level> {
             "F" | "C" => Level::Fatal,
             "fail" => Level::Error,
             _ => {
-                let number = text.strip_prefix("DEBUG").or_else(|| text.strip_prefix('D'))?;
-                return matches!(number, "1" | "2" | "3" | "4" | "5").then_some(Level::Debug);
+                let number = text.strip_prefix("DEBUG").or_else(|| text.strip_prefix('D'));
+                let debug = matches!(number, Some("1" | "2" | "3" | "4" | "5")).then_some(Level::Debug);
+                return debug.or_else(|| Level::from_name(text));
             }
         })
     })

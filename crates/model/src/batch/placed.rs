@@ -140,7 +140,7 @@ impl Batch {
 impl TextPlace {
     /// Where in the batch a part begins that starts so far behind this text's beginning.
     #[inline(always)]
-    fn part(self, start: u32, len: u32) -> u32 {
+    pub(super) fn part(self, start: u32, len: u32) -> u32 {
         assert!(start + len <= self.len, "a part lies within the whole");
         self.start + start
     }
