@@ -12,7 +12,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use sawyer_model::Count;
 use sawyer_telemetry::ledger::checkpoints::Peer;
-use sawyer_telemetry::{Book, Checkpoint, Gap, Metrics, SourceBook, Sums};
+use sawyer_telemetry::{Book, Checkpoint, End, Ends, Gap, Metrics, SourceBook, Sums};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -92,19 +92,21 @@ async fn sources(
     let limit = parameters.get("limit").and_then(|limit| limit.parse().ok());
     let limit = limit.unwrap_or(SOURCES).min(SOURCES_MAX);
     let is_wanted = |name: &str, text: &str| parameters.get(name).is_none_or(|wanted| text.contains(wanted));
-    let (mut books, mut silent) = (Vec::new(), Vec::new());
+    let (mut books, mut others, mut silent) = (Vec::new(), Vec::new(), Vec::new());
     for (input, questions) in metrics.ledger().questions() {
         if parameters.get("input").is_some_and(|wanted| *wanted != input) {
             continue;
         }
         let (tell, told) = oneshot::channel();
-        questions.ask(Box::new(move |books| drop(tell.send(books))));
+        questions.ask(Box::new(move |answer| drop(tell.send(answer))));
         match tokio::time::timeout(ANSWER_WAIT, told).await {
-            Ok(Ok(told)) => books.extend(
-                told.into_iter()
-                    .filter(|book| is_wanted("path", &book.path))
-                    .map(|book| (input.clone(), book)),
-            ),
+            Ok(Ok(told)) => {
+                if !told.others.is_empty() {
+                    others.push(json!({ "input": input, "left_out": left_out(&told.others) }));
+                }
+                let wanted = told.books.into_iter().filter(|book| is_wanted("path", &book.path));
+                books.extend(wanted.map(|book| (input.clone(), book)));
+            }
             // It has ended.
             Ok(Err(_)) => {}
             Err(_) => silent.push(input),
@@ -116,7 +118,9 @@ async fn sources(
     let (count, closes) = (books.len(), books.iter().all(|(_, book)| book.unaccounted == 0));
     let shown: Vec<Value> =
         books.iter().take(limit).map(|(input, book)| source_described(input, book)).collect();
-    Json(json!({ "sources": shown, "count": count, "closes": closes, "silent_inputs": silent }))
+    Json(
+        json!({ "sources": shown, "count": count, "others": others, "closes": closes, "silent_inputs": silent }),
+    )
 }
 
 /// Bytes that were not read yet, as far as that is known.
@@ -134,10 +138,20 @@ fn source_described(input: &str, book: &SourceBook) -> Value {
         "read": book.read,
         "unread": book.length.and(book.read).map(|_| unread(book)),
         "ended": { "bytes": book.ended_bytes(), "ranges": book.ended },
+        "left_out": left_out(&book.left_out),
         "batches_under_way": book.under_way,
         "unaccounted": book.unaccounted,
         "closes": book.unaccounted == 0,
     })
+}
+
+/// What became of records that were not delivered or buffered, as JSON.
+fn left_out(ends: &Ends) -> Vec<Value> {
+    let described = |(End { output, fate, rule }, count): &(End, Count)| {
+        let Count { records, bytes } = count;
+        json!({ "output": output, "fate": fate.name(), "rule": rule, "records": records, "bytes": bytes })
+    };
+    ends.iter().map(described).collect()
 }
 
 /// A book as JSON.

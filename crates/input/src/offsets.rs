@@ -14,9 +14,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sawyer_disk::{Disk, ErrorKind, read_all, write_atomic};
-use sawyer_model::{RangeSet, SeqRange, SourceId, Tally, Timestamp};
-use sawyer_telemetry::{Books, Ledger};
+use sawyer_model::{Count, RangeSet, SeqRange, SourceId, Tally, Timestamp};
+use sawyer_telemetry::{Books, Ends, Ledger, SourceFates};
 use xxhash_rust::xxh3::xxh3_64;
+
+use format::Contents;
 
 #[cfg(test)]
 mod tests;
@@ -144,6 +146,8 @@ pub(crate) struct Offsets {
     sources: HashMap<SourceId, Progress>,
     /// The books of the input, as they were read; then the ledger has them.
     books: Books,
+    /// Of what is in the books, what is of single sources.
+    fates: SourceFates,
     ledger: Option<(Ledger, String)>,
     unread: Vec<Unread>,
     changed: bool,
@@ -155,33 +159,34 @@ impl Offsets {
     /// Reads the file, if there is one.
     pub(crate) fn open(disk: &Arc<dyn Disk>, now: Timestamp) -> sawyer_disk::Result<(Self, Found)> {
         disk.create_dir_all(Path::new(""))?;
-        let with_all = |sources, books, unread| Self {
+        let with_all = |Contents { sources, books, fates, unread }| Self {
             disk: Arc::clone(disk),
             sources,
             books,
+            fates,
             ledger: None,
             unread,
             changed: false,
             next_save: Instant::now(),
         };
-        let new = |sources| with_all(sources, Books::default(), Vec::new());
+        let new = || with_all(Contents::default());
         let bytes = match read_all(&**disk, Path::new(FILE), FILE_BYTES_MAX) {
             Ok(bytes) => bytes,
-            Err(error) if error.is_not_found() => return Ok((new(HashMap::new()), Found::Nothing)),
+            Err(error) if error.is_not_found() => return Ok((new(), Found::Nothing)),
             Err(error) if error.kind() == ErrorKind::TooLarge => {
                 let aside = set_aside(&**disk, now)?;
-                return Ok((new(HashMap::new()), Found::Damaged(error.to_string(), aside)));
+                return Ok((new(), Found::Damaged(error.to_string(), aside)));
             }
             Err(error) => return Err(error),
         };
         match format::decode(&bytes) {
-            Ok((sources, books, unread)) => {
-                let count = sources.len();
-                Ok((with_all(sources, books, unread), Found::Sources(count)))
+            Ok(contents) => {
+                let count = contents.sources.len();
+                Ok((with_all(contents), Found::Sources(count)))
             }
             Err(error) => {
                 let aside = set_aside(&**disk, now)?;
-                Ok((new(HashMap::new()), Found::Damaged(error.to_string(), aside)))
+                Ok((new(), Found::Damaged(error.to_string(), aside)))
             }
         }
     }
@@ -200,8 +205,20 @@ impl Offsets {
     pub(crate) fn book(&mut self, tally: &Tally) {
         if let Some((ledger, _)) = &self.ledger {
             ledger.book(tally);
+            self.fates.book(tally, |source| self.sources.contains_key(&source));
             self.changed = true;
         }
+    }
+
+    /// What became of the records of a source that were not delivered or buffered.
+    pub(crate) fn left_out(&self, source: SourceId) -> Ends {
+        self.fates.of(source)
+    }
+
+    /// What became of others, and how many records and bytes more are told of single sources than are in the books.
+    pub(crate) fn left_out_of_others(&self) -> (Ends, Count) {
+        let books = self.ledger.as_ref().map(|(ledger, input)| ledger.of(input));
+        self.fates.others(books.as_ref().unwrap_or(&self.books))
     }
 
     /// What is known of a source.
@@ -240,6 +257,7 @@ impl Offsets {
     /// Forgets a source.
     pub(crate) fn remove(&mut self, source: SourceId) -> Option<Progress> {
         let removed = self.sources.remove(&source);
+        self.fates.remove(source);
         self.changed |= removed.is_some();
         removed
     }
@@ -298,7 +316,10 @@ impl Offsets {
     pub(crate) fn forget(&mut self, now: Timestamp, after: Duration) {
         let before = self.sources.len();
         self.sources.retain(|_, progress| progress.in_flight > 0 || now.since(progress.seen) < after);
-        self.changed |= self.sources.len() != before;
+        if self.sources.len() != before {
+            self.fates.retain(|source| self.sources.contains_key(&source));
+            self.changed = true;
+        }
     }
 
     /// Whether there is something to save, and when it may be.
@@ -314,7 +335,7 @@ impl Offsets {
         if let Some((ledger, input)) = &self.ledger {
             self.books = ledger.of(input);
         }
-        let bytes = format::encode(&self.sources, &self.books, &self.unread);
+        let bytes = format::encode(&self.sources, &self.books, &self.fates, &self.unread);
         let pause = Duration::from_millis(bytes.len() as u64 * 1000 / SAVE_BYTES_PER_SECOND_MAX);
         self.next_save = Instant::now() + SAVE_INTERVAL.max(pause);
         write_atomic(&*self.disk, Path::new(FILE), &bytes)?;
@@ -325,8 +346,9 @@ impl Offsets {
 
 /// Reads a file and writes what was in it, whatever its checksum; none if it is no offsets file.
 pub(crate) fn again(bytes: &[u8]) -> Option<Vec<u8>> {
-    let (sources, books, unread) = format::decode(&format::with_checksum(bytes.to_vec())).ok()?;
-    Some(format::encode(&sources, &books, &unread))
+    let Contents { sources, books, fates, unread } =
+        format::decode(&format::with_checksum(bytes.to_vec())).ok()?;
+    Some(format::encode(&sources, &books, &fates, &unread))
 }
 
 fn set_aside(disk: &dyn Disk, now: Timestamp) -> sawyer_disk::Result<String> {

@@ -10,7 +10,8 @@ use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::SourceId;
-use crate::tally::{Count, Fate, Fates, Tally, Way};
+use crate::batch::Batch;
+use crate::tally::{BySource, Claim, Count, Fate, Fates, Held, LeftOut, Tally, Way};
 
 /// What became of a batch at everyone who had to take it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ struct Duty {
     undelivered: std::sync::atomic::AtomicBool,
     report: Mutex<Option<Report>>,
     tally: Mutex<Tally>,
+    /// Of a duty for several batches: the lines that single ones have, ascending.
+    held: Vec<Held>,
 }
 
 /// Where a share is, as far as its numbers go.
@@ -64,6 +67,8 @@ struct Exit {
     fate: Fate,
     /// What the output said of single records.
     noted: Fates,
+    /// What sources are called there, and by themselves.
+    names: Vec<(SourceId, SourceId)>,
 }
 
 impl Ack {
@@ -77,7 +82,12 @@ impl Ack {
     /// is [`Outcome::Durable`].
     #[must_use]
     pub fn tallied(report: impl FnOnce(Outcome, Tally) + Send + 'static) -> Self {
+        Self::holding(Vec::new(), report)
+    }
+
+    fn holding(held: Vec<Held>, report: impl FnOnce(Outcome, Tally) + Send + 'static) -> Self {
         let duty = Duty {
+            held,
             undelivered: false.into(),
             report: Mutex::new(Some(Box::new(report))),
             tally: Mutex::default(),
@@ -107,9 +117,7 @@ impl Ack {
 
     /// As [`Ack::durable`], where other things became of some records.
     pub fn durable_but(mut self, others: &Fates) {
-        for (fate, rule, count) in others.iter() {
-            self.note(fate, rule, count);
-        }
+        self.note_all(|fates| fates.add_all(others));
         self.durable();
     }
 
@@ -121,31 +129,39 @@ impl Ack {
         self
     }
 
-    /// As [`Ack::durable`], where all that the share stands for came to another end than usual, for this reason.
-    pub fn ended(mut self, fate: Fate, reason: &str) {
+    /// As [`Ack::durable`], where all that the share stands for came to another end than usual, for this reason. That is
+    /// the record at a place of a batch, or all of the batch, where it is known.
+    pub fn ended(mut self, fate: Fate, reason: &str, of: Option<(&Batch, usize)>) {
         let reason: Arc<str> = reason.into();
+        let sources = |all: Count| match of {
+            Some((batch, at)) if all.records == 1 => BySource::one(batch.get(at).source(), all),
+            Some((batch, _)) => batch.own_by_source(),
+            None => BySource::default(),
+        };
         match &mut self.place {
             Place::Exit(exit) => {
                 let rest = exit.taken.less(exit.noted.sum());
-                exit.noted.add(fate, &reason, rest);
+                let sources =
+                    sources(rest).iter().map(|(source, count)| (exit.itself(source), count)).collect();
+                exit.noted.add_of(fate, &reason, rest, &sources);
             }
             Place::Worth(count) => {
                 let count = *count;
-                self.tally(|tally| tally.loose.add(fate, &reason, count));
+                self.tally(|tally| tally.loose.add_of(fate, &reason, count, &sources(count)));
             }
             Place::On(_) | Place::Anywhere => {}
         }
         self.durable();
     }
 
-    /// A batch with so much of its source goes on this way; so much of that are its records' own.
+    /// A batch goes on this way whose records have so much of its sources, and which accounts for so much beside.
     #[must_use]
-    pub fn on(mut self, way: &Arc<Way>, covered: u64, own: Count) -> Self {
-        let covered = covered.max(own.bytes);
+    pub fn on(mut self, way: &Arc<Way>, own: Count, beside: &BySource) -> Self {
         self.tally(|tally| {
             let tally = tally.of_way(way);
-            tally.read.add(Count::new(own.records, covered));
-            tally.common.add(Fate::Joined, &none(), Count::new(0, covered - own.bytes));
+            tally.read.add(own);
+            tally.read.add(beside.sum());
+            tally.common.add_of(Fate::Joined, &none(), beside.sum(), beside);
         });
         self.place = Place::On(Arc::clone(way));
         self
@@ -157,21 +173,42 @@ impl Ack {
         if let Place::On(way) = &self.place
             && let Some(at) = way.outputs.iter().position(|name| **name == *output)
         {
-            let (way, noted) = (Arc::clone(way), Fates::default());
-            self.place = Place::Exit(Box::new(Exit { way, output: at, taken, fate, noted }));
+            let (way, noted, names) = (Arc::clone(way), Fates::default(), Vec::new());
+            self.place = Place::Exit(Box::new(Exit { way, output: at, taken, fate, noted, names }));
+        }
+        self
+    }
+
+    /// At the output, sources are called by other names: what they are called there, and by themselves.
+    #[must_use]
+    pub fn renamed(mut self, names: &[(SourceId, SourceId)]) -> Self {
+        if let Place::Exit(exit) = &mut self.place {
+            exit.names = names.to_vec();
         }
         self
     }
 
     /// Says what became of some of the records: by this rule, or for this reason.
-    pub fn note(&mut self, fate: Fate, rule: &Arc<str>, count: Count) {
+    pub fn note(&mut self, fate: Fate, rule: &Arc<str>, records: &LeftOut) {
+        let held = self.duty.as_ref().map_or(&[][..], |duty| &duty.held);
+        let exit = if let Place::Exit(exit) = &self.place { Some(exit) } else { None };
+        let sums = records.sums(held, |source| exit.map_or(source, |exit| exit.itself(source)));
+        self.note_all(|fates| fates.add_of(fate, rule, sums.sum(), &sums));
+    }
+
+    /// Says that so many lines, and so many bytes of what is no record's own, became parts of records.
+    pub fn joins(&mut self, lines: &BySource) {
+        self.note_all(|fates| fates.add_of(Fate::Joined, &none(), lines.sum(), lines));
+    }
+
+    fn note_all(&mut self, add: impl FnOnce(&mut Fates)) {
         match &mut self.place {
-            Place::Exit(exit) => exit.noted.add(fate, rule, count),
+            Place::Exit(exit) => add(&mut exit.noted),
             Place::On(way) => {
                 let way = Arc::clone(way);
-                self.tally(|tally| tally.of_way(&way).common.add(fate, rule, count));
+                self.tally(|tally| add(&mut tally.of_way(&way).common));
             }
-            Place::Anywhere | Place::Worth(_) => self.tally(|tally| tally.loose.add(fate, rule, count)),
+            Place::Anywhere | Place::Worth(_) => self.tally(|tally| add(&mut tally.loose)),
         }
     }
 
@@ -196,23 +233,19 @@ impl Ack {
         }
     }
 
-    /// One duty for several, of which each has so many records among those that `out` was made of: durable only if
-    /// all of them may be. All are on the same way.
+    /// One duty for several, of which each has so much of the records that go on: durable only if all of them may be. All are
+    /// on the same way.
     ///
     /// # Panics
     /// If there is none.
     #[must_use]
-    pub fn joined(mut parts: Vec<(Self, Count)>, out: Count) -> Self {
-        let mut lines = Count::default();
-        parts.iter().for_each(|(_, claim)| lines.add(*claim));
-        let joined = lines.less(out);
+    pub fn joined(mut parts: Vec<(Self, Claim)>) -> Self {
         if parts.len() == 1 {
-            let (mut ack, _) = parts.remove(0);
-            ack.note(Fate::Joined, &none(), joined);
-            return ack;
+            return parts.remove(0).0;
         }
         let place = parts.first().expect("a batch has an origin").0.place.clone();
-        let mut ack = Self::tallied(move |outcome, tally| {
+        let held = Held::of(parts.iter().map(|(_, claim)| claim));
+        let mut ack = Self::holding(held, move |outcome, tally| {
             if outcome == Outcome::Durable {
                 settle(parts, &tally);
             } else if tally.taker_ended {
@@ -220,7 +253,6 @@ impl Ack {
             }
         });
         ack.place = place;
-        ack.note(Fate::Joined, &none(), joined);
         ack
     }
 
@@ -232,8 +264,8 @@ impl Ack {
 }
 
 /// Gives each of several duties its part of what became of all.
-fn settle(parts: Vec<(Ack, Count)>, tally: &Tally) {
-    let claims: Vec<Count> = parts.iter().map(|(_, claim)| *claim).collect();
+fn settle(parts: Vec<(Ack, Claim)>, tally: &Tally) {
+    let claims: Vec<Claim> = parts.iter().map(|(_, claim)| *claim).collect();
     for whole in &tally.ways {
         for (part, (ack, _)) in whole.divide(&claims).iter().zip(&parts) {
             ack.tally(|tally| tally.of_way(&whole.way).add(part));
@@ -252,10 +284,16 @@ fn none() -> Arc<str> {
 }
 
 impl Exit {
+    /// What a source is called by itself.
+    fn itself(&self, source: SourceId) -> SourceId {
+        let names = self.names.iter().find(|(called, _)| *called == source);
+        names.map_or(source, |(_, itself)| *itself)
+    }
+
     fn book(self, tally: &mut Tally) {
         let rest = self.taken.less(self.noted.sum());
         let exit = &mut tally.of_way(&self.way).exits[self.output];
-        self.noted.iter().for_each(|(fate, rule, count)| exit.add(fate, rule, count));
+        exit.add_all(&self.noted);
         exit.add(self.fate, &none(), rest);
     }
 }
@@ -301,6 +339,23 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::{RecordHead, SeqRange, Timestamp};
+
+    fn of(source: u128, count: Count) -> BySource {
+        BySource::one(SourceId(source), count)
+    }
+
+    /// So many records of ten bytes.
+    fn records(source: u128, count: u64) -> LeftOut {
+        let mut batch = Batch::new();
+        let stream = batch.add_stream(&Arc::default());
+        for at in 0..count {
+            let (timestamp, range) = (Timestamp::default(), SeqRange::new(at * 20, at * 20 + 10));
+            let head = RecordHead { timestamp, observed: timestamp, source: SourceId(source), range };
+            batch.begin(head, stream);
+        }
+        batch.iter().collect()
+    }
 
     fn duty() -> (Ack, mpsc::Receiver<Outcome>) {
         let (tx, rx) = mpsc::channel();
@@ -334,9 +389,9 @@ mod tests {
             let told = Arc::clone(&told);
             let ack =
                 Ack::tallied(move |outcome, tally| told.lock().unwrap().push((outcome, tally.taker_ended)));
-            (ack, Count::new(1, 10))
+            (ack, Claim { count: Count::new(1, 10), held: None })
         };
-        let joined = Ack::joined(vec![part(), part()], Count::new(1, 20));
+        let joined = Ack::joined(vec![part(), part()]);
         let other = joined.clone();
         joined.taker_ended();
         other.durable();
@@ -353,14 +408,15 @@ mod tests {
         });
         let (tx, rx) = mpsc::channel();
         let ack = Ack::tallied(move |outcome, tally| tx.send((outcome, tally)).unwrap());
-        let mut ack = ack.on(&way, 120, Count::new(10, 100));
-        ack.note(Fate::Filtered, &"noise".into(), Count::new(4, 40));
+        let mut ack = ack.on(&way, Count::new(10, 100), &of(1, Count::new(0, 20)));
+        ack.note(Fate::Filtered, &"noise".into(), &records(1, 4));
         let taken = Count::new(6, 60);
         let a = ack.clone().at_exit("a", taken, Fate::Buffered);
-        let mut b = ack.clone().at_exit("b", taken, Fate::Delivered);
+        let b = ack.clone().at_exit("b", taken, Fate::Delivered);
         ack.durable();
         a.durable();
-        b.note(Fate::DeadLettered, &"no".into(), Count::new(1, 10));
+        let mut b = b.renamed(&[(SourceId(7), SourceId(2))]);
+        b.note(Fate::DeadLettered, &"no".into(), &records(7, 1));
         b.durable();
         let (outcome, tally) = rx.recv().unwrap();
         let [way] = &tally.ways[..] else { panic!("{tally:?}") };
@@ -369,6 +425,9 @@ mod tests {
         assert_eq!(way.exits[0].sum(), taken);
         let fates: Vec<_> = way.exits[1].iter().map(|(fate, _, count)| (fate, count.records)).collect();
         assert_eq!(fates, [(Fate::DeadLettered, 1), (Fate::Delivered, 5)]);
+        let told: Vec<_> =
+            way.exits[1].told().flat_map(|(fate, _, told)| told.iter().map(move |one| (fate, one))).collect();
+        assert_eq!(told, [(Fate::DeadLettered, (SourceId(2), Count::new(1, 10)))]);
     }
 
     #[test]
@@ -380,22 +439,22 @@ mod tests {
             copies: vec![],
         });
         let (tx, rx) = mpsc::channel();
-        let batch = |records, bytes| {
+        let batch = |lines: u64, out| {
             let tx = tx.clone();
             let ack = Ack::tallied(move |outcome, tally| tx.send((outcome, tally)).unwrap());
-            let count = Count::new(records, bytes);
-            (ack.on(&way, bytes, count), count)
+            let mut ack = ack.on(&way, Count::new(lines, lines * 10), &BySource::default());
+            ack.joins(&of(1, Count::new(lines - out, 0)));
+            (ack, Claim { count: Count::new(out, lines * 10), held: None })
         };
-        let out = Count::new(3, 30);
-        let joined = Ack::joined(vec![batch(2, 20), batch(3, 30)], out);
-        joined.at_exit("a", out, Fate::Delivered).durable();
+        let joined = Ack::joined(vec![batch(2, 1), batch(3, 2)]);
+        joined.at_exit("a", Count::new(3, 50), Fate::Delivered).durable();
         for read in [Count::new(2, 20), Count::new(3, 30)] {
             let (outcome, tally) = rx.recv().unwrap();
             let mut ended = tally.ways[0].common.sum();
             ended.add(tally.ways[0].exits[0].sum());
             assert_eq!((outcome, tally.ways[0].read, ended), (Outcome::Durable, read, read));
         }
-        drop(Ack::joined(vec![batch(1, 1), batch(1, 1)], Count::new(1, 1)));
+        drop(Ack::joined(vec![batch(1, 1), batch(1, 1)]));
         assert_eq!(rx.recv().unwrap().0, Outcome::Undelivered);
         assert_eq!(rx.recv().unwrap().0, Outcome::Undelivered);
     }

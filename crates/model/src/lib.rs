@@ -35,6 +35,6 @@ pub use progress::Progress;
 pub use ranges::{RangeSet, SeqRange};
 pub use record::Record;
 pub use source::{Covered, RecordId, SourceId, Stream};
-pub use tally::{Count, Fate, Fates, Tally, Way};
+pub use tally::{BySource, Claim, Count, Fate, Fates, LeftOut, Tally, Way};
 pub use timestamp::Timestamp;
 pub use value::{ListRef, Value, ValueRef};

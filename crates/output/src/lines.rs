@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sawyer_model::{Batch, Count, Error, ErrorKind, Fate};
+use sawyer_model::{Batch, Error, ErrorKind, Fate, LeftOut};
 use sawyer_pipeline::{Backoff, Context, Output, QueueReceiver, Queued, Running, Stop};
 use tokio::time::{Instant, timeout_at};
 
@@ -184,12 +184,13 @@ fn acknowledge(group: Vec<Queued>, lines: &Lines, report: &Report) {
         let (transfer, room) = queued.into_parts();
         let start = end;
         end += transfer.batch.len();
-        let mut ack = transfer.ack;
+        let (mut ack, mut left_out) = (transfer.ack, LeftOut::default());
         while let Some((at, why)) = refused.next_if(|(at, _)| *at < end) {
             let record = transfer.batch.get(at - start);
             report.refused(&record.id().to_string(), why);
-            ack.note(Fate::Filtered, &rule, Count::new(1, record.range().len()));
+            left_out.add(record);
         }
+        ack.note(Fate::Filtered, &rule, &left_out);
         // Unacknowledged, the source would give all of it again and again.
         ack.durable();
         drop(room);

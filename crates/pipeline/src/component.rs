@@ -276,16 +276,16 @@ impl Outlet {
         let mut places = self.reserve(batch.bytes()).await?;
         self.records.inc_by(batch.len() as u64);
         self.bytes.inc_by(batch.text_bytes() as u64);
-        let (covered, own) = (batch.covered_bytes(), batch.own());
+        let (own, beside) = (batch.own(), batch.beside());
         let batch = Arc::new(batch);
         let Some((last, way)) = places.pop() else {
             ack.durable();
             return Ok(());
         };
         for (place, way) in places {
-            place.put(Transfer { batch: Arc::clone(&batch), ack: ack.clone().on(way, covered, own) });
+            place.put(Transfer { batch: Arc::clone(&batch), ack: ack.clone().on(way, own, &beside) });
         }
-        last.put(Transfer { batch, ack: ack.on(way, covered, own) });
+        last.put(Transfer { batch, ack: ack.on(way, own, &beside) });
         Ok(())
     }
 
@@ -308,7 +308,7 @@ impl Outlet {
     /// Acknowledges a batch without records: parts of sources that need not be passed on.
     pub fn pass_over(&self, batch: &Batch, ack: Ack) {
         for (_, way) in &self.pipelines {
-            ack.clone().on(way, batch.covered_bytes(), batch.own()).durable();
+            ack.clone().on(way, batch.own(), &batch.beside()).durable();
         }
         ack.durable();
     }

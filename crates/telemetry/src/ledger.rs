@@ -12,6 +12,7 @@
 //! without a name.
 
 pub mod books;
+pub mod by_source;
 pub mod checkpoints;
 pub mod sources;
 pub mod taken;
@@ -25,8 +26,9 @@ use parking_lot::Mutex;
 use sawyer_model::{Fate, Tally};
 
 pub use books::{Book, Books, BooksError};
+pub use by_source::{End, Ends, SourceFates};
 pub use checkpoints::{Answer, Checkpoint, Claim, Gap, Parts, Question, Sums};
-pub use sources::{Questions, SourceBook};
+pub use sources::{Questions, SourceAnswer, SourceBook};
 pub use taken::Taken;
 
 use checkpoints::Checkpoints;

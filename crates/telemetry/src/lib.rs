@@ -15,7 +15,8 @@ pub use clock::Clock;
 pub use derived::{Derived, DerivedKind, DerivedSpec};
 pub use health::Health;
 pub use ledger::{
-    Answer, Book, Books, Checkpoint, Claim, Gap, Ledger, Parts, Question, Questions, SourceBook, Sums, Taken,
+    Answer, Book, Books, Checkpoint, Claim, End, Ends, Gap, Ledger, Parts, Question, Questions, SourceAnswer,
+    SourceBook, SourceFates, Sums, Taken,
 };
 pub use logs::Seldom;
 pub use metrics::{Counter, Gauge, Labels, Metrics};

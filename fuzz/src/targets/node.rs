@@ -143,9 +143,11 @@ pub(super) const OFFSETS: Target = Target {
         }
     },
     seeds: || {
-        ["v1", "v2", "v3"].map(|version| golden(&format!("input/tests/golden/offsets-{version}.bin"))).into()
+        ["v1", "v2", "v3", "v4"]
+            .map(|version| golden(&format!("input/tests/golden/offsets-{version}.bin")))
+            .into()
     },
-    words: &["SAWYOFF\x01", "SAWYOFF\x02", "SAWYOFF\x03", "/var/log/"],
+    words: &["SAWYOFF\x01", "SAWYOFF\x02", "SAWYOFF\x03", "SAWYOFF\x04", "/var/log/"],
 };
 
 /// The encodings that are tried; the first byte of an input chooses.

@@ -16,7 +16,7 @@ use sawyer_segment::{
     EncodeSettings, Lines, Rows, Segment, Unreadable, decode_batch, decode_batch_unverified, encode_batch,
     encode_batch_columns, merge,
 };
-use sawyer_telemetry::{Answer, Books, Parts, Question, Taken};
+use sawyer_telemetry::{Answer, Books, Parts, Question, SourceFates, Taken};
 
 use super::golden;
 use crate::Target;
@@ -223,7 +223,7 @@ pub(super) const FRAMES: Target = Target {
     words: &["SAWYRBUF", "SAWYRACK"],
 };
 
-/// The books of an input.
+/// The books of an input, and what is told of its sources.
 pub(super) const LEDGER: Target = Target {
     name: "ledger",
     run: |input| {
@@ -231,6 +231,11 @@ pub(super) const LEDGER: Target = Target {
             let mut out = Vec::new();
             books.encode(&mut out);
             assert_eq!(Books::decode(&mut &out[..]), Ok(books), "what is written is read again");
+        }
+        if let Ok(fates) = SourceFates::decode(&mut &input[..]) {
+            let mut out = Vec::new();
+            fates.encode(&mut out);
+            assert_eq!(SourceFates::decode(&mut &out[..]), Ok(fates), "what is written is read again");
         }
     },
     seeds: || vec![golden("input/tests/golden/offsets-v2.bin").split_off(181)],

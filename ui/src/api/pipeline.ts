@@ -58,6 +58,28 @@ export interface LedgerAnswer {
   peers: Peer[];
 }
 
+/** Records that were neither delivered nor buffered at an output. */
+export interface LeftOut extends Ending {
+  output: string;
+}
+
+/** What became of a file. */
+export interface SourceBook {
+  input: string;
+  path: string;
+  source: string;
+  unread: number | null;
+  ended: { bytes: number };
+  left_out: LeftOut[];
+  closes: boolean;
+}
+
+export interface SourcesAnswer {
+  sources: SourceBook[];
+  count: number;
+  others: { input: string; left_out: LeftOut[] }[];
+}
+
 export interface InputStatus {
   records?: number;
   files?: number;
@@ -74,6 +96,13 @@ export interface Lane {
 }
 
 export const readLedger = (signal?: AbortSignal) => request<LedgerAnswer>('GET', 'ledger', undefined, signal);
+export const readSources = (path: string, limit: number, signal?: AbortSignal) =>
+  request<SourcesAnswer>(
+    'GET',
+    `ledger/sources?limit=${String(limit)}&path=${encodeURIComponent(path)}`,
+    undefined,
+    signal,
+  );
 export const readStatus = (signal?: AbortSignal) =>
   request<{ inputs: Record<string, InputStatus> }>('GET', 'status', undefined, signal);
 export const readBuffers = (signal?: AbortSignal) =>

@@ -2,7 +2,8 @@ import type { Book, Count } from '../api/pipeline';
 import { useMessages } from '../i18n';
 import { usePrefs } from '../state/prefs';
 import { formatBytes, formatCount } from '../time/format';
-import { endings, inOrder, isLoss } from './model';
+import { Endings } from './Endings';
+import { inOrder } from './model';
 import { Table } from './Table';
 
 /** What was read, and what became of it: one row for each input and output. */
@@ -50,18 +51,7 @@ function BookRow({ book }: { book: Book }) {
         {made.records > 0 && <div className="hint">{t.ledgerMade(formatCount(made.records, locale))}</div>}
       </td>
       <td>
-        <ul className="endings">
-          {endings(book).map((ending) => (
-            <li
-              key={`${ending.fate} ${ending.rule}`}
-              className={isLoss(ending.fate) ? 'ending is-loss' : 'ending'}
-              title={formatBytes(ending.bytes)}
-            >
-              {fateName(t, ending.fate)}
-              {ending.rule && <code>{ending.rule}</code>} <b>{formatCount(ending.records, locale)}</b>
-            </li>
-          ))}
-        </ul>
+        <Endings endings={book.ended} />
       </td>
       <td>{book.closes ? '0' : <Amount count={book.unaccounted} />}</td>
     </tr>
@@ -75,19 +65,4 @@ function Amount({ count }: { count: Count }) {
       <b>{formatCount(count.records, locale)}</b> <span className="hint">{formatBytes(count.bytes)}</span>
     </>
   );
-}
-
-function fateName(t: ReturnType<typeof useMessages>, fate: string): string {
-  const names: Record<string, string> = {
-    delivered: t.fateDelivered,
-    buffered: t.fateBuffered,
-    filtered: t.fateFiltered,
-    sampled: t.fateSampled,
-    aggregated: t.fateAggregated,
-    deduplicated: t.fateDeduplicated,
-    shed: t.fateShed,
-    dead_lettered: t.fateDeadLettered,
-    joined: t.fateJoined,
-  };
-  return names[fate] ?? fate;
 }

@@ -7,6 +7,7 @@ import { Buffers } from './Buffers';
 import { EndToEnd } from './EndToEnd';
 import { Inputs } from './Inputs';
 import { Ledger } from './Ledger';
+import { Sources } from './Sources';
 import './pipeline.css';
 
 const REFRESH_MS = 5000;
@@ -33,6 +34,7 @@ export default function PipelineRoom() {
       <Ledger books={ledger.data.ledger} />
       <EndToEnd checkpoints={ledger.data.checkpoints} peers={ledger.data.peers} />
       <Inputs inputs={status.data.inputs} />
+      <Sources />
       <Buffers buffers={buffers.data.buffers} />
     </main>
   );

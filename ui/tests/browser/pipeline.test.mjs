@@ -39,6 +39,22 @@ test('shows what is behind, what waits and what was refused', async () => {
   assert.equal(await dead.locator('.is-bad').innerText(), '3');
 });
 
+test('shows which rule took the lines of which pod', async () => {
+  const rows = page.getByRole('group', { name: 'Files' }).locator('tbody tr');
+  await rows.first().waitFor();
+  assert.equal(await rows.count(), 4);
+  assert.match(await rows.first().innerText(), /^shop \/ cart-6d5f9c7b4-x2x9k \/ app 0\.log\s+85\.8 MB?/);
+  const endings = await rows.first().locator('.ending').allInnerTexts();
+  assert.deepEqual(endings, ['filteredprobes 120,000', 'joined 15,000', 'joined 15,000']);
+  assert.match(await rows.last().innerText(), /other files of containers[^]*probes 311/);
+  await page.getByRole('searchbox', { name: 'Pod, container or path' }).fill('payments');
+  await rows.getByText('shop / payments-7c9d5bbf6-9qkzt / app').waitFor();
+  await rows.getByText('coredns').waitFor({ state: 'detached' });
+  assert.equal(await rows.count(), 2);
+  await screenshot(page, 'pipeline-files');
+  await page.getByRole('searchbox', { name: 'Pod, container or path' }).fill('');
+});
+
 test('shows whether what other Sawyers sent is there', async () => {
   const rows = page.getByRole('group', { name: 'End to end' }).locator('tbody tr');
   assert.match(await rows.first().innerText(), /node-1\s+sawyer.*\s+0 B$/);

@@ -66,7 +66,8 @@ impl<T: Target> Courier<T> {
                     }
                     Verdict::Duplicate => {
                         duplicates += 1;
-                        entry.item.ack.ended(Fate::Deduplicated, "target");
+                        let of = entry.item.record.as_ref().map(Origin::place);
+                        entry.item.ack.ended(Fate::Deduplicated, "target", of);
                     }
                     Verdict::Reject { reason } => rejected.push((entry, reason)),
                     verdict @ Verdict::Retry { .. } => again.push_whole(entry, std::iter::once(verdict)),

@@ -5,14 +5,17 @@
 use std::collections::HashMap;
 
 use sawyer_model::{SeqRange, SourceId, Timestamp};
-use sawyer_telemetry::Books;
+use sawyer_telemetry::{Books, SourceFates};
 
 use super::{Head, Progress, Unread};
 
 const MAGIC: &[u8; 7] = b"SAWYOFF";
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
-/// The second version: without files that were not read.
+/// The third version: without what became of the records of single sources.
+const VERSION_3: u8 = 3;
+
+/// The second version: without files that were not read, too.
 const VERSION_2: u8 = 2;
 
 /// The first version: without books, too.
@@ -25,7 +28,13 @@ const GZIP: u16 = 1;
 const LINKED: u16 = 2;
 
 /// What an offsets file holds.
-type Contents = (HashMap<SourceId, Progress>, Books, Vec<Unread>);
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Contents {
+    pub(super) sources: HashMap<SourceId, Progress>,
+    pub(super) books: Books,
+    pub(super) fates: SourceFates,
+    pub(super) unread: Vec<Unread>,
+}
 
 /// Most ranges that are kept of one source. What lies above the last is read again after a restart.
 pub(super) const RANGES_MAX: usize = u16::MAX as usize;
@@ -50,7 +59,12 @@ pub(super) enum FormatError {
     Entry,
 }
 
-pub(super) fn encode(sources: &HashMap<SourceId, Progress>, books: &Books, unread: &[Unread]) -> Vec<u8> {
+pub(super) fn encode(
+    sources: &HashMap<SourceId, Progress>,
+    books: &Books,
+    fates: &SourceFates,
+    unread: &[Unread],
+) -> Vec<u8> {
     let mut sorted: Vec<_> = sources.iter().collect();
     sorted.sort_by_key(|(source, _)| **source);
     let mut out = Vec::with_capacity(32 + sorted.len() * 160);
@@ -64,6 +78,7 @@ pub(super) fn encode(sources: &HashMap<SourceId, Progress>, books: &Books, unrea
     books.encode(&mut out);
     out.extend((unread.len() as u32).to_le_bytes());
     unread.iter().for_each(|unread| encode_unread(unread, &mut out));
+    fates.encode(&mut out);
     with_checksum(out)
 }
 
@@ -150,7 +165,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Contents, FormatError> {
     };
     let unread_count = if *version > VERSION_2 { reader.u32()? } else { 0 };
     let unread = (0..unread_count).map(|_| decode_unread(&mut reader)).collect::<Result<_, _>>()?;
-    if reader.0.is_empty() { Ok((sources, books, unread)) } else { Err(FormatError::Entry) }
+    let fates = match *version > VERSION_3 {
+        true => SourceFates::decode(&mut reader.0).map_err(|_| FormatError::Entry)?,
+        false => SourceFates::default(),
+    };
+    let all = Contents { sources, books, fates, unread };
+    if reader.0.is_empty() { Ok(all) } else { Err(FormatError::Entry) }
 }
 
 fn decode_entry(reader: &mut Reader<'_>) -> Result<(SourceId, Progress), FormatError> {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use sawyer_disk::{RealDisk, SimDisk, SimSettings};
-use sawyer_model::{Ack, Count, Fate, Way};
+use sawyer_model::{Ack, Batch, BySource, Count, Fate, LeftOut, RecordHead, Way};
+use sawyer_telemetry::End;
 
 use super::*;
 
@@ -48,7 +49,7 @@ fn version_1_is_read() {
     let golden = include_bytes!("../../tests/golden/offsets-v1.bin");
     let (_folder, disk) = disk();
     let expected = filled(&disk).sources;
-    assert_eq!(format::decode(golden).unwrap(), (expected, Books::default(), Vec::new()));
+    assert_eq!(format::decode(golden).unwrap(), Contents { sources: expected, ..Contents::default() });
 }
 
 fn some_books() -> Books {
@@ -66,15 +67,11 @@ fn version_2_is_read() {
     let golden = include_bytes!("../../tests/golden/offsets-v2.bin");
     let (_folder, disk) = disk();
     let expected = filled(&disk).sources;
-    assert_eq!(format::decode(golden).unwrap(), (expected, some_books(), Vec::new()));
+    let contents = Contents { sources: expected, books: some_books(), ..Contents::default() };
+    assert_eq!(format::decode(golden).unwrap(), contents);
 }
 
-/// The file that version 3 writes: with files that were not read.
-#[test]
-fn version_3_is_read() {
-    let golden = include_bytes!("../../tests/golden/offsets-v3.bin");
-    let (_folder, disk) = disk();
-    let expected = filled(&disk).sources;
+fn some_unread() -> Vec<Unread> {
     let unread = Unread {
         group: "/var/log/pods/a_b_c/d".into(),
         path: "/var/log/pods/a_b_c/d/0.log.20261120-090000.gz".into(),
@@ -86,30 +83,79 @@ fn version_3_is_read() {
         linked: false,
     };
     let plain = Unread { path: "/var/log/pods/a_b_c/d/0.log".into(), gzip: false, ..unread.clone() };
-    let unread = vec![plain, unread];
-    assert_eq!(format::encode(&expected, &some_books(), &unread), golden);
-    assert_eq!(format::decode(golden).unwrap(), (expected, some_books(), unread.clone()));
-    let linked: Vec<Unread> = unread.into_iter().map(|unread| Unread { linked: true, ..unread }).collect();
-    let written = format::encode(&filled(&disk).sources, &some_books(), &linked);
-    assert_eq!(format::decode(&written).unwrap().2, linked);
+    vec![plain, unread]
+}
+
+/// The file that version 3 wrote: with files that were not read. What was left out before is of other sources.
+#[test]
+fn version_3_is_read() {
+    let golden = include_bytes!("../../tests/golden/offsets-v3.bin");
+    let (_folder, disk) = disk();
+    let sources = filled(&disk).sources;
+    let contents = Contents { sources, books: some_books(), unread: some_unread(), ..Contents::default() };
+    assert_eq!(format::decode(golden).unwrap(), contents);
+    let (others, over) = contents.fates.others(&contents.books);
+    let noise = End { output: "store".into(), fate: Fate::Filtered, rule: "noise".into() };
+    assert_eq!((others, over), (vec![(noise, Count::new(5, 50))], Count::default()));
+}
+
+/// So many records of ten bytes of each source.
+fn records(of: &[(SourceId, u64)]) -> LeftOut {
+    let mut batch = Batch::new();
+    let stream = batch.add_stream(&Arc::default());
+    for (source, at) in of.iter().flat_map(|(source, count)| (0..*count).map(|at| (*source, at))) {
+        let range = SeqRange::new(at * 10, at * 10 + 10);
+        batch.begin(RecordHead { timestamp: NOW, observed: NOW, source, range }, stream);
+    }
+    batch.iter().collect()
+}
+
+fn some_fates() -> SourceFates {
+    let (told, tally) = std::sync::mpsc::channel();
+    let count = Count::new(2, 20);
+    let ack = Ack::tallied(move |_, tally| told.send(tally).unwrap());
+    let mut ack = ack.on(&way("store"), count, &BySource::default()).at_exit("store", count, Fate::Delivered);
+    ack.note(Fate::Filtered, &"noise".into(), &records(&[(SOURCE, 2)]));
+    ack.durable();
+    let mut fates = SourceFates::default();
+    fates.book(&tally.recv().unwrap(), |_| true);
+    fates
+}
+
+/// The file that version 4 writes: with what became of the records of single sources.
+#[test]
+fn version_4_is_read() {
+    let golden = include_bytes!("../../tests/golden/offsets-v4.bin");
+    let (_folder, disk) = disk();
+    let sources = filled(&disk).sources;
+    assert_eq!(format::encode(&sources, &some_books(), &some_fates(), &some_unread()), golden);
+    let contents = Contents { sources, books: some_books(), unread: some_unread(), fates: some_fates() };
+    assert_eq!(format::decode(golden).unwrap(), contents);
+    let linked: Vec<Unread> =
+        some_unread().into_iter().map(|unread| Unread { linked: true, ..unread }).collect();
+    let written = format::encode(&contents.sources, &some_books(), &some_fates(), &linked);
+    assert_eq!(format::decode(&written).unwrap().unread, linked);
+}
+
+fn way(output: &str) -> Arc<Way> {
+    let outputs = vec![output.into()];
+    Arc::new(Way { input: "files".into(), pipeline: "main".into(), outputs, copies: vec![false] })
 }
 
 /// What was read and what became of it is saved with the ranges of the same batch, or not at all.
 #[test]
 fn books_are_kept_with_the_ranges() {
-    let way = Arc::new(Way {
-        input: "files".into(),
-        pipeline: "main".into(),
-        outputs: vec!["out".into()],
-        copies: vec![false],
-    });
+    let way = way("out");
     let (_folder, disk) = disk();
     let (mut offsets, _) = Offsets::open(&disk, NOW).unwrap();
     let ledger = Ledger::default();
     offsets.keep_books(&ledger, "files");
     let (told, tally) = std::sync::mpsc::channel();
     let ack = Ack::tallied(move |_, tally| told.send(tally).unwrap());
-    ack.on(&way, 110, Count::new(10, 100)).at_exit("out", Count::new(10, 100), Fate::Buffered).durable();
+    let beside = BySource::one(SOURCE, Count::new(0, 10));
+    let mut ack = ack.on(&way, Count::new(10, 100), &beside);
+    ack.note(Fate::Filtered, &"noise".into(), &records(&[(SOURCE, 3), (SourceId(99), 1)]));
+    ack.at_exit("out", Count::new(6, 60), Fate::Buffered).durable();
     offsets.edit(SOURCE);
     offsets.sent(SOURCE);
     offsets.book(&tally.recv().unwrap());
@@ -122,6 +168,14 @@ fn books_are_kept_with_the_ranges() {
     assert_eq!(after.of("files"), ledger.of("files"));
     assert_eq!(after.of("files").outputs["out"].read, Count::new(10, 110));
     assert_eq!(again.get(SOURCE).unwrap().watermark(), 110);
+    let end = |fate, rule: &str| End { output: "out".into(), fate, rule: rule.into() };
+    let (noise, joined) = (end(Fate::Filtered, "noise"), end(Fate::Joined, ""));
+    let left_out = [(noise.clone(), Count::new(3, 30)), (joined.clone(), Count::new(0, 10))];
+    assert_eq!(again.left_out(SOURCE), left_out);
+    assert_eq!(again.left_out_of_others(), (vec![(noise, Count::new(1, 10))], Count::default()));
+    again.remove(SOURCE);
+    let all = vec![(end(Fate::Filtered, "noise"), Count::new(4, 40)), (joined, Count::new(0, 10))];
+    assert_eq!((again.left_out(SOURCE), again.left_out_of_others().0), (Vec::new(), all));
 }
 
 #[test]
@@ -167,7 +221,7 @@ fn forgets_what_is_gone_for_long() {
 
 #[test]
 fn a_damaged_file_is_set_aside_with_the_reason() {
-    for (at, expected) in [(0, "does not start"), (7, "version 19"), (8, "checksum"), (20, "checksum")] {
+    for (at, expected) in [(0, "does not start"), (7, "version 20"), (8, "checksum"), (20, "checksum")] {
         let (folder, disk) = disk();
         filled(&disk).save().unwrap();
         let path = folder.path().join(FILE);
@@ -217,7 +271,7 @@ fn heads_grow_and_do_not_change() {
 
 proptest! {
     #[test]
-    fn any_bytes_decode_or_give_an_error(version in 1u8..=3, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_decode_or_give_an_error(version in 1u8..=4, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let mut file = b"SAWYOFF".to_vec();
         file.push(version);
         file.extend(crc32c::crc32c(&bytes).to_le_bytes());
@@ -232,8 +286,8 @@ proptest! {
             progress.acked.insert(SeqRange::new(start, start + len));
         }
         let sources = HashMap::from([(SOURCE, progress)]);
-        let bytes = format::encode(&sources, &Books::default(), &[]);
-        prop_assert_eq!(format::decode(&bytes).unwrap(), (sources, Books::default(), Vec::new()));
+        let bytes = format::encode(&sources, &Books::default(), &SourceFates::default(), &[]);
+        prop_assert_eq!(format::decode(&bytes).unwrap(), Contents { sources, ..Contents::default() });
     }
 }
 

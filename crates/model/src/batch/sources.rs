@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Batch;
 use crate::progress::Progress;
 use crate::source::SourceId;
-use crate::tally::Count;
+use crate::tally::{BySource, Count};
 
 impl Batch {
     /// Its records, and how much of their sources is their own.
@@ -19,6 +19,28 @@ impl Batch {
     #[must_use]
     pub fn covered_bytes(&self) -> u64 {
         self.covered.iter().map(|part| part.range.len()).sum()
+    }
+
+    /// Its records by source, and how much of it is their own.
+    #[must_use]
+    pub fn own_by_source(&self) -> BySource {
+        self.entries.iter().map(|entry| (entry.source, Count::new(1, entry.range.len()))).collect()
+    }
+
+    /// How much of its sources it accounts for beside what is its records' own: blank lines, pieces of lines. Looks at
+    /// single records only if there is some.
+    #[must_use]
+    pub fn beside(&self) -> BySource {
+        let (own, covered) = (self.own(), self.covered_bytes());
+        if covered <= own.bytes {
+            return BySource::default();
+        }
+        let parts = self.covered.iter().map(|part| (part.source, Count::new(0, part.range.len())));
+        let mut beside: BySource = parts.collect();
+        for entry in &self.entries {
+            beside.remove(entry.source, Count::new(0, entry.range.len()));
+        }
+        beside
     }
 
     /// What its input tells of its reading, if it does, and the number of this batch there.

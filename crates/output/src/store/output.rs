@@ -5,7 +5,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use sawyer_model::{Batch, Count, Error, ErrorKind, Fate, SourceId, Transfer};
+use sawyer_model::{Batch, Error, ErrorKind, Fate, LeftOut, SourceId, Transfer};
 use sawyer_pipeline::{Backoff, Context, Output, QueueReceiver, Running, Stop};
 use sawyer_store::{Appended, Store};
 use tokio::sync::oneshot;
@@ -27,7 +27,7 @@ pub(super) type Done = Box<dyn FnOnce(Result<Known, Error>) + Send>;
 /// What of a batch was stored before.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    pub(super) count: Count,
+    pub(super) records: LeftOut,
     /// Whose records these are, if the batch came whole.
     pub(super) sources: Vec<SourceId>,
 }
@@ -47,7 +47,7 @@ impl Appends for Store {
         let known = move |appended: Appended| {
             let mut known = Known::default();
             for record in appended.duplicates.into_iter().map(|at| kept.get(at)) {
-                known.count.add(Count::new(1, record.range().len()));
+                known.records.add(record);
                 known.sources.extend(kept.is_whole().then(|| record.source()));
             }
             known
@@ -126,7 +126,7 @@ impl<A: Appends> Shared<A> {
         while let Some(part) = parts.pop() {
             match self.append_patiently(&part).await {
                 Ok(known) => {
-                    ack.note(Fate::Deduplicated, &STORED, known.count);
+                    ack.note(Fate::Deduplicated, &STORED, &known.records);
                     ack.known(known.sources);
                     self.report.delivered(part.len(), part.text_bytes());
                 }

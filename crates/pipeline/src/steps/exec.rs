@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use sawyer_codec::json_out;
 use sawyer_codec::ndjson_in::{NdjsonHead, NdjsonReader, Sender};
 use sawyer_config::{choice, settings};
-use sawyer_model::{Batch, Count, Error, Fate, RecordHead, RecordId, RecordRef, Transfer, names};
+use sawyer_model::{Batch, Error, Fate, LeftOut, RecordHead, RecordId, RecordRef, Transfer, names};
 use sawyer_telemetry::{Clock, Counter, Seldom};
 
 use super::{Condition, dropped, labels};
@@ -169,7 +169,7 @@ impl Step for Exec {
             at = self.work_on_chunk(batch, at, &mut answers);
         }
         for (rule, which) in [(&*PROGRAM, false), (&*ON_ERROR, true)] {
-            transfer.ack.note(Fate::Filtered, rule, self.left_out(batch, &answers, which));
+            transfer.ack.note(Fate::Filtered, rule, &self.left_out(batch, &answers, which));
         }
         let batch = self.assemble(batch, &answers);
         out.push(Transfer { batch: batch.into(), ack: transfer.ack });
@@ -284,8 +284,8 @@ impl Exec {
     }
 
     /// What does not go on: because the program said so, or because it failed.
-    fn left_out(&self, batch: &Batch, answers: &Answers, failed: bool) -> Count {
-        let mut count = Count::default();
+    fn left_out(&self, batch: &Batch, answers: &Answers, failed: bool) -> LeftOut {
+        let mut all = LeftOut::default();
         let drops = self.plan.settings.on_error == OnError::Drop;
         for (record, answer) in batch.iter().zip(&answers.list) {
             let left_out = match answer {
@@ -294,10 +294,10 @@ impl Exec {
                 Answer::Changed(_) | Answer::Untouched => false,
             };
             if left_out {
-                count.add(Count::new(1, record.range().len()));
+                all.add(record);
             }
         }
-        count
+        all
     }
 
     /// The batch as it goes on.

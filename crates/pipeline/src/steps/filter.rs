@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use sawyer_config::{Setting, Settings, settings};
-use sawyer_model::{Error, Fate, RecordRef, Transfer};
+use sawyer_model::{Error, Fate, LeftOut, RecordRef, Transfer};
 use sawyer_telemetry::Counter;
 
 use super::{Condition, dropped};
@@ -85,12 +85,16 @@ impl Step for Filter {
         let goes_on = |record: RecordRef<'_>| when.matches(record) == *keeps;
         // Batches that lose nothing are not copied where another pipeline shares them.
         if !transfer.batch.iter().all(goes_on) {
-            let before = transfer.batch.own();
-            let batch = Arc::make_mut(&mut transfer.batch);
-            batch.retain(goes_on);
-            let left_out = before.less(batch.own());
-            self.dropped.inc_by(left_out.records);
-            transfer.ack.note(Fate::Filtered, &self.rule, left_out);
+            let mut left_out = LeftOut::default();
+            Arc::make_mut(&mut transfer.batch).retain(|record| {
+                let goes_on = goes_on(record);
+                if !goes_on {
+                    left_out.add(record);
+                }
+                goes_on
+            });
+            self.dropped.inc_by(left_out.records());
+            transfer.ack.note(Fate::Filtered, &self.rule, &left_out);
         }
         out.push(transfer);
     }

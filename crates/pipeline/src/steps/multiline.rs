@@ -25,7 +25,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sawyer_config::{ByteSize, Setting, Settings, settings};
-use sawyer_model::{Ack, Batch, Count, Covered, Error, Progress, RangeSet, SeqRange, SourceId, Transfer};
+use sawyer_model::{
+    Ack, Batch, BySource, Claim, Covered, Error, Progress, RangeSet, SeqRange, SourceId, Transfer,
+};
 use sawyer_telemetry::Counter;
 
 use super::pattern::Pattern;
@@ -189,21 +191,21 @@ impl Multiline {
         if sorted.is_untouched() {
             return out.push(transfer);
         }
-        let Transfer { batch, ack } = transfer;
+        let Transfer { batch, mut ack } = transfer;
         let Sorted { taken, closed, open } = sorted;
         let lines = batch.len();
         let mut covered = Cover::of(&batch, open.iter().map(|(key, group)| (key.0, group.fresh())));
         let mut own = batch.own();
         // Mostly nobody else has it, and the lines that stay are not copied.
         let mut next = Arc::unwrap_or_clone(batch);
-        let mut acks = Vec::new();
+        let (mut acks, mut joined) = (Vec::new(), BySource::default());
         open.iter().for_each(|(_, group)| own = own.less(group.fresh_count()));
         let mut closed = closed.into_iter().peekable();
         let mut order = Vec::with_capacity(next.len());
         for at in 0..=lines {
             while let Some((_, group)) = closed.next_if(|(before, _)| *before == at) {
                 order.push(next.len());
-                self.write(group, &mut next, &mut covered, &mut acks);
+                self.write(group, &mut next, &mut covered, (&mut acks, &mut joined));
             }
             if at < lines && !taken.contains(at) {
                 order.push(at);
@@ -219,8 +221,9 @@ impl Multiline {
         if next.is_empty() && next.covered().is_empty() {
             ack.durable();
         } else {
-            acks.push((ack, own));
-            let ack = Ack::joined(acks, next.own());
+            ack.joins(&joined);
+            acks.push((ack, Claim { count: own.less(joined.sum()), held: None }));
+            let ack = Ack::joined(acks);
             out.push(Transfer { batch: Arc::new(next), ack });
         }
     }
@@ -243,15 +246,22 @@ impl Multiline {
             let together: Vec<Gathered> = groups.extract_if(.., of_way).collect();
             let (mut batch, mut covered, mut acks) = (Batch::new(), Cover::default(), Vec::new());
             for group in together {
-                self.write(group, &mut batch, &mut covered, &mut acks);
+                // No line of it is fresh.
+                self.write(group, &mut batch, &mut covered, (&mut acks, &mut BySource::default()));
             }
             batch.set_covered(covered.into_parts());
-            let ack = Ack::joined(acks, batch.own());
+            let ack = Ack::joined(acks);
             out.push(Transfer { batch: Arc::new(batch), ack });
         }
     }
 
-    fn write(&self, group: Gathered, batch: &mut Batch, covered: &mut Cover, acks: &mut Vec<(Ack, Count)>) {
+    fn write(
+        &self,
+        group: Gathered,
+        batch: &mut Batch,
+        covered: &mut Cover,
+        (acks, joined): (&mut Vec<(Ack, Claim)>, &mut BySource),
+    ) {
         if group.lines() > 1 {
             self.groups.inc();
             self.lines.inc_by(group.lines());
@@ -259,7 +269,7 @@ impl Multiline {
         for range in group.ranges() {
             covered.add(group.source(), *range);
         }
-        acks.extend(group.write(batch));
+        acks.extend(group.write(batch, joined));
     }
 }
 

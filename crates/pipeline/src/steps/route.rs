@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use sawyer_config::{At, Problems, Setting, Settings, nearest, settings};
-use sawyer_model::{Batch, RecordRef, Transfer};
+use sawyer_model::{Batch, LeftOut, Transfer};
 use sawyer_telemetry::{Counter, Metrics};
 
 use super::Condition;
@@ -146,8 +146,8 @@ struct Rule {
 }
 
 impl Router {
-    /// What each output gets of a transfer, in the order of outputs.
-    pub(crate) fn divide(&mut self, transfer: &Transfer) -> Vec<Transfer> {
+    /// What each output gets of a transfer, in the order of outputs, and what it does not get.
+    pub(crate) fn divide(&mut self, transfer: &Transfer) -> Vec<(Transfer, LeftOut)> {
         let Self { rules, default, outputs, dropped, ways } = self;
         ways.clear();
         let mut lost = 0;
@@ -162,21 +162,28 @@ impl Router {
             ways.push(way);
         }
         dropped.inc_by(lost);
-        let share =
-            |at: usize| Transfer { batch: share(&transfer.batch, ways, at), ack: transfer.ack.clone() };
+        let share = |at: usize| {
+            let (batch, elsewhere) = share(&transfer.batch, ways, at);
+            (Transfer { batch, ack: transfer.ack.clone() }, elsewhere)
+        };
         (0..*outputs).map(share).collect()
     }
 }
 
-/// The records of a batch that take this way, and all that it covers.
-fn share(batch: &Arc<Batch>, ways: &[u64], at: usize) -> Arc<Batch> {
+/// The records of a batch that take this way, and all that it covers; and the records that do not.
+fn share(batch: &Arc<Batch>, ways: &[u64], at: usize) -> (Arc<Batch>, LeftOut) {
     let takes = |way: &u64| way >> at & 1 == 1;
+    let mut elsewhere = LeftOut::default();
     if ways.iter().all(takes) {
-        return Arc::clone(batch);
+        return (Arc::clone(batch), elsewhere);
     }
     let mut part = Batch::new();
-    let records = batch.iter().zip(ways).filter(|(_, way)| takes(way));
-    records.for_each(|(record, _): (RecordRef<'_>, _)| part.push_ref(record));
+    for (record, way) in batch.iter().zip(ways) {
+        match takes(way) {
+            true => part.push_ref(record),
+            false => elsewhere.add(record),
+        }
+    }
     part.set_covered(batch.covered().to_vec());
-    Arc::new(part)
+    (Arc::new(part), elsewhere)
 }

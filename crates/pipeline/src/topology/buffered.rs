@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sawyer_buffer::{Buffer, Lane, Taken};
-use sawyer_model::{Ack, Batch, Error, ErrorKind, Fate, Outcome, Transfer, Way};
+use sawyer_model::{Ack, Batch, BySource, Error, ErrorKind, Fate, Outcome, Transfer, Way};
 use sawyer_segment::{decode_batch_shared, encode_batch, encode_batch_columns};
 use sawyer_telemetry::{Clock, Seldom};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -461,7 +461,7 @@ async fn transfer(mut taken: Taken, way: &Arc<Way>) -> Option<Transfer> {
                 Outcome::Durable => taken.ack_as(&fates_of(tally)),
                 Outcome::Undelivered => taken.release(),
             });
-            let ack = ack.on(way, own.bytes, own).at_exit(&way.outputs[0], own, Fate::Delivered);
+            let ack = ack.on(way, own, &BySource::default()).at_exit(&way.outputs[0], own, Fate::Delivered);
             Some(Transfer { batch, ack })
         }
         Err(error) => {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sawyer_buffer::{Buffer, Taken};
-use sawyer_model::{Ack, Batch, Fate, Fates, Outcome, Tally, Transfer, Way};
+use sawyer_model::{Ack, Batch, BySource, Fate, Fates, Outcome, Tally, Transfer, Way};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -139,7 +139,7 @@ impl Flights {
         });
         self.all.push_back(Flight { state, since: Instant::now(), buffer: kept });
         let own = batch.own();
-        let ack = ack.on(way, own.bytes, own).at_exit(&way.outputs[0], own, Fate::Delivered);
+        let ack = ack.on(way, own, &BySource::default()).at_exit(&way.outputs[0], own, Fate::Delivered);
         Transfer { batch: Arc::clone(batch), ack }
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use sawyer_buffer::Buffer;
 use sawyer_disk::Disk;
-use sawyer_model::{Batch, Count, Error, Fate, SourceId, Transfer};
+use sawyer_model::{Batch, Count, Error, Fate, LeftOut, SourceId, Transfer};
 use sawyer_telemetry::{Clock, Counter, Health, Metrics};
 use tokio::task::JoinSet;
 
@@ -313,16 +313,19 @@ impl Exit {
         Self { output: output.to_owned(), entrance, records, fate, apart: false }
     }
 
-    /// Hands over what a router chose of `whole`.
-    async fn send(&self, mut transfer: Transfer, whole: Count) -> Result<(), QueueClosed> {
+    /// Hands over what a router chose of `whole`; `elsewhere` is the rest.
+    async fn send(
+        &self,
+        (mut transfer, elsewhere): (Transfer, LeftOut),
+        whole: Count,
+        mut names: Vec<(SourceId, SourceId)>,
+    ) -> Result<(), QueueClosed> {
         let count = transfer.batch.len() as u64;
-        let own = if count == whole.records { whole } else { transfer.batch.own() };
+        transfer.ack = transfer.ack.at_exit(&self.output, whole, self.fate).renamed(&names);
+        transfer.ack.note(Fate::Filtered, &ROUTE, &elsewhere);
         if self.apart {
-            tell_apart(&mut transfer.batch, &format!("output {}", self.output));
-        }
-        transfer.ack = transfer.ack.at_exit(&self.output, whole, self.fate);
-        if own != whole {
-            transfer.ack.note(Fate::Filtered, &ROUTE, whole.less(own));
+            tell_apart(&mut transfer.batch, &format!("output {}", self.output), &mut names);
+            transfer.ack = transfer.ack.renamed(&names);
         }
         self.entrance.send(transfer).await?;
         self.records.inc_by(count);
@@ -330,9 +333,16 @@ impl Exit {
     }
 }
 
-/// Gives the records of a batch the identities that they have on this way.
-fn tell_apart(batch: &mut Arc<Batch>, way: &str) {
+/// Gives the records of a batch the identities that they have on this way. `names` are what its sources were called before
+/// and called by themselves; empty if that is the same.
+fn tell_apart(batch: &mut Arc<Batch>, way: &str, names: &mut Vec<(SourceId, SourceId)>) {
     let of_way = |source: SourceId| SourceId::of(&[&source.0.to_le_bytes(), way.as_bytes()]);
+    if names.is_empty() {
+        names.extend(batch.covered().iter().map(|part| (part.source, part.source)));
+        names.sort_unstable();
+        names.dedup();
+    }
+    names.iter_mut().for_each(|(called, _)| *called = of_way(*called));
     Arc::make_mut(batch).map_sources(of_way);
 }
 
@@ -372,12 +382,13 @@ impl Exits {
                 transfer.ack.durable();
                 continue;
             }
+            let mut names = Vec::new();
             if let Some(way) = &self.way {
-                tell_apart(&mut transfer.batch, way);
+                tell_apart(&mut transfer.batch, way, &mut names);
             }
             let shares = match &mut self.router {
                 Some(router) => router.divide(&transfer),
-                None => vec![transfer.clone(); self.all.len()],
+                None => vec![(transfer.clone(), LeftOut::default()); self.all.len()],
             };
             let whole = transfer.batch.own();
             // Whoever takes it next may be the only one who has it then, and need not copy it to change it.
@@ -386,7 +397,7 @@ impl Exits {
             ack.durable();
             let mut taken = false;
             for (exit, share) in self.all.iter().zip(shares) {
-                taken |= exit.send(share, whole).await.is_ok();
+                taken |= exit.send(share, whole, names.clone()).await.is_ok();
             }
             if !taken {
                 return Err(QueueClosed);

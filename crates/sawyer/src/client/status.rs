@@ -15,7 +15,8 @@ use super::{Common, Format};
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     common: Common,
-    /// Also tell what became of each file: those of which something is missing first, then those that are most behind.
+    /// Also tell what became of each file, and which rules took how many of its records: those of which something is missing
+    /// first, then those that are most behind.
     #[arg(long)]
     files: bool,
     /// Of files whose path has this text in it.
@@ -68,6 +69,7 @@ fn file_lines(files: &Value) -> Vec<String> {
         let ended = number(&file["ended"]["bytes"]);
         let path = text(&file["path"]);
         lines.push(format!("{read:>16} {ended:>16} {unread:>12}  {path}"));
+        lines.extend(left_out_lines(file));
         if file["closes"] != true {
             lines.push(format!("{:>16} bytes NOT ACCOUNTED FOR", grouped(&file["unaccounted"])));
         }
@@ -76,8 +78,30 @@ fn file_lines(files: &Value) -> Vec<String> {
     if more > 0 {
         lines.push(format!("… and {more} more; see --limit and --path"));
     }
+    for others in files["others"].as_array().into_iter().flatten() {
+        lines.push(format!("{:>46}  other files of input {}", "", text(&others["input"])));
+        lines.extend(left_out_lines(others));
+    }
     lines.push(String::new());
     lines
+}
+
+/// What became of records that were not delivered or buffered.
+fn left_out_lines(of: &Value) -> Vec<String> {
+    let of = of["left_out"].as_array().map_or(&[][..], Vec::as_slice);
+    of.iter()
+        .map(|left| {
+            let (output, name) = (text(&left["output"]), fate(left));
+            let (records, bytes) = (grouped(&left["records"]), grouped(&left["bytes"]));
+            format!("{records:>16} records {bytes:>15} bytes      → {output}: {name}")
+        })
+        .collect()
+}
+
+/// A fate and its rule, for people.
+fn fate(ended: &Value) -> String {
+    let (fate, rule) = (text(&ended["fate"]).replace('_', " "), text(&ended["rule"]));
+    if rule.is_empty() { fate } else { format!("{fate}: {rule}") }
 }
 
 fn lines(ready: &str, ledger: &Value) -> Vec<String> {
@@ -95,10 +119,7 @@ fn lines(ready: &str, ledger: &Value) -> Vec<String> {
             }
         }
         for ended in book["ended"].as_array().into_iter().flatten() {
-            let rule = text(&ended["rule"]);
-            let fate = text(&ended["fate"]).replace('_', " ");
-            let name = if rule.is_empty() { format!("  {fate}") } else { format!("  {fate}: {rule}") };
-            lines.push(row(&name, ended));
+            lines.push(row(&format!("  {}", fate(ended)), ended));
         }
         if book["closes"] != true {
             lines.push(row("  NOT ACCOUNTED FOR", &book["unaccounted"]));
@@ -170,15 +191,24 @@ mod tests {
     fn says_what_became_of_each_file() {
         let files = json!({ "count": 3, "closes": false, "sources": [
             { "path": "/var/log/pods/a/0.log", "read": 5000, "ended": { "bytes": 4000 }, "unread": 12, "unaccounted": 1000,
-              "closes": false },
+              "closes": false, "left_out": [
+                { "output": "store", "fate": "filtered", "rule": "noise", "records": 1234, "bytes": 3000 },
+                { "output": "store", "fate": "dead_lettered", "rule": "", "records": 2, "bytes": 0 },
+              ] },
             { "path": "/var/log/pods/b/0.log", "read": null, "ended": { "bytes": 77 }, "unread": null, "unaccounted": 0,
               "closes": true },
-        ]});
+        ], "others": [{ "input": "containers", "left_out": [
+            { "output": "store", "fate": "filtered", "rule": "noise", "records": 7, "bytes": 70 },
+        ] }] });
         let expected = "            read            ended       unread  file
            5,000            4,000           12  /var/log/pods/a/0.log
+           1,234 records           3,000 bytes      → store: filtered: noise
+               2 records               0 bytes      → store: dead lettered
            1,000 bytes NOT ACCOUNTED FOR
                -               77            -  /var/log/pods/b/0.log
 … and 1 more; see --limit and --path
+                                                other files of input containers
+               7 records              70 bytes      → store: filtered: noise
 ";
         assert_eq!(file_lines(&files).join("\n"), expected);
     }

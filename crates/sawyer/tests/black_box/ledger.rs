@@ -155,6 +155,105 @@ fn every_file_has_a_book() {
     assert!(printed.contains("/0.log\n") && printed.ends_with("ledger: closes\n"), "{printed}");
 }
 
+const FILES: [&str; 4] = ["a.log", "b.log", "c.log", "d.log"];
+
+/// A line of one of the files: every one of which the number can be divided by `file + 2` is a probe, of others every third
+/// is noise, and the rest are traces of two lines.
+fn line(file: usize, n: usize) -> String {
+    match n {
+        n if n % (file + 2) == 0 => format!("probe {n}\n"),
+        n if n % 3 == 0 => format!("noise {n}\n"),
+        _ => {
+            format!("java.lang.IllegalStateException: order {n}\n\tat com.example.Main.main(Main.java:{n})\n")
+        }
+    }
+}
+
+/// Writes lines of all files, now of this one, now of that.
+fn write_files(logs: &Path, from: usize, to: usize) {
+    let open = |name: &str| OpenOptions::new().create(true).append(true).open(logs.join(name)).unwrap();
+    let mut files = FILES.map(open);
+    for n in from..to {
+        for (k, file) in files.iter_mut().enumerate() {
+            file.write_all(line(k, n).as_bytes()).unwrap();
+        }
+    }
+}
+
+/// How many records, and of how many bytes, are lines of a file up to `to` that begin so.
+fn beginning(file: usize, to: usize, with: &str) -> (usize, usize) {
+    let lines = (0..to).map(|n| line(file, n)).filter(|line| line.starts_with(with));
+    lines.fold((0, 0), |(records, bytes), line| (records + 1, bytes + line.len()))
+}
+
+/// The books of all files, once each has ended to its end.
+fn books_of_files(sawyer: &mut Sawyer, logs: &Path) -> Vec<Value> {
+    let is_over = |source: &Value| {
+        let name = Path::new(source["path"].as_str().unwrap()).file_name().unwrap();
+        let length = fs::metadata(logs.join(name)).unwrap().len();
+        source["ended"]["bytes"] == length && source["batches_under_way"] == 0
+    };
+    let deadline = Instant::now() + SOON;
+    loop {
+        let (_, answer) = sawyer.get("/api/v1/ledger/sources", &[("input", "files")]);
+        let sources = answer["sources"].as_array().unwrap();
+        if sources.len() == FILES.len() && sources.iter().all(is_over) {
+            assert_eq!(
+                (&answer["closes"], &answer["others"]),
+                (&true.into(), &serde_json::json!([])),
+                "{answer}"
+            );
+            return sources.clone();
+        }
+        assert!(Instant::now() < deadline, "{answer}\n{}", sawyer.log());
+        pause();
+    }
+}
+
+/// Records, and bytes, that an output did not get by a rule; those that were there before are no matter of rules.
+fn left_out(source: &Value, output: &str, rule: &str) -> (usize, usize) {
+    let mut all = source["left_out"].as_array().unwrap().iter();
+    let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
+    let left = all.find(|left| left["output"] == *output && left["rule"] == *rule);
+    left.map_or((0, 0), |left| (number(&left["records"]), number(&left["bytes"])))
+}
+
+/// Of each file it is told which rule took how many of its lines, exactly: through SIGKILL.
+#[test]
+fn which_rule_took_the_lines_of_which_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let logs = folder.join("host/logs");
+    fs::create_dir_all(&logs).unwrap();
+    let config = "inputs:\n  files: {type: files, include: ['/logs/*.log'], sweep_interval: 200ms}\n\
+         outputs: {store: , copy: {type: \"null\"}}\n\
+         pipelines:\n  main:\n    steps:\n      - {drop: {when: 'message: probe', name: probes}}\n      \
+         - {route: {routes: [{when: 'message: order', outputs: [store, copy]}], default: [copy]}}\n";
+    let mut sawyer = Sawyer::up_with(folder, config);
+    write_files(&logs, 0, 2000);
+    sawyer.wait_for_count("*", (0..FILES.len()).map(|file| beginning(file, 2000, "java").0 as u64).sum());
+    // A moment later, so that it is now before a save of the offsets, now after.
+    sawyer.kill();
+    write_files(&logs, 2000, 3000);
+    let mut sawyer = Sawyer::up_with(folder, config);
+    let sources = books_of_files(&mut sawyer, &logs);
+    for (k, name) in FILES.iter().enumerate() {
+        let is_it = |source: &&Value| source["path"].as_str().unwrap().ends_with(name);
+        let source = sources.iter().find(is_it).unwrap();
+        let left = |rule: &str| (left_out(source, "store", rule), left_out(source, "copy", rule));
+        let (probes, noise) = (beginning(k, 3000, "probe"), beginning(k, 3000, "noise"));
+        assert_eq!((left("probes"), left("route")), ((probes, probes), (noise, (0, 0))), "{source}");
+        let joined = beginning(k, 3000, "java").0;
+        assert_eq!((left("").0.0, left("").1.0), (joined, joined), "{source}");
+    }
+    let address = sawyer.address.to_string();
+    let printed = run(&["status", "--server", &address, "-o", "text", "--files", "--path", "/a.log"]);
+    let printed = text(&printed.stdout);
+    assert!(printed.contains("1,500 records") && printed.contains("→ store: filtered: probes"), "{printed}");
+    let (_, status, log) = sawyer.stop();
+    assert!(status.success() && !log.contains("fault of Sawyer's"), "{log}");
+}
+
 /// The hop from a buffer to its target has a book of its own, which survives SIGKILL with what waits.
 #[test]
 fn a_buffer_has_a_book_of_its_own() {

@@ -37,6 +37,11 @@ pub struct Book {
     pub fates: BTreeMap<(Fate, Box<str>), Count>,
 }
 
+/// As much of the name of an output or a rule as books have.
+pub(super) fn cut(name: &str) -> &str {
+    &name[..name.floor_char_boundary(NAME_BYTES_MAX)]
+}
+
 /// Bytes are not those of books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the ledger does not fit its bounds")]
@@ -73,8 +78,7 @@ impl Book {
         if count.is_zero() {
             return;
         }
-        let rule = &rule[..rule.floor_char_boundary(NAME_BYTES_MAX)];
-        let key = (fate, Box::from(rule));
+        let key = (fate, Box::from(cut(rule)));
         let full = self.fates.len() >= RULES_MAX && !self.fates.contains_key(&key);
         let key = if full { (fate, OTHERS.into()) } else { key };
         self.fates.entry(key).or_default().add(count);
@@ -86,8 +90,7 @@ impl Books {
     pub(crate) fn book(&mut self, tally: &WayTally) -> Vec<(Box<str>, (i64, i64))> {
         let mut open = Vec::new();
         for (at, (output, exit)) in tally.way.outputs.iter().zip(&tally.exits).enumerate() {
-            let cut = &output[..output.floor_char_boundary(NAME_BYTES_MAX)];
-            let book = self.outputs.entry(cut.into()).or_default();
+            let book = self.outputs.entry(cut(output).into()).or_default();
             let before = book.unaccounted();
             let is_copy = tally.way.copies.get(at).is_some_and(|copy| *copy);
             if is_copy { &mut book.copied } else { &mut book.read }.add(tally.read);
@@ -113,8 +116,7 @@ impl Books {
             }
             out.extend((book.fates.len() as u32).to_le_bytes());
             for ((fate, rule), count) in &book.fates {
-                let code = Fate::ALL.iter().position(|known| known == fate).expect("all are there");
-                out.push(code as u8);
+                out.push(fate_code(*fate));
                 encode_name(rule, out);
                 encode_count(*count, out);
             }
@@ -144,31 +146,37 @@ impl Books {
     }
 }
 
-fn encode_name(name: &str, out: &mut Vec<u8>) {
+/// A name behind its length. Its bytes are at most [`NAME_BYTES_MAX`].
+pub(super) fn encode_name(name: &str, out: &mut Vec<u8>) {
     out.extend((name.len() as u16).to_le_bytes());
     out.extend(name.as_bytes());
 }
 
-fn encode_count(count: Count, out: &mut Vec<u8>) {
+/// The number of a fate in bytes.
+pub(super) fn fate_code(fate: Fate) -> u8 {
+    Fate::ALL.iter().position(|known| *known == fate).expect("all are there") as u8
+}
+
+pub(super) fn encode_count(count: Count, out: &mut Vec<u8>) {
     out.extend(count.records.to_le_bytes());
     out.extend(count.bytes.to_le_bytes());
 }
 
-fn array<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], BooksError> {
+pub(super) fn array<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], BooksError> {
     let (array, rest) = bytes.split_first_chunk().ok_or(BooksError)?;
     *bytes = rest;
     Ok(*array)
 }
 
-fn number(bytes: &mut &[u8]) -> Result<u32, BooksError> {
+pub(super) fn number(bytes: &mut &[u8]) -> Result<u32, BooksError> {
     array(bytes).map(u32::from_le_bytes)
 }
 
-fn count(bytes: &mut &[u8]) -> Result<Count, BooksError> {
+pub(super) fn count(bytes: &mut &[u8]) -> Result<Count, BooksError> {
     Ok(Count::new(u64::from_le_bytes(array(bytes)?), u64::from_le_bytes(array(bytes)?)))
 }
 
-fn name(bytes: &mut &[u8]) -> Result<Box<str>, BooksError> {
+pub(super) fn name(bytes: &mut &[u8]) -> Result<Box<str>, BooksError> {
     let length = u16::from_le_bytes(array(bytes)?);
     let (name, rest) = bytes.split_at_checked(usize::from(length)).ok_or(BooksError)?;
     *bytes = rest;

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use sawyer_model::SourceId;
 
+use super::by_source::Ends;
+
 /// What became of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceBook {
@@ -24,6 +26,8 @@ pub struct SourceBook {
     pub read: Option<u64>,
     /// The parts that ended somehow: are durable at the next hop, or were left out by a rule. Half open, ascending.
     pub ended: Vec<(u64, u64)>,
+    /// What became of those of its records that were not delivered or buffered.
+    pub left_out: Ends,
     /// How many batches with parts of it are under way.
     pub under_way: u32,
     /// Bytes that were read and are neither; anything but 0 is a fault.
@@ -38,8 +42,18 @@ impl SourceBook {
     }
 }
 
+/// What became of the sources of an input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceAnswer {
+    /// Each of them.
+    pub books: Vec<SourceBook>,
+    /// What became of other records of the input that were not delivered or buffered: of sources that are forgotten, or of
+    /// which nothing is told because they are too many.
+    pub others: Ends,
+}
+
 /// Takes an answer. It is dropped where there is none.
-pub type Tell = Box<dyn FnOnce(Vec<SourceBook>) + Send>;
+pub type Tell = Box<dyn FnOnce(SourceAnswer) + Send>;
 
 /// Questions that wait for whoever reads an input. Clones share them.
 #[derive(Clone)]
@@ -101,11 +115,11 @@ mod tests {
         let told = Arc::new(Mutex::new(Vec::new()));
         let ask = || {
             let told = Arc::clone(&told);
-            questions.ask(Box::new(move |books| told.lock().push(books.len())));
+            questions.ask(Box::new(move |answer| told.lock().push(answer.books.len())));
         };
         ask();
         for tell in questions.take() {
-            tell(Vec::new());
+            tell(SourceAnswer::default());
         }
         assert!(questions.take().is_empty());
         ask();

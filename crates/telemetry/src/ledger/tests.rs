@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use sawyer_model::{Ack, Count, Way};
+use sawyer_model::{Ack, Batch, BySource, Count, LeftOut, RecordHead, SeqRange, SourceId, Timestamp, Way};
 
 use super::*;
 use crate::Metrics;
@@ -8,6 +8,21 @@ use crate::Metrics;
 fn way(outputs: &[&str]) -> Arc<Way> {
     let outputs = outputs.iter().map(|name| Box::from(*name)).collect();
     Arc::new(Way { input: "files".into(), pipeline: "main".into(), outputs, copies: vec![] })
+}
+
+fn of_file(count: Count) -> BySource {
+    BySource::one(SourceId(1), count)
+}
+
+/// So many records of ten bytes.
+fn records(count: u64) -> LeftOut {
+    let mut batch = Batch::new();
+    let stream = batch.add_stream(&Arc::default());
+    for at in 0..count {
+        let (timestamp, range) = (Timestamp::default(), SeqRange::new(at * 10, at * 10 + 10));
+        batch.begin(RecordHead { timestamp, observed: timestamp, source: SourceId(1), range }, stream);
+    }
+    batch.iter().collect()
 }
 
 /// Sends a batch of ten records on a way and books what becomes of it.
@@ -18,11 +33,11 @@ fn send(metrics: &Metrics, way: &Arc<Way>, become_of: impl FnOnce(Ack)) {
             ledger.book(&tally);
         }
     });
-    become_of(ack.on(way, 110, Count::new(10, 100)));
+    become_of(ack.on(way, Count::new(10, 100), &of_file(Count::new(0, 10))));
 }
 
 fn take_all(mut ack: Ack) {
-    ack.note(Fate::Filtered, &"noise \"x\"".into(), Count::new(3, 30));
+    ack.note(Fate::Filtered, &"noise \"x\"".into(), &records(3));
     ack.at_exit("out", Count::new(7, 70), Fate::Delivered).durable();
 }
 
@@ -72,7 +87,7 @@ fn what_is_forgotten_is_seen() {
 fn books_are_read_back_and_gone_on_with() {
     let metrics = Metrics::new();
     send(&metrics, &way(&["out", "b"]), |mut ack| {
-        ack.note(Fate::Sampled, &"half".into(), Count::new(5, 50));
+        ack.note(Fate::Sampled, &"half".into(), &records(5));
         let at = |name, fate| ack.clone().at_exit(name, Count::new(5, 50), fate);
         at("out", Fate::Buffered).durable();
         at("b", Fate::Delivered).durable();

@@ -6,7 +6,7 @@
 //! places, so it counts when it is still so at the next sweep.
 
 use sawyer_model::{SeqRange, SourceId};
-use sawyer_telemetry::SourceBook;
+use sawyer_telemetry::{SourceAnswer, SourceBook};
 
 use super::super::file::{Phase, TailFile};
 use super::Reader;
@@ -23,7 +23,7 @@ impl Reader {
     }
 
     /// The books of all sources that are known, and of files of which nothing was sent yet.
-    fn account(&self) -> Vec<SourceBook> {
+    fn account(&self) -> SourceAnswer {
         let known = self.offsets.iter().map(|(source, progress)| {
             let file = self.by_source.get(&source).and_then(|id| self.files.get(id));
             SourceBook {
@@ -32,6 +32,7 @@ impl Reader {
                 length: file.and_then(length),
                 read: file.and_then(|file| file.known.as_ref()).map(|known| known.offset),
                 ended: progress.durable().take(PARTS_TOLD_MAX).map(|part| (part.start, part.end)).collect(),
+                left_out: self.offsets.left_out(source),
                 under_way: progress.in_flight,
                 unaccounted: file.map_or(0, |file| file.unaccounted),
             }
@@ -45,11 +46,12 @@ impl Reader {
                 length: length(file),
                 read: Some(known.offset),
                 ended: Vec::new(),
+                left_out: Vec::new(),
                 under_way: 0,
                 unaccounted: file.unaccounted,
             })
         });
-        known.chain(new).collect()
+        SourceAnswer { books: known.chain(new).collect(), others: self.offsets.left_out_of_others().0 }
     }
 
     /// Looks whether something that was read is nowhere.
@@ -81,7 +83,26 @@ impl Reader {
                 );
             }
         }
+        sum += self.check_fates();
         self.meters.unaccounted.set(i64::try_from(sum).unwrap_or(i64::MAX));
+    }
+
+    /// Looks whether more is told of single files than of all; gives the bytes.
+    fn check_fates(&mut self) -> u64 {
+        let (_, over) = self.offsets.left_out_of_others();
+        if !over.is_zero()
+            && let Some(held_back) = self.account_trouble.pass(self.context.clock.now())
+        {
+            let (input, records, bytes) = (&self.context.name, over.records, over.bytes);
+            tracing::error!(
+                input,
+                records,
+                bytes,
+                held_back,
+                "the ledgers of single files say that more records were left out than the input's; this is a fault of Sawyer's"
+            );
+        }
+        over.bytes
     }
 
     /// Bytes of a file at rest that were read, did not end in any way, and are not `carried` by a newer file.

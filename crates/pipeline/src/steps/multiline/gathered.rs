@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use sawyer_codec::text::{base64, from_base64};
 use sawyer_model::{
-    Ack, Batch, Count, NameId, Progress, Record, RecordHead, RecordRef, SeqRange, SourceId, Timestamp,
-    ValueRef, Way, names,
+    Ack, Batch, BySource, Claim, Count, NameId, Progress, Record, RecordHead, RecordRef, SeqRange, SourceId,
+    Timestamp, ValueRef, Way, names,
 };
 
 use super::rule::{Form, StreamRule, others};
@@ -27,7 +27,8 @@ pub(super) struct Gathered {
     ranges: Vec<SeqRange>,
     /// Ranges of lines that came with the transfer that is being worked on.
     fresh: Vec<SeqRange>,
-    acks: Vec<(Ack, Count)>,
+    /// The duties for lines that came with earlier transfers, and where these lines are.
+    acks: Vec<(Ack, Vec<SeqRange>)>,
     since: Instant,
     due: Instant,
     /// What the input tells that read its last line.
@@ -118,8 +119,7 @@ impl Gathered {
     pub(super) fn share(&mut self, ack: &Ack, progress: Option<&Arc<Progress>>) {
         if !self.fresh.is_empty() {
             self.progress = progress.cloned();
-            self.acks.push((ack.clone(), self.fresh_count()));
-            self.fresh.clear();
+            self.acks.push((ack.clone(), std::mem::take(&mut self.fresh)));
         }
     }
 
@@ -187,8 +187,9 @@ impl Gathered {
         (self.first.timestamp, self.first.source, self.first.range.start)
     }
 
-    /// Adds the record to a batch; gives the duties of its lines, and how many of them each is for.
-    pub(super) fn write(mut self, batch: &mut Batch) -> Vec<(Ack, Count)> {
+    /// Adds the record to a batch, and what its fresh lines have that is not the record's own to `joined`; gives the duties of
+    /// the other lines, and what each has of the record.
+    pub(super) fn write(mut self, batch: &mut Batch, joined: &mut BySource) -> Vec<(Ack, Claim)> {
         let Record { timestamp, observed, source, .. } = self.first;
         let range = self.ranges.pop().expect("a group has a line");
         let stream = batch.add_stream(&self.first.stream);
@@ -203,8 +204,29 @@ impl Gathered {
         for (name, value) in others(fields) {
             writer.field(name, value);
         }
-        self.acks
+        let (beside, _) = apart(&self.fresh, range);
+        joined.add(source, beside);
+        let claim = |(mut ack, lines): (Ack, Vec<SeqRange>)| {
+            let (beside, own) = apart(&lines, range);
+            ack.joins(&BySource::one(source, beside));
+            let records = u64::from(lines.last().is_some_and(|last| last.end == range.end));
+            (ack, Claim { count: Count::new(records, own.len()), held: Some((source, own)) })
+        };
+        self.acks.into_iter().map(claim).collect()
     }
+}
+
+/// What lines that follow each other have that is not the own of a record with this range, and what is. The record is counted
+/// with its last line.
+fn apart(lines: &[SeqRange], record: SeqRange) -> (Count, SeqRange) {
+    let is_own = |line: &&SeqRange| record.start <= line.start && line.end <= record.end;
+    let mut own = lines.iter().filter(is_own);
+    let own = own.next().map_or(SeqRange::new(record.end, record.end), |first| {
+        SeqRange::new(first.start, own.next_back().map_or(first.end, |last| last.end))
+    });
+    let has_last = lines.last().is_some_and(|last| last.end == record.end);
+    let bytes: u64 = lines.iter().map(|line| line.len()).sum();
+    (Count::new(lines.len() as u64 - u64::from(has_last), bytes - own.len()), own)
 }
 
 /// The bytes of a line that was not UTF-8.

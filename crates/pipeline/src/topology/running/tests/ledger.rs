@@ -1,9 +1,11 @@
 //! The ledger of a topology closes, whatever steps and outputs make of the records.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
 
+use parking_lot::Mutex;
 use proptest::prelude::*;
-use sawyer_model::Count;
+use sawyer_model::{Count, Tally};
+use sawyer_telemetry::Ledger;
 
 use super::*;
 use crate::steps;
@@ -11,26 +13,37 @@ use crate::steps;
 /// Batches of lines, each of a source and a text.
 type Batches = Vec<Vec<(u128, &'static str)>>;
 
-/// What was read into pipelines and became durable.
+/// Records and bytes by source.
+type Sums = BTreeMap<u128, Count>;
+
+/// What was read into pipelines and became durable, and what became of it.
 #[derive(Debug, Default)]
 struct Durable {
-    records: AtomicU64,
-    bytes: AtomicU64,
+    read: Mutex<Sums>,
+    tallies: Mutex<Vec<Tally>>,
+    /// What the outputs took, by their names.
+    taken: Mutex<BTreeMap<String, Sums>>,
+}
+
+fn add(sums: &mut Sums, source: u128, count: Count) {
+    sums.entry(source).or_default().add(count);
 }
 
 #[derive(Debug)]
 struct Lines(Batches, Arc<Durable>);
 
+struct Reading(Lines, Ledger);
+
 impl InputPlan for Lines {
-    fn open(self: Box<Self>, _: &Context) -> Result<Box<dyn Input>, Error> {
-        Ok(self)
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Input>, Error> {
+        Ok(Box::new(Reading(*self, context.metrics.ledger().clone())))
     }
 }
 
-impl Input for Lines {
+impl Input for Reading {
     fn run(self: Box<Self>, to: Outlet, stop: Stop) -> Running {
         Box::pin(async move {
-            let Self(batches, durable) = *self;
+            let Self(Lines(batches, durable), ledger) = *self;
             let mut places = [0; 4];
             for lines in batches {
                 let mut batch = Batch::new();
@@ -48,15 +61,21 @@ impl Input for Lines {
                         RecordHead { timestamp: time, observed: time, source: SourceId(source), range };
                     batch.begin(head, stream).field_by_id(NameId::MESSAGE, ValueRef::Str(text));
                 }
-                let durable = Arc::clone(&durable);
-                let (records, bytes) = (batch.len() as u64, batch.covered_bytes());
-                let ack = Ack::new(move |outcome| {
+                let (durable, ledger) = (Arc::clone(&durable), ledger.clone());
+                let mut read = Sums::new();
+                batch.iter().for_each(|record| add(&mut read, record.source().0, Count::new(1, 0)));
+                for part in batch.covered() {
+                    add(&mut read, part.source.0, Count::new(0, part.range.len()));
+                }
+                let ack = Ack::tallied(move |outcome, tally| {
                     if outcome == Outcome::Durable {
-                        durable.records.fetch_add(records, Ordering::SeqCst);
-                        durable.bytes.fetch_add(bytes, Ordering::SeqCst);
+                        read.into_iter()
+                            .for_each(|(source, count)| add(&mut durable.read.lock(), source, count));
+                        ledger.book(&tally);
+                        durable.tallies.lock().push(tally);
                     }
                 });
-                if to.send(batch, ack).await.is_err() {
+                if to.send_tallied(batch, ack).await.is_err() {
                     return Ok(());
                 }
             }
@@ -78,29 +97,50 @@ settings! {
 
 /// Acknowledges what it is handed in one of many ways.
 #[derive(Debug)]
-struct Moody(Vec<u64>);
+struct Moody(Vec<u64>, Arc<Durable>);
+
+struct Taking(Moody, String);
 
 impl OutputPlan for Moody {
-    fn open(self: Box<Self>, _: &Context) -> Result<Box<dyn Output>, Error> {
-        Ok(self)
+    fn open(self: Box<Self>, context: &Context) -> Result<Box<dyn Output>, Error> {
+        Ok(Box::new(Taking(*self, context.name.clone())))
     }
 }
 
-impl Output for Moody {
+impl Output for Taking {
     fn run(self: Box<Self>, mut from: QueueReceiver, _: Stop) -> Running {
         Box::pin(async move {
-            for mood in self.0.iter().cycle() {
+            let Self(Moody(moods, durable), name) = *self;
+            for mood in moods.iter().cycle() {
                 let Some(queued) = from.next().await else { break };
                 let (Transfer { batch, mut ack }, _room) = queued.into_parts();
+                let mut left_out = LeftOut::default();
+                let mut is_left_out = 0;
                 match mood % 5 {
-                    0 => drop(ack),
-                    1 => ack.ended(Fate::DeadLettered, "rejected"),
+                    0 => {
+                        drop(ack);
+                        continue;
+                    }
+                    1 => {
+                        is_left_out = batch.len();
+                        ack.ended(
+                            Fate::DeadLettered,
+                            "rejected",
+                            (!batch.is_empty()).then_some((&*batch, 0)),
+                        );
+                    }
                     2 if !batch.is_empty() => {
-                        let one = Count::new(1, batch.get(0).range().len());
-                        ack.note(Fate::Deduplicated, &"target".into(), one);
+                        is_left_out = 1;
+                        left_out.add(batch.get(0));
+                        ack.note(Fate::Deduplicated, &"target".into(), &left_out);
                         ack.durable();
                     }
                     _ => ack.durable(),
+                }
+                let mut taken = durable.taken.lock();
+                let taken = taken.entry(name.clone()).or_default();
+                for record in batch.iter().skip(is_left_out) {
+                    add(taken, record.source().0, Count::new(1, record.range().len()));
                 }
             }
             Ok(())
@@ -109,7 +149,7 @@ impl Output for Moody {
 }
 
 fn kinds_of(batches: &Batches, durable: &Arc<Durable>) -> Kinds {
-    let (batches, durable) = (batches.clone(), Arc::clone(durable));
+    let (batches, durable, told) = (batches.clone(), Arc::clone(durable), Arc::clone(durable));
     Kinds {
         inputs: vec![Kind {
             name: "lines",
@@ -123,9 +163,9 @@ fn kinds_of(batches: &Batches, durable: &Arc<Durable>) -> Kinds {
         outputs: vec![Kind {
             name: "moody",
             reference: MoodySettings::reference,
-            read: Box::new(|at, problems| {
+            read: Box::new(move |at, problems| {
                 let settings = MoodySettings::read(at, problems)?;
-                Some(Box::new(Moody(settings.moods)))
+                Some(Box::new(Moody(settings.moods, Arc::clone(&told))))
             }),
         }],
     }
@@ -198,7 +238,8 @@ proptest! {
         );
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let metrics = runtime.block_on(books(&text, &kinds));
-        let read = Count::new(durable.records.load(Ordering::SeqCst), durable.bytes.load(Ordering::SeqCst));
+        let mut read = Count::default();
+        durable.read.lock().values().for_each(|count| read.add(*count));
         for (input, books) in metrics.ledger().all() {
             for (output, book) in books.outputs {
                 prop_assert_eq!(book.unaccounted(), (0, 0), "{} {} {:?}\n{}", input, output, book, text);
@@ -207,7 +248,44 @@ proptest! {
                 prop_assert_eq!(book.copied, copied, "{}", text);
             }
         }
+        let all_is_durable = moods.iter().all(|mood| mood % 5 != 0);
+        by_source(&durable, all_is_durable && !second).unwrap_or_else(|why| panic!("{why}\n{text}"));
     }
+}
+
+/// Whatever did not get to an output is told of each source, and where all was taken, it is what was read less what the
+/// output got.
+fn by_source(durable: &Durable, is_exact: bool) -> Result<(), String> {
+    let mut left_out: BTreeMap<String, Sums> = BTreeMap::new();
+    for way in durable.tallies.lock().iter().flat_map(|tally| &tally.ways) {
+        for (output, exit) in way.way.outputs.iter().zip(&way.exits) {
+            for fates in [&way.common, exit] {
+                for ((fate, rule, count), (_, _, told)) in fates.iter().zip(fates.told()) {
+                    let usual = fate == Fate::Delivered;
+                    if (told.sum() != Count::default()) == usual || (!usual && told.sum() != count) {
+                        return Err(format!("{fate:?} {rule} at {output}: {told:?} of {count:?}"));
+                    }
+                    if let Some(other) = told.iter().find(|(source, _)| source.0 > 2) {
+                        return Err(format!("{fate:?} {rule} at {output}: there is no {other:?}"));
+                    }
+                    let sums = left_out.entry(output.to_string()).or_default();
+                    told.iter().for_each(|(source, count)| add(sums, source.0, count));
+                }
+            }
+        }
+    }
+    for (output, left_out) in left_out.iter().filter(|_| is_exact) {
+        let taken = durable.taken.lock().get(output).cloned().unwrap_or_default();
+        for (source, read) in durable.read.lock().iter() {
+            let count = |sums: &Sums| sums.get(source).copied().unwrap_or_default();
+            let mut sum = count(left_out);
+            sum.add(count(&taken));
+            if sum != *read {
+                return Err(format!("{output} took {:?} of {read:?} of source {source}", count(&taken)));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The fates that steps and outputs of this crate know, each with its rule.
@@ -244,5 +322,5 @@ async fn tells_each_fate_and_rule() {
 async fn what_is_not_acknowledged_is_not_on_the_books() {
     let text = "inputs: {in: {type: lines}}\noutputs: {a: {type: moody, moods: [0]}}";
     let metrics = books(text, &kinds_of(&vec![vec![(1, "one")]], &Arc::default())).await;
-    assert_eq!(metrics.ledger().of("in").outputs, std::collections::BTreeMap::new());
+    assert_eq!(metrics.ledger().of("in").outputs, BTreeMap::new());
 }
