@@ -18,6 +18,7 @@ use self::block::BlockBuilder;
 use self::groups::GroupsBuilder;
 pub use self::merge::{Unreadable, merge, merge_without};
 use self::sort::Sorted;
+use crate::bits::Rows;
 use crate::bytes::{Put, checksum};
 use crate::column::ELEMENTS_MAX;
 use crate::error::SegmentError;
@@ -138,7 +139,21 @@ pub fn encode_to<E: From<Error>>(
     settings: &EncodeSettings,
     sink: Sink<'_, E>,
 ) -> Result<Summary, E> {
-    let sorted = Sorted::of(batches).map_err(Error::from)?;
+    let all: Vec<Rows> = batches.iter().map(|batch| Rows::all(batch.len())).collect();
+    encode_rows_to(batches, &all, settings, sink)
+}
+
+/// As [`encode_to`], of the records in `wanted` only: for each batch a set. At least one must be in them.
+///
+/// # Errors
+/// Those of [`encode_to`].
+pub fn encode_rows_to<E: From<Error>>(
+    batches: &[&Batch],
+    wanted: &[Rows],
+    settings: &EncodeSettings,
+    sink: Sink<'_, E>,
+) -> Result<Summary, E> {
+    let sorted = Sorted::of(batches, wanted).map_err(Error::from)?;
     zip::with_level(settings.zip_level, || {
         let mut writer = Writer::new(settings, sink);
         for row in &sorted.rows {

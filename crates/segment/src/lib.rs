@@ -35,7 +35,8 @@ mod zip;
 pub use bits::Rows;
 pub use cache::{CACHE_BYTES_DEFAULT, Cache, CacheStats};
 pub use encode::{
-    BLOCK_BYTES_MAX, EncodeSettings, Encoded, Sink, Unreadable, encode, encode_to, merge, merge_without,
+    BLOCK_BYTES_MAX, EncodeSettings, Encoded, Sink, Unreadable, encode, encode_rows_to, encode_to, merge,
+    merge_without,
 };
 #[doc(hidden)]
 pub use frame::decode_batch_unverified;

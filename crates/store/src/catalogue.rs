@@ -58,8 +58,8 @@ pub(crate) struct SegmentEntry {
     pub(crate) observed_min: Timestamp,
     /// When its last record was first seen.
     pub(crate) observed_max: Timestamp,
-    /// Whether its records tell a time far from when they were seen. They are kept apart, so that a few late
-    /// lines do not widen the time of a segment that every query then has to read.
+    /// Whether its records tell a time far from when they were seen, or farther than most (`divide`). They are kept apart,
+    /// so that a few late lines do not widen the time of a segment that every query then has to read.
     pub(crate) stray: bool,
     /// Until when its records are kept whatever their age: they were restored. The epoch if nothing was said.
     pub(crate) kept_until: Timestamp,

@@ -34,6 +34,7 @@ mod compact;
 mod confirm;
 mod counters;
 mod delete;
+mod divide;
 mod engine;
 mod error;
 mod inspect;

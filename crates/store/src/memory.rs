@@ -5,6 +5,7 @@
 //! Invariant: a generation holds what the log files before its end hold beyond those of the generation before.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sawyer_model::{Batch, RecordRef, Timestamp};
 
@@ -26,6 +27,9 @@ const GATHERED_BYTES_MAX: usize = 1 << 20;
 /// Streams up to which small batches are added to one: finding a stream in a batch takes time with each.
 const GATHERED_STREAMS_MAX: usize = 64;
 
+/// Time within which small batches are added to one: by so much less is known how late its records came.
+const GATHERED_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// Unsealed records, in the order they were committed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Generation {
@@ -46,16 +50,19 @@ pub(crate) struct Held {
     pub(crate) time_min: Timestamp,
     /// Latest timestamp.
     pub(crate) time_max: Timestamp,
+    /// When the first of it was committed.
+    pub(crate) came: Timestamp,
 }
 
 impl Held {
-    fn new(batch: Arc<Batch>) -> Option<Self> {
+    fn new(batch: Arc<Batch>, came: Timestamp) -> Option<Self> {
         let (time_min, time_max) = time_span(&batch)?;
-        Some(Self { batch, time_min, time_max })
+        Some(Self { batch, time_min, time_max, came })
     }
 
-    fn has_room_for(&self, small: &Batch) -> bool {
-        self.batch.len() + small.len() <= GATHERED_RECORDS_MAX
+    fn has_room_for(&self, small: &Batch, now: Timestamp) -> bool {
+        now.since(self.came) <= GATHERED_TIME_MAX
+            && self.batch.len() + small.len() <= GATHERED_RECORDS_MAX
             && self.batch.bytes() + small.bytes() <= GATHERED_BYTES_MAX
             && self.batch.streams().len() + small.streams().len() <= GATHERED_STREAMS_MAX
     }
@@ -76,9 +83,9 @@ impl Generation {
         self.start(now);
         self.covered.commit(batch, now);
         self.rows += batch.len() as u64;
-        let Some(new) = Held::new(Arc::clone(batch)) else { return };
+        let Some(new) = Held::new(Arc::clone(batch), now) else { return };
         let before = self.held.last_mut().filter(|_| batch.len() < SMALL_RECORDS);
-        if let Some(last) = before.filter(|last| last.has_room_for(batch)) {
+        if let Some(last) = before.filter(|last| last.has_room_for(batch, now)) {
             let gathered = Arc::make_mut(&mut last.batch);
             let bytes = gathered.bytes();
             for record in batch.iter() {

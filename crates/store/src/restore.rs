@@ -20,18 +20,19 @@ use sawyer_disk::{Disk, read_all};
 use sawyer_model::{Batch, Error, ErrorKind, RecordRef, Timestamp};
 use sawyer_query::search::{Budget, SearchStats};
 use sawyer_query::upkeep::{RestoreReport, RestoreRequest};
-use sawyer_segment::{EncodeSettings, Rows, Segment, Unreadable, encode};
+use sawyer_segment::{EncodeSettings, Rows, Segment, Unreadable, encode_rows_to};
 
 use self::index::Index;
 use crate::Store;
 use crate::catalogue::{CATALOGUE_FILE, Catalogue, Found, SegmentEntry, load};
+use crate::divide::divide;
 use crate::engine::Engine;
 use crate::error::StoreError;
 use crate::keeper::segment_path;
 use crate::memory::{Generation, Held};
 use crate::policy::{self, Classes};
 use crate::retention::{is_old, share, size_max};
-use crate::seal::{WriteError, divide, entry_of};
+use crate::seal::{WriteError, entry_of};
 use crate::sealed::{Handles, Sealed};
 use crate::sources::{Bounds, Forgotten, Source, Sources, without};
 use crate::wal::{self, WAL_DIR};
@@ -228,13 +229,17 @@ impl Restoring<'_> {
     }
 
     fn restore_batches(&mut self, path: &Path, generation: &Generation) -> Result<(), Error> {
-        for (partition, batches) in divide(generation) {
-            let batches: Vec<&Batch> = batches.iter().map(|batch| &**batch).collect();
+        let batches: Vec<&Batch> = generation.held().iter().map(|held| &*held.batch).collect();
+        for (partition, rows) in divide(generation.held()) {
             // It is written again soon.
             let settings = EncodeSettings { shapes: false, ..EncodeSettings::default() };
-            let encoded = encode(&batches, &settings)?;
-            let entry = entry_of(0, &encoded.summary, partition);
-            let segment = Segment::open(Arc::new(encoded.bytes))?;
+            let mut bytes = Vec::new();
+            let summary = encode_rows_to::<Error>(&batches, &rows, &settings, &mut |piece| {
+                bytes.extend_from_slice(piece);
+                Ok(())
+            })?;
+            let entry = entry_of(0, &summary, partition);
+            let segment = Segment::open(Arc::new(bytes))?;
             if self.may_have_some(&entry) {
                 self.restore_part(&Part { path: path.to_owned(), entry, segment })?;
             }

@@ -1,24 +1,24 @@
 //! Turns records in memory into sealed segments.
 //!
-//! Owns: how records are divided into segments, and the order of writing, cataloguing and publishing.
-//! Does not own: how a segment is encoded (`segment`), merging (`compact`).
+//! Owns: the order of writing, cataloguing and publishing.
+//! Does not own: how records are divided into segments (`divide`), how a segment is encoded (`segment`), merging
+//! (`compact`).
 //! Invariant: at every moment a restart finds each record once: in the log as long as the catalogue says so, then
 //! in a segment.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
-use sawyer_model::{Batch, Error, RecordRef, Timestamp};
-use sawyer_segment::{EncodeSettings, Sink, Summary, Unreadable, encode_to};
+use sawyer_model::{Batch, Error, Timestamp};
+use sawyer_segment::{EncodeSettings, Sink, Summary, Unreadable, encode_rows_to};
 
 use crate::catalogue::{Partition, SegmentEntry};
 use crate::commit::Writer;
+use crate::divide::{bytes_of, divide};
 use crate::engine::Engine;
 use crate::error::{Result, StoreError};
 use crate::keeper::{SEGMENT_DIR, segment_path};
-use crate::memory::{Generation, Held};
 use crate::sealed::Sealed;
 use crate::sources::{Bounds, Forgotten};
 
@@ -49,11 +49,12 @@ impl Engine {
         let _one_at_a_time = self.sealing.lock();
         let Some(generation) = self.live.read().frozen.first().map(Arc::clone) else { return Ok(false) };
         let mut segments = Vec::new();
-        for (partition, batches) in divide(&generation) {
-            let batches: Vec<&Batch> = batches.iter().map(|batch| &**batch).collect();
-            let bytes: usize = batches.iter().map(|batch| batch.bytes()).sum();
-            let settings = EncodeSettings { shapes: bytes >= LASTING_BYTES_MIN, ..EncodeSettings::default() };
-            let written = self.write_segment(partition, |sink| encode_to(&batches, &settings, sink));
+        let batches: Vec<&Batch> = generation.held().iter().map(|held| &*held.batch).collect();
+        for (partition, rows) in divide(generation.held()) {
+            let shapes = bytes_of(&batches, &rows) >= LASTING_BYTES_MIN;
+            let settings = EncodeSettings { shapes, ..EncodeSettings::default() };
+            let written =
+                self.write_segment(partition, |sink| encode_rows_to(&batches, &rows, &settings, sink));
             segments.push(Arc::new(written.map_err(WriteError::into_store)?));
         }
         self.sync_segments(&segments)?;
@@ -195,25 +196,4 @@ pub(crate) fn entry_of(id: u64, summary: &Summary, partition: Partition) -> Segm
         stray,
         kept_until,
     }
-}
-
-/// The records of a generation by the partition they belong to.
-pub(crate) fn divide(generation: &Generation) -> BTreeMap<Partition, Vec<Arc<Batch>>> {
-    let mut parts: BTreeMap<Partition, Vec<Arc<Batch>>> = BTreeMap::new();
-    for Held { batch, .. } in generation.held() {
-        let of = |record: RecordRef<'_>| Partition::of(record.timestamp(), record.observed());
-        let first = of(batch.get(0));
-        if batch.iter().all(|record| of(record) == first) {
-            parts.entry(first).or_default().push(Arc::clone(batch));
-            continue;
-        }
-        let mut split: BTreeMap<Partition, Batch> = BTreeMap::new();
-        for record in batch.iter() {
-            split.entry(of(record)).or_default().push_ref(record);
-        }
-        for (partition, batch) in split {
-            parts.entry(partition).or_default().push(Arc::new(batch));
-        }
-    }
-    parts
 }

@@ -8,6 +8,8 @@ mod common;
 mod conformance;
 #[path = "store/faults.rs"]
 mod faults;
+#[path = "store/late.rs"]
+mod late;
 #[path = "store/life.rs"]
 mod life;
 #[path = "store/model.rs"]

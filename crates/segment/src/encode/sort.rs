@@ -1,6 +1,6 @@
 //! The order of the rows of a segment.
 //!
-//! Owns: gathering streams and sources, and sorting rows by stream, time, source, place in the source.
+//! Owns: gathering streams and sources of the wanted rows, and sorting these by stream, time, source, place in the source.
 //! Invariant: rows that are equal in all of these stay in the order in which they were given.
 
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 use sawyer_model::{Batch, SourceId, Stream, Timestamp};
 
 use super::count_32;
+use crate::bits::Rows;
 use crate::error::SegmentError;
 
 /// Rows in order, and what they share.
@@ -30,15 +31,18 @@ pub(super) struct Row {
 }
 
 impl Sorted {
-    pub(super) fn of(batches: &[&Batch]) -> Result<Self, SegmentError> {
-        count_32(batches.iter().map(|batch| batch.len()).sum())?;
-        let (streams, stream_numbers) = streams_of(batches);
-        let sources = sources_of(batches);
+    /// Of each batch the wanted rows.
+    pub(super) fn of(batches: &[&Batch], wanted: &[Rows]) -> Result<Self, SegmentError> {
+        let count = wanted.iter().map(Rows::count).sum();
+        count_32(count)?;
+        let (streams, stream_numbers) = streams_of(batches, wanted);
+        let sources = sources_of(batches, wanted);
         let source_numbers: HashMap<SourceId, u32> = sources.iter().copied().zip(0..).collect();
-        let mut rows = Vec::with_capacity(batches.iter().map(|batch| batch.len()).sum());
-        for (batch, numbers) in (0..).zip(&stream_numbers) {
+        let mut rows = Vec::with_capacity(count);
+        for ((batch, numbers), wanted) in (0..).zip(&stream_numbers).zip(wanted) {
             let mut last = None;
-            for (record, at) in batches[batch as usize].iter().zip(0..) {
+            for at in wanted.iter() {
+                let record = batches[batch as usize].get(at);
                 let source = match last {
                     Some((id, number)) if id == record.source() => number,
                     _ => source_numbers[&record.source()],
@@ -46,7 +50,7 @@ impl Sorted {
                 last = Some((record.source(), source));
                 let stream = numbers[record.stream_index()].expect("the stream has a record");
                 let (timestamp, start) = (record.timestamp(), record.range().start);
-                rows.push(Row { stream, timestamp, source, start, batch, record: at });
+                rows.push(Row { stream, timestamp, source, start, batch, record: at as u32 });
             }
         }
         rows.sort_unstable();
@@ -57,13 +61,13 @@ impl Sorted {
 /// For each batch and each of its streams its number in the segment, if it has records.
 type StreamNumbers = Vec<Vec<Option<u32>>>;
 
-/// The streams that have records, so ordered that those alike are neighbours; and for each batch their numbers.
-fn streams_of(batches: &[&Batch]) -> (Vec<Arc<Stream>>, StreamNumbers) {
+/// The streams that have wanted records, so ordered that those alike are neighbours; and for each batch their numbers.
+fn streams_of(batches: &[&Batch], wanted: &[Rows]) -> (Vec<Arc<Stream>>, StreamNumbers) {
     let mut found: HashMap<u128, Arc<Stream>> = HashMap::new();
     let mut used: Vec<Vec<bool>> = Vec::with_capacity(batches.len());
-    for batch in batches {
+    for (batch, wanted) in batches.iter().zip(wanted) {
         let mut here = vec![false; batch.streams().len()];
-        batch.iter().for_each(|record| here[record.stream_index()] = true);
+        wanted.iter().for_each(|at| here[batch.get(at).stream_index()] = true);
         for (stream, _) in batch.streams().iter().zip(&here).filter(|(_, used)| **used) {
             found.entry(stream.fingerprint()).or_insert_with(|| Arc::clone(stream));
         }
@@ -88,11 +92,11 @@ pub(super) fn ordered(streams: HashMap<u128, Arc<Stream>>) -> (Vec<Arc<Stream>>,
     (streams, numbers)
 }
 
-fn sources_of(batches: &[&Batch]) -> Vec<SourceId> {
+fn sources_of(batches: &[&Batch], wanted: &[Rows]) -> Vec<SourceId> {
     let mut sources = Vec::new();
-    for batch in batches {
+    for (batch, wanted) in batches.iter().zip(wanted) {
         let before = sources.len();
-        for record in batch.iter() {
+        for record in wanted.iter().map(|at| batch.get(at)) {
             if sources.last() != Some(&record.source()) {
                 sources.push(record.source());
             }

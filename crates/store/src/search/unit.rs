@@ -68,7 +68,7 @@ impl FieldSummary {
 
 impl Unit {
     pub(super) fn held(held: Held) -> Self {
-        let Held { batch, time_min, time_max } = held;
+        let Held { batch, time_min, time_max, .. } = held;
         Self { number: 0, time_min, time_max, rows: batch.len(), part: Part::Held(batch) }
     }
 

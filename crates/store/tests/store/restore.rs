@@ -444,7 +444,9 @@ fn it_is_whole_or_not_wherever_power_is_lost_or_the_disk_fails() {
                 check(&store, &before, &kept, &told);
                 store.append(Arc::new(batch_of(&all))).expect("it is taken");
                 check(&store, &before, &kept, &told);
-                store.run_once().expect("it goes on");
+                // What comes behind the restore fails here.
+                let worked = store.run_once();
+                assert!(worked.is_ok() || at > all_of_it, "it goes on: {told} {worked:?}");
             }
             let disk = disk.power_loss();
             let store = open(&disk, &plan(), &clock).expect("it opens");
