@@ -103,6 +103,93 @@ impl Automaton {
         State(at.as_u32())
     }
 
+    /// The state behind some bytes, where it is known that they lead from one state to another: most states forget soon what
+    /// came before, and then nothing more has to be gone over.
+    #[must_use]
+    pub fn run_beside(&self, state: State, (from, to): (State, State), bytes: &[u8]) -> State {
+        if state.is_final() || from.is_final() {
+            return self.run(state, bytes);
+        }
+        let (mut at, mut beside) =
+            (StateID::new_unchecked(state.0 as usize), StateID::new_unchecked(from.0 as usize));
+        for (place, byte) in bytes.iter().enumerate() {
+            let next = self.table.next_state(at, *byte);
+            beside = self.table.next_state(beside, *byte);
+            if next == beside {
+                return to;
+            }
+            if self.table.is_special_state(next) || self.table.is_special_state(beside) {
+                // What follows of the other one is not what it was said to lead to.
+                return self.run(State(at.as_u32()), &bytes[place..]);
+            }
+            at = next;
+        }
+        State(at.as_u32())
+    }
+
+    /// The states behind some texts, in their order, each of which begins in the same state. Some are gone over at a time:
+    /// each byte waits for the one before it, and not for those of other texts.
+    #[must_use]
+    pub fn run_each(&self, from: State, texts: &[&[u8]]) -> Vec<State> {
+        const LANES: usize = 4;
+        let mut behind = vec![from; texts.len()];
+        if from.is_final() {
+            return behind;
+        }
+        let start = StateID::new_unchecked(from.0 as usize);
+        let some = |(_, text): &(usize, &&[u8])| !text.is_empty();
+        let mut waiting = texts.iter().enumerate().filter(some).map(|(place, text)| (place, *text, start));
+        let mut lanes: [(usize, &[u8], StateID); LANES] = [(0, &[], start); LANES];
+        let mut are_more = true;
+        for lane in &mut lanes {
+            match waiting.next() {
+                Some(next) => *lane = next,
+                None => are_more = false,
+            }
+        }
+        while are_more {
+            let len = lanes.iter().map(|(_, rest, _)| rest.len()).min().unwrap_or_default();
+            let (mut at, mut is_special) = (0, false);
+            while at < len && !is_special {
+                for (_, rest, state) in &mut lanes {
+                    *state = self.table.next_state(*state, rest[at]);
+                    is_special |= self.table.is_special_state(*state);
+                }
+                at += 1;
+            }
+            for lane in &mut lanes {
+                let (place, rest, state) = (lane.0, &lane.1[at..], self.state(lane.2));
+                lane.1 = rest;
+                if rest.is_empty() || state.is_final() {
+                    behind[place] = state;
+                    match waiting.next() {
+                        Some(next) => *lane = next,
+                        None => (lane.1, are_more) = (&[], false),
+                    }
+                }
+            }
+        }
+        for (place, rest, state) in lanes.into_iter().filter(|(_, rest, _)| !rest.is_empty()) {
+            behind[place] = self.run(State(state.as_u32()), rest);
+        }
+        behind
+    }
+
+    /// What a state of the table is that was just come to.
+    fn state(&self, at: StateID) -> State {
+        if !self.table.is_special_state(at) {
+            State(at.as_u32())
+        } else if self.table.is_match_state(at) {
+            State::MATCHED
+        } else if self.table.is_dead_state(at) {
+            State::DEAD
+        } else if self.table.is_quit_state(at) {
+            State::UNKNOWN
+        } else {
+            State(at.as_u32())
+        }
+    }
+
     /// The final state of a text that ends here.
     #[must_use]
     pub fn end(&self, state: State) -> State {
@@ -156,6 +243,21 @@ mod tests {
             prop_assert!(automaton.is_some() || pattern.contains(['w', 'B']) || pattern.contains(r"\b"), "{}", pattern);
             let Some(automaton) = automaton else { return Ok(()) };
             let state = parts.iter().fold(automaton.start(), |state, part| automaton.run(state, part.as_bytes()));
+            // The same beside any state that the text leads to.
+            let bytes: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
+            let each: Vec<State> = bytes.iter().map(|part| automaton.run(automaton.start(), part)).collect();
+            prop_assert_eq!(automaton.run_each(automaton.start(), &bytes), each, "{} {:?}", pattern, parts);
+            let mut others = vec![automaton.start()];
+            for part in &parts {
+                others.push(automaton.run(*others.last().expect("one is there"), part.as_bytes()));
+            }
+            for part in &parts {
+                for (from, state) in others.iter().flat_map(|from| others.iter().map(move |state| (*from, *state))) {
+                    let to = automaton.run(from, part.as_bytes());
+                    let beside = automaton.run_beside(state, (from, to), part.as_bytes());
+                    prop_assert_eq!(beside, automaton.run(state, part.as_bytes()), "{} {:?}", pattern, part);
+                }
+            }
             let found = automaton.end(state);
             if found != State::UNKNOWN {
                 prop_assert_eq!(found == State::MATCHED, regex.is_match(&parts.concat()), "{} {:?}", pattern, parts);

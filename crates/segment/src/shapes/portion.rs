@@ -154,7 +154,7 @@ impl Portion {
     }
 
     /// Finds where the bits of the texts start; says how many texts have no shape.
-    fn index(&mut self, count: usize) -> Decoded<usize> {
+    pub(super) fn index(&mut self, count: usize) -> Decoded<usize> {
         let shapes: &Shapes = &self.shapes;
         let width = width_of(shapes.shapes.len() as u64);
         let ids_bytes = packed_bytes(count, width);

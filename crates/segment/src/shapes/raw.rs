@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use memchr::memmem;
-use sawyer_query::{FieldTest, Letters};
+use sawyer_query::{Automaton, FieldTest, Letters, State};
 
 use crate::bits::{Rows, ones};
 use crate::cache::Kept;
@@ -88,6 +88,14 @@ impl Raw {
         let known: RefCell<Vec<Having>> = RefCell::default();
         let says_something = !test.test.may_hold_for_text(&mut |_| false);
         let having = says_something.then(|| plain.having_any(test.test, &known));
+        let automaton = match test.test {
+            FieldTest::Regex(regex) if !says_something => regex.automaton(),
+            _ => None,
+        };
+        if let Some(automaton) = automaton {
+            plain.ask_each(cells, automaton, test, out);
+            return Ok(());
+        }
         let mut text = String::new();
         let mut ask = |cell: &Cell| {
             let at = cell.place as usize;
@@ -181,6 +189,31 @@ impl Plain {
                 if (start..end).contains(&place) {
                     let at = begun + place - start;
                     out[at..=at].make_ascii_uppercase();
+                }
+            }
+        }
+    }
+
+    /// Puts the rows in whose texts satisfy an expression, all of which are asked by its automaton.
+    fn ask_each(&self, cells: &[Cell], automaton: &Automaton, test: &TextTest<'_>, out: &mut Rows) {
+        /// So many are made at a time.
+        const TEXTS: usize = 64;
+        let (mut text, mut ends) = (String::new(), Vec::with_capacity(TEXTS));
+        for cells in cells.chunks(TEXTS) {
+            text.clear();
+            ends.clear();
+            for cell in cells {
+                self.put(cell.place as usize, &mut text);
+                ends.push(text.len());
+            }
+            let starts = std::iter::once(0).chain(ends.iter().copied());
+            let texts: Vec<&str> = starts.zip(&ends).map(|(start, end)| &text[start..*end]).collect();
+            let bytes: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+            let behind = automaton.run_each(automaton.start(), &bytes);
+            for ((cell, state), text) in cells.iter().zip(behind).zip(texts) {
+                let state = automaton.end(state);
+                if state == State::MATCHED || state == State::UNKNOWN && (test.matches)(text) {
+                    out.insert(cell.row as usize);
                 }
             }
         }

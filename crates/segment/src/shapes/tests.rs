@@ -198,6 +198,71 @@ fn a_group_that_remembers_a_test_does_not_hold_its_automaton() {
     assert!(automaton.upgrade().is_none());
 }
 
+const EXPRESSIONS: [&str; 16] = [
+    "[0-9]{2}[.]|[a-f]{3}-",
+    "^[a-z]+ [0-9]",
+    "[0-9]$",
+    "^id",
+    "(?i)AB|É",
+    "(?s)b.*[0-9]{2}",
+    r"(?m)^[0-9]|x$",
+    "é[0-9]|[0-9]é",
+    r"\bb\b",
+    r"\d\d\D\d",
+    "[0-9a-f]{9}",
+    "x[0-9]|[a-c]{2} [0-9]{2}",
+    "[^a-z0-9 =.é\n-]",
+    "[b-d]{2}[.-]|^to.*x$",
+    ".",
+    "^$",
+];
+
+proptest! {
+    #[test]
+    fn expressions_over_pieces_say_what_they_say_of_texts(
+        literals in prop::collection::vec("(id|to|aB|b|é|x|[0-9])?[ =.\n-](bc|cd|x|é)?", 2..5),
+        kinds in prop::collection::vec(0usize..5, 4), values in prop::collection::vec(any::<[u32; 4]>(), 20..80),
+        pattern in prop::sample::select(EXPRESSIONS.to_vec()),
+    ) {
+        let value = |kind: usize, n: u32| match kind {
+            0 => format!("{}", n % 1000),
+            1 => format!("{n:08x}"),
+            2 => format!("{n:08x}-0000-{:04x}-2222-{n:012x}", n % 7),
+            3 => format!("{:02}", n % 90),
+            _ => ["ab", "bx", "é", "dd", "b", "12"][n as usize % 6].to_owned(),
+        };
+        let text = |values: &[u32; 4]| {
+            let parts = literals.iter().zip(&kinds).zip(values);
+            parts.map(|((literal, kind), n)| format!("{literal}{}", value(*kind, *n))).collect::<String>()
+        };
+        let texts: Vec<String> = values.iter().map(text).collect();
+        let gathered = gather(&texts);
+        let mut pending = Pending::default();
+        pending.add(0, &gathered);
+        let written = pending.write(KeptAs::ByShape, Packing::Bits);
+        prop_assume!(!written.shapes.is_empty());
+        let test = FieldTest::regex(pattern).unwrap();
+        let matches = |text: &str| test.matches(FieldKind::Text, ValueRef::Str(text));
+        let shapes = Kept::new(Shapes::parse(&written.shapes).unwrap());
+        let asking = Asking::of(&shapes, &TextTest { matches: &matches, ..text_test(&test) });
+        let packed = written.portions[0].packed.clone();
+        let mut portion = Portion { shapes, ids: Vec::new(), marks: Vec::new(), packed, raw: None };
+        portion.index(texts.len()).unwrap();
+        for (at, id) in portion.ids.iter().enumerate().filter(|(_, id)| **id > 0) {
+            let of_word = portion.ids[at / 64 * 64..at].iter();
+            let place = of_word.fold(portion.marks[at / 64], |place, id| place.behind(*id, &portion.shapes));
+            let class = asking.classes[usize::from(*id)];
+            let answer = match class {
+                0 => verdict::Answer::No,
+                verdict::ALL => verdict::Answer::Yes,
+                _ => asking.answer(&portion.shapes, *id, &portion.packed, place.bit as usize),
+            };
+            let expected = if matches(&texts[at]) { verdict::Answer::Yes } else { verdict::Answer::No };
+            prop_assert!(answer == expected || answer == verdict::Answer::Unknown, "{pattern} {:?}", texts[at]);
+        }
+    }
+}
+
 /// Shapes of slots for entries of which a few bytes of a file make as many as they like.
 fn many_slots(shapes: usize, slots: usize) -> Shapes {
     let mut builder = ShapesBuilder::default();
