@@ -178,12 +178,15 @@ proptest! {
         for block in 0..segment.blocks().len() {
             let all = segment.decode_block(block).unwrap();
             let rows: Rows = wanted.iter().copied().cycle().take(all.len()).collect();
-            let mut some = Batch::new();
-            assert!(segment.fetch_within(block, &rows, &left_out, usize::MAX, &mut some).unwrap());
+            let positions = segment.positions(block, &rows).unwrap();
             let mut naive: Vec<Record> = rows.iter().map(|row| all.get(row).to_record()).collect();
             naive.iter_mut().for_each(|record| record.fields.retain(|(name, _)| !left_out.contains(&&**name)));
-            let found: Vec<Record> = some.iter().map(RecordRef::to_record).collect();
-            prop_assert_eq!(format!("{found:?}"), format!("{naive:?}"));
+            for positions in [None, Some(&positions[..])] {
+                let mut some = Batch::new();
+                assert!(segment.fetch_within(block, &rows, positions, &left_out, usize::MAX, &mut some).unwrap());
+                let found: Vec<Record> = some.iter().map(RecordRef::to_record).collect();
+                prop_assert_eq!(format!("{found:?}"), format!("{naive:?}"));
+            }
         }
     }
 

@@ -29,8 +29,9 @@ pub(crate) const SEAL_PART_OF_MEMORY: usize = 2;
 /// With fewer rows than this starting threads costs more than it saves.
 const ALONE_ROWS_MAX: usize = 50_000;
 
-/// So long the thread that asks goes on alone: starting others costs a tenth of it, and most questions are answered by then.
-const ALONE_TIME_MAX: Duration = Duration::from_micros(500);
+/// So long the thread that asks goes on alone: starting others costs a twentieth of it, and most questions are answered by
+/// then.
+const ALONE_TIME_MAX: Duration = Duration::from_millis(1);
 
 settings! {
     /// The embedded store: where records are kept, and how long.

@@ -287,13 +287,17 @@ impl Scan<'_> {
         }
         let data = self.columns.segment().data(self.columns.block(), entry);
         let matches = |text: &str| asked.matches(ValueRef::Str(text));
-        let every_row = matches!(column.presence, Presence::All { .. }) && entry.mask == 1 << kind::STR;
-        if every_row
-            && alive.count() * ENTRIES_PART >= self.rows()
-            && let Some(mut found) = column.values.strs().select_all(&column.head, &matches)
-        {
-            found.intersect(alive);
-            return Ok(found);
+        let only_texts = entry.mask == 1 << kind::STR;
+        let every_row = matches!(column.presence, Presence::All { .. }) && only_texts;
+        if only_texts && alive.count() * ENTRIES_PART >= self.rows() {
+            if every_row && let Some(mut all) = column.values.strs().select_all(&column.head, &matches) {
+                all.intersect(alive);
+                return Ok(all);
+            }
+            // The filter of a block says now and then that it has what it has not.
+            if column.values.strs().has_none(&matches) {
+                return Ok(found);
+            }
         }
         let needle = asked.needle().map(Finder::new);
         let whole = asked.whole();

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use sawyer_model::batch::TextPlace;
 use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
 use sawyer_model::{
-    Batch, Error, NameId, RecordHead, RecordRef, RecordWriter, SeqRange, Timestamp, ValueRef,
+    Batch, Error, NameId, RecordHead, RecordRef, RecordWriter, SeqRange, SourceId, Timestamp, ValueRef,
 };
+use sawyer_query::search::Position;
 
 use super::Segment;
 use super::parts::Window;
@@ -105,7 +106,7 @@ struct Heads {
     streams: StreamRuns,
     timestamps: Vec<Timestamp>,
     observed: Vec<Timestamp>,
-    sources: Vec<u32>,
+    sources: Vec<SourceId>,
     ranges: Vec<SeqRange>,
 }
 
@@ -119,26 +120,32 @@ impl Segment {
     /// # Panics
     /// If there is no block with this number, or `rows` is not a set of its rows.
     pub fn fetch(&self, block: usize, rows: &Rows, out: &mut Batch) -> Result<(), Error> {
-        Ok(self.checked_fetch(block, rows, &[], BATCH_TEXT_BYTES_MAX, out)?)
+        Ok(self.checked_fetch(block, rows, None, &[], BATCH_TEXT_BYTES_MAX, out)?)
     }
 
     /// As [`Segment::fetch`], without the own fields of these names, and as long as the batch has so many bytes of texts at
-    /// most. Says whether there was room; without, the batch may have some of the records.
+    /// most. Says whether there was room; without, the batch may have some of the records. Where they lie among all records
+    /// may be known already, from [`Segment::positions`].
     ///
     /// # Errors
     /// As [`Segment::fetch`], except for the room.
     ///
     /// # Panics
-    /// As [`Segment::fetch`].
+    /// As [`Segment::fetch`], or if there are not as many positions.
     pub fn fetch_within(
         &self,
         block: usize,
         rows: &Rows,
+        positions: Option<&[Position]>,
         left_out: &[&str],
         text_bytes_max: usize,
         out: &mut Batch,
     ) -> Result<bool, Error> {
-        match self.checked_fetch(block, rows, left_out, text_bytes_max, out) {
+        assert!(
+            positions.is_none_or(|positions| positions.len() == rows.count()),
+            "a position for each of the rows"
+        );
+        match self.checked_fetch(block, rows, positions, left_out, text_bytes_max, out) {
             Ok(()) => Ok(true),
             Err(SegmentError::Full) => Ok(false),
             Err(error) => Err(error.into()),
@@ -149,6 +156,7 @@ impl Segment {
         &self,
         block: usize,
         rows: &Rows,
+        positions: Option<&[Position]>,
         left_out: &[&str],
         text_bytes_max: usize,
         out: &mut Batch,
@@ -158,24 +166,25 @@ impl Segment {
         if rows.is_empty() {
             return Ok(());
         }
-        self.fetch_fields(block, rows, left_out, text_bytes_max, out)
+        self.fetch_fields(block, rows, positions, left_out, text_bytes_max, out)
     }
 
     pub(crate) fn fetch_rows(&self, block: usize, rows: &Rows, out: &mut Batch) -> Result<()> {
-        self.fetch_fields(block, rows, &[], BATCH_TEXT_BYTES_MAX, out)
+        self.fetch_fields(block, rows, None, &[], BATCH_TEXT_BYTES_MAX, out)
     }
 
     fn fetch_fields(
         &self,
         block: usize,
         rows: &Rows,
+        positions: Option<&[Position]>,
         left_out: &[&str],
         text_bytes_max: usize,
         out: &mut Batch,
     ) -> Result<()> {
         // Who reads all rows, for merging or to hand them on, hardly comes again soon.
         let keep = rows.count() < rows.len();
-        let heads = self.heads(block, rows, keep)?;
+        let heads = self.heads(block, rows, positions, keep)?;
         let mut columns = Vec::new();
         let cells = self.cells(block, rows, left_out, out, &mut columns)?;
         for column in &mut columns {
@@ -194,14 +203,21 @@ impl Segment {
         self.push_rows(rows, &heads, &mut columns, &cells, bounds, out)
     }
 
-    fn heads(&self, block: usize, rows: &Rows, keep: bool) -> Result<Heads> {
-        let timestamps = self.pick_timestamps(block, rows, keep)?;
+    fn heads(&self, block: usize, rows: &Rows, positions: Option<&[Position]>, keep: bool) -> Result<Heads> {
+        let (timestamps, sources) = match positions {
+            Some(positions) => positions.iter().map(|position| (position.timestamp, position.source)).unzip(),
+            None => {
+                let sources = self.pick_sources(block, rows, keep)?;
+                let source = |number: u32| self.footer.sources[number as usize];
+                (self.pick_timestamps(block, rows, keep)?, sources.into_iter().map(source).collect())
+            }
+        };
         Ok(Heads {
             streams: self.read_streams(block, keep)?,
             observed: self.pick_observed(block, rows, &timestamps, keep)?,
-            sources: self.pick_sources(block, rows, keep)?,
             ranges: self.pick_ranges(block, rows, keep)?,
             timestamps,
+            sources,
         })
     }
 
@@ -263,7 +279,7 @@ impl Segment {
                 _ => out.add_stream(&self.footer.streams[stream]),
             };
             last_stream = Some((heads.streams.stream_of(row), stream));
-            let mut writer = out.begin(heads.of(slot, &self.footer.sources), stream);
+            let mut writer = out.begin(heads.of(slot), stream);
             bounds.raw += ROW_BYTES;
             if has_made {
                 places.begin(name_count);
@@ -390,11 +406,11 @@ impl Bounds {
 
 impl Heads {
     /// Of the how-manieth of the rows.
-    fn of(&self, slot: usize, sources: &[sawyer_model::SourceId]) -> RecordHead {
+    fn of(&self, slot: usize) -> RecordHead {
         RecordHead {
             timestamp: self.timestamps[slot],
             observed: self.observed[slot],
-            source: sources[self.sources[slot] as usize],
+            source: self.sources[slot],
             range: self.ranges[slot],
         }
     }

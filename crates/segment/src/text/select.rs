@@ -146,6 +146,17 @@ impl Text {
         }
     }
 
+    /// Whether the column is known to be made of entries none of which satisfies a test.
+    pub(crate) fn has_none(&self, matches: &dyn Fn(&str) -> bool) -> bool {
+        match &self.kind {
+            Kind::Constant(text) => !matches(text),
+            Kind::Dictionary { entries, .. } => {
+                !(0..entries.len()).any(|entry| entries.get(entry).is_some_and(matches))
+            }
+            _ => false,
+        }
+    }
+
     /// For each entry the places of the texts that have it, if the column is a dictionary of few entries.
     pub(crate) fn sets(&self, head: &[u8]) -> Option<&[Rows]> {
         let Kind::Dictionary { entries, codes, sets, .. } = &self.kind else { return None };

@@ -145,7 +145,7 @@ pub(super) fn search(engine: &Engine, request: &SearchRequest, budget: &Budget) 
     let (records, order) = loop {
         let mut records = Batch::new();
         let order = by_unit(&plan, &run, &chosen.places, |unit, wanted| {
-            let rows = wanted.map(|wanted| wanted.row);
+            let rows = wanted.map(|wanted| (wanted.row, wanted.position));
             let has_room = unit.fetch_into(rows, request.original, RECORDS_BYTES_MAX, &mut records)?;
             read_of(has_room, chosen.places.len(), records.len())
         });

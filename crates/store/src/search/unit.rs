@@ -193,12 +193,13 @@ impl Unit {
         Ok(records)
     }
 
-    /// Adds the records of these rows (ascending) to a batch, in order; lines as written may be left out. Says whether
+    /// Adds the records of these rows (ascending), which lie there in the order of all, to a batch, in order; lines as written
+    /// may be left out. Says whether
     /// there was room: texts of the batch have at most so many bytes, unless it has one record only. Without room, and
     /// after an error, it may have some of them.
     pub(super) fn fetch_into(
         &self,
-        rows: impl Iterator<Item = usize>,
+        rows: impl Iterator<Item = (usize, Position)>,
         original: bool,
         text_bytes_max: usize,
         records: &mut Batch,
@@ -206,7 +207,7 @@ impl Unit {
         let (segment, block) = match &self.part {
             Part::Block { segment, block, .. } => (segment, *block),
             Part::Held(batch) => {
-                for row in rows {
+                for (row, _) in rows {
                     let record = batch.get(row);
                     let text_bytes = records.text_bytes().saturating_add(text_bytes(record));
                     if !records.is_empty() && text_bytes > text_bytes_max {
@@ -217,17 +218,27 @@ impl Unit {
                 return Ok(true);
             }
         };
-        let wanted = self.wanted(rows);
+        let (wanted, positions) = self.placed(rows);
         let left_out: &[&str] = if original { &[] } else { &[names::ORIGINAL, names::ORIGINAL_BASE64] };
         let is_alone = records.is_empty() && wanted.count() == 1;
         let text_bytes_max = if is_alone { BATCH_TEXT_BYTES_MAX } else { text_bytes_max };
-        segment.segment.fetch_within(block, &wanted, left_out, text_bytes_max, records)
+        segment.segment.fetch_within(block, &wanted, Some(&positions), left_out, text_bytes_max, records)
     }
 
     fn wanted(&self, rows: impl Iterator<Item = usize>) -> Rows {
         let mut wanted = Rows::none(self.rows);
         rows.for_each(|row| wanted.insert(row));
         wanted
+    }
+
+    /// The rows as a set, and where they lie.
+    fn placed(&self, rows: impl Iterator<Item = (usize, Position)>) -> (Rows, Vec<Position>) {
+        let (mut wanted, mut positions) = (Rows::none(self.rows), Vec::new());
+        rows.for_each(|(row, position)| {
+            wanted.insert(row);
+            positions.push(position);
+        });
+        (wanted, positions)
     }
 
     /// Adds the records of these rows (ascending), which lie there in the order of all, as lines of JSON, in order; without
@@ -241,11 +252,7 @@ impl Unit {
         match &self.part {
             Part::Held(batch) => lines.add(batch, rows.map(|(row, _)| row), original),
             Part::Block { segment, block, .. } => {
-                let (mut wanted, mut positions) = (Rows::none(self.rows), Vec::new());
-                rows.for_each(|(row, position)| {
-                    wanted.insert(row);
-                    positions.push(position);
-                });
+                let (wanted, positions) = self.placed(rows);
                 segment.segment.lines(*block, &wanted, Some(&positions), original, lines)?;
             }
         }
