@@ -55,7 +55,7 @@ fn holds(ast: &Ast, path: &str, fields: &Fields<'_>) -> bool {
         }),
         Ast::Range { field, value, .. } if text_of(value) == "*" => exists(&field_name(field, path), fields),
         Ast::Range { field, op, value } => any_value(&field_name(field, path), fields, |name, found| {
-            in_range(found, *op, &text_of(value), name)
+            in_range(found, *op, &text_of(value), name, field_name(field, path) == "*")
         }),
         Ast::Regex { field, pattern, negated } => {
             let pattern = regex::Regex::new(&text_of(pattern)).unwrap();
@@ -202,7 +202,7 @@ fn named_time(written: &str) -> Option<(Timestamp, Timestamp)> {
     Some((Timestamp::parse(time.1).unwrap(), Timestamp::parse(time.2).unwrap()))
 }
 
-fn in_range(value: &Value, op: RangeOp, operand: &str, name: &str) -> bool {
+fn in_range(value: &Value, op: RangeOp, operand: &str, name: &str, bare: bool) -> bool {
     let number: Option<f64> = operand.parse().ok();
     let time = named_time(operand);
     let in_time = |value: Timestamp| {
@@ -219,7 +219,8 @@ fn in_range(value: &Value, op: RangeOp, operand: &str, name: &str) -> bool {
         Value::Float(float) => by_number(*float),
         Value::Timestamp(value) => in_time(*value),
         Value::Str(text) => {
-            let levels = level(text).zip(level(operand)).filter(|_| name == "level" || name == "severity");
+            let is_level = !bare && (name == "level" || name == "severity");
+            let levels = level(text).zip(level(operand)).filter(|_| is_level);
             if let Some((value, operand)) = levels {
                 op.holds(value.cmp(&operand))
             } else if number.is_some() {
