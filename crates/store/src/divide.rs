@@ -10,12 +10,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
 
 use sawyer_model::{Batch, RecordRef, Timestamp};
 use sawyer_segment::Rows;
 
 use crate::catalogue::Partition;
 use crate::memory::Held;
+use crate::settings::StorePlan;
 
 /// By so much a record may come earlier or later than others in any case: senders gather records for some seconds.
 const SLACK_NANOS: i64 = 10_000_000_000;
@@ -29,16 +31,60 @@ const SPREADS: (u64, u64) = (5, 2);
 const SPAN_PARTS: i64 = 64;
 const SPARSE_PART: usize = 8;
 
-/// For each partition and each batch the records that belong to it.
-pub(crate) fn divide(held: &[Held]) -> BTreeMap<Partition, Vec<Rows>> {
+/// Arrivals up to so long ago, longer if something is kept longer, are told apart by their day.
+const DAYS_TOLD: Duration = Duration::from_secs(400 * 86_400);
+
+/// The records that go into one segment.
+#[derive(Debug, Default)]
+pub(crate) struct Share(Vec<Run>);
+
+/// Neighbouring records of a batch. So a generation with many shares takes no more memory than one with few.
+#[derive(Debug)]
+struct Run {
+    batch: usize,
+    rows: Range<usize>,
+}
+
+impl Share {
+    fn add(&mut self, batch: usize, row: usize) {
+        match self.0.last_mut() {
+            Some(last) if last.batch == batch && last.rows.end == row => last.rows.end += 1,
+            _ => self.0.push(Run { batch, rows: row..row + 1 }),
+        }
+    }
+
+    /// The batches that it has records of, and for each of them which.
+    pub(crate) fn of<'a>(&self, held: &'a [Held]) -> (Vec<&'a Batch>, Vec<Rows>) {
+        let of_one = |runs: &[Run]| {
+            let batch = &*held[runs[0].batch].batch;
+            let mut rows = Rows::none(batch.len());
+            runs.iter().for_each(|run| rows.insert_range(run.rows.clone()));
+            (batch, rows)
+        };
+        self.0.chunk_by(|one, next| one.batch == next.batch).map(of_one).unzip()
+    }
+}
+
+/// The days of arrival that have segments of their own. What is earlier shares those of the first, what is later those of
+/// the last: such times are nonsense, or so old that retention removes them all, and each could make a segment.
+pub(crate) fn days_told(plan: &StorePlan, now: Timestamp) -> RangeInclusive<i64> {
+    let kept = (0..plan.classes()).map(|class| plan.keep(class)).filter(|keep| *keep < Duration::MAX);
+    let longest = kept.fold(DAYS_TOLD, Duration::max);
+    let day = |time| Partition::of(time, time).day;
+    // Of the first day and all before it, everything is past the longest time.
+    day(now.saturating_sub(longest)) - 1..=day(now) + 1
+}
+
+/// For each partition the records that belong to it.
+pub(crate) fn divide(held: &[Held], days: &RangeInclusive<i64>) -> BTreeMap<Partition, Share> {
     let usual = Usual::of(held);
-    let mut parts: BTreeMap<Partition, Vec<Rows>> = BTreeMap::new();
+    let mut parts: BTreeMap<Partition, Share> = BTreeMap::new();
     for (number, Held { batch, came, .. }) in held.iter().enumerate() {
         for (row, record) in batch.iter().enumerate() {
             let mut partition = Partition::of(record.timestamp(), record.observed());
+            partition.day = partition.day.clamp(*days.start(), *days.end());
             partition.stray |= !usual.has(delay(record, *came));
-            let none = || held.iter().map(|held| Rows::none(held.batch.len())).collect();
-            parts.entry(partition).or_insert_with(none)[number].insert(row);
+            parts.entry(partition).or_default().add(number, row);
         }
     }
     parts
@@ -107,7 +153,6 @@ fn dense(delays: &[i64]) -> (i64, i64) {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use sawyer_model::{RecordHead, SeqRange, SourceId, Stream};
 
@@ -130,10 +175,65 @@ mod tests {
             generation.push(&Arc::new(batch), came);
             count += 1;
         }
-        let parts = divide(generation.held());
-        let rows = |rows: &Vec<Rows>| rows.iter().map(Rows::count).sum::<usize>();
+        let parts = divide(generation.held(), &days_told(&StorePlan::keeping_all(), NOON));
+        let rows = |share: &Share| share.of(generation.held()).1.iter().map(Rows::count).sum::<usize>();
         assert_eq!(parts.values().map(rows).sum::<usize>() as u64, count, "each in one part");
         parts.iter().filter(|(partition, _)| partition.stray).map(|(_, part)| rows(part)).sum()
+    }
+
+    /// A generation of records that arrived at these times, so many in a batch.
+    fn arrived(times: &[Timestamp], in_batch: usize) -> Generation {
+        let (mut generation, mut count) = (Generation::default(), 0);
+        for times in times.chunks(in_batch) {
+            let mut batch = Batch::new();
+            let stream = batch.add_stream(&Arc::new(Stream::default()));
+            for observed in times {
+                let range = SeqRange::new(count, count + 1);
+                let head =
+                    RecordHead { timestamp: *observed, observed: *observed, source: SourceId(1), range };
+                batch.begin(head, stream);
+                count += 1;
+            }
+            generation.push(&Arc::new(batch), NOON);
+        }
+        generation
+    }
+
+    fn days_ago(days: u64) -> Timestamp {
+        NOON.saturating_sub(Duration::from_secs(days * 86_400))
+    }
+
+    #[test]
+    fn records_of_as_many_days_take_no_more_memory_than_of_one() {
+        let times: Vec<Timestamp> = (0..6000).map(days_ago).collect();
+        let generation = arrived(&times, 1000);
+        let parts = divide(generation.held(), &(0..=i64::MAX));
+        assert_eq!(parts.len(), 6000);
+        assert_eq!(parts.values().map(|share| share.0.len()).sum::<usize>(), 6000, "runs of all together");
+        let looked_at = |share: &Share| share.of(generation.held()).1.iter().map(Rows::len).sum::<usize>();
+        assert!(
+            parts.values().all(|share| looked_at(share) == 1000),
+            "batches without a record of it are not looked at"
+        );
+        let together = divide(arrived(&vec![NOON; 6000], 1000).held(), &(0..=i64::MAX));
+        assert_eq!(together.values().map(|share| share.0.len()).collect::<Vec<_>>(), [6]);
+    }
+
+    #[test]
+    fn days_that_are_nonsense_or_past_retention_share_segments() {
+        let ahead = (1..3000).map(|days| NOON.saturating_add(Duration::from_secs(days * 86_400)));
+        let times: Vec<Timestamp> = (0..3000).map(days_ago).chain(ahead).collect();
+        let generation = arrived(&times, 1000);
+        let days = |keep: u64| {
+            let plan =
+                StorePlan { retention: Duration::from_secs(keep * 86_400), ..StorePlan::keeping_all() };
+            let parts = divide(generation.held(), &days_told(&plan, NOON));
+            let rows = |share: &Share| share.of(generation.held()).1.iter().map(Rows::count).sum::<usize>();
+            assert_eq!(parts.values().map(rows).sum::<usize>(), 5999);
+            parts.keys().map(|partition| partition.day).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        // Today, tomorrow, the days before, and the one that all before share.
+        assert_eq!((days(30), days(1000)), (403, 1003));
     }
 
     #[test]

@@ -107,15 +107,24 @@ impl Keeper {
         remove(disk, &segment_path(segment.entry.id));
     }
 
+    /// Removes the file of a segment that was not finished, or later if that fails now.
+    pub(crate) fn give_up(&mut self, disk: &dyn Disk, id: u64) {
+        if !remove(disk, &segment_path(id)) {
+            self.superfluous.push((id, Weak::new()));
+        }
+    }
+
     /// Removes files that are not named any more: discarded ones, and logs that are sealed. What cannot be removed
-    /// now is removed when the store is opened again.
+    /// now is removed another time, or when the store is opened again.
     pub(crate) fn clean_up(&mut self, disk: &dyn Disk, now: Timestamp) {
+        // On a disk that removes nothing one try says enough.
+        let mut removes = true;
         self.superfluous.retain(|(id, segment)| {
             let in_use = segment.strong_count() > 0;
-            if !in_use {
-                remove(disk, &segment_path(*id));
+            if !in_use && removes {
+                removes = remove(disk, &segment_path(*id));
             }
-            in_use
+            in_use || !removes
         });
         let logs = match disk.read_dir(Path::new(wal::WAL_DIR)) {
             Ok(entries) => entries,
@@ -140,11 +149,13 @@ impl Keeper {
     }
 }
 
-fn remove(disk: &dyn Disk, path: &Path) {
+/// Says whether the file is gone.
+fn remove(disk: &dyn Disk, path: &Path) -> bool {
     match disk.remove_file(path) {
         Err(error) if !error.is_not_found() => {
             tracing::warn!(%error, path = %path.display(), "remove a file that is not needed any more");
+            false
         }
-        _ => {}
+        _ => true,
     }
 }

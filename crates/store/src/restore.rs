@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sawyer_disk::{Disk, read_all};
-use sawyer_model::{Batch, Error, ErrorKind, RecordRef, Timestamp};
+use sawyer_model::{Error, ErrorKind, RecordRef, Timestamp};
 use sawyer_query::search::{Budget, SearchStats};
 use sawyer_query::upkeep::{RestoreReport, RestoreRequest};
 use sawyer_segment::{EncodeSettings, Rows, Segment, Unreadable, encode_rows_to};
@@ -25,7 +25,7 @@ use sawyer_segment::{EncodeSettings, Rows, Segment, Unreadable, encode_rows_to};
 use self::index::Index;
 use crate::Store;
 use crate::catalogue::{CATALOGUE_FILE, Catalogue, Found, SegmentEntry, load};
-use crate::divide::divide;
+use crate::divide::{days_told, divide};
 use crate::engine::Engine;
 use crate::error::StoreError;
 use crate::keeper::segment_path;
@@ -229,8 +229,8 @@ impl Restoring<'_> {
     }
 
     fn restore_batches(&mut self, path: &Path, generation: &Generation) -> Result<(), Error> {
-        let batches: Vec<&Batch> = generation.held().iter().map(|held| &*held.batch).collect();
-        for (partition, rows) in divide(generation.held()) {
+        for (partition, share) in divide(generation.held(), &days_told(&self.engine.plan, self.now)) {
+            let (batches, rows) = share.of(generation.held());
             // It is written again soon.
             let settings = EncodeSettings { shapes: false, ..EncodeSettings::default() };
             let mut bytes = Vec::new();

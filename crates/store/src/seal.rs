@@ -10,15 +10,16 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
-use sawyer_model::{Batch, Error, Timestamp};
+use sawyer_model::{Error, Timestamp};
 use sawyer_segment::{EncodeSettings, Sink, Summary, Unreadable, encode_rows_to};
 
 use crate::catalogue::{Partition, SegmentEntry};
 use crate::commit::Writer;
-use crate::divide::{bytes_of, divide};
+use crate::divide::{bytes_of, days_told, divide};
 use crate::engine::Engine;
 use crate::error::{Result, StoreError};
 use crate::keeper::{SEGMENT_DIR, segment_path};
+use crate::memory::Generation;
 use crate::sealed::Sealed;
 use crate::sources::{Bounds, Forgotten};
 
@@ -48,15 +49,7 @@ impl Engine {
     pub(crate) fn seal_oldest(&self) -> Result<bool> {
         let _one_at_a_time = self.sealing.lock();
         let Some(generation) = self.live.read().frozen.first().map(Arc::clone) else { return Ok(false) };
-        let mut segments = Vec::new();
-        let batches: Vec<&Batch> = generation.held().iter().map(|held| &*held.batch).collect();
-        for (partition, rows) in divide(generation.held()) {
-            let shapes = bytes_of(&batches, &rows) >= LASTING_BYTES_MIN;
-            let settings = EncodeSettings { shapes, ..EncodeSettings::default() };
-            let written =
-                self.write_segment(partition, |sink| encode_rows_to(&batches, &rows, &settings, sink));
-            segments.push(Arc::new(written.map_err(WriteError::into_store)?));
-        }
+        let segments = self.write_generation(&generation)?;
         self.sync_segments(&segments)?;
         let mut keeper = self.keeper.lock();
         let now = self.clock.now();
@@ -87,6 +80,24 @@ impl Engine {
         Ok(true)
     }
 
+    /// Writes the records of a generation as segments; if one cannot be written, none is left.
+    fn write_generation(&self, generation: &Generation) -> Result<Vec<Arc<Sealed>>> {
+        let mut segments = Vec::new();
+        for (partition, share) in divide(generation.held(), &days_told(&self.plan, self.clock.now())) {
+            let (batches, rows) = share.of(generation.held());
+            let shapes = bytes_of(&batches, &rows) >= LASTING_BYTES_MIN;
+            let settings = EncodeSettings { shapes, ..EncodeSettings::default() };
+            let written =
+                self.write_segment(partition, |sink| encode_rows_to(&batches, &rows, &settings, sink));
+            let written = written.inspect_err(|_| {
+                let mut keeper = self.keeper.lock();
+                segments.iter().for_each(|segment| keeper.discard(segment));
+            });
+            segments.push(Arc::new(written.map_err(WriteError::into_store)?));
+        }
+        Ok(segments)
+    }
+
     /// Forgets what the catalogue has forgotten also for batches to come.
     pub(crate) fn forget_sources(&self, writer: &mut Writer, now: Timestamp, bounds: &Bounds) {
         let Forgotten { sources, ranges, last } = writer.committed.forget(now, bounds);
@@ -113,11 +124,12 @@ impl Engine {
             file.sync_data().map_err(WriteError::Disk)?;
             Ok(summary)
         });
-        // On a full disk a leftover would hold space; the first error says more than a second would.
-        let summary = written.inspect_err(|_| drop(self.disk.remove_file(&path)))?;
-        let entry = entry_of(id, &summary, partition);
-        let opened = Sealed::open(&self.disk, &self.handles, entry);
-        opened.map_err(|error| WriteError::Store(unreadable(&path, &error)))
+        let opened = written.and_then(|summary| {
+            let opened = Sealed::open(&self.disk, &self.handles, entry_of(id, &summary, partition));
+            opened.map_err(|error| WriteError::Store(unreadable(&path, &error)))
+        });
+        // On a full disk a leftover would hold space.
+        opened.inspect_err(|_| self.keeper.lock().give_up(&*self.disk, id))
     }
 
     /// Makes the names of segments durable; if that fails, they are removed later.

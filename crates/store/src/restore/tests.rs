@@ -1,5 +1,5 @@
 use sawyer_disk::{SimDisk, SimSettings};
-use sawyer_model::{RangeSet, RecordHead, SeqRange, SourceId, Stream};
+use sawyer_model::{Batch, RangeSet, RecordHead, SeqRange, SourceId, Stream};
 use sawyer_telemetry::{Clock, Metrics};
 
 use super::*;
