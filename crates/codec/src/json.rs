@@ -19,7 +19,7 @@ mod tests;
 pub use flatten::{EMPTY_NAME, Scratch, flatten};
 pub(crate) use marks::Marks;
 pub(crate) use number::read as read_number;
-pub(crate) use scan::{Scanner, Text, plain_bytes, unescape};
+pub(crate) use scan::{Scanner, Text, is_special, plain_bytes, unescape};
 
 /// Where a text is not JSON, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

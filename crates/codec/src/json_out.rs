@@ -8,7 +8,7 @@ use std::io::Write;
 
 use sawyer_model::{Batch, RecordId, RecordRef, Timestamp, ValueRef, names};
 
-use crate::json::plain_bytes;
+use crate::json::{is_special, plain_bytes};
 use crate::time::write_rfc3339;
 
 mod batch;
@@ -222,18 +222,13 @@ pub fn write_inside(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// 1 for a byte that cannot stand in a string as it is, else 0; without a branch.
-#[inline]
-fn special(byte: u8) -> u8 {
-    u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20)
-}
-
 /// Whether all of a text can stand in a string as it is.
 #[must_use]
 #[inline]
 pub fn is_plain(text: &[u8]) -> bool {
     // In bytes throughout, so it is done for all of a chunk at once.
-    let has_none = |chunk: &[u8; CHUNK_BYTES]| chunk.iter().fold(0, |any, byte| any | special(*byte)) == 0;
+    let has_none =
+        |chunk: &[u8; CHUNK_BYTES]| chunk.iter().fold(0, |any, byte| any | u8::from(is_special(*byte))) == 0;
     // The last bytes overlap those before, so that none is looked at by itself.
     if let Some(last) = text.last_chunk::<CHUNK_BYTES>() {
         return has_none(last) && text.as_chunks::<CHUNK_BYTES>().0.iter().all(has_none);
@@ -241,7 +236,7 @@ pub fn is_plain(text: &[u8]) -> bool {
     let word_is_plain = |word: &[u8; WORD_BYTES]| plain_bytes(u64::from_le_bytes(*word)) == WORD_BYTES;
     match text.last_chunk::<WORD_BYTES>() {
         Some(last) => word_is_plain(last) && text.as_chunks::<WORD_BYTES>().0.iter().all(word_is_plain),
-        None => !text.iter().any(|byte| special(*byte) != 0),
+        None => !text.iter().any(|byte| is_special(*byte)),
     }
 }
 
@@ -263,7 +258,7 @@ fn write_escaped(text: &str, out: &mut Vec<u8>) {
         }
     }
     for at in from..bytes.len() {
-        if matches!(bytes[at], b'"' | b'\\' | 0..0x20) {
+        if is_special(bytes[at]) {
             to = escape(bytes[at], bytes.len() - at, out, to);
         } else {
             out[to] = bytes[at];

@@ -73,7 +73,7 @@ pub struct NdjsonReader {
 }
 
 impl NdjsonReader {
-    /// Adds the record of a line to the batch; nothing is added where the line is wrong.
+    /// Adds the record of a line to the batch. No record is added where the line is wrong; names of it may be.
     ///
     /// # Errors
     /// What is wrong, and where.

@@ -187,18 +187,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_set_of_numbers(ranges in prop::collection::vec((0u64..60, 0u64..12), 0..30), probe in (0u64..70, 0u64..9)) {
+        fn agrees_with_a_set_of_numbers(
+            base in prop_oneof![Just(0), Just(u64::MAX - 65)],
+            ranges in prop::collection::vec((0u64..60, 0u64..12), 0..30), probe in (0u64..70, 0u64..9),
+        ) {
+            let range_of = |(start, len)| SeqRange::new(base.saturating_add(start), base.saturating_add(start + len));
             let mut set = RangeSet::new();
             let mut naive = BTreeSet::new();
-            for (start, len) in ranges {
+            for range in ranges.into_iter().map(range_of) {
                 let before = naive.len();
-                naive.extend(start..start + len);
-                prop_assert_eq!(set.insert(SeqRange::new(start, start + len)) as usize, naive.len() - before);
+                naive.extend(range.start..range.end);
+                prop_assert_eq!(set.insert(range) as usize, naive.len() - before);
             }
             let told: Vec<u64> = set.iter().flat_map(|r| r.start..r.end).collect();
             prop_assert_eq!(told, naive.iter().copied().collect::<Vec<_>>());
             prop_assert!(set.iter().zip(set.iter().skip(1)).all(|(a, b)| a.end < b.start));
-            let wanted = SeqRange::new(probe.0, probe.0 + probe.1);
+            let wanted = range_of(probe);
             prop_assert_eq!(set.contains(wanted), (wanted.start..wanted.end).all(|n| naive.contains(&n)));
             prop_assert_eq!(set.end(), naive.last().map_or(0, |last| last + 1));
             prop_assert_eq!(set.intersects(wanted), (wanted.start..wanted.end).any(|n| naive.contains(&n)));
@@ -210,7 +214,8 @@ mod tests {
             let mut highest = set.clone();
             prop_assert_eq!(highest.keep_highest(2), set.range_count().saturating_sub(2));
             prop_assert!(highest.iter().eq(set.iter().skip(set.range_count().saturating_sub(2))));
-            prop_assert_eq!(set.first_missing(probe.0), (probe.0..).find(|n| !naive.contains(n)).unwrap());
+            let first_missing = (wanted.start..=u64::MAX).find(|n| !naive.contains(n));
+            prop_assert_eq!(Some(set.first_missing(wanted.start)), first_missing);
         }
     }
 }

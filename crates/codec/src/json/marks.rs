@@ -6,6 +6,8 @@
 //!
 //! To look at each string by itself costs several times as much: most are shorter than what vectors take at once.
 
+use super::scan::is_special;
+
 /// Bytes that are looked at together; the compiler makes vectors of them.
 const CHUNK_BYTES: usize = 32;
 
@@ -61,11 +63,10 @@ fn mark(chunk: &[u8; CHUNK_BYTES], marks: &mut [u8; CHUNK_BYTES]) {
     }
 }
 
-/// All bits for a byte that cannot stand in a string as it is, else none; without a branch.
+/// All bits for a byte that cannot stand in a string as it is, else none.
 #[inline(always)]
 fn special(byte: u8) -> u8 {
-    let is = (byte == b'"') | (byte == b'\\') | (byte < 0x20);
-    if is { u8::MAX } else { 0 }
+    if is_special(byte) { u8::MAX } else { 0 }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Owns: copying whole chunks of which only the beginning counts.
 //! Invariant: what is appended is the text, whatever lies behind it in memory.
 
-use super::special;
+use crate::json::is_special;
 
 /// Bytes that are copied at once.
 const CHUNK_BYTES: usize = 32;
@@ -66,7 +66,7 @@ static COUNTS: [[u8; CHUNK_BYTES]; CHUNK_BYTES + 1] = {
 #[inline]
 fn has_special(chunk: &[u8; CHUNK_BYTES], counts: &[u8; CHUNK_BYTES]) -> bool {
     let both = chunk.iter().zip(counts);
-    both.fold(0, |any, (byte, counts)| any | special(*byte) & counts) != 0
+    both.fold(0, |any, (byte, counts)| any | u8::from(is_special(*byte)) & counts) != 0
 }
 
 #[inline]

@@ -137,6 +137,7 @@ mod tests {
             }
         }
         assert_eq!((batch.len(), batch.text()), (2, "a textmorea textmore"));
+        assert_eq!(batch.field_count(), 8, "no field is left that no record has");
         for record in batch.iter() {
             let fields: Vec<_> = record.own_fields().collect();
             let text = ValueRef::Str;
