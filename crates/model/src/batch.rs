@@ -541,6 +541,11 @@ impl RecordEditor<'_> {
         self.batch.entries[self.at].timestamp = time;
     }
 
+    /// Sets when it was first seen.
+    pub fn set_observed(&mut self, time: Timestamp) {
+        self.batch.entries[self.at].observed = time;
+    }
+
     /// Gives a field this value, whether or not the record had it.
     pub fn set(&mut self, name: &str, value: ValueRef<'_>) {
         let name = self.batch.names.intern(name);

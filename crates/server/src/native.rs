@@ -17,7 +17,7 @@ use axum::http::header::HeaderName;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use sawyer_input::native::{NativeHub, Refusal};
-use sawyer_model::{Batch, Error, ErrorKind, Outcome};
+use sawyer_model::{Batch, Error, ErrorKind, Outcome, Timestamp};
 use sawyer_segment::{batch_memory, decode_batch_shared};
 use sawyer_telemetry::{Answer, Clock, Question};
 use serde_json::{Value, json};
@@ -141,8 +141,9 @@ async fn take(receiver: &NativeReceiver, bytes: Bytes) -> Result<(), Error> {
     }
     let room = wait(acquire(&receiver.batches, memory)).await?;
     let decoded = tokio::task::spawn_blocking(move || decode_batch_shared(&bytes)).await;
-    let batch: Batch =
+    let mut batch: Batch =
         decoded.map_err(|panic| Error::new(ErrorKind::Bug, "decoding a batch panicked").because(panic))??;
+    seen_by_now(&mut batch, receiver.clock.now());
     let pushed = receiver.hub.push(batch).await;
     drop(room);
     // Only what cannot be decoded is refused for good: an input that is gone may come back, and the sender still has all.
@@ -150,6 +151,15 @@ async fn take(receiver: &NativeReceiver, bytes: Bytes) -> Result<(), Error> {
     match pushed {
         Outcome::Durable => Ok(()),
         Outcome::Undelivered => Err(Error::new(ErrorKind::Retry, "it could not be made durable")),
+    }
+}
+
+/// Retention counts from when a record was first seen, so a sender's clock that is fast would keep it for so much longer.
+fn seen_by_now(batch: &mut Batch, now: Timestamp) {
+    for at in 0..batch.len() {
+        if batch.get(at).observed() > now {
+            batch.edit(at).set_observed(now);
+        }
     }
 }
 
@@ -246,6 +256,9 @@ fn split(body: &Bytes) -> Result<Vec<Bytes>, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use sawyer_model::{RecordHead, RecordRef, SeqRange, SourceId, Stream, ValueRef};
+    use sawyer_segment::encode_batch_columns;
+
     use super::*;
 
     #[test]
@@ -256,6 +269,29 @@ mod tests {
         for torn in [&b"\x01"[..], b"\x01\0\0\0", b"\xff\xff\xff\xffabc"] {
             assert!(split(&Bytes::copy_from_slice(torn)).is_err(), "{torn:?}");
         }
+    }
+
+    #[test]
+    fn what_a_fast_clock_saw_was_seen_now() {
+        let now = Timestamp::from_secs(1_800_000_000);
+        let mut made = Batch::new();
+        let stream = made.add_stream(&Arc::new(Stream::default()));
+        for (start, observed) in
+            [now.saturating_sub(BODY_TIME_MAX), now.saturating_add(BODY_TIME_MAX), Timestamp::MAX]
+                .into_iter()
+                .enumerate()
+        {
+            let range = SeqRange::new(start as u64, start as u64 + 1);
+            let head = RecordHead { timestamp: observed, observed, source: SourceId(1), range };
+            made.begin(head, stream).field("message", ValueRef::Str("hello"));
+        }
+        let encoded = Bytes::from(encode_batch_columns(&made));
+        let mut batch = decode_batch_shared(&encoded).unwrap();
+        seen_by_now(&mut batch, now);
+        let seen: Vec<Timestamp> = batch.iter().map(RecordRef::observed).collect();
+        assert_eq!(seen, [now.saturating_sub(BODY_TIME_MAX), now, now]);
+        assert!(batch.iter().map(RecordRef::timestamp).eq(made.iter().map(RecordRef::timestamp)));
+        assert!(batch.encoded().is_none(), "it is not written as it came");
     }
 
     #[test]
