@@ -97,7 +97,7 @@ fn booked(files: &[String], sources: u64, mut steps: Vec<Box<dyn Step>>, rounds:
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let mut lead = |batch: &Batch| {
         let (ledger, kept) = (metrics.ledger().clone(), Arc::clone(&kept));
-        let ack = Ack::tallied(move |_, tally| {
+        let ack = Ack::tallied_by_source(move |_, tally| {
             ledger.book(&tally);
             kept.lock().unwrap_or_else(PoisonError::into_inner).book(&tally, |_| true);
         });

@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Query, State};
@@ -12,7 +13,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use sawyer_model::Count;
 use sawyer_telemetry::ledger::checkpoints::Peer;
-use sawyer_telemetry::{Book, Checkpoint, End, Ends, Gap, Metrics, SourceBook, Sums};
+use sawyer_telemetry::{Book, Checkpoint, End, Ends, Gap, Metrics, SourceAnswer, SourceBook, Sums};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -91,8 +92,7 @@ async fn sources(
 ) -> Json<Value> {
     let limit = parameters.get("limit").and_then(|limit| limit.parse().ok());
     let limit = limit.unwrap_or(SOURCES).min(SOURCES_MAX);
-    let is_wanted = |name: &str, text: &str| parameters.get(name).is_none_or(|wanted| text.contains(wanted));
-    let (mut books, mut others, mut silent) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut answers, mut silent) = (Vec::new(), Vec::new());
     for (input, questions) in metrics.ledger().questions() {
         if parameters.get("input").is_some_and(|wanted| *wanted != input) {
             continue;
@@ -100,27 +100,32 @@ async fn sources(
         let (tell, told) = oneshot::channel();
         questions.ask(Box::new(move |answer| drop(tell.send(answer))));
         match tokio::time::timeout(ANSWER_WAIT, told).await {
-            Ok(Ok(told)) => {
-                if !told.others.is_empty() {
-                    others.push(json!({ "input": input, "left_out": left_out(&told.others) }));
-                }
-                let wanted = told.books.into_iter().filter(|book| is_wanted("path", &book.path));
-                books.extend(wanted.map(|book| (input.clone(), book)));
-            }
+            Ok(Ok(told)) => answers.push((input, told)),
             // It has ended.
             Ok(Err(_)) => {}
             Err(_) => silent.push(input),
         }
     }
-    books.sort_by_cached_key(|(input, book)| {
-        (Reverse(book.unaccounted), Reverse(unread(book)), input.clone(), book.path.clone(), book.source)
+    let path = parameters.get("path").map_or("", String::as_str);
+    let mut answer = sources_described(&answers, path, limit);
+    answer["silent_inputs"] = json!(silent);
+    Json(answer)
+}
+
+/// What inputs told of their sources, of those with `path` in their own, as JSON.
+fn sources_described(answers: &[(String, Arc<SourceAnswer>)], path: &str, limit: usize) -> Value {
+    let all = answers.iter().flat_map(|(input, told)| told.books.iter().map(move |book| (input, book)));
+    let mut books: Vec<_> = all.filter(|(_, book)| book.path.contains(path)).collect();
+    books.sort_by_key(|&(input, book)| {
+        (Reverse(book.unaccounted), Reverse(unread(book)), input, &book.path, book.source)
     });
-    let (count, closes) = (books.len(), books.iter().all(|(_, book)| book.unaccounted == 0));
-    let shown: Vec<Value> =
-        books.iter().take(limit).map(|(input, book)| source_described(input, book)).collect();
-    Json(
-        json!({ "sources": shown, "count": count, "others": others, "closes": closes, "silent_inputs": silent }),
-    )
+    let closes = books.iter().all(|(_, book)| book.unaccounted == 0)
+        && answers.iter().all(|(_, told)| told.over.is_zero());
+    let shown: Vec<_> = books.iter().take(limit).map(|(input, book)| source_described(input, book)).collect();
+    let others = answers.iter().filter(|(_, told)| !told.others.is_empty());
+    let others = others.map(|(input, told)| json!({ "input": input, "left_out": left_out(&told.others) }));
+    let others: Vec<_> = others.collect();
+    json!({ "sources": shown, "count": books.len(), "others": others, "closes": closes })
 }
 
 /// Bytes that were not read yet, as far as that is known.
@@ -175,4 +180,18 @@ fn described(input: &str, output: &str, book: &Book) -> Value {
 
 fn count(count: Count) -> Value {
     json!({ "records": count.records, "bytes": count.bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_of_single_files_than_of_all_does_not_close() {
+        let closes = |over| {
+            let told = SourceAnswer { over, ..SourceAnswer::default() };
+            sources_described(&[("files".to_owned(), Arc::new(told))], "", 10)["closes"].clone()
+        };
+        assert_eq!((closes(Count::default()), closes(Count::new(1, 0))), (true.into(), false.into()));
+    }
 }

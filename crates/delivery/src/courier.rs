@@ -21,7 +21,7 @@ use crate::adaptive::Adaptive;
 use crate::letters::{DeadLetters, Letter};
 use crate::random::Random;
 use crate::state::{Identity, State, Status};
-use crate::target::{Item, Limits, Origin, Payload, Target};
+use crate::target::{Item, Limits, Payload, Target};
 use crate::verdict::{Answer, Trouble, Verdict};
 use crate::waiting::{Entry, Group, Waiting};
 
@@ -390,7 +390,7 @@ impl<T: Target> Courier<T> {
                     }
                 };
                 if kept.is_ok() {
-                    ack.ended(Fate::DeadLettered, REJECTED, letter.record.as_ref().map(Origin::place));
+                    ack.ended(Fate::DeadLettered, REJECTED);
                 }
             }
         });

@@ -90,13 +90,6 @@ pub struct Origin {
     pub at: u32,
 }
 
-impl Origin {
-    /// The batch, and the place in it.
-    pub(crate) fn place(&self) -> (&Batch, usize) {
-        (&self.batch, self.at as usize)
-    }
-}
-
 /// A peer that may fail.
 pub trait Target: Send + Sync + 'static {
     /// What it makes requests of.

@@ -10,7 +10,6 @@ use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::SourceId;
-use crate::batch::Batch;
 use crate::tally::{BySource, Claim, Count, Fate, Fates, Held, LeftOut, Tally, Way};
 
 /// What became of a batch at everyone who had to take it.
@@ -40,6 +39,8 @@ struct Duty {
     tally: Mutex<Tally>,
     /// Of a duty for several batches: the lines that single ones have, ascending.
     held: Vec<Held>,
+    /// Whether somebody wants to know of which sources the records were.
+    by_source: bool,
 }
 
 /// Where a share is, as far as its numbers go.
@@ -67,7 +68,7 @@ struct Exit {
     fate: Fate,
     /// What the output said of single records.
     noted: Fates,
-    /// What sources are called there, and by themselves.
+    /// What sources are called there, ascending, and by themselves.
     names: Vec<(SourceId, SourceId)>,
 }
 
@@ -82,12 +83,24 @@ impl Ack {
     /// is [`Outcome::Durable`].
     #[must_use]
     pub fn tallied(report: impl FnOnce(Outcome, Tally) + Send + 'static) -> Self {
-        Self::holding(Vec::new(), report)
+        Self::holding(Vec::new(), false, report)
     }
 
-    fn holding(held: Vec<Held>, report: impl FnOnce(Outcome, Tally) + Send + 'static) -> Self {
+    /// As [`Ack::tallied`], for whoever wants to know also of which sources the records were that came to another end than
+    /// usual. That costs something for each source of a batch.
+    #[must_use]
+    pub fn tallied_by_source(report: impl FnOnce(Outcome, Tally) + Send + 'static) -> Self {
+        Self::holding(Vec::new(), true, report)
+    }
+
+    fn holding(
+        held: Vec<Held>,
+        by_source: bool,
+        report: impl FnOnce(Outcome, Tally) + Send + 'static,
+    ) -> Self {
         let duty = Duty {
             held,
+            by_source,
             undelivered: false.into(),
             report: Mutex::new(Some(Box::new(report))),
             tally: Mutex::default(),
@@ -129,39 +142,33 @@ impl Ack {
         self
     }
 
-    /// As [`Ack::durable`], where all that the share stands for came to another end than usual, for this reason. That is
-    /// the record at a place of a batch, or all of the batch, where it is known.
-    pub fn ended(mut self, fate: Fate, reason: &str, of: Option<(&Batch, usize)>) {
+    /// As [`Ack::durable`], where all that the share stands for came to another end than usual, for this reason.
+    pub fn ended(mut self, fate: Fate, reason: &str) {
         let reason: Arc<str> = reason.into();
-        let sources = |all: Count| match of {
-            Some((batch, at)) if all.records == 1 => BySource::one(batch.get(at).source(), all),
-            Some((batch, _)) => batch.own_by_source(),
-            None => BySource::default(),
-        };
         match &mut self.place {
             Place::Exit(exit) => {
                 let rest = exit.taken.less(exit.noted.sum());
-                let sources =
-                    sources(rest).iter().map(|(source, count)| (exit.itself(source), count)).collect();
-                exit.noted.add_of(fate, &reason, rest, &sources);
+                exit.noted.add(fate, &reason, rest);
             }
             Place::Worth(count) => {
                 let count = *count;
-                self.tally(|tally| tally.loose.add_of(fate, &reason, count, &sources(count)));
+                self.tally(|tally| tally.loose.add(fate, &reason, count));
             }
             Place::On(_) | Place::Anywhere => {}
         }
         self.durable();
     }
 
-    /// A batch goes on this way whose records have so much of its sources, and which accounts for so much beside.
+    /// A batch goes on this way whose records have so much of its sources, and which accounts for so many bytes beside; those
+    /// are `of` these sources, where it is [told](Ack::is_by_source).
     #[must_use]
-    pub fn on(mut self, way: &Arc<Way>, own: Count, beside: &BySource) -> Self {
+    pub fn on(mut self, way: &Arc<Way>, own: Count, beside: u64, of: &BySource) -> Self {
+        let (beside, by_source) = (Count::new(0, beside), self.is_by_source());
         self.tally(|tally| {
             let tally = tally.of_way(way);
             tally.read.add(own);
-            tally.read.add(beside.sum());
-            tally.common.add_of(Fate::Joined, &none(), beside.sum(), beside);
+            tally.read.add(beside);
+            add_joined(&mut tally.common, beside, of, by_source);
         });
         self.place = Place::On(Arc::clone(way));
         self
@@ -184,6 +191,7 @@ impl Ack {
     pub fn renamed(mut self, names: &[(SourceId, SourceId)]) -> Self {
         if let Place::Exit(exit) = &mut self.place {
             exit.names = names.to_vec();
+            exit.names.sort_unstable();
         }
         self
     }
@@ -191,6 +199,9 @@ impl Ack {
     /// Says what became of some of the records: by this rule, or for this reason.
     pub fn note(&mut self, fate: Fate, rule: &Arc<str>, records: &LeftOut) {
         let held = self.duty.as_ref().map_or(&[][..], |duty| &duty.held);
+        if held.is_empty() && !self.is_by_source() {
+            return self.note_all(|fates| fates.add(fate, rule, records.sum()));
+        }
         let exit = if let Place::Exit(exit) = &self.place { Some(exit) } else { None };
         let sums = records.sums(held, |source| exit.map_or(source, |exit| exit.itself(source)));
         self.note_all(|fates| fates.add_of(fate, rule, sums.sum(), &sums));
@@ -198,7 +209,14 @@ impl Ack {
 
     /// Says that so many lines, and so many bytes of what is no record's own, became parts of records.
     pub fn joins(&mut self, lines: &BySource) {
-        self.note_all(|fates| fates.add_of(Fate::Joined, &none(), lines.sum(), lines));
+        let by_source = self.is_by_source();
+        self.note_all(|fates| add_joined(fates, lines.sum(), lines, by_source));
+    }
+
+    /// Whether whoever has the duty wants to know of which sources records were.
+    #[must_use]
+    pub fn is_by_source(&self) -> bool {
+        self.duty.as_ref().is_some_and(|duty| duty.by_source)
     }
 
     fn note_all(&mut self, add: impl FnOnce(&mut Fates)) {
@@ -245,7 +263,8 @@ impl Ack {
         }
         let place = parts.first().expect("a batch has an origin").0.place.clone();
         let held = Held::of(parts.iter().map(|(_, claim)| claim));
-        let mut ack = Self::holding(held, move |outcome, tally| {
+        let by_source = parts.iter().any(|(part, _)| part.is_by_source());
+        let mut ack = Self::holding(held, by_source, move |outcome, tally| {
             if outcome == Outcome::Durable {
                 settle(parts, &tally);
             } else if tally.taker_ended {
@@ -268,13 +287,21 @@ fn settle(parts: Vec<(Ack, Claim)>, tally: &Tally) {
     let claims: Vec<Claim> = parts.iter().map(|(_, claim)| *claim).collect();
     for whole in &tally.ways {
         for (part, (ack, _)) in whole.divide(&claims).iter().zip(&parts) {
-            ack.tally(|tally| tally.of_way(&whole.way).add(part));
+            ack.tally(|tally| tally.of_way(&whole.way).add(part, ack.is_by_source()));
         }
     }
     for (ack, _) in parts {
         // Whoever waits for one of them knows its own.
         ack.known(tally.known.iter().copied());
         ack.durable();
+    }
+}
+
+fn add_joined(fates: &mut Fates, count: Count, of: &BySource, by_source: bool) {
+    if by_source {
+        fates.add_of(Fate::Joined, &none(), count, of);
+    } else {
+        fates.add(Fate::Joined, &none(), count);
     }
 }
 
@@ -286,8 +313,8 @@ fn none() -> Arc<str> {
 impl Exit {
     /// What a source is called by itself.
     fn itself(&self, source: SourceId) -> SourceId {
-        let names = self.names.iter().find(|(called, _)| *called == source);
-        names.map_or(source, |(_, itself)| *itself)
+        let at = self.names.binary_search_by_key(&source, |(called, _)| *called);
+        at.map_or(source, |at| self.names[at].1)
     }
 
     fn book(self, tally: &mut Tally) {
@@ -339,7 +366,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::{RecordHead, SeqRange, Timestamp};
+    use crate::{Batch, RecordHead, SeqRange, Timestamp};
 
     fn of(source: u128, count: Count) -> BySource {
         BySource::one(SourceId(source), count)
@@ -407,15 +434,15 @@ mod tests {
             copies: vec![],
         });
         let (tx, rx) = mpsc::channel();
-        let ack = Ack::tallied(move |outcome, tally| tx.send((outcome, tally)).unwrap());
-        let mut ack = ack.on(&way, Count::new(10, 100), &of(1, Count::new(0, 20)));
+        let ack = Ack::tallied_by_source(move |outcome, tally| tx.send((outcome, tally)).unwrap());
+        let mut ack = ack.on(&way, Count::new(10, 100), 20, &of(1, Count::new(0, 20)));
         ack.note(Fate::Filtered, &"noise".into(), &records(1, 4));
         let taken = Count::new(6, 60);
         let a = ack.clone().at_exit("a", taken, Fate::Buffered);
         let b = ack.clone().at_exit("b", taken, Fate::Delivered);
         ack.durable();
         a.durable();
-        let mut b = b.renamed(&[(SourceId(7), SourceId(2))]);
+        let mut b = b.renamed(&[(SourceId(9), SourceId(1)), (SourceId(7), SourceId(2))]);
         b.note(Fate::DeadLettered, &"no".into(), &records(7, 1));
         b.durable();
         let (outcome, tally) = rx.recv().unwrap();
@@ -442,7 +469,7 @@ mod tests {
         let batch = |lines: u64, out| {
             let tx = tx.clone();
             let ack = Ack::tallied(move |outcome, tally| tx.send((outcome, tally)).unwrap());
-            let mut ack = ack.on(&way, Count::new(lines, lines * 10), &BySource::default());
+            let mut ack = ack.on(&way, Count::new(lines, lines * 10), 0, &BySource::default());
             ack.joins(&of(1, Count::new(lines - out, 0)));
             (ack, Claim { count: Count::new(out, lines * 10), held: None })
         };
@@ -457,6 +484,36 @@ mod tests {
         drop(Ack::joined(vec![batch(1, 1), batch(1, 1)]));
         assert_eq!(rx.recv().unwrap().0, Outcome::Undelivered);
         assert_eq!(rx.recv().unwrap().0, Outcome::Undelivered);
+    }
+
+    #[test]
+    fn sources_are_told_to_whoever_wants_to_know_alone() {
+        let way = Way { input: "i".into(), pipeline: "p".into(), outputs: vec!["a".into()], copies: vec![] };
+        let way = Arc::new(way);
+        let (tx, rx) = mpsc::channel();
+        let (told, of) = (tx.clone(), of(1, Count::new(0, 20)));
+        let asks = Ack::tallied_by_source(move |_, tally| told.send(tally).unwrap());
+        let other = Ack::tallied(move |_, tally| tx.send(tally).unwrap());
+        // Each has a line that is left out, which is known by its place.
+        let place = |at| (SourceId(1), SeqRange::new(at, at + 10));
+        let claim = |at| Claim { count: Count::new(1, 10), held: Some(place(at)) };
+        let ready = |ack: Ack, at| {
+            let mut ack = ack.on(&way, Count::new(2, 20), 20, &of);
+            ack.note(Fate::Filtered, &"noise".into(), &records(1, 1));
+            (ack, claim(at))
+        };
+        let mut joined = Ack::joined(vec![ready(other, 0), ready(asks, 20)]);
+        joined.note(Fate::Sampled, &"half".into(), &records(1, 2));
+        joined.durable();
+        for by_source in [false, true] {
+            let tally = rx.recv().unwrap();
+            let fates: Vec<_> = tally.ways[0].common.iter().zip(tally.ways[0].common.told()).collect();
+            assert_eq!(fates.len(), 3);
+            for ((fate, _, count), (_, _, told)) in fates {
+                let expected = if by_source { count } else { Count::default() };
+                assert_eq!(told.sum(), expected, "{fate:?}");
+            }
+        }
     }
 
     #[test]

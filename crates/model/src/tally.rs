@@ -5,6 +5,7 @@
 //! Invariant: a tally says of each way what was read into it, and of each of its outputs what became of that; the
 //! two are the same where nobody forgot anything. What is told of single sources is a part of what is told of all.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{RecordRef, SeqRange, SourceId};
@@ -87,6 +88,11 @@ impl LeftOut {
         self.0.iter().map(|run| run.records).sum()
     }
 
+    /// How many they are, and how much of their sources is their own.
+    pub(crate) fn sum(&self) -> Count {
+        Count::new(self.records(), self.0.iter().map(|run| run.range.len()).sum())
+    }
+
     /// How many they are of each source, which is called by another name here, and of each of the parts that are `held`.
     pub(crate) fn sums(&self, held: &[Held], named: impl Fn(SourceId) -> SourceId) -> BySource {
         let mut sums = BySource::default();
@@ -117,9 +123,9 @@ impl<'a> FromIterator<RecordRef<'a>> for LeftOut {
 /// A source; and which of the parts that a batch was made of, where it is known to be of that alone.
 type Whose = (SourceId, Option<u32>);
 
-/// Counts by source, ascending.
+/// Counts by source, ascending. A sender may name as many sources as he likes, in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BySource(Vec<(Whose, Count)>);
+pub struct BySource(BTreeMap<Whose, Count>);
 
 impl BySource {
     /// So much of one source.
@@ -136,19 +142,15 @@ impl BySource {
     }
 
     fn put(&mut self, whose: Whose, count: Count) {
-        if count.is_zero() {
-            return;
-        }
-        match self.0.binary_search_by_key(&whose, |(known, _)| *known) {
-            Ok(at) => self.0[at].1.add(count),
-            Err(at) => self.0.insert(at, (whose, count)),
+        if !count.is_zero() {
+            self.0.entry(whose).or_default().add(count);
         }
     }
 
     /// Takes away so much of a source; what would be below nothing is nothing.
     pub(crate) fn remove(&mut self, source: SourceId, count: Count) {
-        if let Ok(at) = self.0.binary_search_by_key(&(source, None), |(known, _)| *known) {
-            self.0[at].1 = self.0[at].1.less(count);
+        if let Some(known) = self.0.get_mut(&(source, None)) {
+            *known = known.less(count);
         }
     }
 
@@ -156,7 +158,7 @@ impl BySource {
     #[must_use]
     pub fn sum(&self) -> Count {
         let mut sum = Count::default();
-        self.0.iter().for_each(|(_, count)| sum.add(*count));
+        self.0.values().for_each(|count| sum.add(*count));
         sum
     }
 
@@ -411,12 +413,16 @@ impl WayTally {
         parts
     }
 
-    /// Adds what another one says, save what was read.
-    pub(crate) fn add(&mut self, other: &Self) {
+    /// Adds what another one says, save what was read; also of which sources, if it is `by_source`.
+    pub(crate) fn add(&mut self, other: &Self, by_source: bool) {
         self.made.add(other.made);
-        self.common.add_all(&other.common);
-        for (own, others) in self.exits.iter_mut().zip(&other.exits) {
-            own.add_all(others);
+        let ours = std::iter::once(&mut self.common).chain(&mut self.exits);
+        for (own, others) in ours.zip(std::iter::once(&other.common).chain(&other.exits)) {
+            if by_source {
+                own.add_all(others);
+            } else {
+                others.iter().for_each(|(fate, rule, count)| own.add(fate, rule, count));
+            }
         }
     }
 }
@@ -450,6 +456,9 @@ impl Rooms {
             for ((source, _), count) in sources.0.iter().filter(|(whose, _)| !known(whose)) {
                 let mut rest = *count;
                 for part in &self.order {
+                    if rest.is_zero() {
+                        break;
+                    }
                     let taken = rest.take(&mut self.left[*part]);
                     of(&mut parts[*part]).add_of(*fate, rule, taken, &BySource::one(*source, taken));
                 }
@@ -528,9 +537,14 @@ mod tests {
             |start, end, records| Run { source: SourceId(7), range: SeqRange::new(start, end), records };
         let left_out = LeftOut(vec![run(0, 30, 3), run(35, 40, 1), run(45, 50, 1)]);
         let held = Held::of(claims.iter());
+        assert_eq!(left_out.sum(), Count::new(5, 40));
         let sums = left_out.sums(&held, |_| SourceId(1));
         let part = |part, records, bytes| ((SourceId(1), part), Count::new(records, bytes));
-        assert_eq!(sums.0, [part(None, 4, 25), part(Some(0), 0, 10), part(Some(1), 1, 5)]);
+        assert!(sums.0.iter().map(|(whose, count)| (*whose, *count)).eq([
+            part(None, 4, 25),
+            part(Some(0), 0, 10),
+            part(Some(1), 1, 5)
+        ]));
         assert_eq!(sums.sum(), Count::new(5, 40));
         assert_eq!(left_out.sums(&held, |source| source), BySource::one(SourceId(7), Count::new(5, 40)));
     }
@@ -583,7 +597,7 @@ mod tests {
             }
             let mut again = Tally::default();
             let sum = again.of_way(&way);
-            parts.iter().for_each(|part| sum.add(part));
+            parts.iter().for_each(|part| sum.add(part, true));
             let sorted = |fates: &Fates| {
                 let mut all: Vec<_> = fates.iter().map(|(fate, rule, count)| (fate, rule.to_string(), count)).collect();
                 all.sort_by_key(|(fate, rule, _)| (*fate, rule.clone()));

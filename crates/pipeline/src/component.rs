@@ -12,7 +12,7 @@ use std::time::Instant;
 use sawyer_buffer::Buffer;
 use sawyer_config::{At, Problems, Reference};
 use sawyer_disk::Disk;
-use sawyer_model::{Ack, Batch, Error, Outcome, Transfer, Way};
+use sawyer_model::{Ack, Batch, BySource, Count, Error, Outcome, Transfer, Way};
 use sawyer_telemetry::{Clock, Counter, DerivedSpec, Health, Ledger, Metrics};
 use tokio::sync::Mutex;
 
@@ -276,16 +276,17 @@ impl Outlet {
         let mut places = self.reserve(batch.bytes()).await?;
         self.records.inc_by(batch.len() as u64);
         self.bytes.inc_by(batch.text_bytes() as u64);
-        let (own, beside) = (batch.own(), batch.beside());
+        let numbers = numbers(&batch, &ack);
+        let on = |ack: Ack, way| ack.on(way, numbers.0, numbers.1, &numbers.2);
         let batch = Arc::new(batch);
         let Some((last, way)) = places.pop() else {
             ack.durable();
             return Ok(());
         };
         for (place, way) in places {
-            place.put(Transfer { batch: Arc::clone(&batch), ack: ack.clone().on(way, own, &beside) });
+            place.put(Transfer { batch: Arc::clone(&batch), ack: on(ack.clone(), way) });
         }
-        last.put(Transfer { batch, ack: ack.on(way, own, &beside) });
+        last.put(Transfer { batch, ack: on(ack, way) });
         Ok(())
     }
 
@@ -307,11 +308,19 @@ impl Outlet {
 
     /// Acknowledges a batch without records: parts of sources that need not be passed on.
     pub fn pass_over(&self, batch: &Batch, ack: Ack) {
+        let (own, beside, of) = numbers(batch, &ack);
         for (_, way) in &self.pipelines {
-            ack.clone().on(way, batch.own(), &batch.beside()).durable();
+            ack.clone().on(way, own, beside, &of).durable();
         }
         ack.durable();
     }
+}
+
+/// How much of its sources is a batch's records' own, and how many bytes it accounts for beside; of which sources, if that is
+/// asked for. It costs something for each of them, and a client may name many.
+fn numbers(batch: &Batch, ack: &Ack) -> (Count, u64, BySource) {
+    let of = if ack.is_by_source() { batch.beside_by_source() } else { BySource::default() };
+    (batch.own(), batch.beside(), of)
 }
 
 #[cfg(test)]

@@ -238,7 +238,11 @@ pub(super) const LEDGER: Target = Target {
             assert_eq!(SourceFates::decode(&mut &out[..]), Ok(fates), "what is written is read again");
         }
     },
-    seeds: || vec![golden("input/tests/golden/offsets-v2.bin").split_off(181)],
+    seeds: || {
+        [("v2", 181), ("v4", 502)]
+            .map(|(version, at)| golden(&format!("input/tests/golden/offsets-{version}.bin")).split_off(at))
+            .into()
+    },
     words: &["store", "noise"],
 };
 

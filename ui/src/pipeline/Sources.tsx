@@ -1,6 +1,6 @@
 /** What became of each file: how far it is, and which rules took its records. */
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { readSources, type LeftOut, type SourceBook } from '../api/pipeline';
 import { useMessages } from '../i18n';
 import { usePrefs } from '../state/prefs';
@@ -14,10 +14,18 @@ const SOURCES_MAX = 50;
 
 const REFRESH_MS = 5000;
 
+/** How long nothing is typed before it is asked for: each question is work for whoever reads the files. */
+const TYPED_MS = 300;
+
 export function Sources() {
   const t = useMessages();
   const { locale } = usePrefs();
+  const [typed, setTyped] = useState('');
   const [path, setPath] = useState('');
+  useEffect(() => {
+    const wait = setTimeout(() => setPath(typed), TYPED_MS);
+    return () => clearTimeout(wait);
+  }, [typed]);
   const { data } = useQuery({
     queryKey: ['pipeline', 'sources', path],
     queryFn: ({ signal }) => readSources(path, SOURCES_MAX, signal),
@@ -25,7 +33,7 @@ export function Sources() {
     placeholderData: keepPreviousData,
     staleTime: 0,
   });
-  if (!data || (data.count === 0 && path === '')) return null;
+  if (!data || (data.count === 0 && path === '' && typed === '')) return null;
   const more = data.count - data.sources.length;
   return (
     <section className="pipeline-part" aria-labelledby="sources-title">
@@ -34,10 +42,10 @@ export function Sources() {
       <input
         className="input sources-path"
         type="search"
-        value={path}
+        value={typed}
         placeholder={t.sourcesPath}
         aria-label={t.sourcesPath}
-        onChange={(event) => setPath(event.target.value)}
+        onChange={(event) => setTyped(event.target.value)}
       />
       <Table title={t.sources} columns={[t.sourceName, t.sourceEnded, t.sourceLeftOut, t.inputBehind]}>
         {data.sources.map((source) => (

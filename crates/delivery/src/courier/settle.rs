@@ -66,8 +66,7 @@ impl<T: Target> Courier<T> {
                     }
                     Verdict::Duplicate => {
                         duplicates += 1;
-                        let of = entry.item.record.as_ref().map(Origin::place);
-                        entry.item.ack.ended(Fate::Deduplicated, "target", of);
+                        entry.item.ack.ended(Fate::Deduplicated, "target");
                     }
                     Verdict::Reject { reason } => rejected.push((entry, reason)),
                     verdict @ Verdict::Retry { .. } => again.push_whole(entry, std::iter::once(verdict)),

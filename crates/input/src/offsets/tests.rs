@@ -113,8 +113,9 @@ fn records(of: &[(SourceId, u64)]) -> LeftOut {
 fn some_fates() -> SourceFates {
     let (told, tally) = std::sync::mpsc::channel();
     let count = Count::new(2, 20);
-    let ack = Ack::tallied(move |_, tally| told.send(tally).unwrap());
-    let mut ack = ack.on(&way("store"), count, &BySource::default()).at_exit("store", count, Fate::Delivered);
+    let ack = Ack::tallied_by_source(move |_, tally| told.send(tally).unwrap());
+    let mut ack =
+        ack.on(&way("store"), count, 0, &BySource::default()).at_exit("store", count, Fate::Delivered);
     ack.note(Fate::Filtered, &"noise".into(), &records(&[(SOURCE, 2)]));
     ack.durable();
     let mut fates = SourceFates::default();
@@ -151,9 +152,9 @@ fn books_are_kept_with_the_ranges() {
     let ledger = Ledger::default();
     offsets.keep_books(&ledger, "files");
     let (told, tally) = std::sync::mpsc::channel();
-    let ack = Ack::tallied(move |_, tally| told.send(tally).unwrap());
+    let ack = Ack::tallied_by_source(move |_, tally| told.send(tally).unwrap());
     let beside = BySource::one(SOURCE, Count::new(0, 10));
-    let mut ack = ack.on(&way, Count::new(10, 100), &beside);
+    let mut ack = ack.on(&way, Count::new(10, 100), 10, &beside);
     ack.note(Fate::Filtered, &"noise".into(), &records(&[(SOURCE, 3), (SourceId(99), 1)]));
     ack.at_exit("out", Count::new(6, 60), Fate::Buffered).durable();
     offsets.edit(SOURCE);

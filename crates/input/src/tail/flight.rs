@@ -151,7 +151,7 @@ impl Flight {
         self.bytes += bytes;
         let (landed, waker, covered) =
             (Arc::clone(&self.landed), self.waker.clone(), batch.covered().to_vec());
-        Ack::tallied(move |outcome, tally| {
+        Ack::tallied_by_source(move |outcome, tally| {
             let reported = Landed { outcome, covered, bytes, tally };
             landed.lock().unwrap_or_else(PoisonError::into_inner).push(reported);
             waker.wake();

@@ -21,18 +21,16 @@ impl Batch {
         self.covered.iter().map(|part| part.range.len()).sum()
     }
 
-    /// Its records by source, and how much of it is their own.
+    /// How much of its sources it accounts for beside what is its records' own: blank lines, pieces of lines.
     #[must_use]
-    pub fn own_by_source(&self) -> BySource {
-        self.entries.iter().map(|entry| (entry.source, Count::new(1, entry.range.len()))).collect()
+    pub fn beside(&self) -> u64 {
+        self.covered_bytes().saturating_sub(self.own().bytes)
     }
 
-    /// How much of its sources it accounts for beside what is its records' own: blank lines, pieces of lines. Looks at
-    /// single records only if there is some.
+    /// The same by source. Looks at single records only if there is some.
     #[must_use]
-    pub fn beside(&self) -> BySource {
-        let (own, covered) = (self.own(), self.covered_bytes());
-        if covered <= own.bytes {
+    pub fn beside_by_source(&self) -> BySource {
+        if self.beside() == 0 {
             return BySource::default();
         }
         let parts = self.covered.iter().map(|part| (part.source, Count::new(0, part.range.len())));

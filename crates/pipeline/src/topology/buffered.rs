@@ -461,7 +461,8 @@ async fn transfer(mut taken: Taken, way: &Arc<Way>) -> Option<Transfer> {
                 Outcome::Durable => taken.ack_as(&fates_of(tally)),
                 Outcome::Undelivered => taken.release(),
             });
-            let ack = ack.on(way, own, &BySource::default()).at_exit(&way.outputs[0], own, Fate::Delivered);
+            let ack =
+                ack.on(way, own, 0, &BySource::default()).at_exit(&way.outputs[0], own, Fate::Delivered);
             Some(Transfer { batch, ack })
         }
         Err(error) => {

@@ -139,7 +139,7 @@ impl Flights {
         });
         self.all.push_back(Flight { state, since: Instant::now(), buffer: kept });
         let own = batch.own();
-        let ack = ack.on(way, own, &BySource::default()).at_exit(&way.outputs[0], own, Fate::Delivered);
+        let ack = ack.on(way, own, 0, &BySource::default()).at_exit(&way.outputs[0], own, Fate::Delivered);
         Transfer { batch: Arc::clone(batch), ack }
     }
 

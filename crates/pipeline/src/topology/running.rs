@@ -339,8 +339,6 @@ fn tell_apart(batch: &mut Arc<Batch>, way: &str, names: &mut Vec<(SourceId, Sour
     let of_way = |source: SourceId| SourceId::of(&[&source.0.to_le_bytes(), way.as_bytes()]);
     if names.is_empty() {
         names.extend(batch.covered().iter().map(|part| (part.source, part.source)));
-        names.sort_unstable();
-        names.dedup();
     }
     names.iter_mut().for_each(|(called, _)| *called = of_way(*called));
     Arc::make_mut(batch).map_sources(of_way);

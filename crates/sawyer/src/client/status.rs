@@ -43,12 +43,7 @@ pub(crate) async fn status(args: StatusArgs) -> Result<()> {
     };
     let mut out = io::stdout().lock();
     if as_json {
-        let mut told = ledger;
-        told["ready"] = ready.into();
-        if let Some(mut files) = files {
-            told["files"] = files["sources"].take();
-        }
-        writeln!(out, "{told}")?;
+        writeln!(out, "{}", told(&ready, ledger, files))?;
     } else {
         for line in files.iter().flat_map(file_lines) {
             writeln!(out, "{line}")?;
@@ -58,6 +53,17 @@ pub(crate) async fn status(args: StatusArgs) -> Result<()> {
         }
     }
     out.flush().context("print")
+}
+
+/// All of it as JSON.
+fn told(ready: &str, ledger: Value, files: Option<Value>) -> Value {
+    let mut told = ledger;
+    told["ready"] = ready.into();
+    if let Some(mut files) = files {
+        told["files"] = files["sources"].take();
+        told["other_files"] = files["others"].take();
+    }
+    told
 }
 
 fn file_lines(files: &Value) -> Vec<String> {
@@ -211,6 +217,17 @@ mod tests {
                7 records              70 bytes      → store: filtered: noise
 ";
         assert_eq!(file_lines(&files).join("\n"), expected);
+    }
+
+    #[test]
+    fn tells_also_of_other_files_in_json() {
+        let others = json!([{ "input": "containers", "left_out": [{ "rule": "noise", "records": 7 }] }]);
+        let files = json!({ "sources": [{ "path": "/0.log" }], "others": others, "count": 1 });
+        let expected = json!({
+            "closes": true, "ready": "ok", "files": [{ "path": "/0.log" }], "other_files": others,
+        });
+        assert_eq!(told("ok", json!({ "closes": true }), Some(files)), expected);
+        assert_eq!(told("ok", json!({}), None), json!({ "ready": "ok" }));
     }
 
     #[test]

@@ -210,7 +210,7 @@ fn books_of_files(sawyer: &mut Sawyer, logs: &Path) -> Vec<Value> {
     }
 }
 
-/// Records, and bytes, that an output did not get by a rule; those that were there before are no matter of rules.
+/// Records, and bytes, that an output did not get by a rule.
 fn left_out(source: &Value, output: &str, rule: &str) -> (usize, usize) {
     let mut all = source["left_out"].as_array().unwrap().iter();
     let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
@@ -243,8 +243,10 @@ fn which_rule_took_the_lines_of_which_file() {
         let left = |rule: &str| (left_out(source, "store", rule), left_out(source, "copy", rule));
         let (probes, noise) = (beginning(k, 3000, "probe"), beginning(k, 3000, "noise"));
         assert_eq!((left("probes"), left("route")), ((probes, probes), (noise, (0, 0))), "{source}");
-        let joined = beginning(k, 3000, "java").0;
-        assert_eq!((left("").0.0, left("").1.0), (joined, joined), "{source}");
+        // A trace of which only the first line is read again is a record alone then, which was there before.
+        let (traces, ((joined, _), (of_copy, _))) = (beginning(k, 3000, "java").0, left(""));
+        let before = left("stored before").0.0;
+        assert!(joined == of_copy && joined <= traces && joined + before >= traces, "{source}");
     }
     let address = sawyer.address.to_string();
     let printed = run(&["status", "--server", &address, "-o", "text", "--files", "--path", "/a.log"]);

@@ -9,10 +9,10 @@ use sawyer_model::{Count, Fate};
 
 /// Most rules of one output that have a number of their own. There are as many as a configuration names, and those
 /// that it named before; what is beyond is one number.
-const RULES_MAX: usize = 1000;
+pub(super) const RULES_MAX: usize = 1000;
 
 /// The rule of what is beyond [`RULES_MAX`].
-const OTHERS: &str = "others";
+pub(super) const OTHERS: &str = "others";
 
 /// Longest name of an output or a rule in bytes; the rest is cut. It has to fit its length.
 const NAME_BYTES_MAX: usize = 1024;

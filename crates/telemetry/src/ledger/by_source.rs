@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use sawyer_model::{Count, Fate, SourceId, Tally};
 
 use super::books::{
-    Books, BooksError, array, count, cut, encode_count, encode_name, fate_code, name, number,
+    Books, BooksError, OTHERS, array, count, cut, encode_count, encode_name, fate_code, name, number,
 };
 
 /// Most sources of an input of which something is told; those to which nothing happened for longest are others then. Each
@@ -50,7 +50,7 @@ pub struct SourceFates {
     /// Each has the number of its place.
     ends: Vec<End>,
     sources: HashMap<SourceId, Counts>,
-    /// How often something was booked, to know when that was with each source.
+    /// How often something was booked, to know when that was with each source. When it is read again, each has its place.
     booked: u64,
 }
 
@@ -150,12 +150,12 @@ impl SourceFates {
         for (end, count) in self.sources.values().flat_map(|counts| &counts.counts) {
             told[*end as usize].add(*count);
         }
-        let told: BTreeMap<&End, Count> = self.ends.iter().zip(told).collect();
+        let mut told = in_books(books, self.ends.iter().zip(told));
         let (mut others, mut over) = (Vec::new(), Count::default());
         for (output, book) in &books.outputs {
             for ((fate, rule), count) in &book.fates {
                 let end = End { output: output.clone(), fate: *fate, rule: rule.clone() };
-                let told = told.get(&end).copied().unwrap_or_default();
+                let told = told.remove(&end).unwrap_or_default();
                 over.add(told.less(*count));
                 let rest = count.less(told);
                 if !rest.is_zero() && !matches!(fate, Fate::Delivered | Fate::Buffered) {
@@ -163,6 +163,7 @@ impl SourceFates {
                 }
             }
         }
+        told.values().for_each(|count| over.add(*count));
         (others, over)
     }
 
@@ -186,7 +187,9 @@ impl SourceFates {
             encode_name(rule, out);
         }
         out.extend((sources.len() as u32).to_le_bytes());
-        for (source, ends) in sources {
+        let mut order: Vec<_> = sources.into_iter().collect();
+        order.sort_by_key(|(source, _)| self.sources[source].booked);
+        for (source, ends) in order {
             out.extend(source.0.to_le_bytes());
             out.extend((ends.len() as u16).to_le_bytes());
             for (end, count) in ends {
@@ -220,13 +223,26 @@ impl SourceFates {
                 }
                 counts.push((end, count(bytes)?));
             }
-            let is_new = fates.sources.insert(source, Counts { booked: 0, counts }).is_none();
+            fates.booked += 1;
+            let is_new = fates.sources.insert(source, Counts { booked: fates.booked, counts }).is_none();
             if !is_new || fates.sources.len() > SOURCES_MAX {
                 return Err(BooksError);
             }
         }
         if is_sorted && fates.ends.len() <= ENDS_MAX { Ok(fates) } else { Err(BooksError) }
     }
+}
+
+/// Numbers by the ends that books have for them: those for which they had no room are one number.
+fn in_books<'a>(books: &Books, told: impl Iterator<Item = (&'a End, Count)>) -> BTreeMap<End, Count> {
+    let mut all: BTreeMap<End, Count> = BTreeMap::new();
+    for (end, count) in told {
+        let book = books.outputs.get(&end.output);
+        let is_there = book.is_some_and(|book| book.fates.contains_key(&(end.fate, end.rule.clone())));
+        let end = if is_there { end.clone() } else { End { rule: OTHERS.into(), ..end.clone() } };
+        all.entry(end).or_default().add(count);
+    }
+    all
 }
 
 #[cfg(test)]

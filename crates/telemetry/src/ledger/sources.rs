@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use sawyer_model::SourceId;
+use sawyer_model::{Count, SourceId};
 
 use super::by_source::Ends;
 
@@ -50,10 +50,12 @@ pub struct SourceAnswer {
     /// What became of other records of the input that were not delivered or buffered: of sources that are forgotten, or of
     /// which nothing is told because they are too many.
     pub others: Ends,
+    /// By how many records and bytes more is told of single sources than of the input; anything but nothing is a fault.
+    pub over: Count,
 }
 
-/// Takes an answer. It is dropped where there is none.
-pub type Tell = Box<dyn FnOnce(SourceAnswer) + Send>;
+/// Takes an answer, which all who ask at once share. It is dropped where there is none.
+pub type Tell = Box<dyn FnOnce(Arc<SourceAnswer>) + Send>;
 
 /// Questions that wait for whoever reads an input. Clones share them.
 #[derive(Clone)]
@@ -119,7 +121,7 @@ mod tests {
         };
         ask();
         for tell in questions.take() {
-            tell(SourceAnswer::default());
+            tell(Arc::default());
         }
         assert!(questions.take().is_empty());
         ask();

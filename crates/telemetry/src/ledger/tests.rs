@@ -10,10 +10,6 @@ fn way(outputs: &[&str]) -> Arc<Way> {
     Arc::new(Way { input: "files".into(), pipeline: "main".into(), outputs, copies: vec![] })
 }
 
-fn of_file(count: Count) -> BySource {
-    BySource::one(SourceId(1), count)
-}
-
 /// So many records of ten bytes.
 fn records(count: u64) -> LeftOut {
     let mut batch = Batch::new();
@@ -33,7 +29,7 @@ fn send(metrics: &Metrics, way: &Arc<Way>, become_of: impl FnOnce(Ack)) {
             ledger.book(&tally);
         }
     });
-    become_of(ack.on(way, Count::new(10, 100), &of_file(Count::new(0, 10))));
+    become_of(ack.on(way, Count::new(10, 100), 10, &BySource::default()));
 }
 
 fn take_all(mut ack: Ack) {

@@ -5,6 +5,8 @@
 //! Invariant: of a file at rest all that was read is among what ended. What is seen once may be on its way between two
 //! places, so it counts when it is still so at the next sweep.
 
+use std::sync::Arc;
+
 use sawyer_model::{SeqRange, SourceId};
 use sawyer_telemetry::{SourceAnswer, SourceBook};
 
@@ -17,9 +19,12 @@ const PARTS_TOLD_MAX: usize = 100;
 impl Reader {
     /// Answers whoever asks about files.
     pub(super) fn answer(&self) {
-        for tell in self.questions.take() {
-            tell(self.account());
+        let waiting = self.questions.take();
+        if waiting.is_empty() {
+            return;
         }
+        let answer = Arc::new(self.account());
+        waiting.into_iter().for_each(|tell| tell(Arc::clone(&answer)));
     }
 
     /// The books of all sources that are known, and of files of which nothing was sent yet.
@@ -51,7 +56,8 @@ impl Reader {
                 unaccounted: file.unaccounted,
             })
         });
-        SourceAnswer { books: known.chain(new).collect(), others: self.offsets.left_out_of_others().0 }
+        let (others, over) = self.offsets.left_out_of_others();
+        SourceAnswer { books: known.chain(new).collect(), others, over }
     }
 
     /// Looks whether something that was read is nowhere.
@@ -87,7 +93,7 @@ impl Reader {
         self.meters.unaccounted.set(i64::try_from(sum).unwrap_or(i64::MAX));
     }
 
-    /// Looks whether more is told of single files than of all; gives the bytes.
+    /// Looks whether more is told of single files than of all; gives the bytes, or 1 if it is records alone.
     fn check_fates(&mut self) -> u64 {
         let (_, over) = self.offsets.left_out_of_others();
         if !over.is_zero()
@@ -102,7 +108,7 @@ impl Reader {
                 "the ledgers of single files say that more records were left out than the input's; this is a fault of Sawyer's"
             );
         }
-        over.bytes
+        over.bytes.max(u64::from(!over.is_zero()))
     }
 
     /// Bytes of a file at rest that were read, did not end in any way, and are not `carried` by a newer file.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use sawyer_model::tally::WayTally;
 use sawyer_model::{BySource, Fates, Way};
 
+use super::super::books::RULES_MAX;
 use super::*;
 
 /// What became of a batch: at `a` these records of sources by these rules, and as many were delivered.
@@ -57,7 +58,8 @@ fn tells_of_each_source_and_of_the_others() {
     let others = vec![(end("noise"), Count::new(13, 130)), (end("probes"), Count::new(5, 50))];
     assert_eq!(fates.others(&books), (others, Count::default()));
     assert_eq!(again(&fates), fates);
-    assert_eq!(fates.others(&Books::default()).1, Count::default());
+    let told = Count::new(4, 40);
+    assert_eq!(fates.others(&Books::default()).1, told, "nothing of it is in the books");
     let mut less = Books::default();
     less.outputs.entry("a".into()).or_default().end(Fate::Filtered, "noise", Count::new(1, 40));
     assert_eq!(fates.others(&less).1, Count::new(3, 0), "more is told than there is");
@@ -84,7 +86,18 @@ fn those_to_which_nothing_happened_for_longest_are_others() {
     assert_eq!((others, over), (vec![(end("noise"), Count::new(folded, folded * 10))], Count::default()));
     let mut bytes = Vec::new();
     fates.encode(&mut bytes);
-    assert_eq!(SourceFates::decode(&mut &bytes[..]).unwrap(), fates);
+    let mut again = SourceFates::decode(&mut &bytes[..]).unwrap();
+    assert_eq!(again, fates);
+    // Which those are is still known then.
+    for source in most + 1..=2 * most {
+        let before = again.sources.len();
+        again.book(&tally(&[(source, "noise", 1)]), |_| true);
+        if again.sources.len() < before {
+            break;
+        }
+    }
+    assert_eq!(again.of(SourceId(u128::from(folded) + 1)), [], "the one that was heard of first");
+    assert_ne!(again.of(SourceId(0)), [], "it was heard of lately");
 }
 
 #[test]
@@ -98,4 +111,22 @@ fn rules_that_are_too_many_are_told_of_all_together() {
     assert_eq!(fates.of(SourceId(1)).len(), ENDS_OF_SOURCE_MAX);
     let (others, over) = fates.others(&books);
     assert_eq!((others.len(), over), (ENDS_OF_SOURCE_MAX, Count::default()));
+}
+
+/// Books have one number for the rules beyond their bounds; what files tell of such rules is a part of that.
+#[test]
+fn rules_for_which_books_have_no_room_are_told_once() {
+    let (mut fates, mut books) = (SourceFates::default(), Books::default());
+    for rule in 0..RULES_MAX + 20 {
+        let source = rule as u128 % 20;
+        let tally = tally(&[(source, &rule.to_string(), 1)]);
+        books.book(&tally.ways[0]);
+        fates.book(&tally, |source| source.0 % 2 == 0);
+    }
+    let (others, over) = fates.others(&books);
+    assert_eq!(over, Count::default());
+    let in_all: u64 = others.iter().map(|(_, count)| count.records).sum();
+    let told: u64 =
+        (0..20).flat_map(|source| fates.of(SourceId(source))).map(|(_, count)| count.records).sum();
+    assert_eq!(in_all + told, RULES_MAX as u64 + 20);
 }

@@ -67,7 +67,7 @@ impl Input for Reading {
                 for part in batch.covered() {
                     add(&mut read, part.source.0, Count::new(0, part.range.len()));
                 }
-                let ack = Ack::tallied(move |outcome, tally| {
+                let ack = Ack::tallied_by_source(move |outcome, tally| {
                     if outcome == Outcome::Durable {
                         read.into_iter()
                             .for_each(|(source, count)| add(&mut durable.read.lock(), source, count));
@@ -121,14 +121,7 @@ impl Output for Taking {
                         drop(ack);
                         continue;
                     }
-                    1 => {
-                        is_left_out = batch.len();
-                        ack.ended(
-                            Fate::DeadLettered,
-                            "rejected",
-                            (!batch.is_empty()).then_some((&*batch, 0)),
-                        );
-                    }
+                    1 => ack.ended(Fate::DeadLettered, "rejected"),
                     2 if !batch.is_empty() => {
                         is_left_out = 1;
                         left_out.add(batch.get(0));
@@ -261,7 +254,7 @@ fn by_source(durable: &Durable, is_exact: bool) -> Result<(), String> {
         for (output, exit) in way.way.outputs.iter().zip(&way.exits) {
             for fates in [&way.common, exit] {
                 for ((fate, rule, count), (_, _, told)) in fates.iter().zip(fates.told()) {
-                    let usual = fate == Fate::Delivered;
+                    let usual = matches!(fate, Fate::Delivered | Fate::DeadLettered);
                     if (told.sum() != Count::default()) == usual || (!usual && told.sum() != count) {
                         return Err(format!("{fate:?} {rule} at {output}: {told:?} of {count:?}"));
                     }
