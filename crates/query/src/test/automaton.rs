@@ -237,16 +237,18 @@ mod tests {
         fn it_says_what_the_expression_says(
             pattern in prop::sample::select(PATTERNS.to_vec()),
             parts in prop::collection::vec("([abcAB01.\n -]|é|ß){0,6}", 0..5),
+            texts in prop::collection::vec("([abcAB01.\n -]|é|ß){0,6}", 0..20),
         ) {
             let regex = Regex::new(pattern).unwrap();
             let automaton = Automaton::of(pattern);
             prop_assert!(automaton.is_some() || pattern.contains(['w', 'B']) || pattern.contains(r"\b"), "{}", pattern);
             let Some(automaton) = automaton else { return Ok(()) };
             let state = parts.iter().fold(automaton.start(), |state, part| automaton.run(state, part.as_bytes()));
+            // The same of many at once.
+            let bytes: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+            let each: Vec<State> = bytes.iter().map(|text| automaton.run(automaton.start(), text)).collect();
+            prop_assert_eq!(automaton.run_each(automaton.start(), &bytes), each, "{} {:?}", pattern, texts);
             // The same beside any state that the text leads to.
-            let bytes: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
-            let each: Vec<State> = bytes.iter().map(|part| automaton.run(automaton.start(), part)).collect();
-            prop_assert_eq!(automaton.run_each(automaton.start(), &bytes), each, "{} {:?}", pattern, parts);
             let mut others = vec![automaton.start()];
             for part in &parts {
                 others.push(automaton.run(*others.last().expect("one is there"), part.as_bytes()));

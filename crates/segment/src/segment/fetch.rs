@@ -125,7 +125,7 @@ impl Segment {
 
     /// As [`Segment::fetch`], without the own fields of these names, and as long as the batch has so many bytes of texts at
     /// most. Says whether there was room; without, the batch may have some of the records. Where they lie among all records
-    /// may be known already, from [`Segment::positions`].
+    /// may be known already, from [`Segment::positions`], in the order of the rows.
     ///
     /// # Errors
     /// As [`Segment::fetch`], except for the room.

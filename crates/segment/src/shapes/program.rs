@@ -18,6 +18,9 @@ use crate::bits::{ones, unpack_at};
 
 /// A shape whose texts can be in more states at a place is not gone over piece by piece.
 const STATES_MAX: usize = 24;
+/// From so many states it is kept what entries make of them, for all shapes of a group together. They are gone over one by
+/// one; shapes that need more are not gone over piece by piece.
+const TABLES_MAX: usize = 256;
 /// Most answers that are kept of all entries from all states.
 const ENTRY_STATES_MAX: usize = 1 << 20;
 /// With more states than this, hexadecimal digits are gone over one by one. Places among them, and behind each of them sixteen
@@ -206,6 +209,11 @@ impl Programs {
     pub(super) fn new(automaton: Arc<Automaton>) -> Self {
         let (programs, spans, steps, by_entry, hex, over_digits) = Default::default();
         Self { automaton, programs, spans, steps, by_entry, hex, over_digits }
+    }
+
+    /// The automaton they share.
+    pub(super) fn automaton(&self) -> &Automaton {
+        &self.automaton
     }
 
     /// Forgets what is of no use once all shapes have been added.
@@ -400,7 +408,7 @@ impl Programs {
         let known = self.by_entry.iter().position(|table| table.state == state);
         if known.is_none() {
             let tables = self.by_entry.len() + 1;
-            if tables > STATES_MAX || tables.saturating_mul(count) > ENTRY_STATES_MAX {
+            if tables > TABLES_MAX || tables.saturating_mul(count) > ENTRY_STATES_MAX {
                 return None;
             }
             self.by_entry.push(EntryTable::of(shapes, &self.automaton, state, self.by_entry.first())?);

@@ -74,12 +74,14 @@ impl Raw {
         data.home.map_or(Ok(None), |home| home.segment.plain(home, 0, || Ok(None)))
     }
 
-    /// Puts the rows in whose texts satisfy the test.
+    /// Puts the rows in whose texts satisfy the test. `automaton` is that of an expression, where the shapes needed one:
+    /// to make it takes longer than to ask some texts without.
     pub(super) fn select(
         &self,
         cells: &[Cell],
         data: Data<'_>,
         test: &TextTest<'_>,
+        automaton: Option<&Automaton>,
         out: &mut Rows,
     ) -> Result<()> {
         let Some(plain) = self.plain(data)? else {
@@ -88,11 +90,7 @@ impl Raw {
         let known: RefCell<Vec<Having>> = RefCell::default();
         let says_something = !test.test.may_hold_for_text(&mut |_| false);
         let having = says_something.then(|| plain.having_any(test.test, &known));
-        let automaton = match test.test {
-            FieldTest::Regex(regex) if !says_something => regex.automaton(),
-            _ => None,
-        };
-        if let Some(automaton) = automaton {
+        if let Some(automaton) = automaton.filter(|_| !says_something) {
             plain.ask_each(cells, automaton, test, out);
             return Ok(());
         }

@@ -8,7 +8,7 @@ use sawyer_query::{Context, FieldKind, FieldTest};
 use super::index::Index;
 
 use super::learn::learn;
-use super::verdict::Asking;
+use super::verdict::{Answer, Asking};
 use super::*;
 use crate::bits::BitWriter;
 use crate::cache::{Cache, Kept};
@@ -198,6 +198,35 @@ fn a_group_that_remembers_a_test_does_not_hold_its_automaton() {
     assert!(automaton.upgrade().is_none());
 }
 
+/// What is said of each of these texts that has a shape, and what the expression says.
+fn answers<'a>(texts: &'a [String], pattern: &str) -> Vec<(&'a str, Answer, Answer)> {
+    let mut pending = Pending::default();
+    pending.add(0, &gather(texts));
+    let written = pending.write(KeptAs::ByShape, Packing::Bits);
+    if written.shapes.is_empty() {
+        return Vec::new();
+    }
+    let test = FieldTest::regex(pattern).unwrap();
+    let matches = |text: &str| test.matches(FieldKind::Text, ValueRef::Str(text));
+    let shapes = Kept::new(Shapes::parse(&written.shapes).unwrap());
+    let asking = Asking::of(&shapes, &TextTest { matches: &matches, ..text_test(&test) });
+    let packed = written.portions[0].packed.clone();
+    let mut portion = Portion { shapes, ids: Vec::new(), marks: Vec::new(), packed, raw: None };
+    portion.index(texts.len()).unwrap();
+    let shaped = portion.ids.iter().zip(texts).enumerate().filter(|(_, (id, _))| **id > 0);
+    let told = shaped.map(|(at, (id, text))| {
+        let of_word = portion.ids[at / 64 * 64..at].iter();
+        let place = of_word.fold(portion.marks[at / 64], |place, id| place.behind(*id, &portion.shapes));
+        let answer = match asking.classes[usize::from(*id)] {
+            0 => Answer::No,
+            verdict::ALL => Answer::Yes,
+            _ => asking.answer(&portion.shapes, *id, &portion.packed, place.bit as usize),
+        };
+        (&**text, answer, if matches(text) { Answer::Yes } else { Answer::No })
+    });
+    told.collect()
+}
+
 const EXPRESSIONS: [&str; 16] = [
     "[0-9]{2}[.]|[a-f]{3}-",
     "^[a-z]+ [0-9]",
@@ -236,31 +265,38 @@ proptest! {
             parts.map(|((literal, kind), n)| format!("{literal}{}", value(*kind, *n))).collect::<String>()
         };
         let texts: Vec<String> = values.iter().map(text).collect();
-        let gathered = gather(&texts);
-        let mut pending = Pending::default();
-        pending.add(0, &gathered);
-        let written = pending.write(KeptAs::ByShape, Packing::Bits);
-        prop_assume!(!written.shapes.is_empty());
-        let test = FieldTest::regex(pattern).unwrap();
-        let matches = |text: &str| test.matches(FieldKind::Text, ValueRef::Str(text));
-        let shapes = Kept::new(Shapes::parse(&written.shapes).unwrap());
-        let asking = Asking::of(&shapes, &TextTest { matches: &matches, ..text_test(&test) });
-        let packed = written.portions[0].packed.clone();
-        let mut portion = Portion { shapes, ids: Vec::new(), marks: Vec::new(), packed, raw: None };
-        portion.index(texts.len()).unwrap();
-        for (at, id) in portion.ids.iter().enumerate().filter(|(_, id)| **id > 0) {
-            let of_word = portion.ids[at / 64 * 64..at].iter();
-            let place = of_word.fold(portion.marks[at / 64], |place, id| place.behind(*id, &portion.shapes));
-            let class = asking.classes[usize::from(*id)];
-            let answer = match class {
-                0 => verdict::Answer::No,
-                verdict::ALL => verdict::Answer::Yes,
-                _ => asking.answer(&portion.shapes, *id, &portion.packed, place.bit as usize),
-            };
-            let expected = if matches(&texts[at]) { verdict::Answer::Yes } else { verdict::Answer::No };
-            prop_assert!(answer == expected || answer == verdict::Answer::Unknown, "{pattern} {:?}", texts[at]);
+        let answers = answers(&texts, pattern);
+        prop_assume!(!answers.is_empty());
+        for (text, answer, expected) in answers {
+            prop_assert!(answer == expected || answer == Answer::Unknown, "{pattern} {text:?}");
         }
     }
+}
+
+#[test]
+fn expressions_are_told_by_pieces() {
+    let texts = made(200, |n| format!("took {}ms id={:08x}", n % 1000, n as u32));
+    assert_eq!(check(&texts), "took <decimal 10>ms id=<hex 8>");
+    for pattern in
+        ["[0-9]{2}[.]|[a-f]{3}-", "[0-9a-f]{9}", "[0-9a-f]{8}", "[0-9]{3}[a-z]", "[a-f]{2}[0-9]{2}", "[0-9]$"]
+    {
+        let answers = answers(&texts, pattern);
+        assert_eq!(answers.len(), texts.len());
+        for (text, answer, expected) in answers {
+            assert_eq!(answer, expected, "{pattern} {text:?}");
+        }
+    }
+}
+
+#[test]
+fn shapes_of_a_group_may_come_to_their_entries_in_many_states() {
+    let letters = |count: usize| "a".repeat(count);
+    let all: Vec<Vec<String>> =
+        (1..=60).map(|before| vec![letters(before), letters(60 - before + before % 2)]).collect();
+    let test = FieldTest::regex("[a-z]{62}").unwrap();
+    let asking = Asking::of(&shapes_of(&all), &text_test(&test));
+    let expected: Vec<u8> = (1..=60).map(|before| if before % 2 == 1 { verdict::ALL } else { 0 }).collect();
+    assert_eq!(asking.classes[1..], expected);
 }
 
 /// Shapes of slots for entries of which a few bytes of a file make as many as they like.
@@ -301,7 +337,7 @@ fn slots_of_entries_take_no_tables_and_answer_alike() {
             many.make(usize::from(id) - 1, &packed, 0, &mut text).unwrap();
             assert_eq!(text.contains("needle"), has);
             for asking in [&directly, &gated] {
-                assert_eq!(asking.answer(&many, id, &packed, 0) != verdict::Answer::No, has, "shape {id}");
+                assert_eq!(asking.answer(&many, id, &packed, 0) != Answer::No, has, "shape {id}");
             }
         }
     }

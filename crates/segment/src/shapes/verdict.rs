@@ -9,7 +9,7 @@
 use std::sync::{Arc, OnceLock};
 
 use sawyer_query::tokens::parts_words;
-use sawyer_query::{Around, FieldTest};
+use sawyer_query::{Around, Automaton, FieldTest};
 
 use super::direct::{Direct, has_ascii_edges, letters_of};
 use super::facts::HAS_ENTRIES;
@@ -175,6 +175,11 @@ impl Asking {
             + self.programs.as_ref().map_or(0, Programs::memory_bytes)
             + self.answers.len() * (size_of::<OnceLock<Rows>>() + size_of::<u64>())
             + self.rows / 8
+    }
+
+    /// The automaton of the test, if it is an expression and a shape needed it.
+    pub(super) fn automaton(&self) -> Option<&Automaton> {
+        self.programs.as_ref().map(Programs::automaton)
     }
 
     /// Whether an index tells which texts have to be asked.

@@ -194,9 +194,8 @@ impl Unit {
     }
 
     /// Adds the records of these rows (ascending), which lie there in the order of all, to a batch, in order; lines as written
-    /// may be left out. Says whether
-    /// there was room: texts of the batch have at most so many bytes, unless it has one record only. Without room, and
-    /// after an error, it may have some of them.
+    /// may be left out. Says whether there was room: texts of the batch have at most so many bytes, unless it has one record
+    /// only. Without room, and after an error, it may have some of them.
     pub(super) fn fetch_into(
         &self,
         rows: impl Iterator<Item = (usize, Position)>,
