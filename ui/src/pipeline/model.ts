@@ -17,7 +17,8 @@ export function byOutput(leftOut: LeftOut[]): [string, LeftOut[]][] {
   return [...outputs];
 }
 
-const POD_LOG = /\/var\/log\/pods\/([^/_]+)_([^/_]+)_[^/]+\/([^/]+)(?:\/(.*))?$/;
+/** The kubelet's layout, wherever it is mounted. */
+const POD_LOG = /\/pods\/([^/_]+)_([^/_]+)_[^/]+\/([^/]+)(?:\/(.*))?$/;
 
 /** Who speaks in a file, and which file it is: namespace, pod and container of a container's log, else the path. */
 export function placeOf(path: string): { name: string; file: string } {
