@@ -122,6 +122,42 @@ pub const IDENTITY_NAMES: [&str; 12] = [
     IDENTITY,
 ];
 
+/// What other programs call who speaks: their name, the common one. What is pushed is kept under the common names; queries
+/// take either.
+pub const IDENTITY_ALIASES: [(&str, &str); 31] = [
+    ("k8s.cluster.name", CLUSTER),
+    ("kubernetes.cluster", CLUSTER),
+    ("orchestrator.cluster.name", CLUSTER),
+    ("k8s.node.name", NODE),
+    ("kubernetes.host", NODE),
+    ("kubernetes.node.name", NODE),
+    ("kubernetes.node_name", NODE),
+    ("node_name", NODE),
+    ("k8s.namespace.name", NAMESPACE),
+    ("kubernetes.namespace", NAMESPACE),
+    ("kubernetes.namespace.name", NAMESPACE),
+    ("kubernetes.namespace_name", NAMESPACE),
+    ("orchestrator.namespace", NAMESPACE),
+    ("namespace_name", NAMESPACE),
+    ("k8s.pod.name", POD),
+    ("kubernetes.pod.name", POD),
+    ("kubernetes.pod_name", POD),
+    ("pod_name", POD),
+    ("k8s.pod.uid", POD_UID),
+    ("kubernetes.pod.uid", POD_UID),
+    ("kubernetes.pod_id", POD_UID),
+    ("k8s.container.name", CONTAINER),
+    ("kubernetes.container.name", CONTAINER),
+    ("kubernetes.container_name", CONTAINER),
+    ("container.name", CONTAINER),
+    ("container_name", CONTAINER),
+    ("container.image.name", IMAGE),
+    ("kubernetes.container_image", IMAGE),
+    ("kubernetes.container.image", IMAGE),
+    ("k8s.deployment.name", WORKLOAD),
+    ("kubernetes.deployment.name", WORKLOAD),
+];
+
 /// A field name's number within one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameId(pub(crate) u32);

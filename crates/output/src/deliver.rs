@@ -171,42 +171,60 @@ impl<T: Target, M: Maker<Payload = T::Payload>> Output for Delivered<T, M> {
     fn run(self: Box<Self>, from: QueueReceiver, stop: Stop) -> Running {
         Box::pin(async move {
             let Self { maker, outbox, courier, report } = *self;
-            let work = async {
-                let (fed, delivered) = tokio::join!(feed(from, outbox, maker, report), courier.run());
-                delivered.and(fed)
-            };
-            // Whatever is under way when it is time to give up is dropped, and with it the duty to acknowledge.
-            tokio::select! {
-                biased;
-                () = stop.stopped() => Ok(()),
-                ended = work => ended,
-            }
+            let write = move |queued: Queued, limits: &Limits| items(queued, &*maker, limits, &report);
+            deliver(from, outbox, courier, &stop, write).await
         })
     }
 }
 
-/// Hands over all transfers of the queue, urgent ones beside the others, so that they never wait for them.
-async fn feed<M: Maker>(
+/// Delivers all transfers of the queue until it ends or it is time to give up. `write` makes items of one, and tells how many
+/// bytes they hold beside their own; it may take long. Urgent transfers go beside the others, so that they never wait for
+/// them.
+///
+/// # Errors
+///
+/// If the courier can't go on, or `write` panics.
+pub(crate) async fn deliver<T, W>(
     from: QueueReceiver,
-    outbox: Outbox<M::Payload>,
-    maker: Arc<M>,
-    report: Arc<Report>,
-) -> Result<(), Error> {
-    let (urgent, normal) = from.into_lanes();
-    let urgent = feed_lane(urgent, true, &outbox, &maker, &report);
-    tokio::try_join!(urgent, feed_lane(normal, false, &outbox, &maker, &report)).map(|_| ())
+    outbox: Outbox<T::Payload>,
+    courier: Courier<T>,
+    stop: &Stop,
+    write: W,
+) -> Result<(), Error>
+where
+    T: Target,
+    W: Fn(Queued, &Limits) -> (Vec<Item<T::Payload>>, usize) + Send + Sync + 'static,
+{
+    let feed = async move {
+        let (urgent, normal) = from.into_lanes();
+        let write = Arc::new(write);
+        let urgent = feed_lane(urgent, true, &outbox, &write);
+        tokio::try_join!(urgent, feed_lane(normal, false, &outbox, &write)).map(|_| ())
+    };
+    let work = async {
+        let (fed, delivered) = tokio::join!(feed, courier.run());
+        delivered.and(fed)
+    };
+    // Whatever is under way when it is time to give up is dropped, and with it the duty to acknowledge.
+    tokio::select! {
+        biased;
+        () = stop.stopped() => Ok(()),
+        ended = work => ended,
+    }
 }
 
-async fn feed_lane<M: Maker>(
+async fn feed_lane<P: Payload, W>(
     mut from: LaneReceiver,
     urgent: bool,
-    outbox: &Outbox<M::Payload>,
-    maker: &Arc<M>,
-    report: &Arc<Report>,
-) -> Result<(), Error> {
+    outbox: &Outbox<P>,
+    write: &Arc<W>,
+) -> Result<(), Error>
+where
+    W: Fn(Queued, &Limits) -> (Vec<Item<P>>, usize) + Send + Sync + 'static,
+{
     while let Some(queued) = from.next().await {
-        let (maker, report, limits) = (Arc::clone(maker), Arc::clone(report), outbox.limits());
-        let work = tokio::task::spawn_blocking(move || items(queued, &*maker, &limits, report));
+        let (write, limits) = (Arc::clone(write), outbox.limits());
+        let work = tokio::task::spawn_blocking(move || write(queued, &limits));
         let (items, beside) = work
             .await
             .map_err(|panic| Error::new(ErrorKind::Bug, "writing records panicked").because(panic))?;
@@ -227,13 +245,13 @@ fn items<M: Maker>(
     queued: Queued,
     maker: &M,
     limits: &Limits,
-    report: Arc<Report>,
+    report: &Arc<Report>,
 ) -> (Vec<Item<M::Payload>>, usize) {
     let (transfer, room) = queued.into_parts();
     let batch: Arc<Batch> = transfer.batch;
     let (count, ack) = (batch.len(), transfer.ack);
     let written = Arc::new(AtomicUsize::new(0));
-    let told = Arc::clone(&written);
+    let (told, report) = (Arc::clone(&written), Arc::clone(report));
     let whole = Ack::tallied(move |outcome, tally| {
         if outcome == Outcome::Durable {
             report.delivered(count, told.load(Ordering::Relaxed));

@@ -1,7 +1,7 @@
 //! Whose word counts for who speaks.
 //!
-//! Owns: the names that other programs have for identity, what a sender may say of it.
-//! Does not own: who the sender is (`input`).
+//! Owns: what a sender may say of identity.
+//! Does not own: who the sender is (`input`), the names that other programs have for identity (`model`).
 //! Invariant: a namespace that stands in a record without `identity: claimed` is one that its sender may speak for.
 
 use std::fmt::Write;
@@ -59,47 +59,15 @@ pub(crate) const SAID: [&str; 9] = [
 /// Those that lie outside any namespace.
 const ABOVE: [&str; 2] = [names::CLUSTER, names::NODE];
 
-/// What other programs call them. They are found under these names as well: queries know them as aliases.
-const OTHERS: [(&str, &str); 31] = [
-    ("k8s.cluster.name", names::CLUSTER),
-    ("kubernetes.cluster", names::CLUSTER),
-    ("orchestrator.cluster.name", names::CLUSTER),
-    ("k8s.node.name", names::NODE),
-    ("kubernetes.host", names::NODE),
-    ("kubernetes.node.name", names::NODE),
-    ("kubernetes.node_name", names::NODE),
-    ("node_name", names::NODE),
-    ("k8s.namespace.name", names::NAMESPACE),
-    ("kubernetes.namespace", names::NAMESPACE),
-    ("kubernetes.namespace.name", names::NAMESPACE),
-    ("kubernetes.namespace_name", names::NAMESPACE),
-    ("orchestrator.namespace", names::NAMESPACE),
-    ("namespace_name", names::NAMESPACE),
-    ("k8s.pod.name", names::POD),
-    ("kubernetes.pod.name", names::POD),
-    ("kubernetes.pod_name", names::POD),
-    ("pod_name", names::POD),
-    ("k8s.pod.uid", names::POD_UID),
-    ("kubernetes.pod.uid", names::POD_UID),
-    ("kubernetes.pod_id", names::POD_UID),
-    ("k8s.container.name", names::CONTAINER),
-    ("kubernetes.container.name", names::CONTAINER),
-    ("kubernetes.container_name", names::CONTAINER),
-    ("container.name", names::CONTAINER),
-    ("container_name", names::CONTAINER),
-    ("container.image.name", names::IMAGE),
-    ("kubernetes.container_image", names::IMAGE),
-    ("kubernetes.container.image", names::IMAGE),
-    ("k8s.deployment.name", names::WORKLOAD),
-    ("kubernetes.deployment.name", names::WORKLOAD),
-];
-
-/// Gives the names of identity that others use their common names. Where the common one is there as well, what is said
-/// again goes below `body.`: under its own name a query would find it for the common one, and nobody vouches for it.
+/// Gives the names of identity that others use ([`names::IDENTITY_ALIASES`]) their common names. Where the common one is
+/// there as well, what is said again goes below `body.`: under its own name a query would find it for the common one, and
+/// nobody vouches for it.
 pub(super) fn rename(fields: &mut Fields) {
     for at in 0..fields.slots() {
         let Some(name) = fields.name(at) else { continue };
-        let Some((_, common)) = OTHERS.iter().find(|(other, _)| *other == name) else { continue };
+        let Some((_, common)) = names::IDENTITY_ALIASES.iter().find(|(other, _)| *other == name) else {
+            continue;
+        };
         let taken = (0..fields.slots()).any(|other| fields.name(other) == Some(*common));
         if taken {
             fields.prefix(at, BODY_PREFIX);

@@ -12,13 +12,14 @@ use sawyer_buffer::Buffer;
 use sawyer_delivery::{
     Courier, DeadLetters, Identity, Item, Letter, Limits, LoggedLetters, Origin, Outbox, Promise, courier,
 };
-use sawyer_model::{Ack, Error, ErrorKind, Outcome};
-use sawyer_pipeline::{Context, LaneReceiver, Output, QueueReceiver, Queued, Running, Stop};
+use sawyer_model::{Ack, Error, Outcome};
+use sawyer_pipeline::{Context, Output, QueueReceiver, Queued, Running, Stop};
 use sawyer_segment::{encode_batch, encode_batch_columns};
 use sawyer_telemetry::{Clock, Seldom};
 
 use super::checkpoint::{Asking, Claims};
 use super::target::{NativeTarget, Sent};
+use crate::deliver::deliver;
 use crate::report::Report;
 
 /// How often refusals are told in the log.
@@ -64,62 +65,25 @@ impl Output for NativeOutput {
     fn run(self: Box<Self>, from: QueueReceiver, stop: Stop) -> Running {
         Box::pin(async move {
             let Self { outbox, courier, report, asking } = *self;
-            let feed = async move {
-                let (urgent, normal) = from.into_lanes();
-                let urgent = feed_lane(urgent, true, &outbox, &report);
-                tokio::try_join!(urgent, feed_lane(normal, false, &outbox, &report)).map(|_| ())
+            let write = move |queued: Queued, _: &Limits| {
+                let item = item(queued, &report);
+                let beside = item.payload.bytes.len();
+                (vec![item], beside)
             };
-            let work = async {
-                let (fed, delivered) = tokio::join!(feed, courier.run());
-                delivered.and(fed)
-            };
-            // Whatever is under way when it is time to give up is dropped, and with it the duty to acknowledge.
-            let work = async {
-                tokio::select! {
-                    biased;
-                    () = stop.stopped() => Ok(()),
-                    ended = work => ended,
-                }
-            };
+            let work = deliver(from, outbox, courier, &stop, write);
             asking.beside(work, &stop).await
         })
     }
 }
 
-/// Hands over what comes in one lane of the queue.
-async fn feed_lane(
-    mut from: LaneReceiver,
-    urgent: bool,
-    outbox: &Outbox<Arc<Sent>>,
-    report: &Arc<Report>,
-) -> Result<(), Error> {
-    while let Some(queued) = from.next().await {
-        let report = Arc::clone(report);
-        let work = tokio::task::spawn_blocking(move || item(queued, report));
-        let item = work
-            .await
-            .map_err(|panic| Error::new(ErrorKind::Bug, "encoding a batch panicked").because(panic))?;
-        let (beside, items) = (item.payload.bytes.len(), vec![item]);
-        let taken = match urgent {
-            true => outbox.send_urgent(items, beside).await,
-            false => outbox.send(items, beside).await,
-        };
-        if taken.is_err() {
-            // The courier says why.
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
 /// A transfer as an item. Its bytes are those of the batch in memory, which is kept beside what is sent.
-fn item(queued: Queued, report: Arc<Report>) -> Item<Arc<Sent>> {
+fn item(queued: Queued, report: &Arc<Report>) -> Item<Arc<Sent>> {
     let (transfer, room) = queued.into_parts();
     let (batch, ack) = (transfer.batch, transfer.ack);
     // What came from another Sawyer, or out of the buffer, is passed on as it is.
     let encoded = batch.encoded().cloned().unwrap_or_else(|| encode_batch_columns(&batch).into());
     let (count, bytes) = (batch.len(), encoded.len());
-    let own = batch.own();
+    let (own, report) = (batch.own(), Arc::clone(report));
     let told = Ack::tallied(move |outcome, tally| {
         if outcome == Outcome::Durable {
             report.delivered(count, bytes);

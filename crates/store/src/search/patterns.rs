@@ -58,24 +58,19 @@ pub(super) fn patterns(
 
 impl Tally {
     fn add(&mut self, unit: &Unit, rows: &Rows, field: &FieldPattern) -> Result<(), Error> {
-        let mut told = Rows::none(rows.len());
-        for groups in unit.groups(rows, field)? {
-            let mut counts = vec![0u64; groups.values.len()];
-            for (row, value) in &groups.rows {
-                if matches!(groups.values[*value as usize], Value::Str(_)) {
-                    told.insert(*row as usize);
-                    counts[*value as usize] += 1;
-                }
-            }
-            for (value, count) in groups.values.iter().zip(counts).filter(|(_, count)| *count > 0) {
+        let missing = unit.count_values(
+            rows,
+            field,
+            |value| matches!(value, Value::Str(_)),
+            |value, count| {
                 if let Value::Str(text) = value {
                     self.count(pattern_of(text), count);
                 }
-            }
-            self.bound();
-        }
+            },
+        )?;
         self.rows += rows.count() as u64;
-        self.missing += (rows.count() - told.count()) as u64;
+        self.missing += missing as u64;
+        self.bound();
         Ok(())
     }
 

@@ -56,28 +56,23 @@ pub(super) fn summary(engine: &Engine, request: &SummaryRequest, budget: &Budget
 
 impl Tally {
     fn add(&mut self, unit: &Unit, rows: &Rows, field: &FieldPattern) -> Result<(), Error> {
-        let mut told = Rows::none(rows.len());
-        for groups in unit.groups(rows, field)? {
-            let mut counts = vec![0u64; groups.values.len()];
-            for (row, value) in &groups.rows {
-                if groups.values[*value as usize] != Value::Null {
-                    told.insert(*row as usize);
-                    counts[*value as usize] += 1;
-                }
-            }
-            for (value, count) in groups.values.iter().zip(counts).filter(|(_, count)| *count > 0) {
+        let missing = unit.count_values(
+            rows,
+            field,
+            |value| *value != Value::Null,
+            |value, count| {
                 self.distinct.add(value.as_ref());
                 let number = match value {
                     Value::Int(number) => *number as f64,
                     Value::Float(number) if !number.is_nan() => *number,
-                    _ => continue,
+                    _ => return,
                 };
                 self.numbers.add(number, count);
                 self.sum += number * count as f64;
-            }
-        }
+            },
+        )?;
         self.rows += rows.count() as u64;
-        self.missing += (rows.count() - told.count()) as u64;
+        self.missing += missing as u64;
         Ok(())
     }
 

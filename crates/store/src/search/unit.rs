@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
-use sawyer_model::{Batch, Error, RecordRef, Timestamp, ValueRef, names};
+use sawyer_model::{Batch, Error, RecordRef, Timestamp, Value, ValueRef, names};
 use sawyer_query::FieldPattern;
 use sawyer_query::search::{Budget, Position, SearchStats, Selection};
 use sawyer_segment::{Groups, IdForm, Lines, Rows};
@@ -285,6 +285,33 @@ impl Unit {
             }
         }
         Ok(all)
+    }
+
+    /// Counts the values of a field in these rows that are `counted`: gives each of them, of each of the field's names by
+    /// itself, with the number of its rows, and returns how many rows have none.
+    pub(super) fn count_values(
+        &self,
+        rows: &Rows,
+        field: &FieldPattern,
+        counted: impl Fn(&Value) -> bool,
+        mut sink: impl FnMut(&Value, u64),
+    ) -> Result<usize, Error> {
+        let mut told = Rows::none(rows.len());
+        for groups in self.groups(rows, field)? {
+            let mut counts: Vec<_> = groups.values.iter().map(|value| counted(value).then_some(0)).collect();
+            for (row, value) in &groups.rows {
+                if let Some(count) = &mut counts[*value as usize] {
+                    told.insert(*row as usize);
+                    *count += 1;
+                }
+            }
+            for (value, count) in groups.values.iter().zip(counts) {
+                if let Some(count @ 1..) = count {
+                    sink(value, count);
+                }
+            }
+        }
+        Ok(rows.count() - told.count())
     }
 
     /// Counts the values of a field in these rows, each range by itself, if the unit knows which rows have the same value;

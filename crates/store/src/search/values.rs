@@ -72,23 +72,18 @@ impl Tally {
         if known {
             return Ok(());
         }
-        let mut told = Rows::none(rows.len());
-        for groups in unit.groups(rows, field)? {
-            let mut counts = vec![0u64; groups.values.len()];
-            for (row, value) in &groups.rows {
-                if groups.values[*value as usize] != Value::Null {
-                    told.insert(*row as usize);
-                    counts[*value as usize] += 1;
-                }
-            }
-            for (value, count) in groups.values.iter().zip(counts).filter(|(_, count)| *count > 0) {
+        let missing = unit.count_values(
+            rows,
+            field,
+            |value| *value != Value::Null,
+            |value, count| {
                 if prefix.is_none_or(|prefix| starts_with(value.as_ref(), prefix)) {
                     self.count(value.as_ref(), count);
                 }
-            }
-        }
+            },
+        )?;
         self.rows += rows.count() as u64;
-        self.missing += (rows.count() - told.count()) as u64;
+        self.missing += missing as u64;
         self.bound();
         Ok(())
     }
