@@ -182,6 +182,28 @@ impl Rows {
         (first..=last).map(ones).sum()
     }
 
+    /// Calls with those of these neighbouring rows that are in the set, ascending; as [`Rows::iter_within`], for less.
+    pub(crate) fn for_each_within(&self, range: std::ops::Range<usize>, mut call: impl FnMut(usize)) {
+        assert!(range.end <= self.len, "the block has these rows");
+        if range.is_empty() {
+            return;
+        }
+        let (first, last) = (range.start / 64, (range.end - 1) / 64);
+        for at in first..=last {
+            let mut word = self.words[at];
+            if at == first {
+                word &= u64::MAX << (range.start % 64);
+            }
+            if at == last {
+                word &= u64::MAX >> (63 - (range.end - 1) % 64);
+            }
+            while word != 0 {
+                call(at * 64 + word.trailing_zeros() as usize);
+                word &= word - 1;
+            }
+        }
+    }
+
     /// Those of these neighbouring rows that are in the set, ascending.
     ///
     /// # Panics

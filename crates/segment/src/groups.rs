@@ -300,6 +300,9 @@ impl<'a> CodesOf<'a> {
                     }
                 }
                 Self::Small(codes) if all => count_bytes(&codes[range.clone()], table),
+                Self::Small(codes) => rows.for_each_within(range.clone(), |row| {
+                    table[usize::from(codes[row])] += 1;
+                }),
                 _ => {
                     for row in rows.iter_within(range.clone()) {
                         match table.get_mut(self.code(row)) {

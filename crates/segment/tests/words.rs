@@ -150,7 +150,10 @@ fn of_a_kind(number: u64) -> String {
     let word = WORDS[number as usize % WORDS.len()];
     let lock = ["Lock", "lock", "LOCK"][number as usize / 3 % 3];
     let behind = [": at", " at", "-at"][number as usize / 9 % 3];
-    format!("{word} {lock} {} once{}{behind} {}", own(number), number % 17, own(number * 7 + 5))
+    // Letters may begin in one text and end in the next, and stand beside signs and what is not ASCII.
+    let start = ["", "meout ", "xlock-"][number as usize / 2 % 3];
+    let end = ["", " ti", "=LOCK", " xlock-lock", "\u{e9}lock", ".lock"][number as usize / 4 % 6];
+    format!("{start}{word} {lock} {} once{}{behind} {}{end}", own(number), number % 17, own(number * 7 + 5))
 }
 
 /// Of so many texts one is of a kind.

@@ -7,7 +7,7 @@
 
 use sawyer_query::{Around, FieldTest, Letters};
 
-use super::facts::{BETWEEN_SIGNS, BETWEEN_SPACES, Facts};
+use super::facts::{BETWEEN_SIGNS, BETWEEN_SPACES, parted_by};
 use super::find::Needle;
 use super::index::Index;
 use super::verdict::{Answer, Asking, BY_ENTRY};
@@ -32,6 +32,8 @@ pub(super) fn has_ascii_edges(text: &str) -> bool {
 /// See the head of the module.
 #[derive(Debug)]
 pub(super) struct Direct {
+    /// What any one of is enough, and whether its case is ignored.
+    pub(super) letters: Vec<(Box<str>, bool)>,
     /// The entries that have the letters, ascending.
     having: Vec<u32>,
     /// For each entry what it says.
@@ -87,7 +89,8 @@ impl Direct {
                     _ => 0,
                 };
         }
-        Self { having, table, told: Vec::new() }
+        let letters = needles.iter().map(|needle| (needle.letters.clone(), needle.any_case)).collect();
+        Self { letters, having, table, told: Vec::new() }
     }
 
     /// Notes a shape that tells, by its number + 1.
@@ -104,36 +107,41 @@ impl Direct {
         self.table.len() + self.having.capacity() * size_of::<u32>() + self.told.capacity() * size_of::<u16>()
     }
 
-    /// What entry this is to a shape.
-    fn says(&self, facts: &Facts, shape: usize, entry: usize) -> Answer {
-        // Entries that are not there are found to be damaged when a text is made.
-        match self.table.get(entry).copied().unwrap_or(HAS) {
+    /// What an entry says of a text where it stands so.
+    fn says(&self, entry: usize, apart: u8) -> Answer {
+        match self.table[entry] {
             0 => Answer::No,
-            said if said & (facts.apart[shape] & APART | ANYWHERE) == 0 => Answer::Unknown,
+            said if said & (apart & APART | ANYWHERE) == 0 => Answer::Unknown,
             said if said & HOLDS != 0 => Answer::Yes,
             _ => Answer::No,
         }
     }
 
-    /// What the entries of a text say of it. The text's shape leaves it to them.
+    /// What the entries of a text say of it, each where it stands. The text's shape leaves it to them.
     pub(super) fn answer(&self, shapes: &Shapes, shape: usize, packed: &[u8], mut bit: usize) -> Answer {
-        let facts = shapes.facts();
+        let pieces = shapes.pieces(shape);
         let mut said = Answer::No;
-        for piece in shapes.pieces(shape) {
+        for (at, piece) in pieces.iter().enumerate() {
             let Piece::Slot(slot) = piece else { continue };
-            if let Some(entry) = shapes.entry_of(slot, packed, bit) {
-                match self.says(facts, shape, entry) {
-                    Answer::Yes => return Answer::Yes,
-                    Answer::Unknown => said = Answer::Unknown,
-                    Answer::No => {}
-                }
-            }
+            let entry = shapes.entry_of(slot, packed, bit);
             bit += slot.bits();
+            let says = match entry.map(|entry| self.table.get(entry).map(|said| (entry, *said))) {
+                None | Some(Some((_, 0))) => continue,
+                Some(Some((entry, _))) => self.says(entry, parted_by(shapes.beside(pieces, at))),
+                // Entries that are not there are found to be damaged when a text is made.
+                Some(None) => Answer::Unknown,
+            };
+            match says {
+                Answer::Yes => return Answer::Yes,
+                Answer::Unknown => said = Answer::Unknown,
+                Answer::No => {}
+            }
         }
         said
     }
 
-    /// Which texts of a block that have a shape satisfy the test, and which others have to be asked.
+    /// Which texts of a block that have a shape satisfy the test, and which others have to be asked: of the latter some may be
+    /// told by where their entries stand.
     pub(super) fn ask(&self, portion: &Portion, index: &Index, asking: &Asking) -> (Rows, Rows) {
         let facts = portion.shapes.facts();
         let count = portion.ids.len();
@@ -144,7 +152,7 @@ impl Direct {
                 let row = usize::from(*row);
                 let id = usize::from(portion.ids[row]);
                 if asking.classes[id] & BY_ENTRY != 0 {
-                    match self.says(facts, id - 1, entry as usize) {
+                    match self.says(entry as usize, facts.apart[id - 1]) {
                         Answer::Yes => found.insert(row),
                         Answer::Unknown => asked.insert(row),
                         Answer::No => {}

@@ -5,6 +5,8 @@
 //! Does not own: in which ways a shape can have letters (`find`), what is asked (`sawyer_query`).
 //! Invariant: shapes that are left out have the letters in their entries or not at all.
 
+use std::ops::Range;
+
 use memchr::memmem::Finder;
 use sawyer_query::tokens::parts_words;
 
@@ -77,18 +79,54 @@ pub(super) struct Hit<'a> {
     is_last: bool,
 }
 
+impl Shapes {
+    /// What stands beside one of the pieces of a shape.
+    pub(super) fn beside(&self, pieces: &[Piece], at: usize) -> Neighbours {
+        let text = |at: Option<usize>| match at.and_then(|at| pieces.get(at)) {
+            None => Some(None),
+            Some(Piece::Literal(range)) => Some(Some(self.literal(range))),
+            Some(Piece::Slot(_)) => None,
+        };
+        let before = text(at.checked_sub(1)).map(|text| text.and_then(|text| text.bytes().last()));
+        let behind = text(Some(at + 1)).map(|text| text.and_then(|text| text.bytes().next()));
+        (before, behind)
+    }
+}
+
 impl<'a> Hit<'a> {
     /// The letters with what stands around them up to bytes that part words, or the ends of the text; none if a slot comes
     /// first. And where in the text that ends: letters that begin before it tell no more than these.
     pub(super) fn part(&self) -> (Option<&'a str>, usize) {
-        let bytes = self.text.as_bytes();
-        let (before, from) = (&bytes[..self.at], self.at + self.len);
-        let parted = bytes[from..].iter().position(|byte| parts_words(*byte)).map(|len| from + len);
-        let start = before.iter().rposition(|byte| parts_words(*byte)).or(self.is_first.then_some(0));
-        let end = parted.or(self.is_last.then_some(bytes.len()));
-        let part = start.zip(end).and_then(|(start, end)| self.text.get(start..end));
-        (part, parted.unwrap_or(bytes.len()))
+        part_around(self.text, self.at..self.at + self.len, self.is_first, self.is_last)
     }
+}
+
+/// A place of a text with what stands around it up to bytes that part words, or the ends of the text if these end words;
+/// none if they do not and come first. And where in the text that ends.
+pub(super) fn part_around(
+    text: &str,
+    place: Range<usize>,
+    is_first: bool,
+    is_last: bool,
+) -> (Option<&str>, usize) {
+    let bytes = text.as_bytes();
+    let (before, from) = (&bytes[..place.start], place.end);
+    let parted = bytes[from..].iter().position(|byte| parts_words(*byte)).map(|len| from + len);
+    let start = before.iter().rposition(|byte| parts_words(*byte)).or(is_first.then_some(0));
+    let end = parted.or(is_last.then_some(bytes.len()));
+    let part = start.zip(end).and_then(|(start, end)| text.get(start..end));
+    (part, parted.unwrap_or(bytes.len()))
+}
+
+/// What stands before a slot, and behind: a byte, the end of the text, or none where another slot touches it.
+pub(super) type Neighbours = (Option<Option<u8>>, Option<Option<u8>>);
+
+/// Whether spaces, or the ends of the text, stand around a slot, and bytes that part words.
+pub(super) fn parted_by((before, behind): Neighbours) -> u8 {
+    let all =
+        |is: fn(u8) -> bool| [before, behind].iter().all(|byte| byte.is_some_and(|byte| byte.is_none_or(is)));
+    let spaces = all(|byte| byte.is_ascii_whitespace());
+    (if spaces { BETWEEN_SPACES } else { 0 }) | (if all(parts_words) { BETWEEN_SIGNS } else { 0 })
 }
 
 fn bit(byte: u8) -> Bytes {
@@ -165,11 +203,6 @@ impl Facts {
         let (mut edges, mut apart, mut has_digits) = (vec![Edges::default(); count], vec![0; count], false);
         for shape in 0..count {
             let pieces = shapes.pieces(shape);
-            let beside = |at: Option<usize>| match at.and_then(|at| pieces.get(at)) {
-                None => Some(None),
-                Some(Piece::Literal(range)) => Some(Some(shapes.literal(range))),
-                Some(Piece::Slot(_)) => None,
-            };
             let mut all_apart = HAS_ENTRIES | BETWEEN_SPACES | BETWEEN_SIGNS;
             let mut has_entries = false;
             for (at, piece) in pieces.iter().enumerate() {
@@ -184,8 +217,7 @@ impl Facts {
                     }
                     Piece::Slot(slot) => slot,
                 };
-                let before = beside(at.checked_sub(1)).map(|text| text.and_then(|text| text.bytes().last()));
-                let behind = beside(Some(at + 1)).map(|text| text.and_then(|text| text.bytes().next()));
+                let (before, behind) = shapes.beside(pieces, at);
                 let of_entries = matches!(slot, Slot::Entry { .. } | Slot::Listed { .. });
                 match before.zip(behind) {
                     Some((before, behind)) => {
@@ -198,12 +230,7 @@ impl Facts {
                 }
                 if of_entries {
                     has_entries = true;
-                    let all = |is: fn(u8) -> bool| {
-                        [before, behind].iter().all(|byte| byte.is_some_and(|byte| byte.is_none_or(is)))
-                    };
-                    all_apart &= HAS_ENTRIES
-                        | if all(|byte| byte.is_ascii_whitespace()) { BETWEEN_SPACES } else { 0 }
-                        | if all(parts_words) { BETWEEN_SIGNS } else { 0 };
+                    all_apart &= HAS_ENTRIES | parted_by((before, behind));
                 } else {
                     has_digits = true;
                 }

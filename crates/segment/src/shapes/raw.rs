@@ -8,8 +8,11 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use memchr::memmem;
-use sawyer_query::{Automaton, FieldTest, Letters, State};
+use sawyer_query::{Around, Automaton, FieldTest, Letters, State};
 
+use super::direct::has_ascii_edges;
+use super::facts::part_around;
+use super::verdict::Asking;
 use crate::bits::{Rows, ones};
 use crate::cache::Kept;
 use crate::error::Result;
@@ -74,23 +77,29 @@ impl Raw {
         data.home.map_or(Ok(None), |home| home.segment.plain(home, 0, || Ok(None)))
     }
 
-    /// Puts the rows in whose texts satisfy the test. `automaton` is that of an expression, where the shapes needed one:
-    /// to make it takes longer than to ask some texts without.
+    /// Puts the rows in whose texts satisfy the test. The automaton of an expression is asked where the shapes needed one: to make
+    /// it takes longer than to ask some texts without.
     pub(super) fn select(
         &self,
         cells: &[Cell],
         data: Data<'_>,
         test: &TextTest<'_>,
-        automaton: Option<&Automaton>,
+        asking: &Asking,
         out: &mut Rows,
     ) -> Result<()> {
         let Some(plain) = self.plain(data)? else {
             return self.text.select(&self.head, cells, self.data(data), test, out);
         };
+        if let Some(direct) = &asking.direct
+            && direct.letters.iter().all(|(letters, any_case)| plain.finds(letters, *any_case))
+        {
+            plain.select_around(&direct.letters, cells, test, out);
+            return Ok(());
+        }
         let known: RefCell<Vec<Having>> = RefCell::default();
         let says_something = !test.test.may_hold_for_text(&mut |_| false);
         let having = says_something.then(|| plain.having_any(test.test, &known));
-        if let Some(automaton) = automaton.filter(|_| !says_something) {
+        if let Some(automaton) = asking.automaton().filter(|_| !says_something) {
             plain.ask_each(cells, automaton, test, out);
             return Ok(());
         }
@@ -156,6 +165,14 @@ fn capitals_of(bytes: &[u8]) -> u64 {
     bytes.chunks(8).enumerate().fold(0, |all, (at, bytes)| all | eight(bytes) << (8 * at))
 }
 
+/// The row of the text at this place, if it is among these.
+fn row_of(cells: &[Cell], place: usize) -> Option<usize> {
+    // Most often they are all there are.
+    let here = cells.get(place).filter(|cell| cell.place as usize == place);
+    let found = || cells.binary_search_by_key(&place, |cell| cell.place as usize).ok().map(|at| &cells[at]);
+    here.or_else(found).map(|cell| cell.row as usize)
+}
+
 impl Plain {
     fn of(mut texts: Texts) -> Self {
         let capitals = texts.all().as_bytes().chunks(64).map(capitals_of).collect();
@@ -190,6 +207,67 @@ impl Plain {
                 }
             }
         }
+    }
+
+    /// Puts the rows in whose texts satisfy a test that any one of these letters is enough for, by what stands around the letters
+    /// where that tells.
+    fn select_around(
+        &self,
+        letters: &[(Box<str>, bool)],
+        cells: &[Cell],
+        test: &TextTest<'_>,
+        out: &mut Rows,
+    ) {
+        let around = test.test.holds_around(test.kind);
+        let mut made = String::new();
+        for (letters, any_case) in letters {
+            self.each_hit(letters, |at, text, place| {
+                let row = row_of(cells, at).filter(|row| !out.contains(*row));
+                let Some(row) = row else { return text.len() };
+                if around == Around::BetweenSpaces && *any_case {
+                    let (part, end) = part_around(text, place..place + letters.len(), true, true);
+                    let holds = part.is_some_and(test.matches);
+                    if holds {
+                        out.insert(row);
+                    }
+                    if holds || part.is_some_and(has_ascii_edges) {
+                        // Its words are its own, and none of them is asked for.
+                        return if holds { text.len() } else { end };
+                    }
+                }
+                made.clear();
+                self.put(at, &mut made);
+                if (test.matches)(&made) {
+                    out.insert(row);
+                }
+                text.len()
+            });
+        }
+    }
+
+    /// Calls with places where letters stand in a text, but for their case: the text's place among all, the text in lower case,
+    /// and where in it. The call says from where in the text to go on.
+    fn each_hit(&self, letters: &str, mut call: impl FnMut(usize, &str, usize) -> usize) {
+        let all = self.texts.all().as_bytes();
+        let wanted = letters.to_ascii_lowercase();
+        let finder = memmem::Finder::new(&wanted);
+        let mut from = 0;
+        while let Some(place) = all.get(from..).and_then(|rest| finder.find(rest)).map(|at| from + at) {
+            let (at, end) = self.texts.at_offset(place);
+            // If they go over its end, the next may have them from its start.
+            from = if place + letters.len() > end {
+                end
+            } else {
+                let text = self.texts.get(at);
+                let start = end - text.len();
+                start + call(at, text, place - start)
+            };
+        }
+    }
+
+    /// Whether texts that have these letters are those in which their bytes are found.
+    fn finds(&self, letters: &str, any_case: bool) -> bool {
+        !letters.is_empty() && !(any_case && (self.folds || !letters.is_ascii()))
     }
 
     /// Puts the rows in whose texts satisfy an expression, all of which are asked by its automaton.
@@ -236,20 +314,14 @@ impl Plain {
             Letters::Exact(text) => (text, false),
             Letters::AnyCase(text) => (text, true),
         };
-        let all = self.texts.all();
+        let finds = self.finds(text, any_case);
         let count = self.texts.len();
-        let anywhere = text.is_empty() || any_case && (self.folds || !text.is_ascii());
-        let mut texts = if anywhere { Rows::all(count) } else { Rows::none(count) };
-        if !anywhere {
-            let wanted = text.to_ascii_lowercase();
-            // Letters that begin in one text and end in the next only make the first be asked.
-            let finder = memmem::Finder::new(&wanted);
-            let mut from = 0;
-            while let Some(place) = finder.find(&all.as_bytes()[from..]) {
-                let (at, end) = self.texts.at_offset(from + place);
+        let mut texts = if finds { Rows::none(count) } else { Rows::all(count) };
+        if finds {
+            self.each_hit(text, |at, text, _| {
                 texts.insert(at);
-                from = end;
-            }
+                text.len()
+            });
         }
         Having { letters: text.into(), any_case, texts }
     }

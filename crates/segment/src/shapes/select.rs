@@ -102,7 +102,7 @@ fn ask_by_index(
     let mut text = String::new();
     for row in asked.iter() {
         let bit = portion.marks[row / 64].bit as usize + usize::from(index.behind[row]);
-        let holds = match asking.run(shapes, portion.ids[row], &portion.packed, bit) {
+        let holds = match asking.answer_found(shapes, portion.ids[row], &portion.packed, bit) {
             Answer::Yes => true,
             Answer::No => false,
             Answer::Unknown => {
@@ -119,7 +119,7 @@ fn ask_by_index(
     if let Some(texts) = &portion.raw {
         let rows = (0..).zip(index.rows_of(0));
         let cells: Vec<Cell> = rows.map(|(place, row)| Cell { place, row: u32::from(*row) }).collect();
-        texts.select(&cells, data, test, asking.automaton(), &mut found)?;
+        texts.select(&cells, data, test, asking, &mut found)?;
     }
     Ok(found)
 }
@@ -156,7 +156,7 @@ fn ask(
     let cells = rest.raw;
     match &portion.raw {
         Some(raw) if !cells.is_empty() => {
-            raw.select(&cells, data, test, asking.automaton(), &mut found)?;
+            raw.select(&cells, data, test, asking, &mut found)?;
         }
         _ => {}
     }

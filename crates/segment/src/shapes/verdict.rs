@@ -210,20 +210,25 @@ impl Asking {
     /// What is to be said of a text of this shape whose bits start here, without making it.
     #[inline]
     pub(super) fn answer(&self, shapes: &Shapes, id: u16, packed: &[u8], bit: usize) -> Answer {
-        if self.classes[usize::from(id)] & BY_ENTRY != 0 {
-            let shape = usize::from(id) - 1;
-            match (&self.direct, &self.gate) {
-                (Some(direct), _) => return direct.answer(shapes, shape, packed, bit),
-                (None, Some(gate)) if !gate.lets_through(shapes, shape, packed, bit) => return Answer::No,
-                _ => {}
+        match &self.gate {
+            Some(gate)
+                if self.classes[usize::from(id)] & BY_ENTRY != 0
+                    && !gate.lets_through(shapes, usize::from(id) - 1, packed, bit) =>
+            {
+                Answer::No
             }
+            _ => self.answer_found(shapes, id, packed, bit),
         }
-        self.run(shapes, id, packed, bit)
     }
 
-    /// What the program of its shape says of a text.
+    /// The same for a text that the index found.
     #[inline]
-    pub(super) fn run(&self, shapes: &Shapes, id: u16, packed: &[u8], bit: usize) -> Answer {
+    pub(super) fn answer_found(&self, shapes: &Shapes, id: u16, packed: &[u8], bit: usize) -> Answer {
+        if let Some(direct) = &self.direct
+            && self.classes[usize::from(id)] & BY_ENTRY != 0
+        {
+            return direct.answer(shapes, usize::from(id) - 1, packed, bit);
+        }
         match &self.programs {
             Some(programs) => programs.answer(shapes, usize::from(id) - 1, packed, bit),
             None => Answer::Unknown,
