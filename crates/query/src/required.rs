@@ -59,9 +59,22 @@ impl Required {
         if parts.is_empty() { Self::Nothing } else { Self::All(parts) }
     }
 
+    /// One of these, each of which is asked for in every part of the store: the first does not come again, as a value of one word
+    /// is this word.
     pub(crate) fn some(parts: impl Iterator<Item = Self>) -> Self {
-        let parts: Vec<Self> = parts.collect();
-        if parts.contains(&Self::Nothing) { Self::Nothing } else { Self::Some(parts) }
+        let mut all: Vec<Self> = Vec::new();
+        for part in parts {
+            match part {
+                Self::Nothing => return Self::Nothing,
+                Self::Some(parts) => {
+                    let first = all.first().cloned();
+                    all.extend(parts.into_iter().filter(|part| first.as_ref() != Some(part)));
+                }
+                part if all.first() == Some(&part) => {}
+                part => all.push(part),
+            }
+        }
+        if all.len() == 1 { all.remove(0) } else { Self::Some(all) }
     }
 
     pub(crate) fn timestamp() -> Self {
@@ -84,5 +97,28 @@ impl Required {
             Self::All(parts) => parts.iter().all(|part| part.is_met(has)),
             Self::Some(parts) => parts.iter().any(|part| part.is_met(has)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Context, FieldTest};
+
+    #[test]
+    fn a_word_is_asked_for_once() {
+        let tokens = |text: &str| {
+            let mut tokens = Vec::new();
+            FieldTest::words(text, &Context::default())
+                .required()
+                .for_each(&mut |token| tokens.push(token.to_owned()));
+            tokens
+        };
+        assert_eq!(tokens("Timeout"), ["timeout"]);
+        assert_eq!(tokens("timeout lost"), ["timeout lost", "timeout", "lost"]);
+        assert_eq!(tokens("404"), ["404"]);
+        let never = Required::some(std::iter::empty());
+        assert!(!never.is_met(&mut |_| true), "one of none");
+        assert_eq!(Required::some([never, Required::Nothing].into_iter()), Required::Nothing);
     }
 }

@@ -205,11 +205,11 @@ impl FieldTest {
     }
 
     /// What the token index of a part must have, if the field is not compared as a severity.
-    pub(crate) fn required(&self) -> Required {
+    pub(crate) fn required(&self) -> &Required {
         match self {
-            Self::Words(test) | Self::Phrase(test) => test.required.clone(),
-            Self::Exact(test) => test.required.clone(),
-            Self::Wildcard(_) | Self::Range(_) | Self::Regex(_) | Self::Contains(_) => Required::Nothing,
+            Self::Words(test) | Self::Phrase(test) => &test.required,
+            Self::Exact(test) => &test.required,
+            Self::Wildcard(_) | Self::Range(_) | Self::Regex(_) | Self::Contains(_) => &Required::Nothing,
         }
     }
 

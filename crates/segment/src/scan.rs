@@ -51,11 +51,30 @@ impl Segment {
         budget: &Budget,
         stats: &mut SearchStats,
     ) -> Result<Rows, Error> {
+        let rows = self.scan_if_any(block, selection, budget, stats)?;
+        Ok(rows.unwrap_or_else(|| Rows::none(self.footer.blocks[block].rows)))
+    }
+
+    /// As [`Segment::scan`]; none if [`Segment::may_match`] says no or the budget is used up, so that no set is made for a block
+    /// that is passed over.
+    ///
+    /// # Errors
+    /// As [`Segment::scan`].
+    ///
+    /// # Panics
+    /// As [`Segment::scan`].
+    pub fn scan_if_any(
+        &self,
+        block: usize,
+        selection: &Selection,
+        budget: &Budget,
+        stats: &mut SearchStats,
+    ) -> Result<Option<Rows>, Error> {
         let before = bytes_read_by_thread();
         let rows = self.scan_block(block, selection, budget, stats);
         stats.bytes_read += bytes_read_by_thread().wrapping_sub(before);
         let rows = rows?;
-        stats.rows_matched += rows.count() as u64;
+        stats.rows_matched += rows.as_ref().map_or(0, Rows::count) as u64;
         Ok(rows)
     }
 
@@ -65,14 +84,14 @@ impl Segment {
         selection: &Selection,
         budget: &Budget,
         stats: &mut SearchStats,
-    ) -> Result<Rows> {
+    ) -> Result<Option<Rows>> {
         let info = &self.footer.blocks[block];
         if !self.may_hold(block, selection)? {
-            return Ok(Rows::none(info.rows));
+            return Ok(None);
         }
         if !budget.take(info.rows as u64).map_err(SegmentError::Query)? {
             stats.partial = true;
-            return Ok(Rows::none(info.rows));
+            return Ok(None);
         }
         stats.rows_scanned += info.rows as u64;
         let mut scan = Scan { columns: BlockColumns::new(self, block), times: HashMap::new(), budget };
@@ -80,9 +99,9 @@ impl Segment {
         match scan.select(&selection.predicate, &alive) {
             Err(SegmentError::Exhausted) => {
                 stats.partial = true;
-                Ok(Rows::none(info.rows))
+                Ok(None)
             }
-            selected => selected,
+            selected => selected.map(Some),
         }
     }
 }

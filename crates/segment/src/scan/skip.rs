@@ -44,10 +44,10 @@ impl Segment {
     fn may_have_token(&self, block: usize, field: Option<&FieldPattern>, token: &str) -> Result<bool> {
         let is_meant =
             |name: &str| field.map_or_else(|| !name.starts_with(HIDDEN), |field| field.matches(name));
-        let streams = &self.footer.blocks[block].streams;
+        let (hash, streams) = (filter::hash_of(token), &self.footer.blocks[block].streams);
         let tokens = self.stream_tokens.get_or_init(|| StreamTokens::of(self));
         if tokens
-            .fields(token, streams)
+            .fields(hash, streams)
             .any(|(stream, field)| is_meant(&self.streams()[stream].fields()[field].0))
         {
             return Ok(true);
@@ -76,12 +76,12 @@ impl Segment {
             return Ok(false);
         }
         if let Some(filter) = self.filter(block)? {
-            return Ok(filter::may_have_in(&filter, token));
+            return Ok(filter::may_have_in(&filter, hash));
         }
         let place = crate::error::Place::in_block("filter", block);
         let offset = self.footer.blocks[block].offset + entry.range.start;
         let data = Data { bytes: &self.bytes, offset, place, home: None };
-        filter::may_have(data, entry.range.end - entry.range.start, token)
+        filter::may_have(data, entry.range.end - entry.range.start, hash)
     }
 }
 

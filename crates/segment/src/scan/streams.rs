@@ -26,13 +26,13 @@ impl StreamTokens {
         Self(tokens)
     }
 
-    /// The fields of streams between these two that have a token.
+    /// The fields of streams between these two that have the token of this hash.
     pub(crate) fn fields(
         &self,
-        token: &str,
+        hash: u64,
         streams: &std::ops::RangeInclusive<usize>,
     ) -> impl Iterator<Item = (usize, usize)> {
-        let all = self.0.get(&hash_of(token)).map_or(&[][..], Vec::as_slice);
+        let all = self.0.get(&hash).map_or(&[][..], Vec::as_slice);
         let start = all.partition_point(|(stream, _)| (*stream as usize) < *streams.start());
         let last = *streams.end();
         let here = all[start..].iter().take_while(move |(stream, _)| *stream as usize <= last);

@@ -165,9 +165,9 @@ impl<'a> Run<'a> {
             return;
         }
         let scanned = stats.rows_scanned;
-        let looked = unit
-            .select(&self.plan.selection, self.budget, stats)
-            .and_then(|rows| if rows.is_empty() { Ok(()) } else { step(folded, unit, &rows) });
+        let looked = unit.select(&self.plan.selection, self.budget, stats).and_then(|rows| {
+            rows.filter(|rows| !rows.is_empty()).map_or(Ok(()), |rows| step(folded, unit, &rows))
+        });
         if let Some((number, _)) = unit.segment() {
             let (looked_at, read) = &self.seen[number];
             looked_at.store(true, Ordering::Relaxed);

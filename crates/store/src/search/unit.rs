@@ -108,22 +108,23 @@ impl Unit {
         }
     }
 
-    /// The rows that are of the selection. If the budget is used up they are none, and the stats say so.
+    /// The rows that are of the selection; none if no row can be. If the budget is used up they are none, too, and the stats
+    /// say so.
     pub(super) fn select(
         &self,
         selection: &Selection,
         budget: &Budget,
         stats: &mut SearchStats,
-    ) -> Result<Rows, Error> {
+    ) -> Result<Option<Rows>, Error> {
         let batch = match &self.part {
             Part::Held(batch) => batch,
             Part::Block { segment, block, .. } => {
-                return segment.segment.scan(*block, selection, budget, stats);
+                return segment.segment.scan_if_any(*block, selection, budget, stats);
             }
         };
         if !budget.take(self.rows as u64)? {
             stats.partial = true;
-            return Ok(Rows::none(self.rows));
+            return Ok(None);
         }
         let within = |record: RecordRef<'_>| {
             record.timestamp() >= selection.start && record.timestamp() < selection.end
@@ -133,7 +134,7 @@ impl Unit {
             // A predicate may have thousands of parts, so that even one batch takes long.
             if row % ROWS_PER_ASKING == 0 && !budget.take(0)? {
                 stats.partial = true;
-                return Ok(Rows::none(self.rows));
+                return Ok(None);
             }
             if within(record) && selection.predicate.matches(record) {
                 rows.insert(row);
@@ -141,7 +142,7 @@ impl Unit {
         }
         stats.rows_scanned += self.rows as u64;
         stats.rows_matched += rows.count() as u64;
-        Ok(rows)
+        Ok(Some(rows))
     }
 
     /// Where in the order of all records these rows are, in order.
