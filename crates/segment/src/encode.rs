@@ -292,6 +292,7 @@ impl<'a, E: From<Error>> Writer<'a, E> {
         }
         let text = batch.name(name);
         let number = self.names.number(text);
+        self.block.name(number, text);
         known[name.index()] = number;
         number
     }

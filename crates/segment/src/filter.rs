@@ -18,7 +18,7 @@ use crate::bytes::{Put, checksum};
 use crate::column::{ColumnBuilder, kind};
 use crate::error::{Damage, Decoded, Result};
 use crate::source::Data;
-use crate::text::{Dictionary, Texts};
+use crate::text::Texts;
 
 const BUCKET_BYTES: usize = 32;
 /// Buckets of a page: asking for a token reads and checks this much.
@@ -188,7 +188,7 @@ impl Hashes {
 impl FilterBuilder {
     /// Adds what the values of a column give. Numbers are left out: their least and greatest stand in the directory.
     /// So are fields that are not searched by bare words.
-    pub(crate) fn add_column(&mut self, name: &str, column: &ColumnBuilder, dictionary: Option<&Dictionary>) {
+    pub(crate) fn add_column(&mut self, name: &str, column: &ColumnBuilder) {
         if name.starts_with(HIDDEN) {
             return;
         }
@@ -196,23 +196,26 @@ impl FilterBuilder {
         recent.0.resize(RECENT, Short::default());
         tokens.begin();
         let is_text = FieldKind::of(name) == FieldKind::Text;
-        let texts = column.texts();
-        let at_once = dictionary.is_none() && texts.bytes() <= LOWER_BYTES_MAX && texts.all().is_ascii();
-        if at_once {
-            take_ascii(is_text, texts, lower, recent, tokens);
+        for texts in [Some(column.texts()), column.element_texts()].into_iter().flatten() {
+            if texts.bytes() <= LOWER_BYTES_MAX && texts.all().is_ascii() {
+                take_ascii(is_text, texts, lower, recent, tokens);
+                continue;
+            }
+            let mut take = |token: &str| {
+                if !recent.has(token.as_bytes()) {
+                    tokens.insert(hash_of(token));
+                }
+            };
+            let mut last = None;
+            for text in texts.iter().filter(|text| last.replace(*text) != Some(*text)) {
+                string_tokens(is_text, text, &mut lower.text, &mut take);
+            }
         }
         let mut take = |token: &str| {
             if !recent.has(token.as_bytes()) {
                 tokens.insert(hash_of(token));
             }
         };
-        let mut last = None;
-        column.for_each_str(dictionary, !at_once, |text| {
-            if last != Some(text) {
-                string_tokens(is_text, text, &mut lower.text, &mut take);
-            }
-            last = Some(text);
-        });
         let mask = column.element_mask();
         for (kind, value) in [
             (kind::NULL, ValueRef::Null),

@@ -5,6 +5,7 @@
 //! Invariant: any text reads back exactly; a text that is not the canonical writing of 16 bytes is never kept as
 //! 16 bytes.
 
+mod dictionary;
 mod encode;
 mod frame;
 mod made;
@@ -20,7 +21,8 @@ use crate::ints::{Ints, IntsCursor};
 use crate::shapes::{Portion, PortionCursor};
 use crate::source::Data;
 
-pub(crate) use self::encode::{Dictionary, encode, encode_by, encode_for_now, put_made, put_shaped};
+pub(crate) use self::dictionary::{Dictionary, Strings};
+pub(crate) use self::encode::{encode, encode_for_now, encode_strings, put_made, put_shaped};
 pub(crate) use self::frame::{TextFrame, Texts};
 pub(crate) use self::made::{InJson, JsonPart, MadeText};
 pub(crate) use self::select::{Cell, TextTest};

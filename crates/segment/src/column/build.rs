@@ -10,7 +10,7 @@ use crate::bytes::Put;
 use crate::ints::{self, Packing};
 use crate::layout::Stats;
 use crate::made::Lines;
-use crate::text::{self, Dictionary, Texts};
+use crate::text::{self, Strings, Texts};
 
 /// Values on their way into a column.
 #[derive(Debug, Default)]
@@ -21,8 +21,8 @@ pub(crate) struct ColumnBuilder {
 
 /// How a column is kept, if all its values are strings.
 pub(crate) enum Form<'a, F> {
-    /// By itself; with a dictionary of its strings, if they have one.
-    Plain(Option<&'a Dictionary>),
+    /// By itself.
+    Plain,
     /// Lines that were not gathered here.
     Lines(&'a Lines<'a>),
     /// With the texts of other blocks, which take them.
@@ -39,7 +39,7 @@ struct ValuesBuilder {
     ints: Vec<i64>,
     floats: Vec<f64>,
     times: Vec<i64>,
-    strs: Texts,
+    strs: Strings,
     jsons: Texts,
     list_lens: Vec<i64>,
     elements: Option<Box<ValuesBuilder>>,
@@ -86,32 +86,28 @@ impl ColumnBuilder {
         stats
     }
 
-    /// A dictionary of the strings among its values, if it is worth it.
-    pub(crate) fn dictionary(&self) -> Option<Dictionary> {
-        Dictionary::of(&self.values.strs)
+    /// Says that its strings are of many kinds, so that nobody looks for those that are equal; there must be none yet.
+    pub(crate) fn keep_apart(&mut self) {
+        self.values.strs.keep_apart();
     }
 
-    /// The strings among its values.
+    /// Ends the values of a block: whether its strings have a dictionary is decided.
+    pub(crate) fn settle(&mut self) {
+        self.values.strs.settle();
+        self.values.elements.iter_mut().for_each(|elements| elements.strs.settle());
+    }
+
+    /// The strings among its values; of those in a dictionary each different one.
     pub(crate) fn texts(&self) -> &Texts {
-        &self.values.strs
+        self.values.strs.texts()
     }
 
-    /// Calls with each string among the values, if they are wanted, and elements, but only once with those of a dictionary.
-    pub(crate) fn for_each_str<'a>(
-        &'a self,
-        dictionary: Option<&Dictionary>,
-        with_values: bool,
-        mut call: impl FnMut(&'a str),
-    ) {
-        match dictionary {
-            _ if !with_values => {}
-            Some(dictionary) => dictionary.entries(&self.values.strs).for_each(&mut call),
-            None => self.values.strs.iter().for_each(&mut call),
-        }
-        self.values.elements.iter().flat_map(|elements| elements.strs.iter()).for_each(&mut call);
+    /// The same as [`ColumnBuilder::texts`] of the elements of lists.
+    pub(crate) fn element_texts(&self) -> Option<&Texts> {
+        self.values.elements.as_ref().map(|elements| elements.strs.texts())
     }
 
-    /// Writes the column of a block of `rows` rows, and forgets it.
+    /// Writes the column of a block of `rows` rows, which was settled, and forgets it.
     pub(crate) fn finish(
         &mut self,
         rows: usize,
@@ -134,10 +130,9 @@ impl ColumnBuilder {
             Form::Shaped(mut elsewhere) if only_strings => {
                 head.put_u8(self.values.mask);
                 text::put_shaped(head);
-                elsewhere(&self.values.strs);
+                elsewhere(self.values.strs.all_texts());
             }
-            Form::Plain(dictionary) => self.values.put(packing, dictionary, head, data),
-            _ => self.values.put(packing, self.dictionary().as_ref(), head, data),
+            _ => self.values.put(packing, head, data),
         }
         self.rows.clear();
         self.values.clear();
@@ -220,7 +215,7 @@ impl ValuesBuilder {
         }
     }
 
-    fn put(&self, packing: Packing, dictionary: Option<&Dictionary>, head: &mut Vec<u8>, data: &mut Vec<u8>) {
+    fn put(&self, packing: Packing, head: &mut Vec<u8>, data: &mut Vec<u8>) {
         head.put_u8(self.mask);
         if self.mask.count_ones() > 1 {
             let kinds: Vec<i64> = self.kinds.iter().map(|kind| i64::from(*kind)).collect();
@@ -232,12 +227,12 @@ impl ValuesBuilder {
                 kind::INT => ints::encode_as(packing, head, &self.ints),
                 kind::FLOAT => floats::encode(packing, head, &self.floats),
                 kind::TIMESTAMP => ints::encode_as(packing, head, &self.times),
-                kind::STR => text::encode_by(packing, dictionary, &self.strs, head, data),
+                kind::STR => text::encode_strings(packing, &self.strs, head, data),
                 kind::JSON => text::encode(packing, &self.jsons, head, data),
                 kind::LIST => {
                     ints::encode_as(packing, head, &self.list_lens);
                     let elements = self.elements.as_ref().expect("there are lists");
-                    elements.put(packing, Dictionary::of(&elements.strs).as_ref(), head, data);
+                    elements.put(packing, head, data);
                 }
                 _ => {}
             }

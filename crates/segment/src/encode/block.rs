@@ -87,13 +87,21 @@ impl BlockBuilder {
     #[inline(always)]
     fn column(&mut self, name: u32) -> &mut ColumnBuilder {
         let at = name as usize;
-        if self.columns.len() <= at {
-            self.columns.resize_with(at + 1, ColumnBuilder::default);
-        }
         if self.columns[at].is_empty() {
             self.touched.push(name);
         }
         &mut self.columns[at]
+    }
+
+    /// Says what a field is called: of text that people read no dictionary is tried.
+    pub(super) fn name(&mut self, name: u32, text: &str) {
+        let at = name as usize;
+        if self.columns.len() <= at {
+            self.columns.resize_with(at + 1, ColumnBuilder::default);
+        }
+        if has_groups(text) && self.columns[at].is_empty() {
+            self.columns[at].keep_apart();
+        }
     }
 
     /// Whether lines as written are gathered as every field is.
@@ -184,9 +192,9 @@ impl BlockBuilder {
             let text = table.get(*name);
             let lines = if text == names::ORIGINAL { self.learner.lines() } else { None };
             let plain = lines.is_none() && !has_groups(text);
-            let dictionary = if plain { column.dictionary() } else { None };
+            column.settle();
             if with_tokens {
-                self.filter.add_column(text, column, dictionary.as_ref());
+                self.filter.add_column(text, column);
             }
             let (mask, count, stats) = (column.mask(), column.count(), column.stats());
             let (data_start, head_start) = (out.len(), heads.len());
@@ -194,7 +202,7 @@ impl BlockBuilder {
             let form = match &lines {
                 Some(lines) => Form::Lines(lines),
                 None if !plain => Form::Shaped(elsewhere),
-                None => Form::Plain(dictionary.as_ref()),
+                None => Form::Plain,
             };
             column.finish(rows, form, packing, &mut heads, out);
             head_ranges.push(head_start..heads.len());

@@ -99,14 +99,12 @@ impl Texts {
         &self.text[start..self.ends[at]]
     }
 
-    /// The bytes of each: nothing is asked of them.
-    pub(crate) fn iter_bytes(&self) -> impl Iterator<Item = &[u8]> {
-        let mut start = 0;
-        self.ends.iter().map(move |end| {
-            let text = &self.text.as_bytes()[start..*end];
-            start = *end;
-            text
-        })
+    /// The bytes of one, if there is one: nothing is asked of them.
+    #[inline]
+    pub(crate) fn bytes_of(&self, at: usize) -> Option<&[u8]> {
+        let end = *self.ends.get(at)?;
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        Some(&self.text.as_bytes()[start..end])
     }
 
     /// Puts ASCII into lower case, and takes no more memory than that needs.
