@@ -49,6 +49,8 @@ pub(in crate::frame) fn decode(body: &[u8]) -> Decoded<Batch> {
     let counts = tables.counts(&rows.shapes, bounds.fields)?;
     let mut columns = Columns::read(&mut head, &tables, &counts, &batch, bounds.text_bytes)?;
     head.end()?;
+    // As many as were told, or there would be an error by now.
+    batch.reserve_records(bounds.records, bounds.fields);
     make_records(&mut batch, &tables, &rows, &mut columns)?;
     batch.set_covered(tables.covered);
     Ok(batch)

@@ -12,7 +12,7 @@ use crate::bytes::Put;
 use crate::column::kind;
 use crate::ints;
 use crate::value::put_stream;
-use crate::zip::put_zipped;
+use crate::zip::put_zipped_far;
 
 /// Values after which it is known whether a column repeats itself.
 const TRIAL_VALUES: usize = 256;
@@ -239,11 +239,11 @@ impl<'a> Encoder<'a> {
         body.put_varint(self.text_bytes as u64);
         body.put_varint(head.len() as u64);
         let mut zipped = Vec::new();
-        put_zipped(&mut zipped, &head);
+        put_zipped_far(&mut zipped, &head);
         body.put_varint(zipped.len() as u64);
         body.extend_from_slice(&zipped);
         body.put_varint(texts.len() as u64);
-        put_zipped(&mut body, &texts);
+        put_zipped_far(&mut body, &texts);
         Some(body)
     }
 
