@@ -19,6 +19,7 @@ mod portion;
 mod program;
 mod raw;
 mod select;
+mod sets;
 mod slots;
 mod verdict;
 mod write;

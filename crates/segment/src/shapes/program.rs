@@ -2,8 +2,8 @@
 //!
 //! Owns: [`Programs`]: for each shape in which states of the expression's automaton its texts can be before and behind
 //! each piece. What texts have together is gone over once, and of a text only those of its variables are that can make a
-//! difference: where all texts of a shape are in one state again, what was before is forgotten.
-//! Does not own: the automaton (`sawyer_query`).
+//! difference: where all texts of a shape are in one state again, what was before is forgotten. [`Adding`] finds it out.
+//! Does not own: the automaton, and where pieces lead that other groups have too (`sawyer_query`).
 //! Invariant: the answer for a text is that of the automaton over its bytes, or that the text has to be asked.
 
 use std::sync::Arc;
@@ -12,12 +12,11 @@ use hashbrown::HashMap;
 use sawyer_query::{Automaton, State};
 
 use super::find::{digits_of, most_of};
+use super::sets::{Digits, KNOWN_STATES, Onward, StateSet, StateSets};
 use super::verdict::Answer;
-use super::{DECIMAL_BYTES, HEX_DIGITS_MAX, Piece, Shapes, Slot, UUID_GROUPS, decimal_digits, hex_digits};
+use super::{DECIMAL_BYTES, Piece, Shapes, Slot, UUID_GROUPS, decimal_digits};
 use crate::bits::{ones, unpack_at};
 
-/// A shape whose texts can be in more states at a place is not gone over piece by piece.
-const STATES_MAX: usize = 24;
 /// From so many states it is kept what entries make of them, for all shapes of a group together. They are gone over one by
 /// one; shapes that need more are not gone over piece by piece.
 const TABLES_MAX: usize = 256;
@@ -26,8 +25,6 @@ const ENTRY_STATES_MAX: usize = 1 << 20;
 /// With more states than this, hexadecimal digits are gone over one by one. Places among them, and behind each of them sixteen
 /// more, fit into a byte.
 const HEX_STATES_MAX: usize = 128;
-/// States from which what comes of a literal is kept with it.
-const KNOWN_STATES: usize = 2;
 
 /// See the head of the module.
 #[derive(Debug)]
@@ -43,8 +40,16 @@ pub(super) struct Programs {
     by_entry: Vec<EntryTable>,
     /// What hexadecimal digits make of states, if these are not too many.
     hex: HexTable,
-    /// Where states lead over slots of digits; nowhere if that is to too many. Of use only while shapes are added.
-    over_digits: HashMap<(Digits, State), Vec<State>>,
+}
+
+/// What is of use as long as shapes are added to [`Programs`].
+pub(super) struct Adding {
+    programs: Programs,
+    sets: StateSets,
+    /// Where sets lead over slots that may have all entries, or none if that is not told.
+    over_entries: HashMap<StateSet, Option<Onward>>,
+    /// Those before hexadecimal digits.
+    before_hex: Vec<StateSet>,
 }
 
 /// Parts of a shape in which its texts may have a match.
@@ -61,6 +66,15 @@ struct Span {
 
 /// Slots with more entries, or more than half of them, are taken to have all entries there are.
 const SLOT_ENTRIES_MAX: usize = 512;
+
+/// Some entries.
+#[derive(Clone, Copy)]
+enum Few<'a> {
+    /// These.
+    Listed(&'a [u32]),
+    /// The first, and behind the last.
+    Range(usize, usize),
+}
 
 /// What each entry makes of a state.
 #[derive(Debug)]
@@ -109,22 +123,43 @@ impl EntryTable {
         Some(table)
     }
 
+    /// Adds the states that some entries lead to, or those that all do. A word tells which of the different ones they are; where
+    /// there are more, all of them are taken.
+    fn put(&self, few: Option<Few<'_>>, out: &mut Vec<State>) {
+        let add = |found: u64, place: &u16| found | 1 << (place % 64);
+        let found = match few {
+            Some(Few::Listed(list)) if self.is_narrow() => {
+                list.iter().filter_map(|entry| self.places.get(*entry as usize)).fold(0, add)
+            }
+            Some(Few::Range(start, end)) if self.is_narrow() => self.places[start..end].iter().fold(0, add),
+            _ => return out.extend_from_slice(&self.different),
+        };
+        out.extend(ones(found).map(|place| self.different[place]));
+    }
+
+    fn is_narrow(&self) -> bool {
+        (2..=u64::BITS as usize).contains(&self.different.len())
+    }
+
     fn get(&self, entry: usize) -> Option<State> {
         self.different.get(usize::from(*self.places.get(entry)?)).copied()
     }
 }
 
-/// What two hexadecimal digits at a time make of states.
+/// What two hexadecimal digits at a time make of states, and the hyphens of UUIDs.
 #[derive(Debug, Default)]
 struct HexTable {
     states: Vec<State>,
     /// For the place of a state, and the bits of two digits, the place of the state behind them.
     to: Vec<u8>,
+    /// For the place of a state that of the one behind a hyphen.
+    behind_hyphen: Vec<u8>,
 }
 
 impl HexTable {
     /// For some states, and all that these lead to; without any if they are too many.
     fn of(automaton: &Automaton, from: impl Iterator<Item = State>) -> Self {
+        const KINDS: &[u8; 17] = b"0123456789abcdef-";
         let mut states: Vec<State> = from.collect();
         states.sort_unstable();
         states.dedup();
@@ -134,8 +169,8 @@ impl HexTable {
             if states.len() > HEX_STATES_MAX {
                 return Self::default();
             }
-            for digit in b"0123456789abcdef" {
-                let to = automaton.run(state, &[*digit]);
+            for kind in KINDS {
+                let to = automaton.run(state, &[*kind]);
                 let place = states.iter().position(|known| *known == to).unwrap_or_else(|| {
                     states.push(to);
                     states.len() - 1
@@ -144,21 +179,41 @@ impl HexTable {
             }
             at += 1;
         }
-        let one = |place: usize, digit: usize| behind_one[place * 16 + digit];
+        let one = |place: usize, kind: usize| behind_one[place * KINDS.len() + kind];
         let pairs = (0..states.len()).flat_map(|place| (0..256).map(move |byte| (place, byte)));
         // The first of two digits has the lower bits.
         let to = pairs.map(|(place, byte)| one(usize::from(one(place, byte & 15)), byte >> 4)).collect();
-        Self { states, to }
+        let behind_hyphen = (0..states.len()).map(|place| one(place, KINDS.len() - 1)).collect();
+        Self { states, to, behind_hyphen }
     }
 
-    /// The state behind so many digits whose bits start here, if it is known of the one before.
-    fn run(&self, state: State, digits: usize, packed: &[u8], bit: usize) -> Option<State> {
+    /// The state behind a slot of digits, or a UUID, whose bits start here, if it is known of the one before.
+    fn run(&self, state: State, slot: &Slot, packed: &[u8], bit: usize) -> Option<State> {
+        let mut place = self.states.iter().position(|known| *known == state)?;
+        match slot {
+            Slot::Hex { digits } if digits.is_multiple_of(2) => {
+                place = self.over(place, *digits as usize, packed, bit);
+            }
+            Slot::Uuid => {
+                let mut bit = bit;
+                for (group, digits) in UUID_GROUPS.into_iter().enumerate() {
+                    if group > 0 {
+                        place = usize::from(self.behind_hyphen[place]);
+                    }
+                    place = self.over(place, digits, packed, bit);
+                    bit += digits * 4;
+                }
+            }
+            _ => return None,
+        }
+        Some(self.states[place])
+    }
+
+    /// The place of the state behind so many digits, an even number.
+    #[inline]
+    fn over(&self, mut place: usize, digits: usize, packed: &[u8], bit: usize) -> usize {
         /// So many are taken at once.
         const DIGITS: usize = 8;
-        let mut place = self.states.iter().position(|known| *known == state)?;
-        if !digits.is_multiple_of(2) {
-            return None;
-        }
         for from in (0..digits).step_by(DIGITS) {
             let count = DIGITS.min(digits - from);
             let bytes = unpack_at(packed, count as u32 * 4, bit + from * 4).to_le_bytes();
@@ -166,64 +221,164 @@ impl HexTable {
                 place = usize::from(self.to[place << 8 | usize::from(*byte)]);
             }
         }
-        Some(self.states[place])
+        place
     }
 }
 
-/// What comes behind a part of a text, for some states before it.
+/// What comes behind a piece of a text, for some states before it.
 #[derive(Clone, Copy, Debug)]
 struct Step {
-    part: Part,
+    /// Its number among all.
+    piece: u32,
+    /// Where its bits start behind those of the text.
+    bit: u32,
     /// Of a literal, the state behind it.
     from: [State; KNOWN_STATES],
     to: [State; KNOWN_STATES],
 }
 
-/// A part of a shape's texts, with where its bits start behind those of the text.
-#[derive(Clone, Copy, Debug)]
-enum Part {
-    /// The piece of this number of all.
-    Piece { piece: u32, bit: u32 },
-    /// So many hexadecimal digits.
-    Hex { digits: u32, bit: u32 },
-    /// What stands in a UUID between them.
-    Hyphen,
+/// Going over the pieces of a shape.
+struct Way {
+    /// The states that texts without a match are in.
+    set: StateSet,
+    /// What was found since all texts were in one state.
+    span: Span,
+    may_match: bool,
+    may_fail: bool,
 }
 
-/// What texts of a shape can have in a part.
-enum PartValues<'a> {
-    /// Only this.
-    One(&'a str),
-    Digits(Digits),
-    Entries(&'a Slot),
+impl Adding {
+    pub(super) fn new(automaton: &Arc<Automaton>) -> Self {
+        let sets = StateSets::new(automaton);
+        let (programs, spans, steps, by_entry, hex) = Default::default();
+        let programs = Programs { automaton: Arc::clone(automaton), programs, spans, steps, by_entry, hex };
+        Self { programs, sets, over_entries: HashMap::default(), before_hex: Vec::new() }
+    }
+
+    /// The programs, once all shapes have been added.
+    pub(super) fn finish(self) -> Programs {
+        let Self { mut programs, sets, before_hex, .. } = self;
+        let before_hex = before_hex.iter().flat_map(|set| sets.states(*set));
+        programs.hex = HexTable::of(&programs.automaton, before_hex.copied());
+        programs.programs.shrink_to_fit();
+        programs.spans.shrink_to_fit();
+        programs.steps.shrink_to_fit();
+        programs
+    }
+
+    /// Adds the next shape; says what is true of all its texts.
+    pub(super) fn add(&mut self, shapes: &Shapes, shape: usize) -> Answer {
+        let (first_span, first_step) = (self.programs.spans.len(), self.programs.steps.len());
+        let told = self.spans_of(shapes, shape);
+        if told != Some(Answer::Unknown) {
+            self.programs.spans.truncate(first_span);
+            self.programs.steps.truncate(first_step);
+        }
+        self.programs.programs.resize(shape, (0, 0));
+        self.programs.programs.push((first_span as u32, self.programs.spans.len() as u32));
+        told.unwrap_or(Answer::Unknown)
+    }
+
+    /// Adds the spans of a shape; says what is true of all its texts, or nothing if it cannot be told so.
+    fn spans_of(&mut self, shapes: &Shapes, shape: usize) -> Option<Answer> {
+        let (set, span) = (StateSets::START, self.programs.span(self.programs.automaton.start()));
+        let mut way = Way { set, span, may_match: false, may_fail: false };
+        self.over_all(&mut way, shapes, shape)?;
+        let Way { set, mut span, mut may_match, mut may_fail } = way;
+        for state in self.sets.states(set) {
+            match self.programs.automaton.end(*state) {
+                State::MATCHED => (may_match, span.to_end) = (true, true),
+                _ => may_fail = true,
+            }
+        }
+        if span.to_end {
+            span.end_step = self.programs.steps.len() as u32;
+        }
+        self.programs.end_span(span);
+        Some(match (may_match, may_fail) {
+            (false, _) => Answer::No,
+            (true, false) => Answer::Yes,
+            (true, true) => Answer::Unknown,
+        })
+    }
+
+    /// Goes over all pieces of a shape; nothing if it cannot be told what is behind one.
+    fn over_all(&mut self, way: &mut Way, shapes: &Shapes, shape: usize) -> Option<()> {
+        let mut bit = 0;
+        for (piece, at) in shapes.pieces(shape).iter().zip(shapes.shapes[shape].pieces.start..) {
+            // A text that fails early is in no state: it must not begin anew.
+            if let ([state], false) = (self.sets.states(way.set), way.may_fail) {
+                self.programs.end_span(way.span);
+                way.span = self.programs.span(*state);
+            }
+            let onward = self.over(way.set, shapes, piece)?;
+            self.programs.steps.push(Step { piece: at, bit, from: onward.from, to: onward.behind });
+            if onward.may_match {
+                way.may_match = true;
+                way.span.end_step = self.programs.steps.len() as u32;
+            }
+            way.may_fail |= onward.may_fail;
+            way.set = onward.to;
+            bit += if let Piece::Slot(slot) = piece { slot.bits() as u32 } else { 0 };
+        }
+        Some(())
+    }
+
+    /// What is behind a piece.
+    fn over(&mut self, set: StateSet, shapes: &Shapes, piece: &Piece) -> Option<Onward> {
+        let automaton = &self.programs.automaton;
+        let slot = match piece {
+            Piece::Literal(range) => return self.sets.over_text(automaton, set, shapes.literal(range)),
+            Piece::Slot(slot) => slot,
+        };
+        let Some(digits) = digits_in(slot) else { return self.over_entries(shapes, slot, set) };
+        if !matches!(digits, Digits::Decimal { .. }) && !self.before_hex.contains(&set) {
+            self.before_hex.push(set);
+        }
+        self.sets.over_digits(automaton, set, digits)
+    }
+
+    /// Where a set leads over a slot of entries; none if that is not told.
+    fn over_entries(&mut self, shapes: &Shapes, slot: &Slot, set: StateSet) -> Option<Onward> {
+        let few = few_of(shapes, slot);
+        if let (None, Some(known)) = (few, self.over_entries.get(&set)) {
+            return *known;
+        }
+        let mut found = Vec::new();
+        let are_told = self.sets.states(set).iter().all(|state| {
+            let table = self.programs.table(shapes, *state);
+            table.map(|table| table.put(few, &mut found)).is_some()
+        });
+        let onward = if are_told { self.sets.onward(&mut found) } else { None };
+        if few.is_none() {
+            self.over_entries.insert(set, onward);
+        }
+        onward
+    }
 }
 
-/// What a slot of digits, or a part of one, can be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Digits {
-    Decimal { least: u32, most: u32 },
-    Hex(u32),
+/// The entries that a slot may have, unless they are many.
+fn few_of<'a>(shapes: &'a Shapes, slot: &Slot) -> Option<Few<'a>> {
+    let entries = shapes.entry_ends.len();
+    let few = match slot {
+        Slot::Listed { list, .. } => Few::Listed(&shapes.lists[list.start as usize..list.end as usize]),
+        Slot::Entry { least, width } => {
+            let end = most_of(u64::from(*least), *width).saturating_add(1).min(entries as u64) as usize;
+            Few::Range((*least as usize).min(end), end)
+        }
+        _ => Few::Listed(&[]),
+    };
+    let count = match few {
+        Few::Listed(list) => list.len(),
+        Few::Range(start, end) => end - start,
+    };
+    (count <= SLOT_ENTRIES_MAX.min(entries / 2)).then_some(few)
 }
 
 impl Programs {
-    pub(super) fn new(automaton: Arc<Automaton>) -> Self {
-        let (programs, spans, steps, by_entry, hex, over_digits) = Default::default();
-        Self { automaton, programs, spans, steps, by_entry, hex, over_digits }
-    }
-
     /// The automaton they share.
     pub(super) fn automaton(&self) -> &Automaton {
         &self.automaton
-    }
-
-    /// Forgets what is of no use once all shapes have been added.
-    pub(super) fn finish(&mut self) {
-        let before_hex = self.over_digits.keys().filter(|(digits, _)| matches!(digits, Digits::Hex(_)));
-        self.hex = HexTable::of(&self.automaton, before_hex.map(|(_, state)| *state));
-        self.over_digits = HashMap::default();
-        self.programs.shrink_to_fit();
-        self.spans.shrink_to_fit();
-        self.steps.shrink_to_fit();
     }
 
     /// About how much memory they take. The automaton is told by shares: the first that holds it tells of all of it, so
@@ -240,86 +395,6 @@ impl Programs {
             + self.hex.to.len()
     }
 
-    /// Adds the next shape; says what is true of all its texts.
-    pub(super) fn add(&mut self, shapes: &Shapes, shape: usize) -> Answer {
-        let (first_span, first_step) = (self.spans.len(), self.steps.len());
-        let told = self.spans_of(shapes, shape);
-        if told != Answer::Unknown {
-            self.spans.truncate(first_span);
-            self.steps.truncate(first_step);
-        }
-        self.programs.resize(shape, (0, 0));
-        self.programs.push((first_span as u32, self.spans.len() as u32));
-        told
-    }
-
-    /// Adds the spans of a shape, none if it cannot be told so; says what is true of all its texts.
-    fn spans_of(&mut self, shapes: &Shapes, shape: usize) -> Answer {
-        let (first_span, first_step) = (self.spans.len(), self.steps.len());
-        let (mut states, mut may_match, mut may_fail) = (vec![self.automaton.start()], false, false);
-        let mut next = Vec::new();
-        let mut span = self.span(self.automaton.start());
-        let mut over = |programs: &mut Self, part: Part| {
-            // A text that fails early is in no state: it must not begin anew.
-            if let ([state], false) = (&states[..], may_fail) {
-                programs.end_span(span);
-                span = programs.span(*state);
-            }
-            if let Some(to) = programs.over_literal(shapes, part, &states) {
-                states[0] = to;
-                return true;
-            }
-            if !programs.over_part(shapes, part, &states, &mut next) {
-                return false;
-            }
-            std::mem::swap(&mut states, &mut next);
-            if states.contains(&State::MATCHED) {
-                may_match = true;
-                span.end_step = programs.steps.len() as u32;
-            }
-            may_fail |= states.contains(&State::DEAD);
-            states.retain(|state| !state.is_final());
-            true
-        };
-        let mut bit = 0;
-        let first_piece = shapes.shapes[shape].pieces.start;
-        for (piece, at) in shapes.pieces(shape).iter().zip(first_piece..) {
-            let is_told = match piece {
-                Piece::Slot(Slot::Uuid) => (0..).zip(UUID_GROUPS).all(|(group, digits)| {
-                    let hex = Part::Hex { digits: digits as u32, bit };
-                    bit += digits as u32 * 4;
-                    (group == 0 || over(self, Part::Hyphen)) && over(self, hex)
-                }),
-                Piece::Slot(slot) => {
-                    let part = Part::Piece { piece: at, bit };
-                    bit += slot.bits() as u32;
-                    over(self, part)
-                }
-                Piece::Literal(_) => over(self, Part::Piece { piece: at, bit }),
-            };
-            if !is_told {
-                self.steps.truncate(first_step);
-                self.spans.truncate(first_span);
-                return Answer::Unknown;
-            }
-        }
-        for state in states {
-            match self.automaton.end(state) {
-                State::MATCHED => (may_match, span.to_end) = (true, true),
-                _ => may_fail = true,
-            }
-        }
-        if span.to_end {
-            span.end_step = self.steps.len() as u32;
-        }
-        self.end_span(span);
-        match (may_match, may_fail) {
-            (false, _) => Answer::No,
-            (true, false) => Answer::Yes,
-            (true, true) => Answer::Unknown,
-        }
-    }
-
     /// A span that begins here, so far without a match.
     fn span(&self, state: State) -> Span {
         let first_step = self.steps.len() as u32;
@@ -331,74 +406,6 @@ impl Programs {
         self.steps.truncate(span.end_step as usize);
         if span.to_end || span.first_step < span.end_step {
             self.spans.push(span);
-        }
-    }
-
-    /// The state behind a literal, if all texts are in one state before it and go on behind it. It adds the step.
-    fn over_literal(&mut self, shapes: &Shapes, part: Part, states: &[State]) -> Option<State> {
-        let (Part::Piece { piece, .. }, [state]) = (part, states) else { return None };
-        let Piece::Literal(range) = &shapes.pieces[piece as usize] else { return None };
-        let to = self.automaton.run(*state, shapes.literal(range).as_bytes());
-        if to.is_final() {
-            return None;
-        }
-        self.steps.push(Step { part, from: [*state, State::UNKNOWN], to: [to, State::UNKNOWN] });
-        Some(to)
-    }
-
-    /// Puts in the states that can be behind a part; says whether these are not too many, and it can be told.
-    fn over_part(&mut self, shapes: &Shapes, part: Part, states: &[State], next: &mut Vec<State>) -> bool {
-        let unknown = [State::UNKNOWN; KNOWN_STATES];
-        let mut step = Step { part, from: unknown, to: unknown };
-        next.clear();
-        let values = match part {
-            Part::Piece { piece, .. } => match &shapes.pieces[piece as usize] {
-                Piece::Literal(range) => PartValues::One(shapes.literal(range)),
-                Piece::Slot(slot) => Digits::of(slot).map_or(PartValues::Entries(slot), PartValues::Digits),
-            },
-            Part::Hex { digits, .. } => PartValues::Digits(Digits::Hex(digits)),
-            Part::Hyphen => PartValues::One("-"),
-        };
-        match values {
-            PartValues::One(text) => self.over_text(text.as_bytes(), states, &mut step, next),
-            PartValues::Digits(digits) => {
-                for state in states {
-                    let behind = self.over_digits.entry((digits, *state));
-                    let behind = behind.or_insert_with(|| digits.over(&self.automaton, *state));
-                    if behind.is_empty() {
-                        return false;
-                    }
-                    next.extend_from_slice(behind);
-                }
-            }
-            PartValues::Entries(slot) => {
-                for state in states {
-                    let Some(table) = self.table(shapes, *state) else { return false };
-                    put_entry_states(shapes, slot, table, next);
-                }
-            }
-        }
-        self.steps.push(step);
-        if next.len() > 1 {
-            next.sort_unstable();
-            next.dedup();
-        }
-        next.len() <= STATES_MAX && !next.contains(&State::UNKNOWN)
-    }
-
-    /// The same for what all texts of a shape have.
-    fn over_text(&self, text: &[u8], states: &[State], step: &mut Step, next: &mut Vec<State>) {
-        let mut first = None;
-        for (at, state) in states.iter().enumerate() {
-            let to = match first {
-                Some(first) => self.automaton.run_beside(*state, first, text),
-                None => self.automaton.run(*state, text),
-            };
-            first.get_or_insert((*state, to));
-            if at < KNOWN_STATES {
-                (step.from[at], step.to[at]) = (*state, to);
-            }
-            next.push(to);
         }
     }
 
@@ -436,17 +443,13 @@ impl Programs {
     fn over_span(&self, span: &Span, shapes: &Shapes, packed: &[u8], start: usize) -> State {
         let mut state = span.state;
         for step in &self.steps[span.first_step as usize..span.end_step as usize] {
-            state = match step.part {
-                _ if state == step.from[0] => step.to[0],
-                _ if state == step.from[1] => step.to[1],
-                Part::Hyphen => self.automaton.run(state, b"-"),
-                Part::Hex { digits, bit } => {
-                    self.over_hex(state, digits as usize, packed, start + bit as usize)
-                }
-                Part::Piece { piece, bit } => {
-                    let piece = &shapes.pieces[piece as usize];
-                    self.over_piece(state, piece, shapes, packed, start + bit as usize)
-                }
+            state = if state == step.from[0] {
+                step.to[0]
+            } else if state == step.from[1] {
+                step.to[1]
+            } else {
+                let piece = &shapes.pieces[step.piece as usize];
+                self.over_piece(state, piece, shapes, packed, start + step.bit as usize)
             };
             if state.is_final() {
                 break;
@@ -465,123 +468,32 @@ impl Programs {
             // An entry that is not there is found to be damaged when the text is made.
             return table.and_then(|table| table.get(entry)).unwrap_or(State::UNKNOWN);
         }
-        if let Slot::Hex { digits } = slot {
-            return self.over_hex(state, *digits as usize, packed, bit);
+        if let Slot::Hex { .. } | Slot::Uuid = slot {
+            return self.hex.run(state, slot, packed, bit).unwrap_or_else(|| {
+                let mut text = String::new();
+                let made = shapes.put_slot(slot, packed, bit, &mut text);
+                made.map_or(State::UNKNOWN, |()| self.automaton.run(state, text.as_bytes()))
+            });
         }
         let mut digits = [0; DECIMAL_BYTES];
         let start = decimal_digits(slot, packed, bit, &mut digits);
         self.automaton.run(state, &digits[start..])
     }
-
-    fn over_hex(&self, state: State, digits: usize, packed: &[u8], bit: usize) -> State {
-        if let Some(state) = self.hex.run(state, digits, packed, bit) {
-            return state;
-        }
-        let mut text = [0; HEX_DIGITS_MAX];
-        let digits = &mut text[..digits];
-        hex_digits(packed, bit, digits);
-        self.automaton.run(state, digits)
-    }
 }
 
-/// Adds the states that the entries of a slot lead to.
-fn put_entry_states(shapes: &Shapes, slot: &Slot, table: &EntryTable, out: &mut Vec<State>) {
-    let entries = table.places.len();
-    let count = match slot {
-        Slot::Listed { list, .. } => (list.end - list.start) as usize,
-        Slot::Entry { least, width } => {
-            most_of(0, *width).min((entries as u64).saturating_sub(u64::from(*least))) as usize
+/// What a slot of digits can be; none of one of entries.
+fn digits_in(slot: &Slot) -> Option<Digits> {
+    Some(match slot {
+        Slot::Decimal { least, width } => {
+            Digits::Decimal { least: digits_of(*least), most: digits_of(most_of(*least, *width)) }
         }
-        _ => 0,
-    };
-    // A word tells which of the different ones they are; where there are more, all of them are taken.
-    let is_few = table.different.len() <= u64::BITS as usize && count <= SLOT_ENTRIES_MAX.min(entries / 2);
-    if !is_few || table.different.len() == 1 {
-        return out.extend_from_slice(&table.different);
-    }
-    let add = |found: u64, place: &u16| found | 1 << (place % 64);
-    let found = match slot {
-        Slot::Listed { list, .. } => {
-            let list = &shapes.lists[list.start as usize..list.end as usize];
-            list.iter().filter_map(|entry| table.places.get(*entry as usize)).fold(0, add)
+        Slot::Padded { digits, least, width } => {
+            let digits = u32::from(*digits);
+            let most = digits_of(most_of(*least, u32::from(*width))).max(digits);
+            Digits::Decimal { least: digits, most }
         }
-        Slot::Entry { least, width } => {
-            let end = most_of(u64::from(*least), *width).saturating_add(1).min(entries as u64) as usize;
-            table.places.get(*least as usize..end).unwrap_or_default().iter().fold(0, add)
-        }
-        _ => 0,
-    };
-    out.extend(ones(found).map(|place| table.different[place]));
-}
-
-impl Digits {
-    fn of(slot: &Slot) -> Option<Self> {
-        Some(match slot {
-            Slot::Decimal { least, width } => {
-                Self::Decimal { least: digits_of(*least), most: digits_of(most_of(*least, *width)) }
-            }
-            Slot::Padded { digits, least, width } => {
-                let digits = u32::from(*digits);
-                let most = digits_of(most_of(*least, u32::from(*width))).max(digits);
-                Self::Decimal { least: digits, most }
-            }
-            Slot::Hex { digits } => Self::Hex(*digits),
-            Slot::Uuid | Slot::Entry { .. } | Slot::Listed { .. } => return None,
-        })
-    }
-
-    /// The states behind such a slot; none if there are too many.
-    fn over(self, automaton: &Automaton, state: State) -> Vec<State> {
-        let (least, most) = self.lengths();
-        let mut behind = Vec::new();
-        let mut open = vec![state];
-        for length in 0..=most {
-            if length >= least {
-                behind.extend_from_slice(&open);
-            }
-            if length == most {
-                break;
-            }
-            let mut next = Vec::new();
-            for state in &open {
-                for byte in self.bytes() {
-                    let state = automaton.run(*state, &[*byte]);
-                    // Most digits make the same of a state.
-                    if next.last() != Some(&state) {
-                        next.push(state);
-                    }
-                }
-            }
-            next.sort_unstable();
-            next.dedup();
-            if next.len() > STATES_MAX {
-                return Vec::new();
-            }
-            if next == open {
-                // More of them change nothing.
-                behind.extend(next);
-                break;
-            }
-            open = next;
-        }
-        behind.sort_unstable();
-        behind.dedup();
-        behind
-    }
-
-    /// The fewest and the most bytes.
-    fn lengths(self) -> (u32, u32) {
-        match self {
-            Self::Decimal { least, most } => (least, most),
-            Self::Hex(digits) => (digits, digits),
-        }
-    }
-
-    /// What can stand at each place.
-    fn bytes(self) -> &'static [u8] {
-        match self {
-            Self::Decimal { .. } => b"0123456789",
-            Self::Hex(_) => b"0123456789abcdef",
-        }
-    }
+        Slot::Hex { digits } => Digits::Hex(*digits),
+        Slot::Uuid => Digits::Uuid,
+        Slot::Entry { .. } | Slot::Listed { .. } => return None,
+    })
 }

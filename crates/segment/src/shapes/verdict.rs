@@ -6,7 +6,7 @@
 //! Does not own: what is asked (`sawyer_query`), regular expressions over pieces (`program`), rows (`select`).
 //! Invariant: what is said of a text without making it is what the test says of the text.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use sawyer_query::tokens::parts_words;
 use sawyer_query::{Around, Automaton, FieldTest};
@@ -16,7 +16,7 @@ use super::facts::HAS_ENTRIES;
 use super::find::Needle;
 use super::gate::Gate;
 use super::index::Index;
-use super::program::Programs;
+use super::program::{Adding, Programs};
 use super::{Piece, Portion, Shapes};
 use crate::bits::Rows;
 use crate::text::TextTest;
@@ -134,7 +134,7 @@ impl Asking {
         let mut gate = Gate::new(shapes, test);
         let of_entries = gate.as_ref().map_or(0, Gate::of_entries);
         let around = test.test.holds_around(test.kind);
-        let mut programs = None;
+        let mut adding = None;
         let mut classes = vec![ASKED];
         for shape in 0..shapes.shapes.len() {
             let (may_hold, by_entry) = match &gate {
@@ -148,7 +148,7 @@ impl Asking {
                 if around != Around::Nowhere && has_stretch(shapes, shape, around, test.matches) {
                     ALL
                 } else {
-                    by_program(shapes, shape, test, &mut programs)
+                    by_program(shapes, shape, test, &mut adding)
                 }
             } else if by_entry {
                 ASKED | BY_ENTRY
@@ -160,9 +160,7 @@ impl Asking {
                 gate.tell(shape + 1);
             }
         }
-        if let Some(programs) = &mut programs {
-            programs.finish();
-        }
+        let programs = adding.map(Adding::finish);
         let answers = (0..shapes.portions).map(|_| OnceLock::new()).collect();
         Self { classes, direct: None, gate, programs, answers, rows: shapes.rows }
     }
@@ -238,11 +236,11 @@ impl Asking {
 
 /// The class of a shape by its program, if the test is an expression that has an automaton; that is made when it is first
 /// needed.
-fn by_program(shapes: &Shapes, shape: usize, test: &TextTest<'_>, programs: &mut Option<Programs>) -> u8 {
-    if let (None, FieldTest::Regex(regex)) = (&programs, test.test) {
-        *programs = regex.automaton().map(|automaton| Programs::new(Arc::clone(automaton)));
+fn by_program(shapes: &Shapes, shape: usize, test: &TextTest<'_>, adding: &mut Option<Adding>) -> u8 {
+    if let (None, FieldTest::Regex(regex)) = (&adding, test.test) {
+        *adding = regex.automaton().map(Adding::new);
     }
-    match programs.as_mut().map_or(Answer::Unknown, |programs| programs.add(shapes, shape)) {
+    match adding.as_mut().map_or(Answer::Unknown, |adding| adding.add(shapes, shape)) {
         Answer::No => 0,
         Answer::Yes => ALL,
         Answer::Unknown => ASKED,
