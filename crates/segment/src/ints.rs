@@ -241,6 +241,9 @@ impl Ints {
         let is_accepted = |number: i64| {
             usize::try_from(number).is_ok_and(|number| accepted.get(number).copied().unwrap_or(false))
         };
+        // Most often one is asked for, which is compared for less.
+        let mut all = (0..).zip(accepted).filter(|(_, accepted)| **accepted).map(|(number, _)| number);
+        let only: Option<i64> = all.next().filter(|_| all.next().is_none());
         let mut values = Vec::new();
         for (number, frame) in self.frames.iter().enumerate() {
             let start = number * self.frame_rows;
@@ -256,6 +259,24 @@ impl Ints {
                         |above| is_accepted(value(above)),
                         words,
                     );
+                }
+                PACKED => {
+                    let value = |above: u64| frame.least.wrapping_add(above as i64).wrapping_mul(self.scale);
+                    let packed = &bytes[frame.packed.clone()];
+                    match only {
+                        Some(only) => {
+                            select_packed(packed, frame.width, count, |above| value(above) == only, words);
+                        }
+                        None => {
+                            select_packed(
+                                packed,
+                                frame.width,
+                                count,
+                                |above| is_accepted(value(above)),
+                                words,
+                            );
+                        }
+                    }
                 }
                 _ => {
                     values.clear();
@@ -376,6 +397,15 @@ impl Ints {
     }
 }
 
+/// Sets a bit for each accepted number.
+fn select_packed(packed: &[u8], width: u32, count: usize, accepts: impl Fn(u64) -> bool, words: &mut [u64]) {
+    for (word, from) in words.iter_mut().zip((0..count).step_by(64)) {
+        for at in from..count.min(from + 64) {
+            *word |= u64::from(accepts(unpack_one(packed, width, at))) << (at - from);
+        }
+    }
+}
+
 /// Sets a bit for each accepted number of a few bits, as many at once as a byte has.
 fn select_narrow(packed: &[u8], width: u32, accepts: impl Fn(u64) -> bool, words: &mut [u64]) {
     let of_byte = (u8::BITS / width) as usize;
@@ -475,9 +505,15 @@ mod tests {
 
         #[test]
         fn accepted_numbers_are_selected(
-            values in prop::collection::vec(0i64..7, 1..3000), most in 0i64..7, accepted in prop::collection::vec(any::<bool>(), 0..7),
+            values in prop::collection::vec(0i64..700, 1..3000), count in prop::sample::select(vec![1i64, 2, 4, 7, 300, 700]),
+            scale in prop::sample::select(vec![1i64, 1000]), some in prop::collection::vec(0usize..700, 0..4),
+            all in prop::collection::vec(any::<bool>(), 0..7), one_by_one: bool,
         ) {
-            let values: Vec<i64> = values.iter().map(|value| *value.min(&most)).collect();
+            let values: Vec<i64> = values.iter().map(|value| value % count * scale).collect();
+            let mut accepted = if one_by_one { vec![false; 700 * scale as usize] } else { all };
+            if one_by_one {
+                some.iter().for_each(|number| accepted[number % count as usize * scale as usize] = true);
+            }
             let naive: Rows = values.iter().map(|value| accepted.get(*value as usize).copied().unwrap_or(false)).collect();
             for packing in [Packing::Bits, Packing::Planes] {
                 let mut bytes = Vec::new();

@@ -254,6 +254,22 @@ impl Shapes {
         }
     }
 
+    /// Between which entries those are that a slot may have.
+    fn entries_within(&self, slot: &Slot) -> Range<u32> {
+        match slot {
+            Slot::Entry { least, width } => {
+                let count = 1u64.checked_shl(*width).unwrap_or(0);
+                *least..u32::try_from(u64::from(*least) + count).unwrap_or(u32::MAX)
+            }
+            Slot::Listed { list, .. } => {
+                let list = &self.lists[list.start as usize..list.end as usize];
+                let (least, most) = (list.iter().min(), list.iter().max());
+                least.zip(most).map_or(0..0, |(least, most)| *least..most.saturating_add(1))
+            }
+            _ => 0..0,
+        }
+    }
+
     /// Appends the text that a shape makes of the bits from `bit` on.
     fn make(&self, shape: usize, packed: &[u8], mut bit: usize, out: &mut String) -> Decoded<()> {
         let start = out.len();

@@ -7,7 +7,7 @@
 
 use sawyer_query::{Around, FieldTest, Letters};
 
-use super::facts::{BETWEEN_SIGNS, BETWEEN_SPACES, parted_by};
+use super::facts::{BETWEEN_SIGNS, BETWEEN_SPACES, Facts, parted_by};
 use super::find::Needle;
 use super::index::Index;
 use super::verdict::{Answer, Asking, BY_ENTRY};
@@ -34,12 +34,44 @@ pub(super) fn has_ascii_edges(text: &str) -> bool {
 pub(super) struct Direct {
     /// What any one of is enough, and whether its case is ignored.
     pub(super) letters: Vec<(Box<str>, bool)>,
-    /// The entries that have the letters, ascending.
-    having: Vec<u32>,
+    /// The entries that have the letters.
+    having: Rows,
     /// For each entry what it says.
     table: Box<[u8]>,
     /// Numbers + 1 of the shapes that tell, whatever the entries: all of their texts satisfy the test, or are asked.
-    told: Vec<u16>,
+    told: Rows,
+}
+
+/// What a test said of parts of texts: most of those in which a word stands are the same few.
+pub(super) struct Said<'a> {
+    matches: &'a dyn Fn(&str) -> bool,
+    known: Vec<(Box<str>, bool)>,
+}
+
+impl<'a> Said<'a> {
+    /// So many are remembered.
+    const KNOWN_MAX: usize = 8;
+    /// Longer ones are not.
+    const PART_BYTES_MAX: usize = 256;
+
+    pub(super) fn by(test: &TextTest<'a>) -> Self {
+        Self { matches: test.matches, known: Vec::new() }
+    }
+
+    /// Whether a part of a text satisfies the test.
+    pub(super) fn of(&mut self, part: &str) -> bool {
+        if let Some((_, holds)) = self.known.iter().find(|(known, _)| **known == *part) {
+            return *holds;
+        }
+        let holds = (self.matches)(part);
+        if part.len() <= Self::PART_BYTES_MAX {
+            if self.known.len() == Self::KNOWN_MAX {
+                self.known.clear();
+            }
+            self.known.push((part.into(), holds));
+        }
+        holds
+    }
 }
 
 /// All letters of a test, if each of them is enough, and none is too little.
@@ -70,17 +102,14 @@ pub(super) fn letters_of(test: &TextTest<'_>) -> Option<Vec<(Box<str>, bool)>> {
 
 impl Direct {
     pub(super) fn new(shapes: &Shapes, test: &TextTest<'_>, needles: &[Needle]) -> Self {
-        let mut having: Vec<u32> = needles.iter().flat_map(|needle| needle.having.iter().copied()).collect();
-        if needles.len() > 1 {
-            having.sort_unstable();
-            having.dedup();
-        }
+        let mut having = Rows::none(shapes.entry_ends.len());
+        needles.iter().flat_map(|needle| &needle.having).for_each(|entry| having.insert(*entry as usize));
         let mut table: Box<[u8]> = vec![0; shapes.entry_ends.len()].into();
         let around = test.test.holds_around(test.kind);
-        for entry in &having {
-            let Some(text) = shapes.entry(*entry as usize) else { continue };
+        for entry in having.iter() {
+            let Some(text) = shapes.entry(entry) else { continue };
             let parted = if has_ascii_edges(text) { BETWEEN_SPACES | BETWEEN_SIGNS } else { BETWEEN_SPACES };
-            table[*entry as usize] = HAS
+            table[entry] = HAS
                 | match (around, (test.matches)(text)) {
                     (Around::Anywhere, true) => HOLDS | ANYWHERE,
                     (Around::BetweenSpaces, true) => HOLDS | parted,
@@ -90,12 +119,12 @@ impl Direct {
                 };
         }
         let letters = needles.iter().map(|needle| (needle.letters.clone(), needle.any_case)).collect();
-        Self { letters, having, table, told: Vec::new() }
+        Self { letters, having, table, told: Rows::none(shapes.shapes.len() + 1) }
     }
 
     /// Notes a shape that tells, by its number + 1.
     pub(super) fn tell(&mut self, id: usize) {
-        self.told.push(id as u16);
+        self.told.insert(id);
     }
 
     /// Whether any entry matters.
@@ -104,7 +133,7 @@ impl Direct {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.table.len() + self.having.capacity() * size_of::<u32>() + self.told.capacity() * size_of::<u16>()
+        self.table.len() + self.having.len() / 8 + self.told.len() / 8
     }
 
     /// What an entry says of a text where it stands so.
@@ -140,6 +169,15 @@ impl Direct {
         said
     }
 
+    /// What an entry says of texts of a shape that have it, wherever among their slots it may be.
+    fn says_in(&self, facts: &Facts, asking: &Asking, id: usize, entry: usize) -> Answer {
+        if asking.classes[id] & BY_ENTRY == 0 {
+            return Answer::No;
+        }
+        let between_signs = if facts.amid[id - 1].contains(&(entry as u32)) { 0 } else { BETWEEN_SIGNS };
+        self.says(entry, facts.apart[id - 1] | between_signs)
+    }
+
     /// Which texts of a block that have a shape satisfy the test, and which others have to be asked: of the latter some may be
     /// told by where their entries stand.
     pub(super) fn ask(&self, portion: &Portion, index: &Index, asking: &Asking) -> (Rows, Rows) {
@@ -147,19 +185,17 @@ impl Direct {
         let count = portion.ids.len();
         let (mut found, mut asked) = (Rows::none(count), Rows::none(count));
         asking.told_by_shapes(&self.told, index, &mut found, &mut asked);
-        index.for_each_of(&self.having, |entry, rows| {
-            for row in rows {
-                let row = usize::from(*row);
-                let id = usize::from(portion.ids[row]);
-                if asking.classes[id] & BY_ENTRY != 0 {
-                    match self.says(entry as usize, facts.apart[id - 1]) {
-                        Answer::Yes => found.insert(row),
-                        Answer::Unknown => asked.insert(row),
-                        Answer::No => {}
-                    }
-                }
+        let mut hits: Vec<(usize, u16)> = Vec::with_capacity(count / 8);
+        index.for_each_entry(&self.having, |entry, rows| hits.extend(rows.iter().map(|row| (entry, *row))));
+        // At once, so that the processor waits for many of them together.
+        let ids: Vec<u16> = hits.iter().map(|(_, row)| portion.ids[usize::from(*row)]).collect();
+        for ((entry, row), id) in hits.into_iter().zip(ids) {
+            match self.says_in(facts, asking, usize::from(id), entry) {
+                Answer::Yes => found.insert(usize::from(row)),
+                Answer::Unknown => asked.insert(usize::from(row)),
+                Answer::No => {}
             }
-        });
+        }
         asked.subtract(&found);
         (found, asked)
     }

@@ -52,8 +52,12 @@ pub(super) struct Facts {
     /// For each shape the bytes beside its slots: letters go over the edge of a slot only if they have one of them, and
     /// beside it something that the slot can have.
     edges: Box<[Edges]>,
+    /// For each 64 shapes the bytes beside any of their slots: letters seldom stand there.
+    edges_of_64: Box<[Edges]>,
     /// For each shape whether it has slots of entries, and whether they stand apart.
     pub(super) apart: Box<[u8]>,
+    /// For each shape between which entries those are that may stand in it otherwise than between signs.
+    pub(super) amid: Box<[Range<u32>]>,
     /// Whether any shape has slots of digits.
     has_digits: bool,
 }
@@ -164,6 +168,18 @@ impl Beside {
 }
 
 impl Edges {
+    fn unite(mut self, other: &Self) -> Self {
+        for (all, more) in [
+            (&mut self.entries, other.entries),
+            (&mut self.decimals, other.decimals),
+            (&mut self.hex, other.hex),
+        ] {
+            all.before |= more.before;
+            all.behind |= more.behind;
+        }
+        self
+    }
+
     /// Those of the slots that are like this one. One that may have no byte at all is like those of entries.
     fn of(&mut self, slot: &Slot) -> &mut Beside {
         match slot {
@@ -174,6 +190,15 @@ impl Edges {
                 &mut self.entries
             }
         }
+    }
+}
+
+/// From the start of the first of two ranges to the end of the last.
+fn around_both(one: &Range<u32>, other: &Range<u32>) -> Range<u32> {
+    match (one.is_empty(), other.is_empty()) {
+        (true, _) => other.clone(),
+        (_, true) => one.clone(),
+        _ => one.start.min(other.start)..one.end.max(other.end),
     }
 }
 
@@ -194,13 +219,14 @@ impl Facts {
             + shapes.entries.len()
             + shapes.literals.len() / 64 * size_of::<u32>()
             + shapes.pieces.len() / 2 * size_of::<Literal>()
-            + shapes.shapes.len() * (size_of::<Edges>() + 1)
+            + shapes.shapes.len() * (size_of::<Edges>() + size_of::<Range<u32>>() + 1)
     }
 
     pub(super) fn of(shapes: &Shapes) -> Self {
         let count = shapes.shapes.len();
         let mut literals = Vec::new();
         let (mut edges, mut apart, mut has_digits) = (vec![Edges::default(); count], vec![0; count], false);
+        let mut amid = vec![0..0; count];
         for shape in 0..count {
             let pieces = shapes.pieces(shape);
             let mut all_apart = HAS_ENTRIES | BETWEEN_SPACES | BETWEEN_SIGNS;
@@ -230,7 +256,11 @@ impl Facts {
                 }
                 if of_entries {
                     has_entries = true;
-                    all_apart &= HAS_ENTRIES | parted_by((before, behind));
+                    let parted = parted_by((before, behind));
+                    all_apart &= HAS_ENTRIES | parted;
+                    if parted & BETWEEN_SIGNS == 0 {
+                        amid[shape] = around_both(&amid[shape], &shapes.entries_within(slot));
+                    }
                 } else {
                     has_digits = true;
                 }
@@ -251,8 +281,13 @@ impl Facts {
                 .filter(|entry| shapes.entry(*entry).is_some_and(folds))
                 .map(|entry| entry as u32)
                 .collect(),
+            edges_of_64: edges
+                .chunks(64)
+                .map(|some| some.iter().fold(Edges::default(), Edges::unite))
+                .collect(),
             edges: edges.into(),
             apart: apart.into(),
+            amid: amid.into(),
             has_digits,
         }
     }
@@ -264,7 +299,7 @@ impl Facts {
             return Rows::all(self.edges.len());
         }
         if letters.len() == 1 {
-            return self.edges.iter().map(|edges| edges.entries.before == Bytes::MAX).collect();
+            return self.having_edges(|edges| edges.entries.before == Bytes::MAX);
         }
         let entries = Beside::of(letters, |_| true);
         let decimals = Beside::of(letters, |byte| byte.is_ascii_digit());
@@ -272,7 +307,16 @@ impl Facts {
         let may_cross = |edges: &Edges| {
             edges.entries.meets(entries) || edges.decimals.meets(decimals) || edges.hex.meets(hex)
         };
-        self.edges.iter().map(may_cross).collect()
+        self.having_edges(may_cross)
+    }
+
+    /// The shapes of whose edges something is true; of more edges together it is true, too.
+    fn having_edges(&self, has: impl Fn(&Edges) -> bool) -> Rows {
+        let bits =
+            |some: &[Edges]| (0..).zip(some).fold(0, |all, (at, edges)| all | u64::from(has(edges)) << at);
+        let some = self.edges.chunks(64).zip(&self.edges_of_64);
+        let words = some.map(|(some, all)| if has(all) { bits(some) } else { 0 });
+        Rows::from_words(words.collect(), self.edges.len())
     }
 
     /// Calls with places where these letters stand in a piece of text; the call says from where in the text to go on, behind
@@ -345,5 +389,24 @@ fn each_place(
     let mut from = 0;
     while let Some(place) = text.as_bytes().get(from..).and_then(|rest| finder.find(rest)) {
         from = call(from + place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_several_slots_lie_between_the_first_and_the_last() {
+        for (one, other, wanted) in [
+            (0..0, 3..5, 3..5),
+            (3..5, 0..0, 3..5),
+            (3..5, 8..9, 3..9),
+            (8..9, 3..5, 3..9),
+            (3..9, 4..5, 3..9),
+        ] {
+            assert_eq!(around_both(&one, &other), wanted, "{one:?} {other:?}");
+        }
+        assert!(around_both(&(0..0), &(0..0)).is_empty());
     }
 }

@@ -28,11 +28,11 @@ pub(super) struct Gate {
     masks: Box<[u8]>,
     /// For each set of parts whether a text that has them may satisfy the test.
     enough: Box<[bool]>,
-    /// The entries that have any, ascending, and for each entry which.
-    having: Vec<u32>,
+    /// The entries that have any, and for each entry which.
+    having: Rows,
     table: Box<[u8]>,
     /// Numbers + 1 of the shapes that tell, whatever the entries: all of their texts satisfy the test, or are asked.
-    told: Vec<u16>,
+    told: Rows,
 }
 
 /// The stretches of letters that nothing parts.
@@ -86,8 +86,9 @@ impl Gate {
                 }
             }
         }
-        let having = (0..).zip(&table).filter(|(_, mask)| **mask != 0).map(|(entry, _)| entry).collect();
-        Some(Self { masks: masks.into(), enough, having, table: table.into(), told: Vec::new() })
+        let having = table.iter().map(|mask| *mask != 0).collect();
+        let told = Rows::none(shapes.shapes.len() + 1);
+        Some(Self { masks: masks.into(), enough, having, table: table.into(), told })
     }
 
     /// Whether texts of a shape may satisfy the test whatever their entries.
@@ -107,15 +108,11 @@ impl Gate {
 
     /// Notes a shape that tells, by its number + 1.
     pub(super) fn tell(&mut self, id: usize) {
-        self.told.push(id as u16);
+        self.told.insert(id);
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.masks.len()
-            + self.enough.len()
-            + self.table.len()
-            + self.having.capacity() * size_of::<u32>()
-            + self.told.capacity() * size_of::<u16>()
+        self.masks.len() + self.enough.len() + self.table.len() + self.having.len() / 8 + self.told.len() / 8
     }
 
     /// Whether a text may satisfy the test, by its entries. The text's shape leaves it to them.
@@ -138,9 +135,9 @@ impl Gate {
         let (mut found, mut asked) = (Rows::none(count), Rows::none(count));
         asking.told_by_shapes(&self.told, index, &mut found, &mut asked);
         let mut masks: Vec<u8> = Vec::new();
-        index.for_each_of(&self.having, |entry, rows| {
+        index.for_each_entry(&self.having, |entry, rows| {
             masks.resize(count, 0);
-            let mask = self.table[entry as usize];
+            let mask = self.table[entry];
             for row in rows {
                 let row = usize::from(*row);
                 let id = usize::from(portion.ids[row]);

@@ -4,7 +4,10 @@
 //! Does not own: what is asked (`direct`), for how long it is kept (`segment`).
 //! Invariant: each text stands under its shape once, and under the entry of each of its slots.
 
+use std::ops::Range;
+
 use super::{Piece, Portion, Shapes, Slot};
+use crate::bits::{Rows, ones};
 
 /// A block whose group has more shapes for each of its texts has no index: it would mostly tell of others.
 const SHAPES_A_ROW_MAX: usize = 4;
@@ -15,19 +18,69 @@ const ENTRIES_MAX: usize = 1 << 20;
 const ENTRIES_A_ROW_MAX: usize = 64;
 
 /// About how much a text takes of an index.
-const TEXT_BYTES: usize = 10;
+const TEXT_BYTES: usize = 11;
 
 /// See the head of the module.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// For each number of a shape + 1 where its rows start; and where the last ones end.
-    starts: Box<[u16]>,
-    by_id: Box<[u16]>,
-    /// Entries that texts have, ascending, and where their rows end.
-    entries: Box<[(u32, u32)]>,
-    by_entry: Box<[u16]>,
+    /// By the number of a shape + 1.
+    by_id: Lists,
+    by_entry: Lists,
     /// How far behind the mark of its 64 each text starts, in bits.
     pub(super) behind: Box<[u16]>,
+}
+
+/// Rows under keys. Which keys have any takes few bytes: a question looks for many in each of hundreds of blocks, none of which
+/// is in the processor's caches any more.
+#[derive(Debug)]
+struct Lists {
+    /// A bit for each key that has rows.
+    has: Box<[u64]>,
+    /// For each 64 keys how many keys before them have rows.
+    before: Box<[u32]>,
+    /// Where the rows end of each key that has any.
+    ends: Box<[u32]>,
+    rows: Box<[u16]>,
+}
+
+impl Lists {
+    /// From what [`group`] gives.
+    fn of(starts: &[u32], rows: Vec<u16>) -> Self {
+        let spans = || starts.windows(2);
+        let has: Rows = spans().map(|span| span[0] < span[1]).collect();
+        let mut count = 0;
+        let counted = |word: &u64| {
+            count += word.count_ones();
+            count - word.count_ones()
+        };
+        let before = has.words().iter().map(counted).collect();
+        let ends = spans().filter(|span| span[0] < span[1]).map(|span| span[1]).collect();
+        Self { has: has.words().into(), before, ends, rows: rows.into() }
+    }
+
+    /// Where the rows stand of a key that has any.
+    fn span_at(&self, word: usize, bit: usize) -> Range<usize> {
+        let at = (self.before[word] + (self.has[word] & !(u64::MAX << bit)).count_ones()) as usize;
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        start as usize..self.ends[at] as usize
+    }
+
+    /// Calls with those of these keys that have rows, and the rows.
+    fn for_each_of(&self, wanted: &Rows, mut call: impl FnMut(usize, &[u16])) {
+        // All are looked up before any rows are, so that the processor waits for many of them at once.
+        let mut spans: Vec<(usize, Range<usize>)> = Vec::with_capacity(64);
+        for (word, (has, wanted)) in self.has.iter().zip(wanted.words()).enumerate() {
+            spans.extend(ones(has & wanted).map(|bit| (word * 64 + bit, self.span_at(word, bit))));
+        }
+        spans.into_iter().for_each(|(key, span)| call(key, &self.rows[span]));
+    }
+
+    fn memory_bytes(&self) -> usize {
+        size_of_val(&*self.has)
+            + size_of_val(&*self.before)
+            + size_of_val(&*self.ends)
+            + size_of_val(&*self.rows)
+    }
 }
 
 impl Index {
@@ -71,26 +124,17 @@ impl Index {
             }
         }
         let (entry_starts, by_entry) = group(shapes.entry_ends.len(), &entries, |at| rows[at]);
-        let spans = (0..).zip(entry_starts.windows(2));
-        let entries = spans.filter(|(_, span)| span[0] < span[1]).map(|(entry, span)| (entry, span[1]));
-        Some(Self {
-            starts: starts.iter().map(|start| *start as u16).collect(),
-            by_id: by_id.into(),
-            entries: entries.collect(),
-            by_entry: by_entry.into(),
-            behind,
-        })
+        Some(Self { by_id: Lists::of(&starts, by_id), by_entry: Lists::of(&entry_starts, by_entry), behind })
     }
 
     /// How much memory that of a portion takes, about.
     pub(crate) fn bytes_about(portion: &Portion) -> usize {
-        portion.shapes.shapes.len() * size_of::<u16>() + portion.ids.len() * TEXT_BYTES
+        (portion.shapes.shapes.len() + portion.shapes.entry_ends.len()) / 4 + portion.ids.len() * TEXT_BYTES
     }
 
     /// How much memory it takes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        (self.starts.len() + self.by_id.len() + self.by_entry.len() + self.behind.len()) * size_of::<u16>()
-            + self.entries.len() * size_of::<(u32, u32)>()
+        self.by_id.memory_bytes() + self.by_entry.memory_bytes() + size_of_val(&*self.behind)
     }
 
     /// How many texts there are.
@@ -98,43 +142,20 @@ impl Index {
         self.behind.len()
     }
 
-    /// The rows whose shape has this number + 1.
-    pub(super) fn rows_of(&self, id: u16) -> &[u16] {
-        let at = usize::from(id);
-        &self.by_id[usize::from(self.starts[at])..usize::from(self.starts[at + 1])]
+    /// The rows of texts without a shape.
+    pub(super) fn raw(&self) -> &[u16] {
+        let has_any = self.by_id.has.first().is_some_and(|has| has & 1 == 1);
+        if has_any { &self.by_id.rows[self.by_id.span_at(0, 0)] } else { &[] }
     }
 
-    /// Calls with those of these entries (ascending) that texts have, and the rows.
-    pub(super) fn for_each_of(&self, wanted: &[u32], mut call: impl FnMut(u32, &[u16])) {
-        /// As many steps as it takes to look for an entry among all, about.
-        const STEPS: usize = 8;
-        let rows = |at: usize| {
-            let start = if at == 0 { 0 } else { self.entries[at - 1].1 };
-            &self.by_entry[start as usize..self.entries[at].1 as usize]
-        };
-        if wanted.len() > self.entries.len() / STEPS {
-            let mut left = wanted;
-            for (at, (entry, _)) in self.entries.iter().enumerate() {
-                while left.first().is_some_and(|wanted| wanted < entry) {
-                    left = &left[1..];
-                }
-                match left.first() {
-                    None => return,
-                    Some(wanted) if wanted == entry => call(*entry, rows(at)),
-                    Some(_) => {}
-                }
-            }
-            return;
-        }
-        let mut from = 0;
-        for wanted in wanted {
-            from += self.entries[from..].partition_point(|(entry, _)| entry < wanted);
-            match self.entries.get(from) {
-                None => return,
-                Some((entry, _)) if entry == wanted => call(*entry, rows(from)),
-                Some(_) => {}
-            }
-        }
+    /// Calls with those of these numbers of shapes + 1 that texts have, and the rows.
+    pub(super) fn for_each_id(&self, wanted: &Rows, call: impl FnMut(usize, &[u16])) {
+        self.by_id.for_each_of(wanted, call);
+    }
+
+    /// Calls with those of these entries that texts have, and the rows.
+    pub(super) fn for_each_entry(&self, wanted: &Rows, call: impl FnMut(usize, &[u16])) {
+        self.by_entry.for_each_of(wanted, call);
     }
 }
 

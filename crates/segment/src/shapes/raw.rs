@@ -10,7 +10,7 @@ use std::sync::Arc;
 use memchr::memmem;
 use sawyer_query::{Around, Automaton, FieldTest, Letters, State};
 
-use super::direct::has_ascii_edges;
+use super::direct::{Said, has_ascii_edges};
 use super::facts::part_around;
 use super::verdict::Asking;
 use crate::bits::{Rows, ones};
@@ -192,10 +192,21 @@ impl Plain {
         self.texts.len()
     }
 
+    /// Where one of the texts starts among all.
+    fn start_of(&self, text: &str) -> usize {
+        text.as_ptr() as usize - self.texts.all().as_ptr() as usize
+    }
+
+    /// Whether letters that stand here but for their case are written so.
+    fn is_written_so(&self, start: usize, letters: &str) -> bool {
+        let is_capital = |at: usize| self.capitals[at / 64] >> (at % 64) & 1 == 1;
+        letters.bytes().zip(start..).all(|(byte, at)| byte.is_ascii_uppercase() == is_capital(at))
+    }
+
     /// Appends a text as it is.
     pub(super) fn put(&self, at: usize, out: &mut String) {
         let text = self.texts.get(at);
-        let start = text.as_ptr() as usize - self.texts.all().as_ptr() as usize;
+        let start = self.start_of(text);
         let begun = out.len();
         out.push_str(text);
         let end = start + text.len();
@@ -219,14 +230,25 @@ impl Plain {
         out: &mut Rows,
     ) {
         let around = test.test.holds_around(test.kind);
-        let mut made = String::new();
+        let (mut made, mut said) = (String::new(), Said::by(test));
         for (letters, any_case) in letters {
             self.each_hit(letters, |at, text, place| {
                 let row = row_of(cells, at).filter(|row| !out.contains(*row));
                 let Some(row) = row else { return text.len() };
+                let here = place..place + letters.len();
+                if around == Around::Anywhere {
+                    let as_written = *any_case || self.is_written_so(self.start_of(text) + place, letters);
+                    if !as_written {
+                        return place + 1;
+                    }
+                    if said.of(letters) {
+                        out.insert(row);
+                        return text.len();
+                    }
+                }
                 if around == Around::BetweenSpaces && *any_case {
-                    let (part, end) = part_around(text, place..place + letters.len(), true, true);
-                    let holds = part.is_some_and(test.matches);
+                    let (part, end) = part_around(text, here, true, true);
+                    let holds = part.is_some_and(|part| said.of(part));
                     if holds {
                         out.insert(row);
                     }

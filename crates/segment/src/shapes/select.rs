@@ -64,28 +64,20 @@ pub(crate) fn select_all(data: Data<'_>, wanted: &Rows, test: &TextTest<'_>) -> 
         return Ok(found);
     }
     let portion = Portion::of(data, wanted.len())?;
-    if asking.asks_by_index() {
-        // To look at some texts is less than to make an index of all.
-        let is_worth_it = wanted.count() * ANSWER_PART >= wanted.len();
-        if let Some(index) = segment.index(data, &portion, is_worth_it)? {
-            let all = ask_by_index(&portion, &index, &asking, data, test)?;
-            let mut found = all.clone();
-            found.intersect(wanted);
-            if let Some(answer) = answer {
-                // If another thread was quicker, it found the same.
-                let _ = answer.set(all);
-            }
-            return Ok(found);
-        }
-    }
-    let Some(answer) = answer.filter(|_| wanted.count() * ANSWER_PART >= wanted.len()) else {
-        return ask(&portion, &asking, data, wanted, test);
+    // To look at some texts is less than to make an index of all, or to find what is kept.
+    let is_worth_it = wanted.count() * ANSWER_PART >= wanted.len();
+    let index = if asking.asks_by_index() { segment.index(data, &portion, is_worth_it)? } else { None };
+    let all = match (index, answer) {
+        (Some(index), _) => ask_by_index(&portion, &index, &asking, data, test)?,
+        (None, Some(_)) if is_worth_it => ask(&portion, &asking, data, &Rows::all(wanted.len()), test)?,
+        (None, _) => return ask(&portion, &asking, data, wanted, test),
     };
-    let all = ask(&portion, &asking, data, &Rows::all(wanted.len()), test)?;
-    let mut found = all.clone();
-    found.intersect(wanted);
-    // If another thread was quicker, it found the same.
-    let _ = answer.set(all);
+    let mut found = wanted.clone();
+    found.intersect(&all);
+    if let Some(answer) = answer {
+        // If another thread was quicker, it found the same.
+        let _ = answer.set(all);
+    }
     Ok(found)
 }
 
@@ -117,7 +109,7 @@ fn ask_by_index(
         }
     }
     if let Some(texts) = &portion.raw {
-        let rows = (0..).zip(index.rows_of(0));
+        let rows = (0..).zip(index.raw());
         let cells: Vec<Cell> = rows.map(|(place, row)| Cell { place, row: u32::from(*row) }).collect();
         texts.select(&cells, data, test, asking, &mut found)?;
     }

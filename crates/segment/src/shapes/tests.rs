@@ -10,7 +10,7 @@ use super::index::Index;
 use super::learn::learn;
 use super::verdict::{Answer, Asking};
 use super::*;
-use crate::bits::BitWriter;
+use crate::bits::{BitWriter, Rows};
 use crate::cache::{Cache, Kept};
 use crate::ints::Packing;
 use crate::text::TextTest;
@@ -438,7 +438,7 @@ fn entries_that_take_no_bits_have_an_index_up_to_a_bound() {
     };
     let made = index(511, 1000).unwrap();
     let mut rows = 0;
-    made.for_each_of(&[0], |_, of_entry| rows += of_entry.len());
+    made.for_each_entry(&Rows::all(1), |_, of_entry| rows += of_entry.len());
     assert_eq!((rows, made.memory_bytes() >= 2 * rows), (511_000, true));
     assert!(index(64, 65_535).is_some());
     assert!(index(511, 65_535).is_none());

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use sawyer_query::tokens::parts_words;
 use sawyer_query::{Around, Automaton, FieldTest};
 
-use super::direct::{Direct, has_ascii_edges, letters_of};
+use super::direct::{Direct, Said, has_ascii_edges, letters_of};
 use super::facts::HAS_ENTRIES;
 use super::find::Needle;
 use super::gate::Gate;
@@ -74,6 +74,7 @@ impl Asking {
         classes.extend(facts.apart.iter().map(by_entry));
         let around = test.test.holds_around(test.kind);
         let mut open = Rows::none(shapes.shapes.len());
+        let mut said = Said::by(test);
         for needle in &needles {
             if needle.anywhere {
                 open = Rows::all(shapes.shapes.len());
@@ -89,7 +90,7 @@ impl Asking {
                     Around::Anywhere => ((test.matches)(hit.text), hit.text.len()),
                     Around::BetweenSpaces => {
                         let (part, end) = hit.part();
-                        let holds = part.is_some_and(test.matches);
+                        let holds = part.is_some_and(|part| said.of(part));
                         if !holds && part.is_some_and(has_ascii_edges) {
                             // Its words are its own in every text, and none of them is asked for.
                             return end;
@@ -198,11 +199,11 @@ impl Asking {
     }
 
     /// Puts in the texts of shapes that tell whatever the entries.
-    pub(super) fn told_by_shapes(&self, told: &[u16], index: &Index, found: &mut Rows, asked: &mut Rows) {
-        for id in told {
-            let into = if self.classes[usize::from(*id)] == ALL { &mut *found } else { &mut *asked };
-            index.rows_of(*id).iter().for_each(|row| into.insert(usize::from(*row)));
-        }
+    pub(super) fn told_by_shapes(&self, told: &Rows, index: &Index, found: &mut Rows, asked: &mut Rows) {
+        index.for_each_id(told, |id, rows| {
+            let into = if self.classes[id] == ALL { &mut *found } else { &mut *asked };
+            rows.iter().for_each(|row| into.insert(usize::from(*row)));
+        });
     }
 
     /// What is to be said of a text of this shape whose bits start here, without making it.
