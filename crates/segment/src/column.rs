@@ -42,6 +42,7 @@ pub(crate) mod kind {
 /// A column whose head was read.
 #[derive(Debug)]
 pub(crate) struct Column {
+    /// Less what the values do without.
     pub(crate) head: Vec<u8>,
     pub(crate) presence: Presence,
     pub(crate) values: Values,
@@ -49,14 +50,16 @@ pub(crate) struct Column {
 
 impl Column {
     /// Reads the head of a column of a block of `rows` rows, which was made of `raw_bytes` bytes.
-    pub(crate) fn parse(head: Vec<u8>, rows: usize, raw_bytes: u64) -> Decoded<Self> {
+    pub(crate) fn parse(mut head: Vec<u8>, rows: usize, raw_bytes: u64) -> Decoded<Self> {
         let elements_max =
             usize::try_from(raw_bytes / MIN_ELEMENT_BYTES).unwrap_or(ELEMENTS_MAX).min(ELEMENTS_MAX);
         let mut reader = Reader::new(&head);
         let presence = Presence::parse(&mut reader, rows)?;
         let mut data_offset = 0;
-        let values = Values::parse(&mut reader, presence.count(), &mut data_offset, Some(elements_max))?;
+        let mut values = Values::parse(&mut reader, presence.count(), &mut data_offset, Some(elements_max))?;
         reader.end()?;
+        head.drain(..values.forget_entries().min(head.len()));
+        head.shrink_to_fit();
         Ok(Self { presence, values, head })
     }
 

@@ -162,6 +162,17 @@ impl Ints {
         Ok(Self { scale, count, frame_rows, frames: frames.collect::<Decoded<_>>()? })
     }
 
+    /// Makes do without the bytes before the first of its frames: says how many these are, all if it needs none.
+    pub(crate) fn forget_before(&mut self) -> usize {
+        let starts =
+            self.frames.iter().filter(|frame| !frame.packed.is_empty()).map(|frame| frame.packed.start);
+        let start = starts.min().unwrap_or(usize::MAX);
+        for frame in &mut self.frames {
+            frame.packed = frame.packed.start.saturating_sub(start)..frame.packed.end.saturating_sub(start);
+        }
+        start
+    }
+
     /// About how much memory it takes besides the bytes it was parsed from.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.frames.len() * size_of::<Frame>()
@@ -185,17 +196,18 @@ impl Ints {
     /// The number at this place. `bytes` are those it was parsed from.
     pub(crate) fn get(&self, bytes: &[u8], at: usize, cursor: &mut IntsCursor) -> i64 {
         assert!(at < self.count, "the column has this number");
-        let number = at / self.frame_rows;
+        // Frames are of a power of two.
+        let (number, at) = (at >> self.frame_rows.trailing_zeros(), at & (self.frame_rows - 1));
         let frame = &self.frames[number];
         match frame.mode {
             CONSTANT => frame.first.wrapping_mul(self.scale),
             PACKED => {
-                let above = unpack_one(&bytes[frame.packed.clone()], frame.width, at % self.frame_rows);
+                let above = unpack_one(&bytes[frame.packed.clone()], frame.width, at);
                 frame.least.wrapping_add(above as i64).wrapping_mul(self.scale)
             }
             PLANES => {
                 let count = self.frame_rows.min(self.count - number * self.frame_rows);
-                let above = planes::get(&bytes[frame.packed.clone()], count, at % self.frame_rows);
+                let above = planes::get(&bytes[frame.packed.clone()], count, at);
                 frame.least.wrapping_add(above as i64).wrapping_mul(self.scale)
             }
             _ => {
@@ -204,7 +216,7 @@ impl Ints {
                     self.decode_frame(bytes, number, &mut cursor.values);
                     cursor.frame = Some(number);
                 }
-                cursor.values[at % self.frame_rows]
+                cursor.values[at]
             }
         }
     }

@@ -183,6 +183,11 @@ impl Text {
         }
     }
 
+    /// Makes do without so many bytes at the start of its head, if it is made of entries: these were decompressed.
+    pub(crate) fn forget_entries(&mut self) -> usize {
+        if let Kind::Dictionary { codes, .. } = &mut self.kind { codes.forget_before() } else { 0 }
+    }
+
     /// About how much memory it takes besides its head.
     pub(crate) fn memory_bytes(&self) -> usize {
         match &self.kind {

@@ -135,6 +135,14 @@ impl Values {
         Ok(values)
     }
 
+    /// Makes do without so many bytes at the start of the head, which were decompressed; the others move up.
+    pub(crate) fn forget_entries(&mut self) -> usize {
+        match &mut self.strs {
+            Some(strs) if self.mask == 1 << kind::STR => strs.forget_entries(),
+            _ => 0,
+        }
+    }
+
     /// Compares the checksums of everything that lies in the data of the column.
     pub(crate) fn check(&self, data: Data<'_>) -> Result<()> {
         for texts in [&self.strs, &self.jsons].into_iter().flatten() {

@@ -342,13 +342,6 @@ impl<'a> Field<'a> {
         let text = texts.entry(code, *data)?;
         let (count, len) = (texts.entry_count(), text.len());
         let rows = picked.as_ref().map_or(0, Picked::len);
-        if count > rows {
-            // Few rows have the same one.
-            out.extend_from_slice(key);
-            json_out::write_string(text, out);
-            self.last = Entry::default();
-            return Ok(len as u64 + 1);
-        }
         if entries.is_empty() {
             entries.resize(count, Entry::default());
             let left = count.min(rows + 1 - *next);

@@ -17,7 +17,7 @@ use crate::text::Texts;
 pub(crate) enum Picked {
     Ints(Vec<i64>),
     Times(Vec<i64>),
-    /// Numbers of entries, which damage can make any.
+    /// Numbers of entries, which damage can make any. There are no more entries than numbers.
     Codes(Vec<i64>),
     Texts(Texts),
     Others(Vec<Value>),
@@ -25,6 +25,8 @@ pub(crate) enum Picked {
 
 /// About how long a text is, for making room.
 const TEXT_BYTES: usize = 96;
+/// The same of an entry.
+const ENTRY_BYTES: usize = 32;
 
 impl Values {
     /// The values at these places, and how many bytes they are for the bounds of blocks, but for codes; damaged if these
@@ -50,6 +52,9 @@ impl Values {
             mask if mask == 1 << kind::STR => {
                 let texts = self.strs.as_ref().expect(missing);
                 match texts.pick_codes(head, places) {
+                    Some(codes) if codes.len() < texts.entry_count() => {
+                        self.pick_entries(&codes, data, raw_max)?
+                    }
                     Some(codes) => (Picked::Codes(codes), 0),
                     None => self.pick_texts(head, places, data, raw_max)?,
                 }
@@ -64,6 +69,19 @@ impl Values {
         let mut texts = Texts::with_room(places.count(), TEXT_BYTES.min(raw_max as usize));
         for place in places.iter() {
             texts.add(|out| self.strs().put(head, place, data, cursor.strs(), out))?;
+            if texts.bytes() as u64 > raw_max {
+                return Err(too_much(data));
+            }
+        }
+        let raw = texts.bytes() as u64 + texts.len() as u64;
+        Ok((Picked::Texts(texts), raw))
+    }
+
+    /// Entries of which few rows have the same: one after another, so that the processor waits for many of them at a time.
+    fn pick_entries(&self, codes: &[i64], data: Data<'_>, raw_max: u64) -> Result<(Picked, u64)> {
+        let mut texts = Texts::with_room(codes.len(), ENTRY_BYTES.min(raw_max as usize));
+        for code in codes {
+            texts.push(self.strs().entry(*code, data)?);
             if texts.bytes() as u64 > raw_max {
                 return Err(too_much(data));
             }
