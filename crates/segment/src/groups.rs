@@ -54,14 +54,19 @@ pub struct Groups {
     pub missing: Rows,
 }
 
+/// What is called with each value, or with none for rows without the field: the numbers of the ranges that have such rows,
+/// ascending, and how many each of them has. See [`Segment::count_codes`].
+pub type CountSink<'s> = dyn FnMut(Option<&str>, &[(usize, u64)]) + 's;
+
 /// A column of a block, and where it stands.
 type Found<'a> = (&'a ColumnEntry, Arc<Kept<Column>>);
 
 impl Segment {
     /// Counts the values of a field in rows of a block, each of these neighbouring ranges by itself, if the column tells
     /// which rows have the same value: strings in the own fields of rows, with no stream that has the field where a row
-    /// does not, and not too many values for so many ranges. Calls with the number of the range, the value, and how many rows have it; with no value for those that
-    /// do not have the field. Says whether it counted. The same as [`Segment::groups`] says, at less cost.
+    /// does not, and not too many values for so many ranges. Calls with each value once, and with no value for rows that do not
+    /// have the field: the numbers of the ranges that have some of these rows, ascending, and how many. Says whether it counted.
+    /// The same as [`Segment::groups`] says, at less cost.
     ///
     /// # Errors
     /// As [`Segment::groups`].
@@ -74,7 +79,7 @@ impl Segment {
         rows: &Rows,
         field: &str,
         ranges: &[Range<usize>],
-        sink: &mut dyn FnMut(usize, Option<&str>, u64),
+        sink: &mut CountSink<'_>,
     ) -> Result<bool, Error> {
         Ok(self.count_by_code(block, rows, field, ranges, sink)?)
     }
@@ -144,7 +149,7 @@ impl Segment {
         rows: &Rows,
         field: &str,
         ranges: &[Range<usize>],
-        sink: &mut dyn FnMut(usize, Option<&str>, u64),
+        sink: &mut CountSink<'_>,
     ) -> Result<bool> {
         let Some((entry, column)) = self.strings_alone(block, field)? else { return Ok(false) };
         let texts = column.values.strs();
@@ -165,22 +170,25 @@ impl Segment {
         if !is_known {
             return Err(data.place.damaged()(Damage::expected("the code of an entry")));
         }
+        let mut told: Vec<(usize, u64)> = Vec::new();
         for code in 0..width {
-            let of_range = |range: usize| u64::from(counts[range * width + code]);
-            if (0..ranges.len()).any(|range| of_range(range) > 0) {
-                let text = texts.entry(code as i64, data)?;
-                (0..ranges.len())
-                    .filter(|range| of_range(*range) > 0)
-                    .for_each(|range| sink(range, Some(text), of_range(range)));
+            let counted = counts.iter().skip(code).step_by(width).map(|count| u64::from(*count));
+            told.clear();
+            told.extend(counted.enumerate().filter(|(_, count)| *count > 0));
+            if !told.is_empty() {
+                sink(Some(texts.entry(code as i64, data)?), &told);
             }
         }
+        told.clear();
         for (range, span) in ranges.iter().enumerate() {
-            let counted: u64 =
-                counts[range * width..(range + 1) * width].iter().map(|count| u64::from(*count)).sum();
-            let missing = rows.count_within(span.clone()) as u64 - counted;
+            let counted = counts[range * width..(range + 1) * width].iter().map(|count| u64::from(*count));
+            let missing = rows.count_within(span.clone()) as u64 - counted.sum::<u64>();
             if missing > 0 {
-                sink(range, None, missing);
+                told.push((range, missing));
             }
+        }
+        if !told.is_empty() {
+            sink(None, &told);
         }
         Ok(true)
     }

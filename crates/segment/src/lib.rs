@@ -44,7 +44,7 @@ pub use frame::{
     BatchCompression, EncodedParts, batch_memory, decode_batch, decode_batch_shared, encode_batch,
     encode_batch_columns, encode_batch_parts, encode_batch_with,
 };
-pub use groups::{Groups, IdForm};
+pub use groups::{CountSink, Groups, IdForm};
 pub use layout::{BLOCK_ROWS_MAX, BlockInfo, Stats, Summary};
 pub use segment::{BlockField, Lines, Segment};
 pub use source::ReadAt;

@@ -140,9 +140,12 @@ fn ask_for_counts(segment: &Segment, block: usize) {
         for middle in [0, rows / 2] {
             let ranges = [0..middle, middle..rows];
             let mut counted = 0;
-            let mut sink = |range: usize, _: Option<&str>, count: u64| {
-                assert!(range < ranges.len(), "a range that was asked for");
-                counted += count;
+            let mut sink = |_: Option<&str>, of_value: &[(usize, u64)]| {
+                assert!(
+                    of_value.iter().all(|(range, _)| *range < ranges.len()),
+                    "ranges that were asked for"
+                );
+                counted += of_value.iter().map(|(_, count)| count).sum::<u64>();
             };
             if segment.count_codes(block, &all, field, &ranges, &mut sink).is_ok_and(|counts| counts) {
                 assert_eq!(counted, rows as u64, "each row once");

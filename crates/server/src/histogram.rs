@@ -1,5 +1,6 @@
 //! `/histogram`: counts over time, in buckets that a calendar would use.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Unit, Zoned};
 use sawyer_model::{Timestamp, Value};
 use sawyer_query::search::{Histogram, HistogramRequest};
-use serde_json::{Map, json};
+use serde_json::json;
 
 use crate::Api;
 use crate::ask::{stats_json, value_json};
@@ -100,12 +101,22 @@ pub(crate) async fn histogram(State(api): State<Api>, params: Params) -> Result<
 
 /// The answer; there may be thousands of buckets, so no tree is made of them.
 fn render(answer: &Histogram, by: bool, edges: &[Timestamp], around: &serde_json::Value) -> String {
+    const IN_MEMORY: &str = "writing to memory does not fail";
+    let apart = apart(answer);
     let mut body = String::from("{\"buckets\":[");
     for (at, (start, count)) in edges.iter().zip(&answer.counts).enumerate() {
-        let comma = if at == 0 { "" } else { "," };
-        let apart = if by { format!("\"by\":{},", apart(answer, at)) } else { String::new() };
-        write!(body, "{comma}{{{apart}\"count\":{count},\"start\":\"{start}\"}}")
-            .expect("writing to memory does not fail");
+        body.push_str(if at == 0 { "{" } else { ",{" });
+        if by {
+            body.push_str("\"by\":{");
+            let of_bucket =
+                apart.iter().map(|(key, counts)| (key, counts.iter().map(|of| of[at]).sum::<u64>()));
+            for (nth, (key, count)) in of_bucket.filter(|(_, count)| *count > 0).enumerate() {
+                let comma = if nth == 0 { "" } else { "," };
+                write!(body, "{comma}{key}:{count}").expect(IN_MEMORY);
+            }
+            body.push_str("},");
+        }
+        write!(body, "\"count\":{count},\"start\":\"{start}\"}}").expect(IN_MEMORY);
     }
     // The object's own opening brace is not wanted a second time.
     body.push_str("],");
@@ -113,18 +124,16 @@ fn render(answer: &Histogram, by: bool, edges: &[Timestamp], around: &serde_json
     body
 }
 
-/// What a bucket has of each value.
-fn apart(answer: &Histogram, at: usize) -> serde_json::Value {
-    let mut apart = Map::new();
-    for (value, counts) in answer.by.iter().filter(|(_, counts)| counts[at] > 0) {
-        apart.insert(key(value), json!(counts[at]));
+/// What is counted apart under each key, as JSON writes the key: a number and a text that is written like it are under one.
+fn apart(answer: &Histogram) -> Vec<(String, Vec<&[u64]>)> {
+    let mut apart: BTreeMap<String, Vec<&[u64]>> = BTreeMap::new();
+    let values = answer.by.iter().map(|(value, counts)| (key(value), counts));
+    let rest = [("_other", &answer.other), ("_missing", &answer.missing)]
+        .map(|(name, counts)| (name.to_owned(), counts));
+    for (key, counts) in values.chain(rest).filter(|(_, counts)| !counts.is_empty()) {
+        apart.entry(key).or_default().push(counts);
     }
-    for (name, counts) in [("_other", &answer.other), ("_missing", &answer.missing)] {
-        if let Some(count) = counts.get(at).filter(|count| **count > 0) {
-            apart.insert(name.to_owned(), json!(count));
-        }
-    }
-    apart.into()
+    apart.into_iter().map(|(key, counts)| (serde_json::Value::from(key).to_string(), counts)).collect()
 }
 
 fn key(value: &Value) -> String {
@@ -290,6 +299,21 @@ mod tests {
             Interval::round(start, start.saturating_add(Duration::from_secs(seconds)), 60).to_string()
         });
         assert_eq!(told, ["100ms", "1s", "1m", "2m", "30m", "12h", "9w"]);
+    }
+
+    #[test]
+    fn values_that_are_written_alike_are_counted_together() {
+        let edges = [0, 60, 120].map(Timestamp::from_secs);
+        let stats = sawyer_query::search::SearchStats::default();
+        let by = vec![
+            (Value::from("5"), vec![2, 0]),
+            (Value::Int(5), vec![1, 0]),
+            (Value::from("a \"b\""), vec![0, 4]),
+        ];
+        let answer = Histogram { counts: vec![4, 4], by, missing: vec![1, 0], other: Vec::new(), stats };
+        let around = json!({"interval": "1m"});
+        insta::assert_snapshot!(render(&answer, true, &edges, &around), @r#"{"buckets":[{"by":{"5":3,"_missing":1},"count":4,"start":"1970-01-01T00:00:00Z"},{"by":{"a \"b\"":4},"count":4,"start":"1970-01-01T00:01:00Z"}],"interval":"1m"}"#);
+        insta::assert_snapshot!(render(&answer, false, &edges, &around), @r#"{"buckets":[{"count":4,"start":"1970-01-01T00:00:00Z"},{"count":4,"start":"1970-01-01T00:01:00Z"}],"interval":"1m"}"#);
     }
 
     #[test]

@@ -90,7 +90,7 @@ fn ask_for_counts(segment: &Segment, block: usize) {
     for field in ["message", "level", "service", "n"] {
         for middle in [0, info.rows / 2] {
             let ranges = [0..middle, middle..info.rows];
-            let _ = segment.count_codes(block, &all, field, &ranges, &mut |_, _, _| {});
+            let _ = segment.count_codes(block, &all, field, &ranges, &mut |_, _| {});
         }
     }
     let _ = segment.timestamps_of(block, &all);

@@ -162,8 +162,9 @@ impl Tally {
         }
         if let Some(field) = field {
             let spans: Vec<Range<usize>> = ranges.iter().map(|(_, range)| range.clone()).collect();
-            let mut count =
-                |span: usize, value: Option<&str>, count| self.count(value, ranges[span].0, count);
+            let mut count = |value: Option<&str>, counted: &[(usize, u64)]| {
+                self.count(value, counted.iter().map(|(span, count)| (ranges[*span].0, *count)));
+            };
             if !unit.count_codes(rows, field, &spans, &mut count)? {
                 return Ok(false);
             }
@@ -174,19 +175,16 @@ impl Tally {
         Ok(true)
     }
 
-    /// Counts a value, or that there is none, some more times in a bucket.
-    fn count(&mut self, value: Option<&str>, bucket: usize, count: u64) {
+    /// Counts a value, or that there is none, some more times in buckets.
+    fn count(&mut self, value: Option<&str>, counted: impl Iterator<Item = (usize, u64)>) {
         let buckets = self.counts.len();
-        match value.and_then(|value| self.by.of(ValueRef::Str(value))) {
-            Some(counts) => {
-                let is_new = counts.is_empty();
-                counts.resize(buckets, 0);
-                counts[bucket] += count;
-                if is_new {
-                    self.bound();
-                }
-            }
-            None => self.missing[bucket] += count,
+        let counts = value.and_then(|value| self.by.of(ValueRef::Str(value)));
+        let is_new = counts.as_ref().is_some_and(|counts| counts.is_empty());
+        let counts = counts.unwrap_or(&mut self.missing);
+        counts.resize(buckets, 0);
+        counted.for_each(|(bucket, count)| counts[bucket] += count);
+        if is_new {
+            self.bound();
         }
     }
 
@@ -274,7 +272,7 @@ mod tests {
     fn values_of_a_megabyte_are_bounded() {
         let mut tally = Tally::new(2, Some(10));
         for n in 0..100usize {
-            tally.count(Some(&format!("{n}{}", "x".repeat(1_000_000))), n % 2, 1);
+            tally.count(Some(&format!("{n}{}", "x".repeat(1_000_000))), [(n % 2, 1)].into_iter());
             assert!(tally.by.text_bytes() <= TEXT_BYTES_MAX, "{n}");
         }
         let kept: u64 = tally.by.into_top(100, |counts| counts.iter().sum()).0.len() as u64;
@@ -287,10 +285,10 @@ mod tests {
         let most = tally.values_max;
         assert!(most < 1000, "{most}");
         for n in 0..10_000usize {
-            tally.count(Some(&format!("user {n}")), n % 5000, 1);
+            tally.count(Some(&format!("user {n}")), [(n % 5000, 1)].into_iter());
             assert!(tally.by.len() <= most, "{} of {most}", tally.by.len());
         }
-        tally.count(None, 1, 3);
+        tally.count(None, [(1, 3)].into_iter());
         let (by, rest) = tally.by.into_top(most, |counts| counts.iter().sum());
         let kept: u64 = by.iter().map(|(_, counts)| counts.iter().sum::<u64>()).sum();
         assert_eq!((rest.count(), kept + tally.other.iter().sum::<u64>()), (0, 10_000));

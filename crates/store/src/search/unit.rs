@@ -11,7 +11,7 @@ use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
 use sawyer_model::{Batch, Error, RecordRef, Timestamp, Value, ValueRef, names};
 use sawyer_query::FieldPattern;
 use sawyer_query::search::{Budget, Position, SearchStats, Selection};
-use sawyer_segment::{Groups, IdForm, Lines, Rows};
+use sawyer_segment::{CountSink, Groups, IdForm, Lines, Rows};
 
 use super::counts::{Counts, each_once};
 use crate::memory::Held;
@@ -322,7 +322,7 @@ impl Unit {
         rows: &Rows,
         field: &FieldPattern,
         ranges: &[Range<usize>],
-        sink: &mut dyn FnMut(usize, Option<&str>, u64),
+        sink: &mut CountSink<'_>,
     ) -> Result<bool, Error> {
         match self.only_name(field)? {
             Some((segment, block, name)) => segment.count_codes(block, rows, name, ranges, sink),

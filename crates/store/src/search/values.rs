@@ -116,7 +116,8 @@ impl Tally {
         prefix: Option<&str>,
     ) -> Result<bool, Error> {
         let all = 0..rows.len();
-        let told = unit.count_codes(rows, field, std::slice::from_ref(&all), &mut |_, value, count| {
+        let told = unit.count_codes(rows, field, std::slice::from_ref(&all), &mut |value, counted| {
+            let count = counted[0].1;
             let Some(value) = value.map(ValueRef::Str) else {
                 self.missing += count;
                 return;
