@@ -38,7 +38,7 @@ pub mod upkeep;
 mod words;
 
 pub use error::QueryError;
-pub use field::{FieldKind, FieldPattern};
+pub use field::{FieldKind, FieldPattern, PLAIN_BYTES_MAX};
 pub use predicate::{FieldSource, Predicate, TimeBounds, says_something};
 pub use required::index_tokens;
 pub use test::{

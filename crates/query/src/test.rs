@@ -257,6 +257,19 @@ impl FieldTest {
         }
     }
 
+    /// How long a string has to be in a field of this kind to satisfy it, if it is ASCII and no longer than
+    /// [`crate::PLAIN_BYTES_MAX`]; none if that is not known.
+    #[must_use]
+    pub fn ascii_len(&self, kind: FieldKind) -> Option<usize> {
+        match self {
+            Self::Words(test) | Self::Phrase(test) if kind == FieldKind::Plain => {
+                Some(&test.operand.folded).filter(|folded| folded.is_ascii()).map(|folded| folded.len())
+            }
+            Self::Exact(test) => Some(test.text.len()),
+            _ => None,
+        }
+    }
+
     /// Whether it may hold for a severity that is spelled otherwise.
     pub(crate) fn names_level(&self) -> bool {
         matches!(self, Self::Words(test) | Self::Phrase(test) if test.operand.level.is_some())
@@ -434,5 +447,38 @@ impl ContainsTest {
             Some(needle) => needle.is_in(text),
             None => memchr::memmem::find(text.as_bytes(), self.part.as_bytes()).is_some(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PLAIN_BYTES_MAX;
+
+    #[test]
+    fn what_satisfies_a_test_is_as_long_as_it_says() {
+        let long = "cart ".repeat(PLAIN_BYTES_MAX);
+        let texts =
+            ["", "cart", "CART", "carts", "a b", "\u{212a}ey", "key", "error", "err", "7", "07", &long];
+        for asked in texts {
+            let context = Context::default();
+            for test in [
+                FieldTest::words(asked, &context),
+                FieldTest::phrase(asked, &context),
+                FieldTest::exact(asked),
+            ] {
+                for kind in [FieldKind::Plain, FieldKind::Level, FieldKind::Text] {
+                    let of_its_length = |text: &&str| {
+                        !text.is_ascii()
+                            || text.len() > PLAIN_BYTES_MAX
+                            || !test.matches(kind, ValueRef::Str(text))
+                            || test.ascii_len(kind).is_none_or(|len| len == text.len())
+                    };
+                    assert!(texts.iter().all(of_its_length), "{test:?} {kind:?}");
+                }
+            }
+        }
+        let told = FieldTest::words("Cart-1", &Context::default()).ascii_len(FieldKind::Plain);
+        assert_eq!(told, Some(6));
     }
 }

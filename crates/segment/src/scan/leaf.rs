@@ -290,12 +290,13 @@ impl Scan<'_> {
         let only_texts = entry.mask == 1 << kind::STR;
         let every_row = matches!(column.presence, Presence::All { .. }) && only_texts;
         if only_texts && alive.count() * ENTRIES_PART >= self.rows() {
-            if every_row && let Some(mut all) = column.values.strs().select_all(&column.head, &matches) {
+            let (texts, ascii_len) = (column.values.strs(), asked.test.ascii_len(asked.kind));
+            if every_row && let Some(mut all) = texts.select_all(&column.head, ascii_len, &matches) {
                 all.intersect(alive);
                 return Ok(all);
             }
             // The filter of a block says now and then that it has what it has not.
-            if column.values.strs().has_none(&matches) {
+            if texts.has_none(ascii_len, &matches) {
                 return Ok(found);
             }
         }

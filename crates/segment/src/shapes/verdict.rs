@@ -67,8 +67,9 @@ impl Asking {
         let needles: Vec<Needle> = letters.iter().map(of_letters).collect();
         let mut direct = Direct::new(shapes, test, &needles);
         let facts = shapes.facts();
+        let has_entries = direct.has_entries();
         let by_entry = |apart: &u8| {
-            if direct.has_entries() && *apart & HAS_ENTRIES != 0 { ASKED | BY_ENTRY } else { 0 }
+            if has_entries && *apart & HAS_ENTRIES != 0 { ASKED | BY_ENTRY } else { 0 }
         };
         let mut classes = vec![ASKED];
         classes.extend(facts.apart.iter().map(by_entry));

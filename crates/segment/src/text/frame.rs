@@ -5,6 +5,7 @@
 //! Invariant: lengths are checked against the bounds of a value before anything is decompressed.
 
 use sawyer_model::limits::VALUE_BYTES_MAX;
+use sawyer_query::PLAIN_BYTES_MAX;
 
 use super::FRAME_BYTES_MAX;
 use crate::bytes::Reader;
@@ -30,6 +31,7 @@ pub(crate) struct Texts {
 pub(crate) struct TextFrame {
     text: String,
     ends: Vec<u32>,
+    is_ascii: bool,
 }
 
 impl Texts {
@@ -154,7 +156,8 @@ impl TextFrame {
         if !ends.iter().all(|end| text.is_char_boundary(*end as usize)) {
             return Err(Damage::expected("texts that end between characters"));
         }
-        Ok(Self { text, ends })
+        let is_ascii = text.is_ascii();
+        Ok(Self { text, ends, is_ascii })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -165,6 +168,19 @@ impl TextFrame {
         let end = *self.ends.get(at)? as usize;
         let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
         Some(&self.text[start..end])
+    }
+
+    /// Whether a text satisfies a test: `ascii_len` is what [`sawyer_query::FieldTest::ascii_len`] says of it, so that most texts
+    /// are not looked at.
+    pub(crate) fn holds(&self, at: usize, ascii_len: Option<usize>, matches: &dyn Fn(&str) -> bool) -> bool {
+        if let (true, Some(len), Some(end)) = (self.is_ascii, ascii_len, self.ends.get(at)) {
+            let start = if at == 0 { 0 } else { self.ends[at - 1] };
+            let own = (end - start) as usize;
+            if own != len && own <= PLAIN_BYTES_MAX {
+                return false;
+            }
+        }
+        self.get(at).is_some_and(matches)
     }
 
     /// About how much memory it takes.
@@ -181,5 +197,32 @@ impl TextFrame {
     pub(crate) fn at_offset(&self, offset: usize) -> (usize, usize) {
         let at = self.ends.partition_point(|end| *end as usize <= offset);
         (at, self.ends[at] as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame_of(all: &[&str]) -> TextFrame {
+        let (mut texts, mut bytes) = (Texts::default(), Vec::new());
+        all.iter().for_each(|text| texts.push(text));
+        texts.put_frame(&mut bytes, 0..all.len(), false);
+        TextFrame::parse(&bytes, all.len()).expect("it was written")
+    }
+
+    #[test]
+    fn texts_of_another_length_are_not_asked() {
+        let long = "cart ".repeat(PLAIN_BYTES_MAX);
+        let holds = |all: &[&str], ascii_len| -> Vec<bool> {
+            let frame = frame_of(all);
+            (0..=all.len()).map(|at| frame.holds(at, ascii_len, &|text| text.contains('a'))).collect()
+        };
+        assert_eq!(
+            holds(&["cart", "carts", "CaRT", "cert", &long], Some(4)),
+            [true, false, true, false, true, false]
+        );
+        assert_eq!(holds(&["cart", "carts"], None), [true, true, false]);
+        assert_eq!(holds(&["cart", "carts", "\u{212a}a"], Some(4)), [true, true, true, false]);
     }
 }
