@@ -12,7 +12,7 @@ mod sort;
 
 use std::sync::Arc;
 
-use sawyer_model::{Batch, Error, ListRef, NameId, RecordRef, SourceId, Stream, ValueRef};
+use sawyer_model::{Batch, Error, ListRef, NameId, OwnPart, RecordRef, SourceId, Stream, ValueRef};
 
 use self::block::BlockBuilder;
 use self::groups::GroupsBuilder;
@@ -226,10 +226,14 @@ impl<'a, E: From<Error>> Writer<'a, E> {
 
     fn push(&mut self, place: RowPlace, batch: &Batch, record: RecordRef<'_>) -> Result<(), E> {
         let (mut bytes, mut odd_line) = (ROW_BYTES, false);
-        for (name, value) in record.own_fields_by_id() {
-            bytes += raw_bytes(value);
-            odd_line |= name == NameId::ORIGINAL && !matches!(value, ValueRef::Str(_));
-            if matches!(value, ValueRef::List(list) if list.len() > ELEMENTS_MAX) {
+        // Texts are not looked at here.
+        for (name, part) in record.own_parts() {
+            bytes += match part {
+                OwnPart::Str(ref place) | OwnPart::Json(ref place) => place.len() as u64 + 1,
+                OwnPart::Value(value) => raw_bytes(value),
+            };
+            odd_line |= name == NameId::ORIGINAL && !matches!(part, OwnPart::Str(_));
+            if matches!(part, OwnPart::Value(ValueRef::List(list)) if list.len() > ELEMENTS_MAX) {
                 let error = SegmentError::Invalid("a list of more elements than a segment can hold");
                 return Err(Error::from(error).into());
             }

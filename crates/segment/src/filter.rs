@@ -66,14 +66,10 @@ const HASHES_MIN: usize = 1 << 20;
 #[derive(Debug, Default)]
 struct Recent(Vec<Short>);
 
-/// A token of at most [`SHORT_BYTES_MAX`] bytes, exactly.
+/// A token of at most [`SHORT_BYTES_MAX`] bytes, exactly: these, and in the highest byte how many there are. An empty
+/// place has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Short {
-    low: u64,
-    high: u64,
-    /// None is as long as an empty place says.
-    len: u64,
-}
+struct Short(u128);
 
 /// Texts in lower case.
 #[derive(Debug, Default)]
@@ -87,18 +83,18 @@ const LOWER_BYTES_MAX: usize = 4 << 20;
 
 /// As many bytes as are read from where a token begins.
 const NOTHING: &str = "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-const _: () = assert!(NOTHING.len() == SHORT_BYTES_MAX);
+const _: () = assert!(NOTHING.len() == size_of::<Short>());
 
-/// How many tokens are remembered as recent: 48 KiB.
+/// How many tokens are remembered as recent: 32 KiB.
 const RECENT: usize = 2048;
-const SHORT_BYTES_MAX: usize = 16;
+const SHORT_BYTES_MAX: usize = 15;
 
-/// For the length of a token + 8 those of its first eight bytes that it has, and for its length those of the next.
-const KEPT: [u64; SHORT_BYTES_MAX + 9] = {
-    let mut kept = [0; SHORT_BYTES_MAX + 9];
-    let mut len = 9;
+/// For the length of a token the bits that it has of those that are read.
+const KEPT: [u128; SHORT_BYTES_MAX + 1] = {
+    let mut kept = [0; SHORT_BYTES_MAX + 1];
+    let mut len = 1;
     while len < kept.len() {
-        kept[len] = if len < 16 { (1 << (8 * (len - 8))) - 1 } else { u64::MAX };
+        kept[len] = (1 << (8 * len)) - 1;
         len += 1;
     }
     kept
@@ -107,15 +103,14 @@ const KEPT: [u64; SHORT_BYTES_MAX + 9] = {
 impl Short {
     /// The token that these bytes begin with.
     #[inline]
-    fn of(bytes: &[u8; SHORT_BYTES_MAX], len: usize) -> Self {
-        let word = |at: usize| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
-        Self { low: word(0) & KEPT[len + 8], high: word(8) & KEPT[len], len: len as u64 }
+    fn of(bytes: &[u8; size_of::<Self>()], len: usize) -> Self {
+        Self(u128::from_le_bytes(*bytes) & KEPT[len] | (len as u128) << 120)
     }
 
     #[inline]
     fn place(self) -> usize {
         const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
-        let mixed = (self.low ^ self.high.rotate_left(27) ^ self.len).wrapping_mul(MIX);
+        let mixed = (self.0 as u64 ^ ((self.0 >> 64) as u64).rotate_left(27)).wrapping_mul(MIX);
         (mixed >> 40) as usize % RECENT
     }
 }
@@ -127,7 +122,7 @@ impl Recent {
         if token.is_empty() || token.len() > SHORT_BYTES_MAX {
             return false;
         }
-        let mut bytes = [0; SHORT_BYTES_MAX];
+        let mut bytes = [0; size_of::<Short>()];
         bytes[..token.len()].copy_from_slice(token);
         self.has_short(Short::of(&bytes, token.len()))
     }
@@ -423,12 +418,13 @@ mod tests {
         }
         tokens.retain(|token| token.len() <= SHORT_BYTES_MAX);
         let short = |token: &String| {
-            let mut bytes = [b'x'; SHORT_BYTES_MAX];
+            let mut bytes = [b'x'; size_of::<Short>()];
             bytes[..token.len()].copy_from_slice(token.as_bytes());
-            let Short { low, high, len } = Short::of(&bytes, token.len());
-            (low, high, len)
+            Short::of(&bytes, token.len()).0
         };
-        let shorts: std::collections::HashSet<(u64, u64, u64)> = tokens.iter().map(short).collect();
+        tokens.push("\0".to_owned());
+        tokens.push("a\0".to_owned());
+        let shorts: std::collections::HashSet<u128> = tokens.iter().map(short).collect();
         assert_eq!(shorts.len(), tokens.len());
         let mut recent = Recent(vec![Short::default(); RECENT]);
         let mut has = |token: &str| recent.has(token.as_bytes());

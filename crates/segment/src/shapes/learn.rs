@@ -45,6 +45,7 @@ pub(super) struct Span {
 }
 
 impl Span {
+    #[inline]
     pub(super) fn of(self, all: &str) -> &str {
         &all[self.start as usize..self.end as usize]
     }

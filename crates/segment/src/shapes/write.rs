@@ -226,8 +226,12 @@ fn in_rows(slots: &[Written], texts: usize) -> WrittenShape {
     let mut column = 0;
     for slot in slots {
         let per_text = slot.numbers_per_value();
-        for (row, some) in numbers.chunks_exact_mut(widths.len()).zip(slot.numbers.chunks_exact(per_text)) {
-            row[column..column + per_text].copy_from_slice(some);
+        let rows = numbers.chunks_exact_mut(widths.len());
+        if per_text == 1 {
+            rows.zip(&slot.numbers).for_each(|(row, number)| row[column] = *number);
+        } else {
+            let some = slot.numbers.chunks_exact(per_text);
+            rows.zip(some).for_each(|(row, some)| row[column..column + per_text].copy_from_slice(some));
         }
         column += per_text;
     }
