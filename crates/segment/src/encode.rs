@@ -240,6 +240,7 @@ impl<'a, E: From<Error>> Writer<'a, E> {
         }
         let full = self.block.rows() >= self.settings.block_rows_max
             || self.block.raw_bytes() + bytes > self.settings.block_bytes_max
+            || self.block.is_wide()
             || odd_line && !self.block.gathers_lines();
         if full && self.block.rows() > 0 {
             self.finish_block()?;

@@ -7,12 +7,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sawyer_model::names::COMMON;
 use sawyer_model::{Batch, RecordRef, Timestamp};
 
 use crate::sources::Sources;
 
 /// What a batch takes in memory besides its contents: tables, vectors and their headers.
 const BATCH_OVERHEAD_BYTES: usize = 4096;
+
+/// What the name of a field takes in a batch that has it, beside the ones that all batches have.
+const NAME_BYTES: usize = 128;
 
 /// Batches with fewer records than this are put together, so that thousands of requests with one line each do
 /// not cost a batch each, in memory and in every search.
@@ -68,6 +72,11 @@ impl Held {
     }
 }
 
+/// What a batch's records and names take: of the latter there may be more than of the former.
+fn held_bytes(batch: &Batch) -> usize {
+    batch.bytes() + batch.name_count().saturating_sub(COMMON.len()) * NAME_BYTES
+}
+
 /// Earliest and latest timestamp of the records.
 pub(crate) fn time_span(batch: &Batch) -> Option<(Timestamp, Timestamp)> {
     let times = batch.iter().map(RecordRef::timestamp);
@@ -87,17 +96,17 @@ impl Generation {
         let before = self.held.last_mut().filter(|_| batch.len() < SMALL_RECORDS);
         if let Some(last) = before.filter(|last| last.has_room_for(batch, now)) {
             let gathered = Arc::make_mut(&mut last.batch);
-            let bytes = gathered.bytes();
+            let bytes = held_bytes(gathered);
             for record in batch.iter() {
                 gathered.push_ref(record);
             }
             // It may have become smaller: the bytes that it was decoded from went with the first change.
-            self.bytes = self.bytes + gathered.bytes() - bytes;
+            self.bytes = self.bytes + held_bytes(gathered) - bytes;
             last.time_min = last.time_min.min(new.time_min);
             last.time_max = last.time_max.max(new.time_max);
             return;
         }
-        self.bytes += batch.bytes() + BATCH_OVERHEAD_BYTES;
+        self.bytes += held_bytes(batch) + BATCH_OVERHEAD_BYTES;
         self.held.push(new);
     }
 
@@ -144,7 +153,7 @@ impl Generation {
 
 #[cfg(test)]
 mod tests {
-    use sawyer_model::{RecordHead, SeqRange, SourceId, Stream};
+    use sawyer_model::{RecordHead, SeqRange, SourceId, Stream, ValueRef};
 
     use super::*;
 
@@ -157,6 +166,29 @@ mod tests {
             batch.begin(RecordHead { timestamp, observed: timestamp, source: SourceId(1), range }, stream);
         }
         Arc::new(batch)
+    }
+
+    #[test]
+    fn names_count_as_well() {
+        let held_with = |name: &dyn Fn(u64) -> String| {
+            let mut generation = Generation::default();
+            for at in 0..2000 {
+                let mut batch = Batch::new();
+                let stream = batch.add_stream(&Arc::new(Stream::default()));
+                let range = SeqRange::new(at, at + 1);
+                let head = RecordHead {
+                    timestamp: Timestamp::EPOCH,
+                    observed: Timestamp::EPOCH,
+                    source: SourceId(1),
+                    range,
+                };
+                batch.begin(head, stream).field(&name(at), ValueRef::Bool(true));
+                generation.push(&Arc::new(batch), Timestamp::EPOCH);
+            }
+            generation.bytes()
+        };
+        let (one, many) = (held_with(&|_| "n".to_owned()), held_with(&|at| format!("n{at}")));
+        assert!(many > one + 1900 * NAME_BYTES && many < one + 2100 * NAME_BYTES, "{one} {many}");
     }
 
     #[test]

@@ -20,14 +20,22 @@ use crate::names::NameTable;
 use crate::source::Stored;
 use crate::text::Texts;
 
+/// From so many columns on a block is full, and columns of earlier blocks are not kept for later ones: each takes about a
+/// kilobyte, and names may come that no other record has.
+const COLUMNS_MAX: usize = 8192;
+
 /// A block that is being made.
 #[derive(Default)]
 pub(super) struct BlockBuilder {
     heads: HeadsBuilder,
-    /// By the number of the name.
-    columns: Vec<ColumnBuilder>,
+    /// By the number of the name; none of those that were not needed since there were too many.
+    columns: Vec<Option<Box<ColumnBuilder>>>,
+    /// How many there are.
+    kept: usize,
     /// The columns that have values.
     touched: Vec<u32>,
+    /// Those with text that people read: no dictionary of it is tried.
+    readable: Vec<u32>,
     filter: FilterBuilder,
     /// How the lines as written are made of other fields; it has those that are not.
     learner: Learner,
@@ -86,22 +94,34 @@ impl BlockBuilder {
 
     #[inline(always)]
     fn column(&mut self, name: u32) -> &mut ColumnBuilder {
-        let at = name as usize;
-        if self.columns[at].is_empty() {
+        let column = &mut self.columns[name as usize];
+        let column = match column {
+            Some(column) => column,
+            None => {
+                self.kept += 1;
+                column.insert(new_column(self.readable.contains(&name)))
+            }
+        };
+        if column.is_empty() {
             self.touched.push(name);
         }
-        &mut self.columns[at]
+        column
     }
 
-    /// Says what a field is called: of text that people read no dictionary is tried.
+    /// Says what a field is called.
     pub(super) fn name(&mut self, name: u32, text: &str) {
         let at = name as usize;
         if self.columns.len() <= at {
-            self.columns.resize_with(at + 1, ColumnBuilder::default);
+            self.columns.resize_with(at + 1, || None);
+            if has_groups(text) {
+                self.readable.push(name);
+            }
         }
-        if has_groups(text) && self.columns[at].is_empty() {
-            self.columns[at].keep_apart();
-        }
+    }
+
+    /// Whether it has as many columns as a block may have.
+    pub(super) fn is_wide(&self) -> bool {
+        self.touched.len() >= COLUMNS_MAX
     }
 
     /// Whether lines as written are gathered as every field is.
@@ -171,6 +191,10 @@ impl BlockBuilder {
         self.heads.clear();
         self.learner.clear();
         self.gathers_lines = false;
+        if self.kept > COLUMNS_MAX {
+            self.kept -= self.touched.len();
+            self.touched.iter().for_each(|name| self.columns[*name as usize] = None);
+        }
         self.touched.clear();
         self.raw_bytes = 0;
         (info, directory)
@@ -188,7 +212,7 @@ impl BlockBuilder {
         let mut heads = Vec::new();
         let mut head_ranges = Vec::with_capacity(self.touched.len());
         for name in &self.touched {
-            let column = &mut self.columns[*name as usize];
+            let column = self.columns[*name as usize].as_mut().expect("it has values");
             let text = table.get(*name);
             let lines = if text == names::ORIGINAL { self.learner.lines() } else { None };
             let plain = lines.is_none() && !has_groups(text);
@@ -224,6 +248,47 @@ impl BlockBuilder {
     }
 }
 
+#[cold]
+fn new_column(is_readable: bool) -> Box<ColumnBuilder> {
+    let mut column = Box::<ColumnBuilder>::default();
+    if is_readable {
+        column.keep_apart();
+    }
+    column
+}
+
 fn within(block: usize, start: usize, end: usize) -> Range<u64> {
     (start - block) as u64..(end - block) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use sawyer_model::{SeqRange, SourceId};
+
+    use super::*;
+
+    #[test]
+    fn columns_of_names_that_come_once_are_not_kept() {
+        let (mut block, mut names) = (BlockBuilder::default(), NameTable::default());
+        let mut groups = GroupsBuilder::default();
+        let time = Timestamp::EPOCH;
+        let head =
+            RecordHead { timestamp: time, observed: time, source: SourceId(1), range: SeqRange::new(0, 1) };
+        for at in 0..5 * COLUMNS_MAX {
+            for text in ["always".to_owned(), format!("{at}")] {
+                let number = names.number(&text);
+                block.name(number, &text);
+                if text == "always" {
+                    block.begin(head, 0, 0);
+                }
+                block.field(number, ValueRef::Str("x"));
+            }
+            if block.is_wide() {
+                let (_, directory) = block.finish(&names, 12, Packing::Bits, &mut groups, &mut Vec::new());
+                assert_eq!(directory.columns.len(), COLUMNS_MAX);
+            }
+        }
+        let kept = block.columns.iter().flatten().count();
+        assert!(kept == block.kept && kept <= 2 * COLUMNS_MAX, "{kept} {}", block.kept);
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Owns: [`Dictionary`], being made text by text, and [`Strings`], which give it up where it is not worth it.
 //! Does not own: how texts without a dictionary are kept (`encode`).
-//! Invariant: whether there is a dictionary depends on nothing but the texts, so that equal records make equal bytes.
+//! Invariant: whether there is a dictionary depends on nothing but the texts and whether one is wanted, so that equal records
+//! make equal bytes.
 
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
@@ -13,10 +14,17 @@ use crate::ints::{self, Packing};
 
 /// Entries of the largest dictionary: more make its decoding dearer than it saves.
 const ENTRIES_MAX: usize = 16 << 10;
-/// From so many texts on it is looked whether a dictionary is still likely: not if nearly all of them differ.
-const TRIAL_TEXTS: usize = 512;
+/// From so many texts on it is looked whether a dictionary is still likely: not if most of them differ. Fewer would tell less:
+/// a thousand hosts may be asked in turn.
+const TRIAL_TEXTS: usize = 2048;
+/// The same of texts that look like ids.
+const TRIAL_IDS: usize = 512;
+/// Bytes of the shortest text that looks like an id.
+const ID_BYTES_MIN: usize = 16;
 /// Entries that are found without a hash of all their bytes.
 const LATELY: usize = 256;
+/// From so many texts on some are: a record may have many fields, and each of them has a dictionary.
+const LATELY_FROM: usize = 64;
 
 /// Texts on their way into a dictionary. Keeps its memory for the next ones.
 #[derive(Debug, Default)]
@@ -28,7 +36,7 @@ pub(crate) struct Dictionary {
     bytes: usize,
     /// The numbers of entries by their hashes.
     table: HashTable<(u64, u32)>,
-    /// The numbers of those that came lately; none as long as there are no entries.
+    /// The numbers of those that came lately; none as long as there are few texts.
     lately: Vec<u32>,
 }
 
@@ -52,6 +60,11 @@ fn lately_of(text: &[u8]) -> usize {
         _ => text.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)),
     };
     ((ends ^ text.len() as u64).wrapping_mul(MIX) >> 32) as usize % LATELY
+}
+
+/// Whether a text may be an id that no other record has: hexadecimal digits, and perhaps hyphens.
+fn looks_like_id(text: &str) -> bool {
+    text.len() >= ID_BYTES_MIN && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 impl Dictionary {
@@ -88,18 +101,24 @@ impl Dictionary {
         let code = match table.find(hash, is_it) {
             Some((_, code)) => *code,
             None => {
-                let hopeless = codes.len() >= TRIAL_TEXTS && entries.len() * 16 > codes.len() * 15;
+                let hopeless = match codes.len() {
+                    0..TRIAL_IDS => false,
+                    count @ TRIAL_IDS..TRIAL_TEXTS => entries.len() * 16 > count * 15 && looks_like_id(text),
+                    count => entries.len() * 5 > count * 4,
+                };
                 if hopeless || entries.len() == ENTRIES_MAX {
                     return false;
                 }
                 let code = entries.len() as u32;
                 entries.push(text);
                 table.insert_unique(hash, (hash, code), |(hash, _)| *hash);
-                lately.resize(LATELY, u32::MAX);
                 code
             }
         };
-        lately[place] = code;
+        if codes.len() >= LATELY_FROM {
+            lately.resize(LATELY, u32::MAX);
+            lately[place] = code;
+        }
         codes.push(code);
         *bytes += text.len();
         true
@@ -176,6 +195,11 @@ impl Strings {
         }
     }
 
+    /// Whether no dictionary was tried, though they may be worth one.
+    pub(crate) fn are_untried(&self) -> bool {
+        self.always_apart
+    }
+
     /// The dictionary, if they have one.
     pub(crate) fn dictionary(&self) -> Option<&Dictionary> {
         (!self.apart).then_some(&self.dictionary)
@@ -235,11 +259,17 @@ mod tests {
             texts.flat_map(|text| ["the same".to_owned(), text])
         };
         assert!(has_dictionary(between(ENTRIES_MAX - 1)) && !has_dictionary(between(ENTRIES_MAX)));
-        let late = |different: usize| {
-            let behind = numbers(20 * TRIAL_TEXTS, 2 * TRIAL_TEXTS);
-            numbers(TRIAL_TEXTS, different).chain(behind.map(|text| text + "!"))
+        let late = |trial: usize, different: usize| {
+            let behind = numbers(20 * trial, trial / 4);
+            numbers(trial, different).chain(behind.map(|text| text + "!"))
         };
-        assert!(has_dictionary(late(TRIAL_TEXTS - 100)) && !has_dictionary(late(TRIAL_TEXTS - 10)));
+        assert!(has_dictionary(late(TRIAL_TEXTS, TRIAL_TEXTS * 3 / 4)));
+        assert!(!has_dictionary(late(TRIAL_TEXTS, TRIAL_TEXTS * 5 / 6)));
+        assert!(has_dictionary(numbers(20_000, 1600)), "the same ones in turn");
+        let ids = |different: usize| {
+            numbers(20_000, different).map(|text| format!("{:016x}", xxh3_64(text.as_bytes())))
+        };
+        assert!(has_dictionary(ids(TRIAL_IDS * 4 / 5)) && !has_dictionary(ids(2 * TRIAL_IDS)));
     }
 
     #[test]

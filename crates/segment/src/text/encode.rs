@@ -24,6 +24,7 @@ pub(crate) fn encode(packing: Packing, texts: &Texts, head: &mut Vec<u8>, data: 
 pub(crate) fn encode_strings(packing: Packing, strings: &Strings, head: &mut Vec<u8>, data: &mut Vec<u8>) {
     match strings.dictionary() {
         Some(dictionary) => dictionary.put(packing, head),
+        None if strings.are_untried() => encode(packing, strings.texts(), head, data),
         None => encode_apart(packing, strings.texts(), head, data),
     }
 }
