@@ -270,6 +270,12 @@ impl FieldTest {
         }
     }
 
+    /// Whether text needs several words that follow each other.
+    #[must_use]
+    pub fn is_phrase(&self) -> bool {
+        matches!(self, Self::Words(test) | Self::Phrase(test) if test.words.is_phrase())
+    }
+
     /// Whether it may hold for a severity that is spelled otherwise.
     pub(crate) fn names_level(&self) -> bool {
         matches!(self, Self::Words(test) | Self::Phrase(test) if test.operand.level.is_some())

@@ -79,6 +79,11 @@ impl Words {
         })
     }
 
+    /// Whether several words are needed that follow each other.
+    pub(crate) fn is_phrase(&self) -> bool {
+        self.0.iter().any(|one| matches!(one, Alternative::Phrase(_)))
+    }
+
     pub(crate) fn required(&self) -> Required {
         Required::some(self.0.iter().map(|alternative| match alternative {
             Alternative::Token(needle) => Required::token(needle.as_str()),

@@ -47,6 +47,7 @@ fn template() -> BoxedStrategy<Vec<(String, u8)>> {
         "결",
         "(lock)",
         "locklock lock",
+        "lock, lock-lock ",
         "xlock cache lock cache",
         "aaaaaaaa",
         " a aa,a ",
@@ -91,6 +92,8 @@ fn test() -> BoxedStrategy<FieldTest> {
         "time",
         "cafe",
         "lock cache",
+        "lock lock",
+        "on on",
         "lock or cafe",
         "api lock",
         "ms",
@@ -158,13 +161,17 @@ fn of_a_kind(number: u64) -> String {
 
 /// Of so many texts one is of a kind.
 fn batch_of(templates: &[Vec<(String, u8)>], count: u64, kinds: u64) -> Batch {
+    let text = |number: u64| match number % kinds {
+        2 => of_a_kind(number),
+        _ => render(&templates[number as usize % templates.len()], number),
+    };
+    batch_with((0..count).map(text))
+}
+
+fn batch_with(texts: impl Iterator<Item = String>) -> Batch {
     let stream = Arc::new(Stream::default());
     let mut batch = Batch::new();
-    for number in 0..count {
-        let mut text = render(&templates[number as usize % templates.len()], number);
-        if number % kinds == 2 {
-            text = of_a_kind(number);
-        }
+    for (number, text) in (0..).zip(texts) {
         batch.push(&Record {
             timestamp: Timestamp::from_millis(number as i64),
             observed: Timestamp::from_millis(number as i64),
@@ -177,6 +184,52 @@ fn batch_of(templates: &[Vec<(String, u8)>], count: u64, kinds: u64) -> Batch {
     batch
 }
 
+/// Compares what a segment finds with asking every record, twice: the second time by what is kept.
+fn check(segment: &Segment, predicate: Predicate) -> Result<(), TestCaseError> {
+    let selection = Selection { predicate, start: Timestamp::MIN, end: Timestamp::MAX };
+    for block in 0..segment.blocks().len() {
+        let records = segment.decode_block(block).unwrap();
+        let naive: Vec<usize> =
+            (0..records.len()).filter(|row| selection.predicate.matches(records.get(*row))).collect();
+        for _ in 0..2 {
+            let found = segment.scan(block, &selection, &Budget::unlimited(), &mut SearchStats::default());
+            prop_assert_eq!(
+                found.unwrap().iter().collect::<Vec<_>>(),
+                &naive[..],
+                "{:?}",
+                selection.predicate
+            );
+        }
+    }
+    Ok(())
+}
+
+fn segment_of(batch: &Batch, block_rows_max: usize, cache_bytes: usize) -> Segment {
+    let settings = EncodeSettings { block_rows_max, ..EncodeSettings::default() };
+    let bytes = encode(&[batch], &settings).unwrap().bytes;
+    Segment::open_in(Arc::new(bytes), &Cache::new(cache_bytes)).unwrap()
+}
+
+/// A phrase of one word is more than this word, and letters may stand otherwise written at every place of a text.
+#[test]
+fn the_same_again_and_again_is_told() {
+    let repeated = |number: u64| match number % 4 {
+        0 => format!("request {number} failed: retry, retry after {}", number % 17),
+        1 => format!("state {} - {} of {number}", ["retry", "stop"][number as usize / 4 % 2], "retry"),
+        2 => format!("{} {}LOCKLo", of_a_kind(number), "lock".repeat(number as usize % 24)),
+        _ => format!("{} retry - {} retry, retry", of_a_kind(number), of_a_kind(number + 5)),
+    };
+    let segment = segment_of(&batch_with((0..2000).map(repeated)), 700, 1 << 22);
+    let field = |test| Predicate::field(FieldPattern::name("message"), test);
+    for phrase in ["retry retry", "lock lock", "retry"] {
+        check(&segment, field(FieldTest::phrase(phrase, &Context::default()))).unwrap();
+    }
+    for part in ["LOCKLo", "kLOCK", "OckL", "lockLO"] {
+        check(&segment, field(FieldTest::contains(part, false))).unwrap();
+    }
+    check(&segment, field(FieldTest::words(&"lock ".repeat(2000), &Context::default()))).unwrap();
+}
+
 proptest! {
     #![proptest_config(generate::cases(48))]
 
@@ -187,25 +240,14 @@ proptest! {
         asked in prop::collection::vec((test(), any::<bool>()), 1..16), cache_bytes in prop::sample::select(vec![0, 1 << 20]),
     ) {
         let batch = batch_of(&templates, count, kinds);
-        let settings = EncodeSettings { block_rows_max, ..EncodeSettings::default() };
-        let bytes = encode(&[&batch], &settings).unwrap().bytes;
-        let segment = Segment::open_in(Arc::new(bytes), &Cache::new(cache_bytes)).unwrap();
+        let segment = segment_of(&batch, block_rows_max, cache_bytes);
         for (test, odd) in asked {
             let mut predicate = Predicate::field(FieldPattern::name("message"), test);
             if odd {
                 let odd = FieldTest::words("true", &Context::default());
                 predicate = Predicate::And(vec![predicate, Predicate::field(FieldPattern::name("odd"), odd)]);
             }
-            let selection = Selection { predicate, start: Timestamp::MIN, end: Timestamp::MAX };
-            for block in 0..segment.blocks().len() {
-                let records = segment.decode_block(block).unwrap();
-                let naive: Vec<usize> =
-                    (0..records.len()).filter(|row| selection.predicate.matches(records.get(*row))).collect();
-                for _ in 0..2 {
-                    let found = segment.scan(block, &selection, &Budget::unlimited(), &mut SearchStats::default());
-                    prop_assert_eq!(found.unwrap().iter().collect::<Vec<_>>(), &naive[..], "{:?}", selection.predicate);
-                }
-            }
+            check(&segment, predicate)?;
         }
     }
 }

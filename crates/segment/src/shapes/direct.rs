@@ -74,10 +74,12 @@ impl<'a> Said<'a> {
     }
 }
 
-/// All letters of a test, if each of them is enough, and none is too little.
+/// All letters of a test, if each of them is enough, and none is too little. A phrase of the same word twice needs more than
+/// this word.
 pub(super) fn letters_of(test: &TextTest<'_>) -> Option<Vec<(Box<str>, bool)>> {
     let test = test.test;
     if matches!(test, FieldTest::Regex(regex) if !regex.is_literal())
+        || test.is_phrase()
         || test.may_hold_for_text(&mut |_| false)
     {
         return None;
@@ -103,7 +105,10 @@ pub(super) fn letters_of(test: &TextTest<'_>) -> Option<Vec<(Box<str>, bool)>> {
 impl Direct {
     pub(super) fn new(shapes: &Shapes, test: &TextTest<'_>, needles: &[Needle]) -> Self {
         let mut having = Rows::none(shapes.entry_ends.len());
-        needles.iter().flat_map(|needle| &needle.having).for_each(|entry| having.insert(*entry as usize));
+        // Of letters that may be anywhere every shape is gone over, and no entry tells.
+        if !needles.iter().any(|needle| needle.anywhere) {
+            needles.iter().flat_map(|needle| &needle.having).for_each(|entry| having.insert(*entry as usize));
+        }
         let mut table: Box<[u8]> = vec![0; shapes.entry_ends.len()].into();
         let around = test.test.holds_around(test.kind);
         for entry in having.iter() {
@@ -133,7 +138,8 @@ impl Direct {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.table.len() + self.having.len() / 8 + self.told.len() / 8
+        let letters = self.letters.iter().map(|(letters, _)| letters.len());
+        self.table.len() + self.having.len() / 8 + self.told.len() / 8 + letters.sum::<usize>()
     }
 
     /// What an entry says of a text where it stands so.

@@ -229,9 +229,13 @@ impl Plain {
         test: &TextTest<'_>,
         out: &mut Rows,
     ) {
+        /// A text with more places where letters are written otherwise is asked itself: it may have one at each byte.
+        const OTHERWISE_MAX: usize = 8;
         let around = test.test.holds_around(test.kind);
         let (mut made, mut said) = (String::new(), Said::by(test));
         for (letters, any_case) in letters {
+            // The text that was looked at last, and how often.
+            let mut otherwise = (0, 0);
             self.each_hit(letters, |at, text, place| {
                 let row = row_of(cells, at).filter(|row| !out.contains(*row));
                 let Some(row) = row else { return text.len() };
@@ -239,9 +243,11 @@ impl Plain {
                 if around == Around::Anywhere {
                     let as_written = *any_case || self.is_written_so(self.start_of(text) + place, letters);
                     if !as_written {
-                        return place + 1;
-                    }
-                    if said.of(letters) {
+                        otherwise = if otherwise.0 == at { (at, otherwise.1 + 1) } else { (at, 1) };
+                        if otherwise.1 <= OTHERWISE_MAX {
+                            return place + 1;
+                        }
+                    } else if said.of(letters) {
                         out.insert(row);
                         return text.len();
                     }

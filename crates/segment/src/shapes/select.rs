@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, OnceLock, PoisonError};
 
-use sawyer_query::{FieldKind, FieldTest};
+use sawyer_query::{FieldKind, FieldTest, Letters};
 
 use super::index::Index;
 use super::verdict::{Answer, Asking};
@@ -19,6 +19,9 @@ use crate::text::{Cell, TextTest};
 
 /// So many tests that were asked lately a group remembers, as long as the cache keeps what was found out for them.
 const REMEMBERED_MAX: usize = 16;
+
+/// Tests with more bytes of letters are not remembered: each group would keep them, and no bound counts them.
+const REMEMBERED_BYTES_MAX: usize = 4 << 10;
 
 /// With fewer wanted texts of 64 only these are looked at.
 const WORD_PART: u32 = 16;
@@ -158,7 +161,14 @@ fn ask(
 impl Shapes {
     /// What is known of each shape for a test, found out now or before.
     pub(super) fn asking(&self, test: &TextTest<'_>, cache: &Cache) -> Arc<Kept<Asking>> {
-        let slot = {
+        let mut bytes = 0;
+        test.test.for_each_letters(&mut |letters| {
+            let (Letters::Exact(text) | Letters::AnyCase(text)) = letters;
+            bytes += text.len();
+        });
+        let slot = if bytes > REMEMBERED_BYTES_MAX {
+            Arc::default()
+        } else {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
             let at = asked.iter().position(|known| known.kind == test.kind && known.test == *test.test);
             let known = at.map(|at| asked.remove(at));
