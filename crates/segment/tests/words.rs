@@ -230,6 +230,35 @@ fn the_same_again_and_again_is_told() {
     check(&segment, field(FieldTest::words(&"lock ".repeat(2000), &Context::default()))).unwrap();
 }
 
+/// Letters that are more than a shape is gone over for, which begin in a literal, in an entry, or in digits.
+#[test]
+fn long_letters_are_found_wherever_they_begin() {
+    let (long, digits) = ("b".repeat(70), "0123456789abcdef".repeat(5));
+    let text = |number: u64| match number % 3 {
+        0 => format!("id {}{long}={number}", "a".repeat(number as usize / 3 % 5)),
+        1 => format!("{}{long} then {number}", ["x", "y"][number as usize / 3 % 2]),
+        _ => format!("hash {:x}{digits}: {number}", number % 7),
+    };
+    let segment = segment_of(&batch_with((0..600).map(text)), 700, 1 << 22);
+    for part in [
+        format!("aa{long}="),
+        format!("{long}="),
+        format!("{long} then 1"),
+        format!("x{long}"),
+        long.clone(),
+        format!("{long}b"),
+        format!("hash 3{digits}"),
+        format!("{digits}: 5"),
+    ] {
+        for fold in [false, true] {
+            let part = Predicate::field(FieldPattern::name("message"), FieldTest::contains(&part, fold));
+            check(&segment, part).unwrap();
+        }
+        let expression = FieldTest::regex(&format!("{part}[0-9]*")).unwrap();
+        check(&segment, Predicate::field(FieldPattern::name("message"), expression)).unwrap();
+    }
+}
+
 proptest! {
     #![proptest_config(generate::cases(48))]
 

@@ -34,6 +34,8 @@ pub(super) struct Needle {
     uuid: Class,
     /// The entries that have the letters, ascending.
     pub(super) having: Vec<u32>,
+    /// Whether any entry has all letters that are looked for, while there are more.
+    start_in_entry: bool,
 }
 
 /// Bytes that a slot may have.
@@ -74,10 +76,14 @@ impl Needle {
         } else {
             shapes.facts().having(shapes, letters, any_case)
         };
+        let start = &letters[..letters.floor_char_boundary(LETTERS_MAX)];
+        let is_cut = !anywhere && start.len() < letters.len();
+        let start_in_entry = is_cut && !shapes.facts().having(shapes, start, any_case).is_empty();
         Self {
             letters: letters.into(),
             any_case,
             anywhere,
+            start_in_entry,
             goal: 1 << bytes.len(),
             digits: with_starts(class(&|byte| byte.is_ascii_digit())),
             hex: with_starts(class(&is_hex)),
@@ -117,8 +123,9 @@ impl Needle {
                 Piece::Slot(slot) => {
                     let (class, least, most) = match slot {
                         Slot::Entry { .. } | Slot::Listed { .. } => {
-                            // What was begun may go on in an entry, and any start may stand at its end.
-                            found.in_slots |= open & !1 != 0;
+                            // What was begun may go on in an entry, and any start may stand at its end, or all that is looked
+                            // for in it.
+                            found.in_slots |= open & !1 != 0 || self.start_in_entry;
                             open = self.goal - 1;
                             continue;
                         }
