@@ -86,7 +86,8 @@ fn main() -> Result<()> {
 
 fn run(args: &Args, folder: &Path) -> Result<Vec<Sample>> {
     let settings = format!(
-        "retention: {}h\npolicies: [{{name: debug, query: 'level: debug', keep: {}h}}]\nfree_min: 0\n",
+        "retention: {}h\npolicies: [{{name: debug, query: 'level: debug', keep: {}h}}]\nfree_min: 0\n\
+         search_cache_max: 128MiB\n",
         args.retention_hours, args.debug_hours
     );
     let plan = StorePlan::parse(&settings).map_err(|problems| anyhow!("{problems}"))?;

@@ -48,6 +48,7 @@ mod queue;
 mod report;
 mod restore;
 mod retention;
+mod room;
 mod seal;
 mod sealed;
 mod search;

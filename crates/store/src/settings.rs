@@ -9,6 +9,7 @@ use std::time::Duration;
 use sawyer_config::{At, ByteSize, Problems, settings};
 
 use crate::policy::{POLICIES_MAX, Policy};
+use crate::room;
 
 /// One day.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -84,9 +85,10 @@ settings! {
         pub search_threads: Option<usize>,
         /// Memory for what queries have read of segments and checked: severities, names, filters, the shapes of
         /// messages. What is there is not read, checked and decompressed again by the next query. It fills with use;
-        /// 50 MB hold what queries over a million records of a cluster need.
+        /// 50 MB hold what queries over a million records of a cluster need. Without it an eighth of the memory that the
+        /// process may use (the machine's, or the limit of its container), from 128 MiB to 1 GiB.
         #[range(ByteSize::mib(1)..=ByteSize::gib(64))]
-        pub search_cache_max: ByteSize = ByteSize::mib(128),
+        pub search_cache_max: Option<ByteSize>,
         /// How long after `retention` the store remembers what it took from a source that sends nothing more. A
         /// source that is sent again after that is stored again.
         pub source_memory: Duration = Duration::from_secs(7 * 24 * 60 * 60),
@@ -187,7 +189,9 @@ impl StoreSettings {
             search_threads: self.search_threads.unwrap_or_else(processors),
             alone_rows_max: ALONE_ROWS_MAX,
             alone_time_max: ALONE_TIME_MAX,
-            search_cache_bytes_max: self.search_cache_max.as_usize(),
+            search_cache_bytes_max: self
+                .search_cache_max
+                .map_or_else(room::search_cache_bytes, ByteSize::as_usize),
             source_idle_max: longest.saturating_add(self.source_memory),
             sources_max: self.sources_max,
         }
