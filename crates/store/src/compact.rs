@@ -47,7 +47,8 @@ impl Engine {
             let live = self.live.read();
             (live.segments.clone(), live.rows_in_memory() == 0)
         };
-        let entries: Vec<_> = segments.iter().map(|segment| segment.entry).collect();
+        let seen = |s: &Arc<Sealed>| merge::with_names(s.entry, s.segment.field_names().len());
+        let entries: Vec<_> = segments.iter().map(seen).collect();
         let now = self.clock.now();
         let unfit = |id: u64| segments.iter().any(|s| s.entry.id == id && (s.is_damaged() || s.rests(now)));
         let busy = |id: u64| merging.contains(&id) || unfit(id);

@@ -20,6 +20,15 @@ const TIER_BYTES: u64 = 256 << 10;
 /// Most segments in one merge: bounds open readers and memory when very many small ones have piled up.
 const INPUTS_MAX: usize = 64;
 
+/// What the name of a field takes in memory while a segment with it is merged.
+const NAME_BYTES: u64 = 512;
+
+/// A segment with as many names as a choice is to see it: with what these take in a merge. Where records have names that no
+/// other has, they take more than all values.
+pub(crate) fn with_names(segment: SegmentEntry, names: usize) -> SegmentEntry {
+    SegmentEntry { raw_bytes: segment.raw_bytes + names as u64 * NAME_BYTES, ..segment }
+}
+
 /// The numbers of segments that are best merged next, oldest first, leaving out those that are `busy`. Small
 /// merges come first: they free most segments for the least work.
 pub(crate) fn choose(
@@ -153,6 +162,17 @@ mod tests {
         let eight: Vec<_> = (0..8).map(|id| segment(id, 10_000, 0)).collect();
         assert_eq!(choose(&eight, MAX, NOON, |_| false), Some((0..8).collect()));
         assert_eq!(choose(&eight, MAX, NOON, |id| id == 3), None);
+    }
+
+    #[test]
+    fn names_take_room_as_well() {
+        let all =
+            |names: usize| (0..8).map(|id| with_names(segment(id, 10_000, 0), names)).collect::<Vec<_>>();
+        assert_eq!(choose(&all(20), MAX, NOON, |_| false), Some((0..8).collect()));
+        assert_eq!(choose(&all(200_000), MAX, NOON, |_| false), None);
+        let after_its_day: Vec<_> = (0..8).map(|id| with_names(segment(id, 10_000, 3), 40_000)).collect();
+        let chosen = choose(&after_its_day, MAX, NOON, |_| false).unwrap();
+        assert!(chosen.len() < 8, "as many as fit: {chosen:?}");
     }
 
     #[test]
