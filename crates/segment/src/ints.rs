@@ -19,6 +19,10 @@ pub(crate) const FRAME_ROWS: usize = 1024;
 
 /// Numbers in one frame of planes: longer planes compress better.
 const PLANES_FRAME_ROWS: usize = 64 << 10;
+const _: () = assert!(
+    FRAME_ROWS.is_power_of_two() && PLANES_FRAME_ROWS.is_power_of_two(),
+    "places are told by shifting"
+);
 /// Bit of the scale that says that frames are of so many numbers.
 const PLANES_FRAMES: u8 = 0x80;
 
@@ -196,7 +200,7 @@ impl Ints {
     /// The number at this place. `bytes` are those it was parsed from.
     pub(crate) fn get(&self, bytes: &[u8], at: usize, cursor: &mut IntsCursor) -> i64 {
         assert!(at < self.count, "the column has this number");
-        // Frames are of a power of two.
+        // A frame has a power of two of them.
         let (number, at) = (at >> self.frame_rows.trailing_zeros(), at & (self.frame_rows - 1));
         let frame = &self.frames[number];
         match frame.mode {

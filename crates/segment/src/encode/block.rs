@@ -34,7 +34,7 @@ pub(super) struct BlockBuilder {
     kept: usize,
     /// The columns that have values.
     touched: Vec<u32>,
-    /// Those with text that people read: no dictionary of it is tried.
+    /// Those with text that people read, ascending: no dictionary of it is tried.
     readable: Vec<u32>,
     filter: FilterBuilder,
     /// How the lines as written are made of other fields; it has those that are not.
@@ -99,7 +99,7 @@ impl BlockBuilder {
             Some(column) => column,
             None => {
                 self.kept += 1;
-                column.insert(new_column(self.readable.contains(&name)))
+                column.insert(new_column(self.readable.binary_search(&name).is_ok()))
             }
         };
         if column.is_empty() {

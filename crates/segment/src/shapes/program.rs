@@ -3,7 +3,7 @@
 //! Owns: [`Programs`]: for each shape in which states of the expression's automaton its texts can be before and behind
 //! each piece. What texts have together is gone over once, and of a text only those of its variables are that can make a
 //! difference: where all texts of a shape are in one state again, what was before is forgotten. [`Adding`] finds it out.
-//! Does not own: the automaton, and where pieces lead that other groups have too (`sawyer_query`).
+//! Does not own: the automaton (`sawyer_query`), the sets of its states (`sets`).
 //! Invariant: the answer for a text is that of the automaton over its bytes, or that the text has to be asked.
 
 use std::sync::Arc;
@@ -393,6 +393,7 @@ impl Programs {
             + self.steps.len() * size_of::<Step>()
             + self.by_entry.iter().map(of_table).sum::<usize>()
             + self.hex.to.len()
+            + self.hex.behind_hyphen.len()
     }
 
     /// A span that begins here, so far without a match.

@@ -58,8 +58,10 @@ pub(super) struct StateSets {
     sets: Vec<Box<[State]>>,
     numbers: HashMap<Box<[State]>, StateSet>,
     over_digits: HashMap<(StateSet, Digits), Option<Onward>>,
-    /// [`SETS_MAX`] and [`DIGITS_MAX`].
-    room: (usize, usize),
+    /// [`SETS_MAX`]; fewer in tests.
+    sets_max: usize,
+    /// [`DIGITS_MAX`]; fewer in tests.
+    digits_max: usize,
     /// The set of one state that was come to last: most pieces lead to it.
     last: (State, StateSet),
     /// Room for states.
@@ -75,8 +77,8 @@ impl StateSets {
         let start = [automaton.start()];
         let numbers = HashMap::from_iter([(start.into(), Self::START)]);
         let (over_digits, found) = Default::default();
-        let (last, room) = ((start[0], Self::START), (SETS_MAX, DIGITS_MAX));
-        Self { sets: vec![start.into()], numbers, over_digits, room, last, found }
+        let (sets_max, digits_max, last) = (SETS_MAX, DIGITS_MAX, (start[0], Self::START));
+        Self { sets: vec![start.into()], numbers, over_digits, sets_max, digits_max, last, found }
     }
 
     /// The states of a set, ascending.
@@ -117,7 +119,7 @@ impl StateSets {
         let mut found = Vec::new();
         let are_few = self.states(set).iter().all(|state| digits.over(automaton, *state, &mut found));
         let onward = if are_few { self.onward(&mut found) } else { None };
-        if self.over_digits.len() < self.room.1 {
+        if self.over_digits.len() < self.digits_max {
             self.over_digits.insert((set, digits), onward);
         }
         onward
@@ -152,7 +154,7 @@ impl StateSets {
             }
             return Some(*known);
         }
-        if self.sets.len() >= self.room.0 {
+        if self.sets.len() >= self.sets_max {
             return None;
         }
         let number = StateSet(self.sets.len() as u32);
@@ -289,7 +291,7 @@ mod tests {
             // What was asked before is remembered.
             let mut sets = StateSets::new(automaton);
             if is_narrow {
-                sets.room = (4, 1);
+                (sets.sets_max, sets.digits_max) = (4, 1);
             }
             for way in ways {
                 let (mut set, mut naive) = (StateSets::START, BTreeSet::from([automaton.start()]));
@@ -304,7 +306,7 @@ mod tests {
                         }
                     };
                     let Some(onward) = onward else {
-                        let is_full = is_narrow && sets.sets.len() == sets.room.0;
+                        let is_full = is_narrow && sets.sets.len() == sets.sets_max;
                         prop_assert!(is_full || behind.contains(&State::UNKNOWN), "{} {:?}", pattern, behind);
                         break;
                     };
