@@ -4,7 +4,7 @@ import { Failure } from '../components/EmptyState';
 import { Icon } from '../components/Icon';
 import { useMessages } from '../i18n';
 import { usePrefs } from '../state/prefs';
-import { navigate } from '../state/url';
+import { DEFAULT_LIMIT, navigate } from '../state/url';
 import { shortDateTime } from '../time/format';
 import { labelsText, matchersOf } from './model';
 import { useChange, useRules } from './queries';
@@ -137,6 +137,8 @@ function AlertRow({ alert }: { alert: Alert }) {
       filters: [],
       from: alert.from,
       to: alert.to,
+      order: 'desc',
+      limit: DEFAULT_LIMIT,
       live: false,
     });
   return (

@@ -166,6 +166,14 @@ function exactIntegers(_key: string, value: unknown, context?: { source?: string
   return context?.source && /^-?\d+$/.test(context.source) ? BigInt(context.source) : value;
 }
 
+/** Where everything that matches is written by the server, a record a line; its last line says whether that is all. */
+export function exportUrl(scope: Scope, order: Order): string {
+  const url = apiUrl('export');
+  for (const [name, value] of Object.entries({ ...scopeParameters(scope), order }))
+    url.searchParams.set(name, String(value));
+  return url.href;
+}
+
 /** The address of the live tail; read with `EventSource`. */
 export function tailUrl(query: string): string {
   const url = apiUrl('tail');

@@ -24,6 +24,7 @@ export interface DetailsProps {
   onMove: (delta: number) => void;
   onClose: () => void;
   onFilter: (filter: Filter) => void;
+  onSearch: (filter: Filter) => void;
   onToggleColumn: (column: string) => void;
 }
 
@@ -81,7 +82,9 @@ export function Details(props: DetailsProps) {
       <header className="details-head">
         <div className="details-title">
           {level && <span className={`badge level-${levelName(level)}`}>{level}</span>}
-          <time title={zoneName(timeZone)}>{record ? fullTime(record.timestamp, timeZone) : t.loading}</time>
+          <time title={zoneName(timeZone)}>
+            {record ? fullTime(record.timestamp, timeZone) : whole.error ? t.details : t.loading}
+          </time>
         </div>
         <IconButton icon="up" label={t.detailsPrevious} onClick={() => onMove(-1)} />
         <IconButton icon="down" label={t.detailsNext} onClick={() => onMove(1)} />

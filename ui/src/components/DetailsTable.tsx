@@ -2,7 +2,7 @@ import { useState } from 'react';
 import type { FieldValue, LogRecord } from '../api/types';
 import { useMessages } from '../i18n';
 import { stripAnsi } from '../list/ansi';
-import { valueText } from '../list/cells';
+import { detailFields, valueText } from '../list/cells';
 import type { Filter } from '../query/filters';
 import { matchesWords } from '../query/words';
 import { usePrefs } from '../state/prefs';
@@ -14,6 +14,8 @@ export interface DetailsTableProps {
   record: LogRecord;
   columns: readonly string[];
   onFilter: (filter: Filter) => void;
+  /** Asks for the value and for nothing else. */
+  onSearch: (filter: Filter) => void;
   onToggleColumn: (column: string) => void;
 }
 
@@ -21,17 +23,13 @@ export interface DetailsTableProps {
 const SHOWN_AT_ONCE = 200;
 const VALUE_CHARS_MAX = 10_000;
 
-export function DetailsTable({ record, columns, onFilter, onToggleColumn }: DetailsTableProps) {
+export function DetailsTable({ record, columns, onFilter, onSearch, onToggleColumn }: DetailsTableProps) {
   const t = useMessages();
   const { locale } = usePrefs();
   const [search, setSearch] = useState('');
   const [limit, setLimit] = useState(SHOWN_AT_ONCE);
-  const fields = Object.entries(record).filter(
-    ([name, value]) =>
-      value !== undefined &&
-      name !== '_original' &&
-      name !== '_truncated' &&
-      (matchesWords(name, search) || matchesWords(valueText(value), search)),
+  const fields = detailFields(record).filter(
+    ([name, value]) => matchesWords(name, search) || matchesWords(valueText(value), search),
   );
   return (
     <>
@@ -48,9 +46,10 @@ export function DetailsTable({ record, columns, onFilter, onToggleColumn }: Deta
           <FieldLine
             key={name}
             name={name}
-            value={value ?? null}
+            value={value}
             isColumn={columns.includes(name)}
             onFilter={onFilter}
+            onSearch={onSearch}
             onToggleColumn={onToggleColumn}
           />
         ))}
@@ -69,6 +68,7 @@ interface FieldLineProps {
   value: FieldValue;
   isColumn: boolean;
   onFilter: (filter: Filter) => void;
+  onSearch: (filter: Filter) => void;
   onToggleColumn: (column: string) => void;
 }
 
@@ -81,7 +81,7 @@ function filterValue(value: FieldValue): string | number | boolean | null {
   return value;
 }
 
-function FieldLine({ name, value, isColumn, onFilter, onToggleColumn }: FieldLineProps) {
+function FieldLine({ name, value, isColumn, onFilter, onSearch, onToggleColumn }: FieldLineProps) {
   const t = useMessages();
   const text = stripAnsi(valueText(value));
   const kind = typeof value === 'string' ? 'string' : value === null ? 'null' : 'number';
@@ -110,6 +110,11 @@ function FieldLine({ name, value, isColumn, onFilter, onToggleColumn }: FieldLin
                 icon="minus"
                 label={t.filterOut(name)}
                 onClick={() => onFilter({ field: name, value: target, negated: true })}
+              />
+              <IconButton
+                icon="search"
+                label={t.searchAlone(name)}
+                onClick={() => onSearch({ field: name, value: target, negated: false })}
               />
               <IconButton
                 icon="columns"

@@ -1,7 +1,8 @@
-import type { LogRecord, Stats } from '../api/types';
+import { exportUrl } from '../api/client';
+import type { Stats } from '../api/types';
 import { useMessages } from '../i18n';
-import { ndjson } from '../list/json';
 import { setPrefs, usePrefs } from '../state/prefs';
+import type { Run } from '../state/search';
 import { navigate, type SearchState } from '../state/url';
 import { formatBytes, formatCount, formatMs } from '../time/format';
 import { Icon } from './Icon';
@@ -9,29 +10,29 @@ import { IconButton } from './IconButton';
 
 export interface ResultsBarProps {
   state: SearchState;
-  rows: readonly LogRecord[];
+  run: Run;
+  loaded: number;
   total: number | null;
   stats: Stats | undefined;
 }
 
-function saveRows(rows: readonly LogRecord[]): void {
-  const url = URL.createObjectURL(new Blob([ndjson(rows)], { type: 'application/x-ndjson' }));
+/** The server streams everything that matches, and the browser writes it: this page holds none of it. */
+function saveAll({ scope, order }: Run): void {
   const link = document.createElement('a');
-  link.href = url;
+  link.href = exportUrl(scope, order);
   link.download = `sawyer-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.ndjson`;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
 /** What was found, what it cost, and how it is shown. */
 export function ResultsBar(props: ResultsBarProps) {
-  const { state, rows, total, stats } = props;
+  const { state, run, loaded, total, stats } = props;
   const t = useMessages();
   return (
     <div className="resultsbar">
       <ShowSidebar />
       <ShowHistogram />
-      <CostLine loaded={rows.length} total={total} stats={stats} />
+      <CostLine loaded={loaded} total={total} stats={stats} />
       <div className="spacer" />
       <button
         type="button"
@@ -55,8 +56,8 @@ export function ResultsBar(props: ResultsBarProps) {
         className="button is-quiet"
         title={t.exportHint}
         aria-label={t.exportRows}
-        disabled={rows.length === 0}
-        onClick={() => saveRows(rows)}
+        disabled={loaded === 0}
+        onClick={() => saveAll(run)}
       >
         <Icon name="download" />
         <span className="button-text">{t.exportRows}</span>

@@ -10,7 +10,7 @@ import { messageTerms, termPattern } from '../query/terms';
 import { isTyping } from '../state/keys';
 import { setPrefs, usePrefs } from '../state/prefs';
 import { isStuck, useFields, useFlatRows, useHistogram, useRows, useRun } from '../state/search';
-import { DEFAULT_COLUMNS, navigate, useUrlState } from '../state/url';
+import { DEFAULT_COLUMNS, DEFAULT_LIMIT, navigate, useUrlState, type SearchState } from '../state/url';
 import { absoluteRange, type TimeRange } from '../time/range';
 import { Details } from './Details';
 import { EmptyState, Failure } from './EmptyState';
@@ -45,6 +45,10 @@ export function SearchPage() {
 
   const filter = useCallback(
     (added: Filter) => navigate({ filters: withFilter(state.filters, added) }),
+    [state.filters],
+  );
+  const filterFromDetails = useCallback(
+    (added: Filter) => navigate({ filters: withFilter(state.filters, added), ...uncovered() }),
     [state.filters],
   );
   const toggleColumn = useCallback((column: string) => toggle(state.columns, column), [state.columns]);
@@ -133,7 +137,13 @@ export function SearchPage() {
             />
           )}
           {!state.live && !queryError && (
-            <ResultsBar state={state} rows={rows} total={total} stats={rowsQuery.data?.pages[0]?.stats} />
+            <ResultsBar
+              state={state}
+              run={run}
+              loaded={rows.length}
+              total={total}
+              stats={rowsQuery.data?.pages[0]?.stats}
+            />
           )}
           <div className="listroom">
             {rowsQuery.isFetching && <div className="progress" role="progressbar" aria-label={t.loading} />}
@@ -199,7 +209,8 @@ export function SearchPage() {
             columns={state.columns}
             onMove={move}
             onClose={close}
-            onFilter={filter}
+            onFilter={filterFromDetails}
+            onSearch={searchAlone}
             onToggleColumn={toggleColumn}
           />
         )}
@@ -215,9 +226,16 @@ const changeOrder = () => {
   const current = new URLSearchParams(location.search).get('order');
   navigate({ order: current === 'asc' ? 'desc' : 'asc' });
 };
+const searchAlone = (only: Filter) =>
+  navigate({ query: '', filters: [only], limit: DEFAULT_LIMIT, ...uncovered() });
 const hideSidebar = () => setPrefs({ sidebar: false });
 const hideHistogram = () => setPrefs({ histogram: false });
 const goTo = (range: TimeRange) => navigate({ from: range.from, to: range.to });
+
+/** Where details cover the rows (`panels.css`), they make room for the answer. */
+function uncovered(): Partial<SearchState> {
+  return window.matchMedia('(width < 900px)').matches ? { record: null } : {};
+}
 
 function sumOf(buckets: readonly { count: number }[]): number {
   return buckets.reduce((sum, bucket) => sum + bucket.count, 0);

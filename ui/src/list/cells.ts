@@ -57,6 +57,21 @@ const COMMON = new Set([
   ...['image', 'workload', 'workload_kind', 'service', 'env', 'stream', 'source'],
 ]);
 
+const FIRST = ['timestamp', 'level', 'message'];
+
+/** A record's fields as details show them: what happened first, what Sawyer noted itself last. */
+export function detailFields(record: LogRecord): [string, FieldValue][] {
+  const rank = (name: string) => {
+    const first = FIRST.indexOf(name);
+    if (first >= 0) return first;
+    return name === 'observed' || name.startsWith('_') ? FIRST.length + 1 : FIRST.length;
+  };
+  return Object.entries(record)
+    .filter(([name, value]) => value !== undefined && name !== '_original' && name !== '_truncated')
+    .map(([name, value]): [string, FieldValue] => [name, value ?? null])
+    .sort(([a], [b]) => rank(a) - rank(b));
+}
+
 /** Fills `cell` with `text`; plain text takes the short way of one text node. */
 export function renderMessage(
   cell: HTMLElement,

@@ -22,8 +22,3 @@ function members(record: LogRecord): string[] {
 export function prettyRecord(record: LogRecord): string {
   return `{\n  ${members(record).join(',\n  ')}\n}`;
 }
-
-/** One record a line, as the ingest endpoint takes them. */
-export function ndjson(records: readonly LogRecord[]): string {
-  return records.map((record) => `{${members(record).join(', ')}}\n`).join('');
-}

@@ -39,7 +39,7 @@ export const REFRESH_CHOICES_S = [0, 5, 10, 30, 60];
 const DEFAULT_TAB = 'rules';
 const TABS = [DEFAULT_TAB, 'silences', 'history'];
 /** First rows come fast with small pages; scrolling asks for the next early enough. */
-const DEFAULT_LIMIT = 300;
+export const DEFAULT_LIMIT = 300;
 const LIMIT_MAX = 10_000;
 
 export function parseState(search: string): SearchState {

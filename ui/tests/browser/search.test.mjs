@@ -378,6 +378,32 @@ test('a live tail with a wrong query says so', async () => {
   });
 });
 
+test('one value is asked for alone, without the query and the filters', async () => {
+  const body = async (page) => {
+    await rows(page).first().click();
+    const line = page.locator('.fieldline', { has: page.locator('dt', { hasText: /^trace_id$/ }) });
+    await line.hover();
+    await line.getByRole('button', { name: 'Search for this trace_id and nothing else' }).click();
+    await page.locator('.pill', { hasText: 'trace_id' }).waitFor();
+    const parameters = new URL(page.url()).searchParams;
+    assert.deepEqual([parameters.get('q'), parameters.getAll('f').length], [null, 1]);
+    assert.equal(parameters.get('from'), 'now-30m');
+  };
+  await withPage('?q=level:%20error&f=-namespace:edge&from=now-30m', async (page) => {
+    await body(page);
+    assert.equal(await page.locator('.details').count(), 1);
+  });
+  // On a phone details cover the rows, so they go.
+  await withPage(
+    '?q=level:%20error&from=now-30m',
+    async (page) => {
+      await body(page);
+      await page.locator('.details').waitFor({ state: 'detached' });
+    },
+    { viewport: { width: 390, height: 844 } },
+  );
+});
+
 test('surrounding records show what came before and after in the same container', async () => {
   await withPage('?q=level:%20fatal', async (page) => {
     await rows(page).first().click();
@@ -430,20 +456,23 @@ test('shortcuts do not fire while typing', async () => {
   });
 });
 
-test('exports the loaded rows as NDJSON', async () => {
-  await withPage('?q=level%3A%20fatal', async (page) => {
+test('exports everything that matches, not only what is loaded', async () => {
+  await withPage('?q=level%3A%20info&limit=10&order=asc', async (page) => {
     await rows(page).first().waitFor();
+    await waitForTotal(page, '^[1-9]');
+    const matching = await total(page);
     const [download] = await Promise.all([
       page.waitForEvent('download'),
       page.getByRole('button', { name: 'Export' }).click(),
     ]);
+    assert.match(download.suggestedFilename(), /^sawyer-.*\.ndjson$/);
     const chunks = [];
     for await (const chunk of await download.createReadStream()) chunks.push(chunk);
-    const lines = Buffer.concat(chunks)
-      .toString()
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line));
-    assert.ok(lines.length > 0 && lines.every((record) => record.level === 'fatal'));
+    const text = Buffer.concat(chunks).toString().trimEnd();
+    const lines = text.split('\n').map((line) => JSON.parse(line));
+    assert.equal(lines.pop()._end.cursor, null);
+    assert.equal(lines.length, matching);
+    assert.ok(lines.every((record) => record.level === 'info'));
+    assert.ok(lines[0].timestamp < lines.at(-1).timestamp);
   });
 });
