@@ -63,7 +63,7 @@ fn says_what_was_found() {
     insta::assert_snapshot!(check("a:b namespace:shop"), @r"
     a:b namespace:shop
                  ^
-    expected `and`, `or` or the end after `namespace`, found `:`; a colon inside a value needs quotes around the value, or a backslash: `\:`
+    expected `and`, `or` or the end after `namespace`, found `:`; `and` or `or` stands between two conditions; a colon inside a value needs quotes around the value, or a backslash: `\:`
     ");
     insta::assert_snapshot!(check("\"a\" b"), @r#"
     "a" b
@@ -83,7 +83,7 @@ fn says_what_was_found() {
     insta::assert_snapshot!(check("a: >5"), @r"
     a: >5
        ^
-    expected a value after `a:`, found `>`
+    expected a value after `a:`, found `>`; a comparison stands without the colon: `http.status > 500`
     ");
 }
 

@@ -190,7 +190,14 @@ impl Parser<'_> {
             };
             return QueryError::new(at, message);
         }
-        QueryError::new(at, format!("expected {what}{}, found {}", self.after(), self.found()))
+        let before = self.scanner.text[..at].trim_end_matches(is_space);
+        let hint = match self.scanner.peek() {
+            Some('<' | '>') if before.ends_with(':') => {
+                "; a comparison stands without the colon: `http.status > 500`"
+            }
+            _ => "",
+        };
+        QueryError::new(at, format!("expected {what}{}, found {}{hint}", self.after(), self.found()))
     }
 
     /// The error where one expression is complete and something else follows.
@@ -204,7 +211,10 @@ impl Parser<'_> {
             None => "`and`, `or` or the end".to_owned(),
         };
         let hint = match self.scanner.peek() {
-            Some(':') => "; a colon inside a value needs quotes around the value, or a backslash: `\\:`",
+            Some(':') => {
+                "; `and` or `or` stands between two conditions; a colon inside a value needs quotes around the \
+                 value, or a backslash: `\\:`"
+            }
             Some('"') => "; a quote inside a value needs a backslash: `\\\"`",
             Some('(') if self.follows_keyword() => "; a keyword needs a space before the parenthesis",
             Some('\\') => {
