@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use sawyer_model::Timestamp;
 use sawyer_telemetry::Clock;
@@ -48,12 +48,15 @@ struct Pod {
 }
 
 impl Demo {
-    /// Starts a workload below `folder`, which is made if need be; what an earlier one wrote stays.
+    /// Starts a workload below `folder`, which is made if need be; what an earlier one wrote stays, and its hour is not
+    /// written again.
     ///
     /// # Errors
     /// What the file system says.
     pub(crate) fn start(folder: &Path, clock: Clock) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
         let now = clock.now();
+        let time = now.saturating_sub(HISTORY).max(last_written(folder)?.min(now));
         let mut state = State::new(now.nanos().unsigned_abs());
         let mut pods = Vec::new();
         for service in SERVICES {
@@ -61,7 +64,7 @@ impl Demo {
                 pods.push(Pod::create(folder, service, &mut state)?);
             }
         }
-        Ok(Self { clock, pods, state, time: now.saturating_sub(HISTORY) })
+        Ok(Self { clock, pods, state, time })
     }
 
     /// Writes everything that was said since the last call.
@@ -132,6 +135,25 @@ impl Pod {
     }
 }
 
+/// When a workload below this folder last wrote something, or the beginning of time.
+fn last_written(folder: &Path) -> io::Result<Timestamp> {
+    let mut last = Timestamp::EPOCH;
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let about = entry.metadata()?;
+            if about.is_dir() {
+                folders.push(entry.path());
+            } else {
+                let since = about.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+                last = last.max(Timestamp::EPOCH.saturating_add(since));
+            }
+        }
+    }
+    Ok(last)
+}
+
 fn write_row(text: &mut Vec<u8>, row: &str, stream: &str, time: Timestamp) {
     let time = time.to_jiff();
     let mut rest = row;
@@ -173,5 +195,24 @@ mod tests {
         clock.advance(Duration::from_secs(10));
         demo.catch_up().unwrap();
         assert!(demo.pods.iter().map(|pod| pod.written).sum::<u64>() > written);
+    }
+
+    #[test]
+    fn started_again_it_does_not_write_the_same_hour_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(Timestamp::parse("2026-11-20T10:00:00Z").unwrap());
+        let mut first = Demo::start(folder.path(), clock.clone()).unwrap();
+        first.catch_up().unwrap();
+        let stopped = UNIX_EPOCH + Duration::from_nanos(clock.now().nanos().unsigned_abs());
+        for pod in &first.pods {
+            pod.file.set_modified(stopped).unwrap();
+        }
+        clock.advance(Duration::from_secs(60));
+        let mut second = Demo::start(folder.path(), clock.clone()).unwrap();
+        second.catch_up().unwrap();
+        let text = fs::read_to_string(&second.pods[0].path).unwrap();
+        let first_time = text.split_once(' ').unwrap().0;
+        assert!(first_time > "2026-11-20T10:00:00", "{first_time}");
+        assert!(first_time < "2026-11-20T10:01:00", "{first_time}");
     }
 }
