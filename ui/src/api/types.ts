@@ -29,6 +29,7 @@ export interface SearchAnswer {
 
 export interface CountAnswer {
   count: number;
+  stats: Stats;
 }
 
 export interface Bucket {

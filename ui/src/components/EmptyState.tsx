@@ -51,6 +51,11 @@ export function EmptyState({ run, hasFilters, onRange, onClearFilters }: EmptySt
     <div className="empty" data-kind="filter">
       <h2>{t.emptyFilterTitle}</h2>
       <p>{t.emptyFilterText(formatCount(data.inRange, locale))}</p>
+      {data.missing.map(({ name, near }) => (
+        <p key={name}>
+          {t.emptyNoField(name)} {near && t.emptyNearField(near)}
+        </p>
+      ))}
       {hasFilters && (
         <button type="button" className="button" onClick={onClearFilters}>
           {t.filtersClear}

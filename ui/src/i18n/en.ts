@@ -122,6 +122,8 @@ export const en = {
   emptyFilterTitle: 'Nothing matches',
   emptyFilterText: (count: string) =>
     `${count} records lie in this time range, none fits the query and the filters.`,
+  emptyNoField: (name: string) => `No record in this time range has the field ${name}.`,
+  emptyNearField: (name: string) => `Did you mean ${name}?`,
   errorQueryTitle: 'The query cannot be read',
   errorTitle: 'The search failed',
   errorNetwork: 'The server cannot be reached.',

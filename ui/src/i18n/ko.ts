@@ -119,6 +119,8 @@ export const ko: Messages = {
   emptyRangeNewest: (time) => `가장 최근 로그로 이동 (${time})`,
   emptyFilterTitle: '조건에 맞는 로그가 없습니다',
   emptyFilterText: (count) => `이 시간 범위에 로그 ${count}건이 있지만 쿼리와 필터에 맞는 것은 없습니다.`,
+  emptyNoField: (name) => `이 시간 범위의 로그에는 ${name} 필드가 없습니다.`,
+  emptyNearField: (name) => `${name} 필드를 찾으셨나요?`,
   errorQueryTitle: '쿼리를 해석할 수 없습니다',
   errorTitle: '검색에 실패했습니다',
   errorNetwork: '서버에 연결할 수 없습니다.',

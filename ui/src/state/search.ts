@@ -9,6 +9,7 @@ import { useCallback, useEffect, useMemo, useState } from 'react';
 import { ApiError, countRecords, histogram, listFields, searchPage, serverNow } from '../api/client';
 import type { LogRecord, Order, Scope, SearchAnswer } from '../api/types';
 import { combine } from '../query/filters';
+import { namedFields, nearestName } from '../query/names';
 import { zoneName } from '../time/format';
 import { resolveRange, type TimeZone } from '../time/range';
 import type { SearchState } from './url';
@@ -98,8 +99,29 @@ export function useFields(run: Run, enabled: boolean) {
   });
 }
 
+/** A field that the query names and no record has, and the name that was probably meant. */
+export interface MissingField {
+  name: string;
+  near: string | null;
+}
+
 export type Emptiness =
-  { kind: 'filter'; inRange: number } | { kind: 'range'; newest: string } | { kind: 'store' };
+  | { kind: 'filter'; inRange: number; missing: MissingField[] }
+  | { kind: 'range'; newest: string }
+  | { kind: 'store' };
+
+async function missingFields(scope: Scope, signal: AbortSignal): Promise<MissingField[]> {
+  const asked = namedFields(scope.query).map(async (name) => {
+    const { count, stats } = await countRecords({ ...scope, query: `${name}: *` }, signal);
+    // What was not looked at may have it.
+    return count > 0 || stats.partial ? [] : [name];
+  });
+  const names = (await Promise.all(asked)).flat();
+  if (names.length === 0) return [];
+  const { fields } = await listFields({ ...scope, query: '' }, signal);
+  const known = fields.map((field) => field.name);
+  return names.map((name) => ({ name, near: nearestName(name, known) }));
+}
 
 /** Why an answer is empty; asked only when one is. */
 export function useEmptiness(run: Run, enabled: boolean) {
@@ -107,7 +129,8 @@ export function useEmptiness(run: Run, enabled: boolean) {
     queryKey: ['emptiness', run.key, run.scope],
     queryFn: async ({ signal }): Promise<Emptiness> => {
       const { count } = await countRecords({ ...run.scope, query: '' }, signal);
-      if (count > 0) return { kind: 'filter', inRange: count };
+      if (count > 0)
+        return { kind: 'filter', inRange: count, missing: await missingFields(run.scope, signal) };
       const all = await searchPage({ query: '', ...ALL_TIME }, { order: 'desc', limit: 1 }, signal);
       const newest = all.records[0];
       return newest ? { kind: 'range', newest: newest.timestamp } : { kind: 'store' };

@@ -221,7 +221,17 @@ test('says why there is nothing', async () => {
   } finally {
     await empty.close();
   }
-  await withPage('?q=zzzz', (page) => page.locator('.empty[data-kind=filter]').waitFor());
+  await withPage('?q=zzzz', async (page) => {
+    await page.locator('.empty[data-kind=filter]').waitFor();
+    assert.equal(await page.getByText('has the field').count(), 0);
+  });
+  await withPage('?q=levle:%20error%20and%20level:%20nope', async (page) => {
+    const said = page.locator('.empty p', { hasText: 'has the field' });
+    await said.waitFor();
+    assert.deepEqual(await said.allInnerTexts(), [
+      'No record in this time range has the field levle. Did you mean level?',
+    ]);
+  });
   await withPage('?from=2020-01-01T00:00:00Z&to=2020-01-02T00:00:00Z', async (page) => {
     await page.locator('.empty[data-kind=range] button').click();
     await rows(page).first().waitFor();

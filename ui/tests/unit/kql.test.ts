@@ -2,6 +2,7 @@ import type { SyntaxNode } from '@lezer/common';
 import { expect, test } from 'vitest';
 import { placeAt } from '../../src/query/complete';
 import { kqlParser } from '../../src/query/language';
+import { namedFields, nearestName } from '../../src/query/names';
 import { messageTerms, termPattern } from '../../src/query/terms';
 import { matchesWords } from '../../src/query/words';
 
@@ -59,4 +60,20 @@ test('fields are found by parts of their name in order', () => {
   expect(matchesWords('geo.src.dest', 'geo dest')).toBe(true);
   expect(matchesWords('geo.src.dest', 'dest geo')).toBe(false);
   expect(matchesWords('HTTP.Status', 'stat')).toBe(true);
+});
+
+test('fields that a query names, and the one that was meant', () => {
+  expect(namedFields('levle: error and (http.* > 5 or not "a b": x) and word')).toEqual([
+    'levle',
+    'http.*',
+    '"a b"',
+  ]);
+  expect(namedFields('items: { id: 1 } and items: x')).toEqual(['items']);
+  const names = ['level', 'namespace', 'http.status', 'node', 'pod'];
+  expect(nearestName('levle', names)).toBe('level');
+  expect(nearestName('Namespaec', names)).toBe('namespace');
+  expect(nearestName('status', names)).toBe('http.status');
+  expect(nearestName('mode', names)).toBe('node');
+  expect(nearestName('pdo', names)).toBe('pod');
+  expect(nearestName('user', names)).toBe(null);
 });
