@@ -117,3 +117,25 @@ impl FieldSource for Object {
         self.fields.iter().any(|(name, value)| test(name, value.as_ref()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Context, kql};
+
+    #[test]
+    fn numbers_in_objects_are_read_exactly() {
+        let list = ValueRef::Json(r#"[{"price": 13.114189588902203}, {"price": 9007199254740993}]"#);
+        for (query, found) in [
+            ("items: { price: 13.114189588902203 }", true),
+            ("items: { price > 13.114189588902203 and price < 14 }", false),
+            ("items: { price: 9007199254740993 }", true),
+            ("items: { price: 9007199254740992 }", false),
+        ] {
+            let Ok(Predicate::Nested { predicate, .. }) = kql::compile(query, &Context::default()) else {
+                panic!("{query}");
+            };
+            assert_eq!(list_matches("items", list, &predicate), found, "{query}");
+        }
+    }
+}

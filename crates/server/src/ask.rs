@@ -168,3 +168,18 @@ pub(crate) async fn range(
     let selection = api.selection(&params)?;
     Ok(axum::Json(json!({"start": selection.start.to_string(), "end": selection.end.to_string()})))
 }
+
+#[cfg(test)]
+mod tests {
+    use sawyer_model::Value;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_answered_as_they_are() {
+        for float in [1.774_862_202_534_643_9, 13.114_189_588_902_203, 1e308, 5e-324, -0.0] {
+            assert_eq!(value_json(&Value::Float(float)).as_f64(), Some(float));
+        }
+        assert_eq!(value_json(&Value::Int(i64::MIN)).to_string(), i64::MIN.to_string());
+    }
+}
