@@ -124,11 +124,12 @@ const SOURCES_PER_HOUR: u64 = 16;
 const NANOS_PER_HOUR: i64 = 3_600_000_000_000;
 
 impl Name<'_> {
-    /// Records with names have no order in which they could be numbered, so their place is a hash of the name, in a source
-    /// for the hour of the record's own time: what a store remembers of an hour can be forgotten with it.
+    /// Records with names have no order in which they could be numbered, so their place is a hash of name and time, in a
+    /// source for the hour of the record's own time: what a store remembers of an hour can be forgotten with it.
     fn id_at(&self, time: Option<Timestamp>) -> RecordId {
-        let SourceId(hash) = SourceId::of(&[self.id.as_bytes()]);
-        let hour = time.map_or(i64::MIN, |time| time.nanos().div_euclid(NANOS_PER_HOUR));
+        let nanos = time.map_or(i64::MIN, Timestamp::nanos);
+        let SourceId(hash) = SourceId::of(&[self.id.as_bytes(), &nanos.to_le_bytes()]);
+        let hour = nanos.div_euclid(NANOS_PER_HOUR);
         let part = (hash >> 64) as u64 % SOURCES_PER_HOUR;
         let [protocol, sender, realm] = self.scope.map(str::as_bytes);
         let source =

@@ -127,6 +127,9 @@ fn the_same_id_in_the_same_index_is_the_same_record() {
     assert_ne!(ids(r#"{"index":{"_id":"b"}}"#, doc, "c"), known);
     assert_ne!(ids(r#"{"index":{"_id":"a","_index":"j"}}"#, doc, "c"), known);
     assert_ne!(ids(a, doc, "other"), known);
+    let at = |time: &str| ids(a, &doc.replace("2026-11-20T11:00:00Z", time), "c");
+    assert_eq!(at("2026-11-20T12:00:00+01:00"), known);
+    assert_ne!(at("2026-11-20T11:00:00.000000001Z"), known, "a moment later is another time");
 }
 
 #[test]
