@@ -33,6 +33,9 @@ pub enum NdjsonError {
     /// Its `_id` is no record's name.
     #[error("`_id`: {0}")]
     Id(#[from] NotARecordId),
+    /// Longer than any value can be, so that it could not be kept whole.
+    #[error("the line is longer than {VALUE_BYTES_MAX} bytes")]
+    TooLong,
 }
 
 /// Who sends, and what may be believed.
@@ -96,15 +99,13 @@ impl NdjsonReader {
             self.fields.read(|fields| fields.for_each(|(name, value)| writer.field(name, value)));
             return Ok(());
         }
+        if text.len() > VALUE_BYTES_MAX {
+            return Err(NdjsonError::TooLong);
+        }
         if self.read_foreseen(text, head, known, batch) {
             return Ok(());
         }
-        // A longer line is cut where it is kept, so that fields may lie behind its end.
-        if text.len() <= VALUE_BYTES_MAX {
-            self.fields.begin(text);
-        } else {
-            self.fields.clear();
-        }
+        self.fields.begin(text);
         let read = flatten(text, &mut self.scratch, &mut self.fields);
         self.fields.end();
         read?;

@@ -134,6 +134,18 @@ fn a_step_says_what_it_means() {
 }
 
 #[test]
+fn a_line_that_cannot_be_kept_whole_is_refused() {
+    let line = |text_bytes: usize| format!(r#"{{"message":"{}","last":1}}"#, "x".repeat(text_bytes));
+    let around = line(0).len();
+    let longest = read(line(VALUE_BYTES_MAX - around).as_bytes(), Sender::Client, &Arc::default()).unwrap();
+    assert!(longest.get(0).get("last").is_some());
+    for sender in [Sender::Client, Sender::Program] {
+        let error = read(line(VALUE_BYTES_MAX - around + 1).as_bytes(), sender, &Arc::default()).unwrap_err();
+        assert_eq!(error.to_string(), "the line is longer than 33554432 bytes");
+    }
+}
+
+#[test]
 fn errors_name_the_place() {
     assert_snapshot!(check(r#"{"level":"x" x}"#, Sender::Client), @"column 14: expected `,` or `}`, found `x`");
     assert_snapshot!(check("{\"결\":\"\u{1}\"}", Sender::Client), @r"column 7: expected a control character to be escaped, found `\u{1}`");
