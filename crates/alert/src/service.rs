@@ -28,7 +28,7 @@ use crate::measure::{Asker, Measured};
 use crate::meters::Meters;
 use crate::notifier::Notify;
 use crate::rule::Rule;
-use crate::settings::AlertPlan;
+use crate::settings::{AlertPlan, no_notifier};
 use crate::silence::Silence;
 use crate::state::{Evaluated, Fate, Notification, Past, State};
 
@@ -633,8 +633,9 @@ impl Alerts {
     /// `NotFound` if there is no notifier of this name.
     pub async fn test(&self, notifier: &str) -> Result<String, Error> {
         let notifier = notifier.to_owned();
-        if !self.0.known.read().kinds.contains_key(&notifier) {
-            return Err(Error::new(ErrorKind::NotFound, format!("there is no notifier `{notifier}`")));
+        let names: Vec<String> = self.0.known.read().kinds.keys().cloned().collect();
+        if !names.contains(&notifier) {
+            return Err(Error::new(ErrorKind::NotFound, no_notifier(&notifier, &names)));
         }
         let public_url = Arc::clone(&self.0.known.read().public_url);
         self.change(move |engine, now| {

@@ -218,6 +218,16 @@ fn is_web_address(url: &str) -> bool {
     url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).is_some_and(|rest| !rest.is_empty())
 }
 
+/// What to say of a notifier that there is not.
+pub(crate) fn no_notifier(name: &str, known: &[String]) -> String {
+    let hint = match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None if known.is_empty() => "; there are none in `alerts.notifiers`".to_owned(),
+        None => format!("; known: `{}`", known.join("`, `")),
+    };
+    format!("there is no notifier `{name}`{hint}")
+}
+
 fn check_name(name: &str, at: &At<'_>, problems: &mut Problems) -> Option<()> {
     if is_name(name) {
         return Some(());
@@ -244,14 +254,7 @@ impl RuleSettings {
                 continue;
             }
             let items = at.key("notify").items();
-            let near = nearest(notifier, notifiers.iter().map(String::as_str));
-            let hint = match near {
-                Some(near) => format!("; did you mean `{near}`?"),
-                None if notifiers.is_empty() => "; there are none in `alerts.notifiers`".to_owned(),
-                None => format!("; known: `{}`", notifiers.join("`, `")),
-            };
-            let place = items.get(index).unwrap_or(at);
-            problems.push(place, format!("there is no notifier `{notifier}`{hint}"));
+            problems.push(items.get(index).unwrap_or(at), no_notifier(notifier, notifiers));
         }
         if problems.len() > before {
             return None;

@@ -77,12 +77,30 @@ pub(crate) struct Span {
     end: String,
 }
 
+/// Words behind the query: it was meant, and the shell took it apart.
+#[derive(Debug, Args)]
+struct Unquoted {
+    #[arg(hide = true)]
+    words: Vec<String>,
+}
+
+impl Unquoted {
+    fn refuse(&self, query: &str) -> Result<()> {
+        if self.words.is_empty() {
+            return Ok(());
+        }
+        bail!("the query is one argument: put it into quotes, as in '{query} {}'", self.words.join(" "))
+    }
+}
+
 /// `sawyer query`
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
     /// What to look for, in KQL: 'level: error and namespace: shop'.
     #[arg(default_value = "")]
     query: String,
+    #[command(flatten)]
+    unquoted: Unquoted,
     #[command(flatten)]
     span: Span,
     /// At most how many records, the newest ones; 0 for all. 100 unless told.
@@ -107,6 +125,8 @@ pub(crate) struct TailArgs {
     /// What to look for, in KQL.
     #[arg(default_value = "")]
     query: String,
+    #[command(flatten)]
+    unquoted: Unquoted,
     #[command(flatten)]
     common: Common,
 }
@@ -180,6 +200,7 @@ fn notice(text: &str) {
 
 /// `sawyer query`
 pub(crate) async fn query(args: QueryArgs) -> Result<()> {
+    args.unquoted.refuse(&args.query)?;
     let server = args.common.server()?;
     if args.patterns || args.summary.is_some() {
         return figures(&server, &args).await;
@@ -247,6 +268,7 @@ async fn figures(server: &Server, args: &QueryArgs) -> Result<()> {
 
 /// `sawyer tail`
 pub(crate) async fn tail(args: TailArgs) -> Result<()> {
+    args.unquoted.refuse(&args.query)?;
     let server = args.common.server()?;
     let mut printer = args.common.printer(Style::Text);
     let mut live = server.tail(&args.query).await?;

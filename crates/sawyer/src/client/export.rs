@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::Value;
 
-use super::{Span, Whom};
+use super::{Span, Unquoted, Whom};
 
 /// What stands at the end of every Parquet file.
 const PARQUET_MAGIC: &[u8] = b"PAR1";
@@ -24,6 +24,8 @@ pub(crate) struct ExportArgs {
     /// What to export, in KQL: 'level: error and namespace: shop'.
     #[arg(default_value = "")]
     query: String,
+    #[command(flatten)]
+    unquoted: Unquoted,
     #[command(flatten)]
     span: Span,
     /// The file to write; standard output unless told.
@@ -52,6 +54,7 @@ enum Form {
 
 /// `sawyer export`
 pub(crate) async fn export(args: ExportArgs) -> Result<()> {
+    args.unquoted.refuse(&args.query)?;
     let by_name = |path: &PathBuf| path.extension().is_some_and(|end| end == "parquet");
     let named = if args.to.as_ref().is_some_and(by_name) { Form::Parquet } else { Form::Ndjson };
     let form = args.format.unwrap_or(named);

@@ -177,6 +177,8 @@ fn silences_from_the_command_line(machine: &Machine, sawyer: &mut Sawyer, peer: 
     assert!(cli(&["expire", &id]).status.success());
     let listed = cli(&["--output", "text"]);
     assert!(text(&listed.stdout).contains("off      fixed"), "{}", text(&listed.stdout));
+    let tried = cli(&["test", "slack"]);
+    assert!(text(&tried.stderr).contains("no notifier `slack`; known: `hook`"), "{}", text(&tried.stderr));
     let tried = cli(&["test", "hook"]);
     assert_eq!(text(&tried.stdout), "delivered\n", "{}", text(&tried.stderr));
     assert_eq!(bodies(&peer.received()).last().unwrap()["commonLabels"]["alertname"], json!("test"));

@@ -139,6 +139,10 @@ fn an_empty_answer_says_so_beside_the_output() {
     assert_eq!(told(&["query", "pod: *", "-n", "0"]), (101, String::new()));
     let (lines, said) = told(&["logs", "deploy/cart"]);
     assert!(lines == 0 && said.contains("no lines of `deploy/cart` in namespace `default`"), "{said}");
+    for command in ["query", "tail", "export"] {
+        let said = cli.refusal(&[command, "level:", "error", "and", "pod: *"]);
+        assert!(said.contains("put it into quotes, as in 'level: error and pod: *'"), "{said}");
+    }
     for since in ["5x", "h", "now", "1h/d"] {
         let said = cli.refusal(&["query", "*", "--since", since]);
         assert!(said.contains("--since: expected a length such as"), "{said}");
