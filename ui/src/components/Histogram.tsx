@@ -53,7 +53,7 @@ export const Histogram = memo(function Histogram(props: HistogramProps) {
       endMs,
       zone: prefs.timeZone,
       locale: prefs.locale,
-      levelLabel: (level: StackLevel) => (level === 'none' ? '–' : level),
+      levelLabel: (level: StackLevel) => (level === 'none' ? t.levelOther : level),
       totalLabel: t.total,
     });
   }, [stacks, answer, isStale, run.scope, prefs, t]);
@@ -76,6 +76,11 @@ export const Histogram = memo(function Histogram(props: HistogramProps) {
                 <span className="legend-name">{level}</span> {count(stacks.sums[level])}
               </button>
             ))}
+          {stacks && stacks.sums.none > 0 && (
+            <span className="legend-item level-none">
+              <span className="legend-name">{t.levelOther}</span> {count(stacks.sums.none)}
+            </span>
+          )}
         </div>
         <span className="hint">
           {answer ? `${t.histogramPer(answer.interval)} · ` : ''}

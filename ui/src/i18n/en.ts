@@ -89,6 +89,7 @@ export const en = {
   rows: 'Log records',
   columnTime: 'Time',
   columnLevel: 'Level',
+  levelOther: 'other',
   columnOrigin: 'Origin',
   columnMessage: 'Message',
   sortChange: 'Change order',

@@ -88,6 +88,7 @@ export const ko: Messages = {
   rows: '로그 목록',
   columnTime: '시각',
   columnLevel: '수준',
+  levelOther: '기타',
   columnOrigin: '출처',
   columnMessage: '메시지',
   sortChange: '정렬 바꾸기',

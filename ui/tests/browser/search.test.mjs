@@ -56,6 +56,27 @@ test('shows rows, histogram, fields and cost', async () => {
   });
 });
 
+test('the legend accounts for records without a level', async () => {
+  const plain = await startFixture({ count: 300 });
+  for (const record of plain.api.records.slice(-40)) delete record.level;
+  try {
+    const check = async (page) => {
+      await page.locator('.legend-item').first().waitFor();
+      const legend = await page.locator('.legend-item').allInnerTexts();
+      const counts = legend.map((text) => Number(text.replace(/\D/g, '')));
+      assert.equal(
+        counts.reduce((sum, count) => sum + count, 0),
+        300,
+        legend.join(', '),
+      );
+      assert.equal(legend.at(-1).trim(), 'other 40');
+    };
+    await withPage('', check, { fixture: plain });
+  } finally {
+    await plain.close();
+  }
+});
+
 test('asks for rows first and completes nothing on load', async () => {
   fixture.api.requests.length = 0;
   await withPage('', async (page) => {
