@@ -4,6 +4,7 @@
 //! Does not own: what follows (`engine`), how answers come about (whatever implements [`Search`]).
 //! Invariant: an answer that ran out of time is never taken for a small number.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -273,28 +274,32 @@ impl<'a> Asker<'a> {
         if top.stats.partial {
             return Err(too_long());
         }
-        let mut add = |value: String, matched: u64| {
-            let mut values = part.values.clone();
-            values.push((field.to_owned(), value.clone()));
-            let predicate = Predicate::and([part.predicate.clone(), is(field, &value)]);
-            into.push(Part {
-                query: both(&part.query, &query_of(field, &value)),
-                values,
-                predicate,
-                matched,
-            });
-        };
         let mut left_out = top.distinct.saturating_sub(top.values.len() as u64);
+        // What is written alike has the same labels, so it is one group: 404 and "404", an empty text and none.
+        let mut groups: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for (value, count) in &top.values {
-            let value = text_of(value);
-            if value.len() > GROUP_VALUE_BYTES_MAX {
+            let text = text_of(value);
+            if text.len() > GROUP_VALUE_BYTES_MAX {
                 left_out += 1;
             } else {
-                add(value, *count);
+                groups.entry(text).or_default().push(*count);
             }
         }
+        let has_empty = groups.contains_key("");
         if top.missing > 0 {
-            add(String::new(), top.missing);
+            groups.entry(String::new()).or_default().push(top.missing);
+        }
+        for (value, counts) in groups {
+            let predicate = Predicate::and([part.predicate.clone(), is(field, &value)]);
+            // A record whose list has both is counted once.
+            let matched = match counts[..] {
+                [count] => count,
+                _ => self.count(predicate.clone(), start, end, f64::INFINITY)?,
+            };
+            let query = both(&part.query, &query_of(field, &value, has_empty));
+            let mut values = part.values.clone();
+            values.push((field.to_owned(), value));
+            into.push(Part { query, values, predicate, matched });
         }
         Ok(left_out)
     }
@@ -405,18 +410,21 @@ fn too_long() -> Error {
     Error::new(ErrorKind::Retry, message)
 }
 
-/// The condition that a field has a value; that it is missing, if the value is empty.
+/// The condition that a field has a value; if the value is empty, that it has this one or is missing.
 fn is(field: &str, value: &str) -> Predicate {
     let pattern = FieldPattern::name(field);
-    if value.is_empty() {
-        return Predicate::not(Predicate::Exists(pattern));
-    }
-    Predicate::field(pattern, FieldTest::exact(value))
+    let exact = Predicate::field(pattern.clone(), FieldTest::exact(value));
+    if value.is_empty() { Predicate::or([Predicate::not(Predicate::Exists(pattern)), exact]) } else { exact }
 }
 
-fn query_of(field: &str, value: &str) -> String {
+/// The same in KQL; `has_empty` says whether any record has the empty value.
+fn query_of(field: &str, value: &str, has_empty: bool) -> String {
     let field = kql::escape(field);
-    if value.is_empty() { format!("not {field}: *") } else { format!("{field}: {}", kql::quote(value)) }
+    match value {
+        "" if has_empty => format!("not {field}: * or {field}: \"\""),
+        "" => format!("not {field}: *"),
+        value => format!("{field}: {}", kql::quote(value)),
+    }
 }
 
 fn text_of(value: &Value) -> String {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sawyer_delivery::Answer;
-use sawyer_model::Timestamp;
+use sawyer_model::{Timestamp, Value};
 use tokio::sync::mpsc;
 
 use super::world::{Away, World, plan, receivers};
@@ -229,6 +229,35 @@ fn groups_are_alerts_of_their_own() {
             alert.finding.query
         );
     }
+}
+
+#[test]
+fn values_that_are_written_alike_are_one_group() {
+    let mut world = world("query: '*', count: '>= 5', window: 60s, group_by: status");
+    let both = Value::List(vec![Value::Int(404), Value::from("404")]);
+    for (count, status) in [
+        (2, Value::Int(404)),
+        (1, Value::from("404")),
+        (1, Value::Float(404.0)),
+        (1, both),
+        (3, Value::from("")),
+    ] {
+        world.say_values(count, 1, &[("status", status)]);
+    }
+    world.say(2, 1, &[("app", "none of it")]);
+    world.pass(30);
+    let state = world.alerts.state();
+    let mut alerts: Vec<String> = state
+        .alerts
+        .values()
+        .map(|alert| format!("{} {}", alert.finding.value_text, alert.finding.query))
+        .collect();
+    alerts.sort();
+    assert_eq!(
+        alerts,
+        [r#"* and (not status: * or status: "")"#, r#"* and status: "404""#].map(|q| format!("5 {q}"))
+    );
+    assert_eq!(state.rules["r"].groups, 2);
 }
 
 #[test]

@@ -67,6 +67,12 @@ impl World {
 
     /// Writes records with these messages, said so many seconds ago.
     pub(super) fn say(&mut self, count: u64, ago: u64, fields: &[(&str, &str)]) {
+        let fields: Vec<(&str, Value)> =
+            fields.iter().map(|(name, value)| (*name, Value::from(*value))).collect();
+        self.say_values(count, ago, &fields);
+    }
+
+    pub(super) fn say_values(&mut self, count: u64, ago: u64, fields: &[(&str, Value)]) {
         let mut batch = Batch::new();
         let time = self.now().saturating_sub(Duration::from_secs(ago));
         for _ in 0..count {
@@ -80,7 +86,7 @@ impl World {
                 stream: Arc::new(Stream::new([("namespace", Value::from("shop"))])),
                 fields: fields
                     .iter()
-                    .map(|(name, value)| ((*name).into(), Value::from(*value)))
+                    .map(|(name, value)| ((*name).into(), value.clone()))
                     .chain([("message".into(), Value::from(format!("line {at}")))])
                     .collect(),
             });
