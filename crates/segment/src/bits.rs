@@ -67,18 +67,94 @@ pub(crate) fn unpack_one(bytes: &[u8], width: u32, at: usize) -> u64 {
 #[inline]
 pub(crate) fn unpack_at(bytes: &[u8], width: u32, bit: usize) -> u64 {
     let (byte, shift) = (bit / 8, bit % 8);
-    let mask = if width == 64 { u64::MAX } else { (1 << width) - 1 };
-    if width <= 56
+    if width <= WINDOW_WIDTH_MAX
         && let Some(window) = bytes.get(byte..byte + 8)
     {
         let window = u64::from_le_bytes(window.try_into().expect("eight bytes were taken"));
-        return (window >> shift) & mask;
+        return (window >> shift) & mask_of(width);
     }
     let mut window = [0; 16];
     let rest = bytes.get(byte..).unwrap_or_default();
     let len = rest.len().min(16);
     window[..len].copy_from_slice(&rest[..len]);
-    (u128::from_le_bytes(window) >> shift) as u64 & mask
+    (u128::from_le_bytes(window) >> shift) as u64 & mask_of(width)
+}
+
+/// Numbers of so many bits lie within the eight bytes that begin with their first one.
+const WINDOW_WIDTH_MAX: u32 = 56;
+
+fn mask_of(width: u32) -> u64 {
+    if width == 64 { u64::MAX } else { (1 << width) - 1 }
+}
+
+/// How many numbers from the first on have eight bytes from the one on in which they begin, so that these can be had without
+/// asking.
+fn with_windows(bytes: &[u8], width: u32) -> usize {
+    match (width, bytes.len().checked_sub(8)) {
+        (1..=WINDOW_WIDTH_MAX, Some(last)) => (last * 8 + 7) / width as usize + 1,
+        _ => 0,
+    }
+}
+
+/// The eight bytes from the one on in which this bit is, without the bits before it.
+#[inline]
+fn window_at(bytes: &[u8], bit: usize) -> u64 {
+    let byte = bit / 8;
+    u64::from_le_bytes(bytes[byte..byte + 8].try_into().expect("eight bytes were taken")) >> (bit % 8)
+}
+
+/// The first numbers, each as what is made of it.
+#[inline]
+pub(crate) fn unpack_into(bytes: &[u8], width: u32, out: &mut [i64], mut value: impl FnMut(u64) -> i64) {
+    let (first, rest) = out.split_at_mut(with_windows(bytes, width).min(out.len()));
+    let (mask, mut bit) = (mask_of(width), 0);
+    for out in first.iter_mut() {
+        *out = value(window_at(bytes, bit) & mask);
+        bit += width as usize;
+    }
+    for (out, at) in rest.iter_mut().zip(first.len()..) {
+        *out = value(unpack_one(bytes, width, at));
+    }
+}
+
+/// The sum of neighbouring numbers, as far as it fits.
+pub(crate) fn unpack_sum(bytes: &[u8], width: u32, places: std::ops::Range<usize>) -> u64 {
+    let (mask, mut bit) = (mask_of(width), places.start * width as usize);
+    let first = places.start..with_windows(bytes, width).clamp(places.start, places.end);
+    let rest = first.end..places.end;
+    let mut sum = 0u64;
+    for _ in first {
+        sum = sum.wrapping_add(window_at(bytes, bit) & mask);
+        bit += width as usize;
+    }
+    rest.fold(sum, |sum, at| sum.wrapping_add(unpack_one(bytes, width, at)))
+}
+
+/// Calls with the places of those of the first `count` numbers that are this one, ascending.
+pub(crate) fn find_packed(bytes: &[u8], width: u32, count: usize, number: u64, mut call: impl FnMut(usize)) {
+    if number & !mask_of(width) != 0 {
+        return;
+    }
+    let mut at = 0;
+    // As many at once as eight bytes have for certain.
+    let many = (WINDOW_WIDTH_MAX + 1).checked_div(width).unwrap_or(0) as usize;
+    if many > 1 {
+        let ones = (0..many).fold(0, |ones, place| ones | 1u64 << (place as u32 * width));
+        let (wanted, high) = (ones * number, ones << (width - 1));
+        let low = (ones * mask_of(width)) & !high;
+        let last = with_windows(bytes, width).min((count + 1).saturating_sub(many));
+        while at < last {
+            let other = window_at(bytes, at * width as usize) ^ wanted;
+            // The high bit of each is set unless it is the number.
+            let mut same = !(((other & low) + low) | other) & high;
+            while same != 0 {
+                call(at + (same.trailing_zeros() / width) as usize);
+                same &= same - 1;
+            }
+            at += many;
+        }
+    }
+    (at..count).filter(|at| unpack_one(bytes, width, *at) == number).for_each(call);
 }
 
 /// A set of rows of one block.
@@ -344,6 +420,33 @@ mod tests {
                 prop_assert_eq!(unpack_one(&bytes, width, at), *value);
             }
             unpack_one(&bytes, width, values.len() + 100);
+            let mut all = vec![0; values.len()];
+            unpack_into(&bytes, width, &mut all, |value| value as i64);
+            prop_assert!(all.iter().zip(&values).all(|(found, value)| *found as u64 == *value));
+            for from in 0..values.len() {
+                let to = from + (values.len() - from) / 2;
+                let sum = values[from..to].iter().fold(0u64, |sum, value| sum.wrapping_add(*value));
+                prop_assert_eq!(unpack_sum(&bytes, width, from..to), sum);
+            }
+        }
+
+        #[test]
+        fn numbers_are_found_where_they_lie(
+            width in 0u32..=64, numbers in prop::collection::vec(any::<u64>(), 1..4),
+            which in prop::collection::vec(0usize..4, 0..300),
+        ) {
+            // Beside each number those that differ from it in one bit.
+            let fits = |number: u64| if width == 0 { 0 } else { number >> (64 - width) };
+            let near = |at: usize| fits(numbers[at % numbers.len()] ^ (1u64 << 63).wrapping_shr(at as u32));
+            let values: Vec<u64> = which.iter().enumerate().map(|(at, one)| near(one * (at % 66))).collect();
+            let mut bytes = Vec::new();
+            pack(&mut bytes, values.iter().copied(), width);
+            for number in numbers.iter().flat_map(|number| [fits(*number), *number]).chain(values.iter().copied()) {
+                let mut found = Vec::new();
+                find_packed(&bytes, width, values.len(), number, |at| found.push(at));
+                let naive: Vec<usize> = (0..values.len()).filter(|at| values[*at] == number).collect();
+                prop_assert_eq!(found, naive);
+            }
         }
 
         #[test]

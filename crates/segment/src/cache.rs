@@ -280,15 +280,20 @@ impl Cache {
         Ok(self.keep_within(slot, value, bytes, 0))
     }
 
-    /// Gives up what no slot finds any more.
+    /// Gives up what no slot finds any more, and with it what only it had slots for.
     pub(crate) fn sweep(&self) {
-        let mut given_up = Vec::new();
-        {
-            let All { kept, bytes, .. } = &mut *self.all();
-            given_up.extend(kept.extract_if(.., |(kept, _)| Arc::weak_count(kept) == 0));
-            *bytes -= given_up.iter().map(|(_, bytes)| bytes).sum::<usize>();
+        loop {
+            let mut given_up = Vec::new();
+            {
+                let All { kept, bytes, .. } = &mut *self.all();
+                given_up.extend(kept.extract_if(.., |(kept, _)| Arc::weak_count(kept) == 0));
+                *bytes -= given_up.iter().map(|(_, bytes)| bytes).sum::<usize>();
+            }
+            self.0.dropped.fetch_add(given_up.len() as u64, Ordering::Relaxed);
+            if given_up.is_empty() {
+                return;
+            }
         }
-        self.0.dropped.fetch_add(given_up.len() as u64, Ordering::Relaxed);
     }
 }
 

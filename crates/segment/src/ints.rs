@@ -10,7 +10,7 @@ pub(crate) mod planes;
 use std::ops::Range;
 
 use self::planes::{DELTA_PLANES, PLANES};
-use crate::bits::{Rows, pack, packed_bytes, unpack_one, width_of};
+use crate::bits::{Rows, find_packed, pack, packed_bytes, unpack_into, unpack_one, unpack_sum, width_of};
 use crate::bytes::{Put, Reader};
 use crate::error::{Damage, Decoded};
 
@@ -151,6 +151,19 @@ struct Walk {
     decoded: Vec<i64>,
 }
 
+impl Walk {
+    /// The number at this place of a frame of differences, not yet scaled: no place before the one of the last call in it.
+    fn go_on(&mut self, number: usize, frame: &Frame, bytes: &[u8], at: usize) -> i64 {
+        if self.frame != Some(number) {
+            (self.frame, self.at, self.value) = (Some(number), 0, frame.first);
+        }
+        let above = unpack_sum(&bytes[frame.packed.clone()], frame.width, self.at..at);
+        let least = frame.least.wrapping_mul((at - self.at) as i64);
+        (self.at, self.value) = (at, self.value.wrapping_add(least).wrapping_add(above as i64));
+        self.value
+    }
+}
+
 impl Ints {
     /// Reads where the frames of `count` numbers lie.
     pub(crate) fn parse(reader: &mut Reader<'_>, count: usize) -> Decoded<Self> {
@@ -238,9 +251,17 @@ impl Ints {
             picked.extend(places.iter().map(|at| all[at]));
             return picked;
         }
-        let mut cursor = IntsCursor::default();
+        let (mut cursor, mut walk) = (IntsCursor::default(), Walk::default());
         let mut picked = Vec::with_capacity(places.count());
-        picked.extend(places.iter().map(|at| self.get(bytes, at, &mut cursor)));
+        picked.extend(places.iter().map(|at| {
+            let (number, behind) = (at >> self.frame_rows.trailing_zeros(), at & (self.frame_rows - 1));
+            match &self.frames[number] {
+                frame if frame.mode == DELTA => {
+                    walk.go_on(number, frame, bytes, behind).wrapping_mul(self.scale)
+                }
+                _ => self.get(bytes, at, &mut cursor),
+            }
+        }));
         picked
     }
 
@@ -280,10 +301,13 @@ impl Ints {
                     let value = |above: u64| frame.least.wrapping_add(above as i64).wrapping_mul(self.scale);
                     let packed = &bytes[frame.packed.clone()];
                     match only {
-                        Some(only) => {
-                            select_packed(packed, frame.width, count, |above| value(above) == only, words);
+                        Some(only) if self.scale == 1 => {
+                            let above = only.wrapping_sub(frame.least) as u64;
+                            find_packed(packed, frame.width, count, above, |at| {
+                                words[at / 64] |= 1 << (at % 64);
+                            });
                         }
-                        None => {
+                        _ => {
                             select_packed(
                                 packed,
                                 frame.width,
@@ -385,10 +409,10 @@ impl Ints {
         let (packed, scale) = (&bytes[packed.clone()], self.scale);
         match mode {
             CONSTANT => out.extend(std::iter::repeat_n(first.wrapping_mul(scale), count)),
-            PACKED => out.extend(
-                (0..count)
-                    .map(|at| least.wrapping_add(unpack_one(packed, width, at) as i64).wrapping_mul(scale)),
-            ),
+            PACKED => {
+                let value = |above: u64| least.wrapping_add(above as i64).wrapping_mul(scale);
+                unpack_into(packed, width, with_more(out, count), value);
+            }
             PLANES => {
                 let value = |above: u64| least.wrapping_add(above as i64).wrapping_mul(scale);
                 out.extend(planes::all(packed, count).into_iter().map(value));
@@ -404,13 +428,20 @@ impl Ints {
             _ => {
                 let mut value = first;
                 out.push(value.wrapping_mul(scale));
-                out.extend((0..count - 1).map(|at| {
-                    value = value.wrapping_add(least).wrapping_add(unpack_one(packed, width, at) as i64);
+                unpack_into(packed, width, with_more(out, count - 1), |delta| {
+                    value = value.wrapping_add(least).wrapping_add(delta as i64);
                     value.wrapping_mul(scale)
-                }));
+                });
             }
         }
     }
+}
+
+/// Room for so many more numbers.
+fn with_more(out: &mut Vec<i64>, count: usize) -> &mut [i64] {
+    let start = out.len();
+    out.resize(start + count, 0);
+    &mut out[start..]
 }
 
 /// Sets a bit for each accepted number.
@@ -496,6 +527,12 @@ mod tests {
         let mut cursor = IntsCursor::default();
         for (at, value) in values.iter().enumerate().step_by(7) {
             assert_eq!(ints.get(&bytes, at, &mut cursor), *value);
+        }
+        for (part, from) in [(1, 0), (5, 3), (700, 1), (1024, 1023), (5000, 0)] {
+            let is_wanted = |at: usize| at >= from && (at - from).is_multiple_of(part);
+            let places: Rows = (0..values.len()).map(is_wanted).collect();
+            let wanted: Vec<i64> = places.iter().map(|at| values[at]).collect();
+            assert_eq!(ints.pick(&bytes, &places), wanted);
         }
     }
 

@@ -11,10 +11,11 @@ mod frame;
 mod made;
 mod select;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::bits::{Rows, packed_bytes};
 use crate::bytes::Reader;
+use crate::cache::{Kept, Slot};
 use crate::error::{Damage, Decoded, Result};
 use crate::groups::IdForm;
 use crate::ints::{Ints, IntsCursor};
@@ -94,6 +95,8 @@ struct Frame {
     offset: u64,
     len: u64,
     checksum: u32,
+    /// Its texts, as long as they are kept.
+    slot: Slot<TextFrame>,
 }
 
 /// What was read last.
@@ -101,7 +104,7 @@ struct Frame {
 pub(crate) struct TextCursor {
     codes: IntsCursor,
     frame: Option<usize>,
-    texts: TextFrame,
+    texts: Option<Arc<Kept<TextFrame>>>,
     fixed: Vec<u8>,
     portion: Option<Box<PortionCursor>>,
     digits: String,
@@ -145,7 +148,8 @@ impl Text {
             let rows = reader.at_most(count - rows_end, "frames of no more than all rows")?;
             let len = reader.varint()?;
             rows_end += rows;
-            frames.push(Frame { rows_end, rows, offset: *data_offset, len, checksum: reader.u32()? });
+            let (offset, checksum, slot) = (*data_offset, reader.u32()?, Slot::default());
+            frames.push(Frame { rows_end, rows, offset, len, checksum, slot });
             *data_offset =
                 data_offset.checked_add(len).ok_or(Damage::expected("frames within the segment"))?;
         }
@@ -270,11 +274,12 @@ impl Text {
                 let frame = &frames[number];
                 if cursor.frame != Some(number) {
                     cursor.frame = None;
-                    cursor.texts = frame.read(data)?;
+                    cursor.texts = Some(frame.read(data)?);
                     cursor.frame = Some(number);
                 }
                 let at = at - (frame.rows_end - frame.rows);
-                Ok(cursor.texts.get(at).expect("the frame has as many texts as rows"))
+                let text = cursor.texts.as_ref().and_then(|texts| texts.get(at));
+                Ok(text.expect("the frame has as many texts as rows"))
             }
             Kind::Fixed { uuid, width, .. } => {
                 let number = at / FIXED_FRAME_ROWS;
@@ -350,8 +355,18 @@ impl Text {
 }
 
 impl Frame {
-    fn read(&self, data: Data<'_>) -> Result<TextFrame> {
-        self.read_within(data, usize::MAX)
+    /// Its texts, read now or before.
+    fn read(&self, data: Data<'_>) -> Result<Arc<Kept<TextFrame>>> {
+        let cache = data.home.map(|home| home.segment.cache());
+        if let Some(kept) = cache.and_then(|cache| cache.get(&self.slot)) {
+            return Ok(kept);
+        }
+        let texts = self.read_within(data, usize::MAX)?;
+        let bytes = texts.memory_bytes();
+        Ok(match cache {
+            Some(cache) if data.home.is_some_and(|home| home.keep) => cache.keep(&self.slot, texts, bytes),
+            _ => Kept::new(texts),
+        })
     }
 
     /// Its texts, if they are no longer together than this.

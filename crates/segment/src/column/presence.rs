@@ -112,6 +112,32 @@ impl Presence {
         }
     }
 
+    /// The rows, of `len`, in which the field has the values at these places.
+    pub(crate) fn rows_of(&self, places: Rows, len: usize) -> Rows {
+        let mut found = Rows::none(len);
+        match self {
+            Self::All { .. } => return places,
+            Self::Few(rows) => places.iter().for_each(|place| found.insert(rows[place] as usize)),
+            Self::Bitmap { rows, .. } => {
+                // The rows of a word that are left, and the place of the first of them.
+                let mut words = rows.words().iter().copied().enumerate();
+                let (mut at, mut rest, mut first) = (0, 0u64, 0);
+                for place in places.iter() {
+                    while first + rest.count_ones() as usize <= place {
+                        first += rest.count_ones() as usize;
+                        (at, rest) = words.next().expect("there is a row for each place");
+                    }
+                    for _ in first..place {
+                        rest &= rest - 1;
+                    }
+                    first = place;
+                    found.insert(at * 64 + rest.trailing_zeros() as usize);
+                }
+            }
+        }
+        found
+    }
+
     /// Calls for each of `wanted` that has the field with the how-manieth of them it is and its rank, ascending.
     pub(crate) fn for_each_slot(&self, wanted: &Rows, mut call: impl FnMut(usize, usize)) {
         match self {
@@ -141,6 +167,26 @@ impl Presence {
         }
     }
 
+    /// As [`Presence::for_each_slot`], of rows that are listed, ascending.
+    pub(crate) fn for_each_listed(&self, wanted: &[u32], mut call: impl FnMut(usize, usize)) {
+        match self {
+            Self::Few(rows) if rows.len() < wanted.len() => {
+                for (rank, row) in rows.iter().enumerate() {
+                    if let Ok(slot) = wanted.binary_search(row) {
+                        call(slot, rank);
+                    }
+                }
+            }
+            _ => {
+                for (slot, row) in wanted.iter().enumerate() {
+                    if let Some(rank) = self.rank(*row as usize) {
+                        call(slot, rank);
+                    }
+                }
+            }
+        }
+    }
+
     /// Calls for each of `wanted` that has the field with the row and its rank, ascending.
     pub(crate) fn for_each(&self, wanted: &Rows, mut call: impl FnMut(usize, usize)) {
         match self {
@@ -163,3 +209,40 @@ impl Presence {
 
 /// Numbers of rows take less than a bit for each row when fewer than this part of the rows have the field.
 const FEW_PART: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn rows_are_told_by_rank_and_ranks_by_row(
+            rows in 0usize..300, part in prop::sample::select(vec![0.0, 0.01, 0.05, 0.3, 0.9, 1.0]),
+            random in prop::collection::vec((0.0..1.0f64, any::<bool>()), 300),
+        ) {
+            let present: Vec<u32> = (0..rows as u32).filter(|row| random[*row as usize].0 < part).collect();
+            let mut bytes = Vec::new();
+            Presence::put(&mut bytes, &present, rows);
+            let presence = Presence::parse(&mut Reader::new(&bytes), rows).expect("it was written");
+            let places: Rows = (0..present.len()).map(|place| random[place].1).collect();
+            let expected: Vec<usize> = places.iter().map(|place| present[place] as usize).collect();
+            prop_assert_eq!(presence.rows_of(places, rows).iter().collect::<Vec<_>>(), expected);
+            let wanted: Vec<u32> = (0..rows as u32).filter(|row| random[*row as usize].1).collect();
+            let set: Rows = (0..rows).map(|row| random[row].1).collect();
+            let rank = |row: u32| present.iter().position(|known| *known == row);
+            let naive: Vec<(usize, usize)> =
+                wanted.iter().enumerate().filter_map(|(slot, row)| Some((slot, rank(*row)?))).collect();
+            let (mut listed, mut slots, mut each) = (Vec::new(), Vec::new(), Vec::new());
+            presence.for_each_listed(&wanted, |slot, rank| listed.push((slot, rank)));
+            presence.for_each_slot(&set, |slot, rank| slots.push((slot, rank)));
+            presence.for_each(&set, |row, rank| each.push((row, rank)));
+            prop_assert_eq!(&listed, &naive);
+            prop_assert_eq!(slots, naive);
+            let by_row: Vec<(usize, usize)> =
+                listed.iter().map(|(slot, rank)| (wanted[*slot] as usize, *rank)).collect();
+            prop_assert_eq!(each, by_row);
+        }
+    }
+}

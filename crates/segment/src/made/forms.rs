@@ -100,6 +100,7 @@ impl Form {
             (Self::Plain, ValueRef::Bool(value)) => out.push_str(if value { "true" } else { "false" }),
             (Self::Plain, ValueRef::Null) => out.push_str("null"),
             (Self::Point, ValueRef::Float(value)) => write(out, format_args!("{value:?}")),
+            (Self::Json, ValueRef::Str(text)) if self.is_plain(text) => out.push_str(text),
             (Self::Json | Self::JsonHtml | Self::JsonAscii, ValueRef::Str(text)) => {
                 self.put_escaped(text, out);
             }

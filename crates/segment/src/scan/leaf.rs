@@ -290,14 +290,11 @@ impl Scan<'_> {
         let only_texts = entry.mask == 1 << kind::STR;
         let every_row = matches!(column.presence, Presence::All { .. }) && only_texts;
         if only_texts && alive.count() * ENTRIES_PART >= self.rows() {
-            let (texts, ascii_len) = (column.values.strs(), asked.test.ascii_len(asked.kind));
-            if every_row && let Some(mut all) = texts.select_all(&column.head, ascii_len, &matches) {
+            let (texts, ascii_text) = (column.values.strs(), asked.test.ascii_text(asked.kind));
+            if let Some(places) = texts.select_all(&column.head, ascii_text, &matches) {
+                let mut all = column.presence.rows_of(places, self.rows());
                 all.intersect(alive);
                 return Ok(all);
-            }
-            // The filter of a block says now and then that it has what it has not.
-            if texts.has_none(ascii_len, &matches) {
-                return Ok(found);
             }
         }
         let needle = asked.needle().map(Finder::new);

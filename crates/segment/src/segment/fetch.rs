@@ -232,10 +232,7 @@ impl Segment {
     ) -> Result<Cells> {
         let keep = rows.count() < rows.len();
         let mut window = Window::default();
-        let mut slots = vec![0u32; rows.len()];
-        for (slot, row) in rows.iter().enumerate() {
-            slots[row] = slot as u32;
-        }
+        let wanted: Vec<u32> = rows.iter().map(|row| row as u32).collect();
         let mut found: Vec<(u32, u32, u32)> = Vec::new();
         for entry in &self.directory(block)?.columns {
             if left_out.contains(&self.name(entry.name)) {
@@ -244,7 +241,8 @@ impl Segment {
             let column = self.column(block, entry, &mut window, keep)?;
             let before = found.len();
             let number = columns.len() as u32;
-            column.presence.for_each(rows, |row, rank| found.push((slots[row], number, rank as u32)));
+            let mut add = |slot: usize, rank: usize| found.push((slot as u32, number, rank as u32));
+            column.presence.for_each_listed(&wanted, &mut add);
             if found.len() > before {
                 let name = out.intern(self.name(entry.name));
                 let (cursor, made_of) = (Cursor::default(), Vec::new());
@@ -255,7 +253,7 @@ impl Segment {
                 columns.push(Wanted { entry, data, column, name, cursor, entries, made_of });
             }
         }
-        Ok(Cells::of(&found, rows.count()))
+        Ok(Cells::of(&found, wanted.len()))
     }
 
     fn push_rows(

@@ -23,6 +23,7 @@ use crate::cache::Kept;
 use crate::column::{Column, Picked};
 use crate::encode::ROW_BYTES;
 use crate::error::{Damage, Place, Result};
+use crate::made::Form;
 use crate::shapes::Home;
 use crate::source::Data;
 
@@ -52,8 +53,8 @@ struct Field<'a> {
     entries: Vec<Entry>,
     /// Entries with their keys.
     written: Vec<u8>,
-    /// The entry that was written last, if that is known.
-    last: Entry,
+    /// The value that was written last.
+    last: Last,
 }
 
 /// An entry as it was written.
@@ -64,6 +65,17 @@ struct Entry {
     end: usize,
     /// How long it is as it is.
     len: usize,
+}
+
+/// A value that was just written, and where, if it may stand in a line as written in the same way: a string that stands in
+/// JSON as it is (without its quotes), a number.
+#[derive(Clone, Copy, Default)]
+enum Last {
+    #[default]
+    Other,
+    Text(usize, usize),
+    Int(usize, usize),
+    Float(usize, usize),
 }
 
 /// About how long a value is, for making room.
@@ -303,7 +315,7 @@ impl<'a> Field<'a> {
             places: Vec::new(),
             entries: Vec::new(),
             written: Vec::new(),
-            last: Entry::default(),
+            last: Last::default(),
         }
     }
 
@@ -321,17 +333,21 @@ impl<'a> Field<'a> {
             let code = codes[at];
             let known = usize::try_from(code).ok().and_then(|code| self.entries.get(code));
             if let Some(entry) = known.filter(|entry| entry.end > 0) {
+                let start = out.len() + self.key.len();
                 out.extend_from_slice(&self.written[entry.start..entry.end]);
-                self.last = *entry;
+                self.last = Last::text(entry.len, start, out.len());
                 return Ok(entry.len as u64 + 1);
             }
             return self.put_entry(code, out);
         }
         out.extend_from_slice(&self.key);
-        match picked.value(&self.column.values, at, self.data)? {
+        let start = out.len();
+        let value = picked.value(&self.column.values, at, self.data)?;
+        match value {
             ValueRef::Str(text) => json_out::write_string(text, out),
             value => json_out::write_value(value, out),
         }
+        self.last = Last::of(value, start, out.len());
         Ok(0)
     }
 
@@ -351,24 +367,46 @@ impl<'a> Field<'a> {
         written.extend_from_slice(key);
         json_out::write_string(text, written);
         let entry = Entry { start, end: written.len(), len };
+        let value = out.len() + key.len();
         out.extend_from_slice(&written[start..]);
         // Its code is one of the entries: it has a text.
         entries[code as usize] = entry;
-        self.last = entry;
+        self.last = Last::text(len, value, out.len());
         Ok(len as u64 + 1)
-    }
-
-    /// The text that was written last, if it is known and stands in JSON as it is.
-    fn last_plain(&self) -> Option<&[u8]> {
-        let Entry { start, end, len } = self.last;
-        let start = start + self.key.len() + 1;
-        (end > 0 && end == start + len + 1).then(|| &self.written[start..end - 1])
     }
 
     /// The value that was written last.
     fn last(&self) -> Result<ValueRef<'_>> {
         let picked = self.picked.as_ref().expect("made texts are written apart");
         picked.value(&self.column.values, self.next - 1, self.data)
+    }
+}
+
+impl Last {
+    /// Of a value that was written there.
+    fn of(value: ValueRef<'_>, start: usize, end: usize) -> Self {
+        match value {
+            ValueRef::Str(text) => Self::text(text.len(), start, end),
+            ValueRef::Int(_) => Self::Int(start, end),
+            ValueRef::Float(float) if float.is_finite() => Self::Float(start, end),
+            _ => Self::Other,
+        }
+    }
+
+    /// Of a string of this length.
+    fn text(len: usize, start: usize, end: usize) -> Self {
+        if end - start == len + 2 { Self::Text(start + 1, end - 1) } else { Self::Other }
+    }
+
+    /// Where it stands as a form writes it, if that is known.
+    fn in_form(self, form: Form) -> Option<Range<usize>> {
+        match (self, form) {
+            (Self::Text(start, end), Form::Json | Form::Plain)
+            | (Self::Int(start, end), Form::Plain)
+            // Both write the shortest digits.
+            | (Self::Float(start, end), Form::Point) => Some(start..end),
+            _ => None,
+        }
     }
 }
 

@@ -106,3 +106,37 @@ fn texts_of_a_group_are_not_taken_for_those_of_another_column() {
     }
     assert_eq!(shaped, 1, "the messages");
 }
+
+#[test]
+fn frames_of_texts_are_kept_and_go_with_their_segment() {
+    let mut batch = Batch::new();
+    let stream = batch.add_stream(&Arc::new(Stream::new([("pod", Value::from("a"))])));
+    let path = |row: u64| format!("/cart/{}/items/{row}", row * 7919 % 65_537);
+    for row in 0..3000u64 {
+        let at = Timestamp::from_millis(row as i64);
+        let (source, range) = (SourceId(1), SeqRange::new(row, row + 1));
+        batch
+            .begin(RecordHead { timestamp: at, observed: at, source, range }, stream)
+            .field("path", ValueRef::Str(&path(row)));
+    }
+    let cache = Cache::default();
+    let bytes = encode(&[&batch], &EncodeSettings::default()).unwrap().bytes;
+    let segment = Segment::open_in(Arc::new(bytes), &cache).unwrap();
+    let entry = &segment.directory(0).unwrap().columns[0];
+    let column = segment.column(0, entry, &mut parts::Window::default(), true).unwrap();
+    assert!(column.values.strs().frame_count().is_some_and(|count| count > 1), "several frames");
+    drop(column);
+    let ask = |row: u64| {
+        let (mut rows, mut found) = (Rows::none(3000), Batch::new());
+        rows.insert(row as usize);
+        segment.fetch(0, &rows, &mut found).unwrap();
+        assert_eq!(found.get(0).get("path"), Some(ValueRef::Str(&path(row))));
+    };
+    [0, 1500, 2999].into_iter().for_each(ask);
+    let read = crate::source::bytes_read_by_thread();
+    [3, 1501, 2998, 1502].into_iter().for_each(ask);
+    assert_eq!(crate::source::bytes_read_by_thread(), read, "all of it was kept");
+    assert!(cache.stats().bytes > 0);
+    drop(segment);
+    assert_eq!(cache.stats().bytes, 0, "nothing finds it any more");
+}

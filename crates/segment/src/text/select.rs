@@ -119,11 +119,11 @@ impl Text {
         if self.is_shaped() { shapes::select_all(data, wanted, test).map(Some) } else { Ok(None) }
     }
 
-    /// The places whose texts satisfy a test, if the column is made of entries. `ascii_len` as for [`TextFrame::holds`].
+    /// The places whose texts satisfy a test, if the column is made of entries. `ascii_text` as for [`TextFrame::holds`].
     pub(crate) fn select_all(
         &self,
         head: &[u8],
-        ascii_len: Option<usize>,
+        ascii_text: Option<&str>,
         matches: &dyn Fn(&str) -> bool,
     ) -> Option<Rows> {
         match &self.kind {
@@ -133,7 +133,7 @@ impl Text {
             Kind::Dictionary { entries, .. } if entries.len() <= SETS_MAX => {
                 let mut found = Rows::none(self.count);
                 for (entry, set) in self.sets(head)?.iter().enumerate() {
-                    if entries.holds(entry, ascii_len, matches) {
+                    if entries.holds(entry, ascii_text, matches) {
                         found.unite(set);
                     }
                 }
@@ -141,25 +141,13 @@ impl Text {
             }
             Kind::Dictionary { entries, codes, .. } => {
                 let accepted: Vec<bool> =
-                    (0..entries.len()).map(|entry| entries.holds(entry, ascii_len, matches)).collect();
+                    (0..entries.len()).map(|entry| entries.holds(entry, ascii_text, matches)).collect();
                 if !accepted.contains(&true) {
                     return Some(Rows::none(self.count));
                 }
                 Some(codes.select(head, &accepted))
             }
             _ => None,
-        }
-    }
-
-    /// Whether the column is known to be made of entries none of which satisfies a test. `ascii_len` as for
-    /// [`TextFrame::holds`].
-    pub(crate) fn has_none(&self, ascii_len: Option<usize>, matches: &dyn Fn(&str) -> bool) -> bool {
-        match &self.kind {
-            Kind::Constant(text) => !matches(text),
-            Kind::Dictionary { entries, .. } => {
-                !(0..entries.len()).any(|entry| entries.holds(entry, ascii_len, matches))
-            }
-            _ => false,
         }
     }
 

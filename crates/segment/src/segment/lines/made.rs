@@ -74,10 +74,10 @@ impl<'a> MadeLines<'a> {
                 JsonPart::Field(name, form) => {
                     let source = sources[name as usize].map(|at| &fields[at]);
                     let source = source.filter(|field| field.has(slot));
-                    let plain = source.and_then(Field::last_plain);
-                    if let (Some(text), Form::Json | Form::Plain) = (plain, form) {
-                        out.extend_from_slice(text);
-                        text.len()
+                    if let Some(written) = source.and_then(|field| field.last.in_form(form)) {
+                        let len = written.len();
+                        out.extend_from_within(written);
+                        len
                     } else {
                         let own = match source {
                             Some(field) => Some(field.last()?),
@@ -102,17 +102,10 @@ impl<'a> MadeLines<'a> {
 /// Appends a value in a form, escaped; gives its length as it is, if it can be written so.
 fn put_value(form: Form, value: ValueRef<'_>, scratch: &mut String, out: &mut Vec<u8>) -> Option<usize> {
     match (form, value) {
-        (Form::Json, ValueRef::Str(text)) if json_out::is_plain(text.as_bytes()) => {
-            out.extend_from_slice(text.as_bytes());
-            Some(text.len())
-        }
         (Form::Plain, ValueRef::Str(text)) => {
             json_out::write_inside(text, out);
             Some(text.len())
         }
-        (Form::Plain, ValueRef::Int(_)) => Some(put_number(value, out)),
-        // Both write the shortest digits.
-        (Form::Point, ValueRef::Float(float)) if float.is_finite() => Some(put_number(value, out)),
         _ => {
             scratch.clear();
             let fits = form.put(value, scratch);
@@ -120,10 +113,4 @@ fn put_value(form: Form, value: ValueRef<'_>, scratch: &mut String, out: &mut Ve
             fits.then_some(scratch.len())
         }
     }
-}
-
-fn put_number(value: ValueRef<'_>, out: &mut Vec<u8>) -> usize {
-    let start = out.len();
-    json_out::write_value(value, out);
-    out.len() - start
 }
