@@ -12,9 +12,10 @@ mod encode;
 
 #[doc(hidden)]
 pub use self::decode::decode_batch_unverified;
-pub use self::decode::{batch_memory, decode_batch, decode_batch_shared};
+pub use self::decode::{batch_memory, batch_version, decode_batch, decode_batch_shared};
 pub use self::encode::{
-    BatchCompression, EncodedParts, encode_batch, encode_batch_columns, encode_batch_parts, encode_batch_with,
+    BatchCompression, EncodedParts, encode_batch, encode_batch_columns, encode_batch_columns_up_to,
+    encode_batch_parts, encode_batch_with,
 };
 
 /// First bytes of a frame; the version follows, then the checksum of the rest.
@@ -25,6 +26,11 @@ const BY_ROW: u8 = 1;
 const BY_COLUMN: u8 = 2;
 /// Records one after another, with values that are parts of a text of their record.
 const BY_PART: u8 = 3;
+/// By columns, with lines that are made of the other fields of their record.
+const BY_COLUMN_MADE: u8 = 4;
+
+/// The latest version of a batch that is read.
+pub const BATCH_VERSION: u8 = BY_COLUMN_MADE;
 
 /// Types of values that are parts of the first text of their record.
 mod part {

@@ -41,8 +41,9 @@ pub use encode::{
 #[doc(hidden)]
 pub use frame::decode_batch_unverified;
 pub use frame::{
-    BatchCompression, EncodedParts, batch_memory, decode_batch, decode_batch_shared, encode_batch,
-    encode_batch_columns, encode_batch_parts, encode_batch_with,
+    BATCH_VERSION, BatchCompression, EncodedParts, batch_memory, batch_version, decode_batch,
+    decode_batch_shared, encode_batch, encode_batch_columns, encode_batch_columns_up_to, encode_batch_parts,
+    encode_batch_with,
 };
 pub use groups::{CountSink, Groups, IdForm};
 pub use layout::{BLOCK_ROWS_MAX, BlockInfo, Stats, Summary};

@@ -95,12 +95,18 @@ impl<'a> OwnFields<'a> {
 }
 
 /// A record's own value, or else its stream's.
+#[inline(always)]
 pub(crate) fn or_of_stream<'a>(
     own: Option<ValueRef<'a>>,
     stream: &'a Stream,
     name: &str,
 ) -> Option<ValueRef<'a>> {
-    own.or_else(|| stream.get(name).map(sawyer_model::Value::as_ref))
+    if own.is_some() { own } else { of_stream(stream, name) }
+}
+
+#[inline(never)]
+fn of_stream<'a>(stream: &'a Stream, name: &str) -> Option<ValueRef<'a>> {
+    stream.get(name).map(sawyer_model::Value::as_ref)
 }
 
 impl Templates {
@@ -118,10 +124,11 @@ impl Templates {
     }
 
     /// Appends the text that a template makes of a record. `hole` gives one hole after the other.
+    #[inline]
     pub(crate) fn make<E: From<Damage>>(
         &self,
         template: usize,
-        values: &dyn Values,
+        values: &(impl Values + ?Sized),
         mut hole: impl FnMut(&mut String) -> Result<(), E>,
         out: &mut String,
     ) -> Result<(), E> {
@@ -137,9 +144,13 @@ impl Templates {
                     true
                 }
                 Piece::Time(form) => form.put(ValueRef::Timestamp(values.time()), out),
-                Piece::Field(name, form) => {
-                    values.value(*name as usize).is_some_and(|value| form.put(value, out))
-                }
+                Piece::Field(name, form) => match (values.value(*name as usize), form) {
+                    (Some(ValueRef::Str(text)), Form::Plain) => {
+                        out.push_str(text);
+                        true
+                    }
+                    (value, form) => value.is_some_and(|value| form.put(value, out)),
+                },
             };
             if !made || out.len() > VALUE_BYTES_MAX {
                 return Err(Damage::expected("fields that the line is made of").into());

@@ -15,8 +15,8 @@ use sawyer_model::{
     Batch, ErrorKind, Record, RecordHead, SeqRange, SourceId, Stream, Timestamp, Value, ValueRef,
 };
 use sawyer_segment::{
-    BatchCompression, EncodeSettings, Segment, decode_batch, encode, encode_batch, encode_batch_columns,
-    encode_batch_with,
+    BATCH_VERSION, BatchCompression, EncodeSettings, Segment, batch_version, decode_batch, encode,
+    encode_batch, encode_batch_columns, encode_batch_with,
 };
 
 use self::exact::{exact, exact_all};
@@ -196,6 +196,56 @@ fn batches_of_parts_are_read() {
     assert_eq!(found.text(), expected.text(), "parts stay parts");
     let original = found.get(0).get("_original").unwrap().to_value();
     assert_eq!(original, Value::from(r#"{"a":"결제","b":{"c":[]}}"#));
+}
+
+/// Records whose lines are made of their fields, and others.
+fn golden_lines() -> Batch {
+    let stream = Arc::new(Stream::new([("pod", Value::from("cart-1"))]));
+    let record = |n: u64| {
+        let (mix, millis) = (mix(n) >> 40, 1_700_000_000_000 + n as i64);
+        let level = ["info", "error"][n as usize % 5 / 4];
+        let line = match n % 4 {
+            0 => format!("no JSON {mix}"),
+            1 => format!(
+                r#"{{"ts":{millis},"level":"{}","msg":"took \"{mix}\" ms: 결제"}}"#,
+                level.to_uppercase()
+            ),
+            2 => format!(r#"{{"pod":"cart-1","n":{n},"took":{:?},"seq":{}}}"#, mix as f64 / 4.0, n * 7),
+            _ => format!(r#"{{"level":"{level}","n":{n}.0,"msg":"took \"{mix}\" ms: 결제"}}"#),
+        };
+        Record {
+            timestamp: Timestamp::from_millis(millis),
+            observed: Timestamp::from_millis(millis + 500),
+            source: SourceId(1),
+            range: SeqRange { start: n, end: n + 1 },
+            stream: Arc::clone(&stream),
+            fields: vec![
+                ("message".into(), Value::from(format!("took \"{mix}\" ms: 결제"))),
+                ("level".into(), Value::from(level)),
+                ("n".into(), Value::Int(n as i64)),
+                ("_original".into(), Value::from(line)),
+                ("took".into(), Value::Float(mix as f64 / 4.0)),
+            ],
+        }
+    };
+    (0..60).map(record).collect::<Vec<Record>>().iter().collect()
+}
+
+#[test]
+fn batches_with_lines_that_are_made_are_read() {
+    let (name, expected) = (path("batch-with-lines.bin"), golden_lines());
+    if std::env::var_os("SAWYER_WRITE_GOLDEN").is_some() {
+        std::fs::write(&name, encode_batch_columns(&expected)).unwrap();
+    }
+    let bytes = std::fs::read(&name).unwrap();
+    assert_eq!(batch_version(&bytes), Some(BATCH_VERSION));
+    assert_eq!(encode_batch_columns(&expected)[..8], bytes[..8]);
+    assert_eq!(exact_all([&decode_batch(&bytes).unwrap()]), exact_all([&expected]));
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1 << (at % 8);
+        assert!(decode_batch(&damaged).is_err(), "byte {at}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use sawyer_model::{
 };
 use sawyer_segment::{
     BatchCompression, EncodeSettings, Rows, Segment, decode_batch, encode, encode_batch,
-    encode_batch_columns, encode_batch_parts, encode_batch_with,
+    encode_batch_columns, encode_batch_columns_up_to, encode_batch_parts, encode_batch_with,
 };
 
 use self::exact::{exact, exact_all};
@@ -179,6 +179,7 @@ proptest! {
             encode_batch_with(&batch, BatchCompression::Plain),
             encode_batch_with(&batch, BatchCompression::Zstd),
             encode_batch_columns(&batch),
+            encode_batch_columns_up_to(&batch, 3),
         ];
         for bytes in forms {
             let out = decode_batch(&bytes).unwrap();

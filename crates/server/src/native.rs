@@ -18,7 +18,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use sawyer_input::native::{NativeHub, Refusal};
 use sawyer_model::{Batch, Error, ErrorKind, Outcome, Timestamp};
-use sawyer_segment::{batch_memory, decode_batch_shared};
+use sawyer_segment::{BATCH_VERSION, batch_memory, decode_batch_shared};
 use sawyer_telemetry::{Answer, Clock, Question};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -127,7 +127,7 @@ pub(crate) async fn native(
             Err(error) => json!({"status": "retry", "error": error.chain()}),
         };
     }
-    Ok(Json(json!({ "batches": results })))
+    Ok(Json(json!({ "batches": results, "reads": BATCH_VERSION })))
 }
 
 /// Decodes a batch, hands it in, and waits until it is durable.

@@ -14,7 +14,7 @@ use sawyer_query::search::{Budget, SearchStats, Selection};
 use sawyer_query::{Context, FieldPattern, FieldTest, Predicate};
 use sawyer_segment::{
     EncodeSettings, Lines, Rows, Segment, Unreadable, decode_batch, decode_batch_unverified, encode_batch,
-    encode_batch_columns, merge,
+    encode_batch_columns, encode_batch_columns_up_to, merge,
 };
 use sawyer_telemetry::{Answer, Books, Parts, Question, SourceFates, Taken};
 
@@ -177,15 +177,23 @@ pub(super) const BATCH: Target = Target {
     run: |input| {
         let _ = decode_batch(input);
         if let Ok(batch) = decode_batch_unverified(input) {
-            for again in [encode_batch(&batch), encode_batch_columns(&batch)] {
+            let older = encode_batch_columns_up_to(&batch, 3);
+            for again in [encode_batch(&batch), encode_batch_columns(&batch), older] {
                 let same = decode_batch(&again).expect("what was written is read");
                 assert_eq!(same.len(), batch.len(), "no record is lost");
             }
         }
     },
     seeds: || {
-        let files =
-            ["batch-v1", "batch-v2", "batch-by-columns", "batch-by-part", "batch-zstd-v1", "batch-zstd-v2"];
+        let files = [
+            "batch-v1",
+            "batch-v2",
+            "batch-by-columns",
+            "batch-by-part",
+            "batch-with-lines",
+            "batch-zstd-v1",
+            "batch-zstd-v2",
+        ];
         files.map(|name| golden(&format!("segment/tests/golden/{name}.bin"))).into()
     },
     words: &["message"],

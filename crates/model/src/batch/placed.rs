@@ -86,6 +86,19 @@ impl Batch {
         self.text.is_char_boundary(at)
     }
 
+    /// Makes this text, which is appended to the batch's, the value of one of the fields that the record at `record` was given.
+    /// Fields are counted from its first.
+    ///
+    /// # Panics
+    /// If there is no such record or field, or there would be more text than a batch may hold.
+    #[inline]
+    pub fn put_text(&mut self, record: usize, field: usize, text: &str) {
+        let (start, len) = self.store_text(text);
+        let fields = self.entries[record].fields();
+        self.fields[fields][field].value = Slot::Str { start, len };
+        self.encoded = None;
+    }
+
     /// Says that these bytes are this batch. The next change makes that untrue.
     pub fn set_encoded(&mut self, encoded: Bytes) {
         self.encoded = Some(encoded);
@@ -151,7 +164,7 @@ impl RecordWriter<'_> {
     ///
     /// # Panics
     /// If the part is not text, or the record has too many fields.
-    #[inline]
+    #[inline(always)]
     pub fn placed(&mut self, name: NameId, value: PlacedValue) {
         let value = match value {
             PlacedValue::Null => Slot::Null,

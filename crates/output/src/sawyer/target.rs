@@ -1,6 +1,7 @@
 //! Requests with batches in them, as `docs/FORMATS.md` has them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use sawyer_delivery::http::{
@@ -8,6 +9,7 @@ use sawyer_delivery::http::{
 };
 use sawyer_delivery::{Answer, Item, Target, Trouble, Verdict};
 use sawyer_model::{Batch, Error, ErrorKind, Timestamp};
+use sawyer_segment::{batch_version, encode_batch_columns_up_to};
 use sawyer_telemetry::{Answer as Told, Question};
 use serde::Deserialize;
 
@@ -18,6 +20,9 @@ const MEDIA_TYPE: &str = "application/vnd.sawyer.batches; version=1";
 
 /// What a question is, and its answer.
 const CHECKPOINT_MEDIA_TYPE: &str = "application/vnd.sawyer.checkpoint; version=1";
+
+/// The latest version of a batch that everybody reads who does not tell.
+const READS_UNTOLD: u8 = 3;
 
 const PATH: &str = "api/v1/native";
 const CHECKPOINT_PATH: &str = "api/v1/native/checkpoint";
@@ -35,12 +40,14 @@ pub(super) struct NativeTarget {
     client: Client,
     endpoints: Endpoints,
     claims: Arc<Claims>,
+    /// The latest version of a batch that whoever answered last reads.
+    reads: AtomicU8,
 }
 
 impl NativeTarget {
     /// A target that notes what it was told to be taken.
     pub(super) fn new(client: Client, endpoints: Vec<Url>, claims: Arc<Claims>) -> Self {
-        Self { client, endpoints: Endpoints::new(endpoints), claims }
+        Self { client, endpoints: Endpoints::new(endpoints), claims, reads: AtomicU8::new(READS_UNTOLD) }
     }
 
     async fn post(&self, path: &str, media_type: &'static str, body: Bytes) -> Result<Response, Trouble> {
@@ -72,13 +79,15 @@ impl Target for NativeTarget {
     type Payload = Arc<Sent>;
 
     async fn send(&self, items: &[Item<Arc<Sent>>]) -> Answer {
-        let response = match self.post(PATH, MEDIA_TYPE, body(items)).await {
+        let reads = self.reads.load(Ordering::Relaxed);
+        let response = match self.post(PATH, MEDIA_TYPE, body(items, reads)).await {
             Ok(response) => response,
             Err(trouble) => return unanswered(trouble),
         };
         match judge(&response) {
             Judgement::Done => {
-                let answer = verdicts(&response.body);
+                let (answer, reads_now) = verdicts(&response.body, reads);
+                self.reads.store(reads_now, Ordering::Relaxed);
                 self.note(items, &answer);
                 answer
             }
@@ -102,14 +111,17 @@ impl NativeTarget {
     }
 }
 
-/// The batches, each with its length in front.
-fn body(items: &[Item<Arc<Sent>>]) -> Bytes {
+/// The batches, each with its length in front, for a receiver that reads no later version than this.
+fn body(items: &[Item<Arc<Sent>>], reads: u8) -> Bytes {
     let bytes = items.iter().map(|item| 4 + item.payload.bytes.len()).sum();
     let mut body = BytesMut::with_capacity(bytes);
     for item in items {
-        let length = u32::try_from(item.payload.bytes.len()).expect("a batch is within bounds");
+        let Sent { bytes, batch } = &*item.payload;
+        let is_read = batch_version(bytes).is_none_or(|version| version <= reads);
+        let sent = if is_read { bytes.clone() } else { encode_batch_columns_up_to(batch, reads).into() };
+        let length = u32::try_from(sent.len()).expect("a batch is within bounds");
         body.put_u32_le(length);
-        body.put_slice(&item.payload.bytes);
+        body.put_slice(&sent);
     }
     body.freeze()
 }
@@ -117,6 +129,13 @@ fn body(items: &[Item<Arc<Sent>>]) -> Bytes {
 #[derive(Deserialize)]
 struct Results {
     batches: Vec<ResultOf>,
+    /// The latest version of a batch that is read.
+    #[serde(default = "reads_untold")]
+    reads: u8,
+}
+
+fn reads_untold() -> u8 {
+    READS_UNTOLD
 }
 
 #[derive(Deserialize)]
@@ -133,37 +152,119 @@ enum Status {
     Refused,
 }
 
-fn verdicts(body: &[u8]) -> Answer {
-    let told: Results = match serde_json::from_slice(body) {
+/// What an answer says, and up to which version its sender reads batches, if it was sent them up to this one.
+fn verdicts(body: &[u8], sent: u8) -> (Answer, u8) {
+    let Results { batches, reads } = match serde_json::from_slice(body) {
         Ok(told) => told,
-        Err(error) => return Answer::failed("answer", format!("the answer is not one of a Sawyer: {error}")),
+        Err(error) => {
+            let detail = format!("the answer is not one of a Sawyer: {error}");
+            return (Answer::failed("answer", detail), READS_UNTOLD);
+        }
     };
-    let detail = told.batches.iter().find_map(|told| told.error.clone());
+    let detail = batches.iter().find_map(|told| told.error.clone());
+    let retry = |reason| Verdict::Retry { reason, after: None };
     let verdict = |told: ResultOf| match told.status {
         Status::Durable => Verdict::Done,
-        Status::Retry => Verdict::Retry { reason: "busy", after: None },
+        Status::Retry => retry("busy"),
+        // Maybe it is only later than this receiver; it is sent again in a version that it reads.
+        Status::Refused if reads < sent => retry("version"),
         Status::Refused => Verdict::Reject { reason: told.error.unwrap_or_else(|| "refused".to_owned()) },
     };
-    Answer::Items { verdicts: told.batches.into_iter().map(verdict).collect(), detail }
+    (Answer::Items { verdicts: batches.into_iter().map(verdict).collect(), detail }, reads)
 }
 
 #[cfg(test)]
 mod tests {
+    use sawyer_config::{Document, Problems};
+    use sawyer_model::{Ack, RecordHead, SeqRange, SourceId, Stream, ValueRef, names};
+    use sawyer_segment::{BATCH_VERSION, decode_batch, encode_batch_columns};
+
+    use sawyer_testkit::peer::{Peer, Play, Reply};
+
+    use super::super::SawyerSettings;
     use super::*;
+    use crate::deliver;
+    use crate::testing::{context, sim};
 
     #[test]
     fn each_batch_has_its_verdict() {
         let body = br#"{"batches":[{"status":"durable"},{"status":"retry","error":"no room"},{"status":"refused","error":"damaged"}]}"#;
-        let Answer::Items { verdicts, detail } = verdicts(body) else { panic!() };
+        let (Answer::Items { verdicts, detail }, reads) = verdicts(body, READS_UNTOLD) else { panic!() };
         let retry = Verdict::Retry { reason: "busy", after: None };
         assert_eq!(verdicts, [Verdict::Done, retry, Verdict::Reject { reason: "damaged".to_owned() }]);
-        assert_eq!(detail.as_deref(), Some("no room"));
+        assert_eq!((detail.as_deref(), reads), (Some("no room"), READS_UNTOLD));
     }
 
     #[test]
     fn another_program_s_answer_delivers_nothing() {
         for body in ["", "ok", "{}", r#"{"batches":[{"status":"fine"}]}"#] {
-            assert!(matches!(verdicts(body.as_bytes()), Answer::Failed(_)), "{body}");
+            let (answer, reads) = verdicts(body.as_bytes(), BATCH_VERSION);
+            assert!(matches!(answer, Answer::Failed(_)) && reads == READS_UNTOLD, "{body}");
         }
+    }
+
+    /// A batch whose line is made of its field, as it is kept.
+    fn sent() -> Item<Arc<Sent>> {
+        let mut batch = Batch::new();
+        let stream = batch.add_stream(&Arc::new(Stream::default()));
+        let (timestamp, source, range) = (Timestamp::from_secs(1), SourceId(7), SeqRange::new(0, 9));
+        let mut record = batch.begin(RecordHead { timestamp, observed: timestamp, source, range }, stream);
+        record.field("message", ValueRef::Str("paid order 4711"));
+        record.field(names::ORIGINAL, ValueRef::Str(r#"{"msg":"paid order 4711"}"#));
+        let bytes = Bytes::from(encode_batch_columns(&batch));
+        assert_eq!(batch_version(&bytes), Some(BATCH_VERSION));
+        let payload = Arc::new(Sent { bytes, batch: Arc::new(batch) });
+        Item { payload, bytes: 1, partition: 0, record: None, ack: Ack::none() }
+    }
+
+    /// What a receiver answers that reads no later version than this, and tells so if it knows how.
+    fn answer(body: &[u8], reads: u8, tells: bool) -> String {
+        let batch = &body[4..];
+        let read =
+            batch_version(batch).is_some_and(|version| version <= reads) && decode_batch(batch).is_ok();
+        let status = if read { "durable" } else { "refused" };
+        let told = if tells { format!(r#","reads":{reads}"#) } else { String::new() };
+        format!(r#"{{"batches":[{{"status":"{status}"}}]{told}}}"#)
+    }
+
+    /// One after the other, as when another one takes the place of the one before: which version each is sent, and what becomes
+    /// of the batch.
+    async fn send_to(receivers: &'static [(u8, bool)]) -> Vec<(u8, Verdict)> {
+        let peer = Peer::start(|number, request| {
+            let (reads, tells) = receivers[number];
+            Play::Answer(Reply::new(200, answer(&request.body, reads, tells)))
+        });
+        let document = Document::parse("sawyer.yaml", &format!("endpoint: {}", peer.url())).unwrap();
+        let settings = deliver::read::<SawyerSettings>(&document.at(), &mut Problems::new()).unwrap();
+        let endpoints = vec![Url::parse(&peer.url()).unwrap()];
+        let context = context(&sim());
+        // The peer speaks HTTP/1.1 only.
+        let client = Client::new(settings.http, &endpoints, None, context.clock.clone()).unwrap();
+        let target = NativeTarget::new(client, endpoints, Arc::new(Claims::open(&context)));
+        let (item, mut seen) = ([sent()], Vec::new());
+        for number in 0..receivers.len() {
+            let Answer::Items { verdicts, .. } = target.send(&item).await else { panic!("an answer") };
+            let version = batch_version(&peer.received()[number].body[4..]).unwrap();
+            seen.push((version, verdicts[0].clone()));
+        }
+        seen
+    }
+
+    #[tokio::test]
+    async fn a_receiver_gets_what_it_reads() {
+        // A new one, then one from before versions were told, then one from the future, then one that is older than any.
+        let receivers =
+            &[(4, true), (4, true), (3, false), (3, false), (9, true), (9, true), (2, true), (2, true)];
+        let again = || Verdict::Retry { reason: "version", after: None };
+        let done = |version| (version, Verdict::Done);
+        let expected = [done(2), done(4), (4, again()), done(2), done(2), done(4), (4, again()), done(2)];
+        assert_eq!(send_to(receivers).await, expected);
+    }
+
+    #[test]
+    fn what_a_receiver_should_read_and_refuses_is_refused() {
+        let (answer, _) = verdicts(br#"{"batches":[{"status":"refused"}],"reads":4}"#, 4);
+        let Answer::Items { verdicts, .. } = answer else { panic!() };
+        assert_eq!(verdicts, [Verdict::Reject { reason: "refused".to_owned() }]);
     }
 }

@@ -206,6 +206,34 @@ fn a_wrong_token_is_told_and_costs_nothing() {
     server.running.as_mut().unwrap().wait_for_count("pod: cart", written);
 }
 
+/// Batches of all versions, as older senders have them, and one from the future.
+#[test]
+fn what_senders_of_before_send_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Process::new("server", folder.path(), "inputs: {sawyer: }\noutputs: {store: }", &[]);
+    let server = server.start();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../segment/tests/golden");
+    let mut body = Vec::new();
+    let mut add = |batch: &[u8]| {
+        body.extend_from_slice(&u32::try_from(batch.len()).unwrap().to_le_bytes());
+        body.extend_from_slice(batch);
+    };
+    for name in
+        ["batch-v1", "batch-zstd-v1", "batch-v4", "batch-by-columns", "batch-by-part", "batch-with-lines"]
+    {
+        add(&fs::read(golden.join(format!("{name}.bin"))).unwrap());
+    }
+    add(b"SAWYBAT\x05....");
+    let content_type = ("content-type", "application/vnd.sawyer.batches; version=1");
+    let (status, answer) = server.request("POST", "/api/v1/native", &[content_type], &body);
+    assert_eq!(status, 200, "{answer}");
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    let statuses: Vec<&str> =
+        answer["batches"].as_array().unwrap().iter().map(|batch| batch["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, [["durable"; 6].as_slice(), &["refused"]].concat());
+    assert_eq!(answer["reads"], 4);
+}
+
 #[test]
 fn what_was_dropped_once_does_not_come_back() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! A whole batch by columns: what Sawyers send each other.
 //!
-//! Owns: version 2 of the batch, in which texts lie column by column, repeated ones once, and numbers are packed. It
+//! Owns: versions 2 and 4 of the batch, in which texts lie column by column, repeated ones once, and numbers are packed. It
 //! is a fraction of version 1 in size, and is read with less work: texts are not copied one by one.
 //! Does not own: the header (`frame`), integers (`ints`), compressing (`zip`).
 //! Invariant: as for version 1, what comes out is what went in, in the same order. What decoding takes in memory is
@@ -8,6 +8,7 @@
 
 mod decode;
 mod encode;
+mod lines;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,8 @@ pub(super) mod text {
     pub(in super::super) const EACH: u8 = 0;
     /// Different texts once, and for each value the number of its own.
     pub(in super::super) const DICTIONARY: u8 = 1;
+    /// Made of the other fields of their record.
+    pub(in super::super) const MADE: u8 = 2;
 }
 
 /// What is told before anything else: what decoding will take.
@@ -39,7 +42,7 @@ pub(super) struct Bounds {
     pub(super) records: usize,
     /// Fields of all records together.
     pub(super) fields: usize,
-    /// Bytes of texts, each counted as often as a record has it.
+    /// Bytes of texts, each counted as often as a record has it, and of what lines have that no field says.
     pub(super) text_bytes: usize,
     /// Bytes of everything but the texts, decompressed.
     pub(super) head_bytes: usize,
@@ -52,13 +55,14 @@ impl Bounds {
         const RECORD_BYTES: usize = 160;
         /// Of a field: itself, and a number while it is decoded.
         const FIELD_BYTES: usize = 40;
-        /// Of a byte of the head: it is kept while it is read, and a list has an element for every two bytes.
-        const HEAD_BYTE_BYTES: usize = 16;
+        /// Of a byte of the head: it is kept while it is read, and a template has a piece for each.
+        const HEAD_BYTE_BYTES: usize = 32;
         let parts = [
             self.records.saturating_mul(RECORD_BYTES),
             self.fields.saturating_mul(FIELD_BYTES),
             self.text_bytes,
             self.head_bytes.saturating_mul(HEAD_BYTE_BYTES),
+            lines::PLACES_BYTES_MAX,
         ];
         parts.into_iter().fold(0, usize::saturating_add)
     }

@@ -12,7 +12,10 @@ use sawyer_model::{
     Batch, Covered, Error, ListRef, NameId, RecordHead, SeqRange, SourceId, Timestamp, ValueRef,
 };
 
-use super::{BODY_BYTES_MAX, BY_COLUMN, BY_PART, BY_ROW, HEADER_BYTES, MAGIC, PLAIN, ZSTD, columns, part};
+use super::{
+    BATCH_VERSION, BODY_BYTES_MAX, BY_COLUMN, BY_COLUMN_MADE, BY_PART, BY_ROW, HEADER_BYTES, MAGIC, PLAIN,
+    ZSTD, columns, part,
+};
 use crate::bytes::{Reader, checksum};
 use crate::column::kind;
 use crate::error::{Damage, Decoded, Place, Result, SegmentError};
@@ -42,7 +45,7 @@ pub fn decode_batch_unverified(bytes: &[u8]) -> Result<Batch, Error> {
 /// As [`decode_batch`].
 pub fn decode_batch_shared(bytes: &Bytes) -> Result<Batch, Error> {
     let mut batch = decode(bytes, true)?;
-    if bytes[MAGIC.len()] == BY_COLUMN {
+    if matches!(bytes[MAGIC.len()], BY_COLUMN | BY_COLUMN_MADE) {
         batch.set_encoded(bytes.clone());
     }
     Ok(batch)
@@ -56,10 +59,18 @@ pub fn batch_memory(bytes: &[u8]) -> Result<usize, Error> {
     let damaged = Place::of("batch").damaged();
     let (version, _, rest) = split(bytes)?;
     let claimed = match version {
-        BY_COLUMN => columns::bounds(&mut Reader::new(rest)).map(columns::Bounds::memory_bytes),
+        BY_COLUMN | BY_COLUMN_MADE => {
+            columns::bounds(&mut Reader::new(rest)).map(columns::Bounds::memory_bytes)
+        }
         _ => body_len(rest).map(|len| len.saturating_mul(BODY_BYTE_MEMORY)),
     };
     Ok(claimed.map_err(damaged)?)
+}
+
+/// The version of these bytes, if they are a batch.
+#[must_use]
+pub fn batch_version(bytes: &[u8]) -> Option<u8> {
+    bytes.strip_prefix(MAGIC)?.first().copied()
 }
 
 /// What a byte of a body by rows can become: a record takes [`ROW_BYTES_MIN`], a field 3, an element of a list 1.
@@ -77,7 +88,7 @@ fn split(bytes: &[u8]) -> Result<(u8, u32, &[u8])> {
         return Err(damaged(Damage::expected("a batch")));
     };
     let version = header[MAGIC.len()];
-    if version > BY_PART {
+    if version > BATCH_VERSION {
         return Err(SegmentError::Newer("batch", version));
     }
     if version < BY_ROW {
@@ -94,8 +105,8 @@ fn decode(bytes: &[u8], verify: bool) -> Result<Batch> {
     if verify && found != expected {
         return Err(SegmentError::Checksum { place, expected, found });
     }
-    if version == BY_COLUMN {
-        return columns::decode(rest).map_err(damaged);
+    if matches!(version, BY_COLUMN | BY_COLUMN_MADE) {
+        return columns::decode(rest, version == BY_COLUMN_MADE).map_err(damaged);
     }
     let body = body(rest).map_err(damaged)?;
     decode_body(&body, version == BY_PART).map_err(damaged)

@@ -11,7 +11,10 @@ use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
 use sawyer_model::{Batch, OwnPart, RecordRef, SourceId, ValueRef};
 
 use self::rows::RowBytes;
-use super::{BODY_BYTES_MAX, BY_COLUMN, BY_PART, BY_ROW, HEADER_BYTES, MAGIC, PLAIN, ZSTD, columns, part};
+use super::{
+    BATCH_VERSION, BODY_BYTES_MAX, BY_COLUMN, BY_COLUMN_MADE, BY_PART, BY_ROW, HEADER_BYTES, MAGIC, PLAIN,
+    ZSTD, columns, part,
+};
 use crate::bytes::{Put, checksum};
 use crate::column::kind;
 use crate::value::put_stream;
@@ -119,12 +122,19 @@ const CHECKSUM_AT: usize = HEADER_BYTES - size_of::<u32>();
 /// The bytes of a batch by columns, compressed: for a network. A batch beyond the bounds of that form has the other one.
 #[must_use]
 pub fn encode_batch_columns(batch: &Batch) -> Vec<u8> {
-    let Some(body) = columns::encode(batch) else {
+    encode_batch_columns_up_to(batch, BATCH_VERSION)
+}
+
+/// The same for a reader that reads no later version than this one: from version 4 on lines that are made of the other fields of
+/// their record are left out.
+#[must_use]
+pub fn encode_batch_columns_up_to(batch: &Batch, version: u8) -> Vec<u8> {
+    let Some((body, makes_lines)) = columns::encode(batch, version >= BY_COLUMN_MADE) else {
         return encode_batch_with(batch, BatchCompression::Zstd);
     };
     let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
     bytes.extend_from_slice(MAGIC);
-    bytes.put_u8(BY_COLUMN);
+    bytes.put_u8(if makes_lines { BY_COLUMN_MADE } else { BY_COLUMN });
     bytes.put_u32(checksum(&body));
     bytes.extend_from_slice(&body);
     bytes

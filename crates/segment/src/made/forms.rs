@@ -96,7 +96,7 @@ impl Form {
         match (self, value) {
             (Self::Plain, ValueRef::Str(text) | ValueRef::Json(text)) => out.push_str(text),
             (Self::Plain, ValueRef::Int(value)) => out.push_str(itoa::Buffer::new().format(value)),
-            (Self::Plain, ValueRef::Float(value)) => write(out, format_args!("{value}")),
+            (Self::Plain, ValueRef::Float(value)) => put_float(value, out),
             (Self::Plain, ValueRef::Bool(value)) => out.push_str(if value { "true" } else { "false" }),
             (Self::Plain, ValueRef::Null) => out.push_str("null"),
             (Self::Point, ValueRef::Float(value)) => write(out, format_args!("{value:?}")),
@@ -154,6 +154,30 @@ impl Form {
 
 fn write(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("a string takes anything");
+}
+
+/// A float as Rust writes it. One with few digits is told from them: different decimal numbers of at most 15 digits are different
+/// floats, so that one without needless zeros is the shortest for its float.
+fn put_float(value: f64, out: &mut String) {
+    const DIGITS_MAX: usize = 3;
+    const POWERS: [u64; DIGITS_MAX + 1] = [1, 10, 100, 1000];
+    const WHOLE_MAX: f64 = 1e12;
+    if value > 0.0 && value < WHOLE_MAX {
+        for (digits, power) in POWERS.into_iter().enumerate() {
+            let number = (value * power as f64 + 0.5) as u64;
+            // Both are exact, so the quotient is the float nearest to the decimal number.
+            if number as f64 / power as f64 == value {
+                out.push_str(itoa::Buffer::new().format(number / power));
+                if digits > 0 {
+                    let mut text = [b'.'; DIGITS_MAX + 1];
+                    put_digits(&mut text[1..=digits], (number % power) as i64);
+                    out.push_str(str::from_utf8(&text[..=digits]).expect("digits are text"));
+                }
+                return;
+            }
+        }
+    }
+    write(out, format_args!("{value}"));
 }
 
 fn put_escape(letter: char, out: &mut String) {

@@ -6,7 +6,7 @@
 
 mod lines;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use sawyer_model::{Batch, NameId, RecordRef, Timestamp, ValueRef};
 
 use super::forms::Form;
@@ -56,7 +56,17 @@ pub(crate) struct Learner {
     any_line: bool,
     /// For each slot of the writer the numbers that the names of the templates have in its batch.
     ids: Vec<Vec<Option<NameId>>>,
-    scratch: String,
+    scratch: Scratch,
+    /// Templates, and which of their pieces were texts with letters that JSON escapes in some line.
+    escaped: HashSet<(u32, u32)>,
+}
+
+/// What following a template leaves behind.
+#[derive(Debug, Default)]
+struct Scratch {
+    text: String,
+    /// The pieces whose texts had letters that JSON escapes.
+    escaped: Vec<u32>,
 }
 
 /// The lines of a block.
@@ -149,7 +159,8 @@ impl Default for Learner {
             learned_bytes: 0,
             any_line: false,
             ids: Vec::new(),
-            scratch: String::new(),
+            scratch: Scratch::default(),
+            escaped: HashSet::new(),
         }
     }
 }
@@ -196,6 +207,22 @@ impl Learner {
         (!codes.is_empty()).then_some(lines)
     }
 
+    /// The templates, for those who make lines of the same records only: texts in which JSON escapes nothing are as they are, so
+    /// that nobody looks.
+    pub(crate) fn templates_as_used(&self) -> Templates {
+        let mut templates = self.templates.clone();
+        for (template, pieces) in templates.templates.iter_mut().enumerate() {
+            for (number, piece) in pieces.iter_mut().enumerate() {
+                if let Piece::Field(_, form @ Form::Json) = piece
+                    && !self.escaped.contains(&(template as u32, number as u32))
+                {
+                    *form = Form::Plain;
+                }
+            }
+        }
+        templates
+    }
+
     /// All that was learned.
     #[cfg(test)]
     pub(super) fn all(&self) -> (&Templates, &[i64], &Texts) {
@@ -229,7 +256,7 @@ impl Learner {
         if self.ids.len() <= row.slot {
             self.ids.resize_with(row.slot + 1, Vec::new);
         }
-        let Self { templates, holes, ids, scratch, .. } = self;
+        let Self { templates, holes, ids, scratch, escaped, .. } = self;
         let ids = &mut ids[row.slot];
         for name in &templates.names[ids.len()..] {
             ids.push(row.batch.find_name(name));
@@ -237,8 +264,11 @@ impl Learner {
         let ahead = row.record.own_fields_by_id();
         let mut known = Known { own, names: &templates.names, ids, ahead };
         let before = holes.len();
+        scratch.escaped.clear();
         let fits = follow(&templates.templates[template as usize], &mut known, line, holes, scratch);
-        if !fits {
+        if fits {
+            escaped.extend(scratch.escaped.iter().map(|piece| (template, *piece)));
+        } else {
             holes.truncate(before);
         }
         fits
@@ -312,11 +342,11 @@ fn follow(
     known: &mut Known<'_, '_>,
     line: &str,
     holes: &mut Texts,
-    scratch: &mut String,
+    scratch: &mut Scratch,
 ) -> bool {
     let bytes = line.as_bytes();
     let mut at = 0;
-    for piece in pieces {
+    for (number, piece) in pieces.iter().enumerate() {
         let rest = &bytes[at..];
         let (value, form) = match piece {
             Piece::Literal(text) => {
@@ -364,10 +394,13 @@ fn follow(
                 }
                 text.len()
             }
-            Some(value) => match written_len(value, *form, rest, scratch) {
-                Some(len) => len,
-                None => return false,
-            },
+            Some(value) => {
+                let Some(len) = written_len(value, *form, rest, &mut scratch.text) else { return false };
+                if *form == Form::Json {
+                    scratch.escaped.push(number as u32);
+                }
+                len
+            }
         };
         at += len;
     }

@@ -279,3 +279,25 @@ proptest! {
         let _ = Templates::parse(&mut Reader::new(&bytes));
     }
 }
+
+#[test]
+fn floats_are_written_as_rust_does() {
+    let put = |value: f64| {
+        let mut out = String::new();
+        assert!(Form::Plain.put(ValueRef::Float(value), &mut out));
+        assert_eq!(out, format!("{value}"));
+    };
+    let mut state = 7u64;
+    for _ in 0..10_000 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mix = state ^ state >> 29;
+        let few = (mix >> (8 + mix % 56)) as f64;
+        for value in [f64::from_bits(mix), few, few / 10.0, few / 100.0, few / 1000.0, few / 10_000.0] {
+            put(value);
+            put(f64::from_bits(value.to_bits() + 1));
+        }
+    }
+    for value in [0.0, -0.0, 0.001, 0.0005, 1e12, 999_999_999_999.999, 1e15, -1.5, f64::NAN, f64::INFINITY] {
+        put(value);
+    }
+}

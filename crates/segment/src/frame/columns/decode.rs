@@ -11,6 +11,7 @@ use sawyer_model::{
     ValueRef,
 };
 
+use super::lines::{MadeLines, ToldLines};
 use super::{Bounds, FIELDS_MAX, HEAD_BYTES_MAX, RECORDS_MAX, text};
 use crate::bits::Rows;
 use crate::bytes::Reader;
@@ -33,8 +34,8 @@ pub(in crate::frame) fn bounds(reader: &mut Reader<'_>) -> Decoded<Bounds> {
     if fits { Ok(bounds) } else { Err(Damage::expected("texts within bounds")) }
 }
 
-/// The batch of a body.
-pub(in crate::frame) fn decode(body: &[u8]) -> Decoded<Batch> {
+/// The batch of a body, in which lines may be made.
+pub(in crate::frame) fn decode(body: &[u8], makes_lines: bool) -> Decoded<Batch> {
     let mut reader = Reader::new(body);
     let bounds = bounds(&mut reader)?;
     let stored = reader.count()?;
@@ -47,8 +48,10 @@ pub(in crate::frame) fn decode(body: &[u8]) -> Decoded<Batch> {
     let tables = Tables::read(&mut head, &mut batch)?;
     let rows = RowNumbers::read(&mut head, bounds.records, &tables)?;
     let counts = tables.counts(&rows.shapes, bounds.fields)?;
-    let mut columns = Columns::read(&mut head, &tables, &counts, &batch, bounds.text_bytes)?;
+    let texts = Texts { batch: &batch, makes_lines, place: 0, bytes: 0, line_bytes: 0 };
+    let mut columns = Columns::read(&mut head, &tables, &counts, texts, bounds.text_bytes)?;
     head.end()?;
+    batch.reserve_text(columns.line_bytes);
     // As many as were told, or there would be an error by now.
     batch.reserve_records(bounds.records, bounds.fields);
     make_records(&mut batch, &tables, &rows, &mut columns)?;
@@ -63,6 +66,7 @@ fn make_records(
     columns: &mut Columns<'_>,
 ) -> Decoded<()> {
     let mut ends = vec![0_u64; tables.sources.len()];
+    let lines_at = columns.lines_at(&tables.shapes);
     for row in 0..rows.shapes.len() {
         let source = rows.sources[row] as usize;
         let start = ends[source].wrapping_add(rows.gaps[row] as u64);
@@ -76,20 +80,26 @@ fn make_records(
             range: SeqRange { start, end },
         };
         let mut writer = batch.begin(head, tables.streams[rows.streams[row] as usize]);
-        for column in &tables.shapes[rows.shapes[row] as usize] {
+        let shape = rows.shapes[row] as usize;
+        for column in &tables.shapes[shape] {
             columns.put_next(*column as usize, &mut writer)?;
+        }
+        if let Some((column, line)) = lines_at[shape]
+            && let Values::Lines(lines) = &mut columns.columns[column].1
+        {
+            lines.make(batch, row, shape, line)?;
         }
     }
     columns.end()
 }
 
 /// What rows and columns refer to by number.
-struct Tables {
-    columns: Vec<(NameId, u8)>,
+pub(super) struct Tables {
+    pub(super) columns: Vec<(NameId, u8)>,
     streams: Vec<u32>,
     sources: Vec<SourceId>,
     covered: Vec<Covered>,
-    shapes: Vec<Vec<u32>>,
+    pub(super) shapes: Vec<Vec<u32>>,
 }
 
 impl Tables {
@@ -183,6 +193,8 @@ impl RowNumbers {
 struct Columns<'a> {
     columns: Vec<(NameId, Values<'a>)>,
     elements: Vec<ValueRef<'a>>,
+    /// Bytes of the lines that are made.
+    line_bytes: usize,
 }
 
 /// The values of a column that were not taken yet.
@@ -195,6 +207,7 @@ enum Values<'a> {
     Texts { json: bool, start: u32, lengths: IntoIter<i64> },
     Dictionary { json: bool, entries: Vec<(u32, u32)>, numbers: IntoIter<i64> },
     Lists(Reader<'a>),
+    Lines(Box<MadeLines>),
 }
 
 impl<'a> Columns<'a> {
@@ -202,10 +215,9 @@ impl<'a> Columns<'a> {
         head: &mut Reader<'a>,
         tables: &Tables,
         counts: &[usize],
-        batch: &Batch,
+        mut texts: Texts<'_>,
         text_bytes: usize,
     ) -> Decoded<Self> {
-        let mut texts = Texts { batch, place: 0, bytes: 0 };
         let mut columns = Vec::with_capacity(counts.len());
         for ((name, kind), count) in tables.columns.iter().zip(counts) {
             let values = match *kind {
@@ -221,14 +233,20 @@ impl<'a> Columns<'a> {
                     let len = head.count()?;
                     Values::Lists(Reader::new(head.take(len)?))
                 }
+                kind::STR if texts.makes_lines && *name == NameId::ORIGINAL => {
+                    texts.read_lines(head, *count, tables)?
+                }
                 text => texts.read(head, text == kind::JSON, *count)?,
             };
             columns.push((*name, values));
         }
-        if texts.place != batch.text_bytes() || texts.bytes != text_bytes as u64 {
+        if texts.place != texts.batch.text_bytes() || texts.bytes != text_bytes as u64 {
             return Err(Damage::expected("texts of these lengths"));
         }
-        Ok(Self { columns, elements: Vec::new() })
+        if texts.place + texts.line_bytes > text_bytes {
+            return Err(Damage::expected("no more texts than records have"));
+        }
+        Ok(Self { columns, elements: Vec::new(), line_bytes: texts.line_bytes })
     }
 
     /// Gives the next value of a column to a record.
@@ -256,6 +274,8 @@ impl<'a> Columns<'a> {
                 let (start, len) = entries[numbers.next().ok_or(MISSING)? as usize];
                 text(*json, start, len)
             }
+            // The line is made when the other fields are there.
+            Values::Lines(_) => text(false, 0, 0),
             Values::Lists(reader) => {
                 self.elements.clear();
                 for _ in 0..reader.count()? {
@@ -269,9 +289,23 @@ impl<'a> Columns<'a> {
         Ok(())
     }
 
-    /// Says that all was taken; lists do not tell their count.
+    /// For each shape the column of the lines that are made, and which of its fields that is.
+    fn lines_at(&self, shapes: &[Vec<u32>]) -> Vec<Option<(usize, usize)>> {
+        let is_made = |column: usize| matches!(self.columns[column].1, Values::Lines(_));
+        let line = |shape: &Vec<u32>| {
+            let mut columns = shape.iter().enumerate().map(|(at, column)| (*column as usize, at));
+            columns.find(|(column, _)| is_made(*column))
+        };
+        shapes.iter().map(line).collect()
+    }
+
+    /// Says that all was taken, and all made; lists do not tell their count.
     fn end(&self) -> Decoded<()> {
-        let left = |values: &Values<'_>| matches!(values, Values::Lists(reader) if reader.left() > 0);
+        let left = |values: &Values<'_>| match values {
+            Values::Lists(reader) => reader.left() > 0,
+            Values::Lines(lines) => !lines.is_done(),
+            _ => false,
+        };
         match self.columns.iter().any(|(_, values)| left(values)) {
             true => Err(Damage::expected("no more lists")),
             false => Ok(()),
@@ -282,12 +316,38 @@ impl<'a> Columns<'a> {
 /// Hands the texts of the batch to its columns, one after another.
 struct Texts<'a> {
     batch: &'a Batch,
+    /// Whether lines may be made.
+    makes_lines: bool,
     place: usize,
-    /// Bytes of texts, each counted as often as a record has it.
+    /// Bytes of texts, each counted as often as a record has it, and of holes.
     bytes: u64,
+    /// Those of lines that are made.
+    line_bytes: usize,
 }
 
 impl Texts<'_> {
+    /// As [`Texts::read`], of lines as written.
+    fn read_lines<'r>(
+        &mut self,
+        head: &mut Reader<'r>,
+        count: usize,
+        tables: &Tables,
+    ) -> Decoded<Values<'r>> {
+        if head.clone().u8()? != text::MADE {
+            return self.read(head, false, count);
+        }
+        head.u8()?;
+        let told = ToldLines::read(head, count)?;
+        let hole = self.place;
+        for len in &told.hole_lengths {
+            self.take(*len)?;
+            self.bytes += *len as u64;
+        }
+        self.line_bytes += told.bytes;
+        self.bytes += told.bytes as u64;
+        Ok(Values::Lines(Box::new(told.lines(self.batch, tables, hole)?)))
+    }
+
     fn read<'r>(&mut self, head: &mut Reader<'r>, json: bool, count: usize) -> Decoded<Values<'r>> {
         match head.u8()? {
             text::EACH => {

@@ -6,11 +6,13 @@ use hashbrown::HashMap;
 use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
 use sawyer_model::{Batch, NameId, RecordRef, SourceId, ValueRef};
 
+use super::lines::may_be_made;
 use super::{FIELDS_MAX, HEAD_BYTES_MAX, RECORDS_MAX, text};
 use crate::bits::Rows;
 use crate::bytes::Put;
 use crate::column::kind;
 use crate::ints;
+use crate::made::{Learned, Learner, Lines, Row};
 use crate::value::put_stream;
 use crate::zip::put_zipped_far;
 
@@ -23,12 +25,13 @@ const DIFFERENT_PART: usize = 2;
 /// Not yet numbered.
 const UNKNOWN: u32 = u32::MAX;
 
-/// The body of a batch; none if it is beyond the bounds of this form.
-pub(in crate::frame) fn encode(batch: &Batch) -> Option<Vec<u8>> {
+/// The body of a batch, and whether lines in it are made, which they are only if they may; none if it is beyond the bounds of
+/// this form.
+pub(in crate::frame) fn encode(batch: &Batch, may_make_lines: bool) -> Option<(Vec<u8>, bool)> {
     if batch.len() > RECORDS_MAX {
         return None;
     }
-    let mut encoder = Encoder::new(batch);
+    let mut encoder = Encoder::new(batch, may_make_lines);
     for record in batch.iter() {
         encoder.put_record(record);
     }
@@ -52,6 +55,8 @@ struct Encoder<'a> {
     text_bytes: usize,
     /// The columns of the record at hand.
     shape: Vec<u32>,
+    /// How lines as written are made of other fields, if they may.
+    lines: Option<Learner>,
 }
 
 /// A name with values of one type, in the order of the records.
@@ -102,7 +107,7 @@ struct RowNumbers {
 }
 
 impl<'a> Encoder<'a> {
-    fn new(batch: &'a Batch) -> Self {
+    fn new(batch: &'a Batch, may_make_lines: bool) -> Self {
         Self {
             batch,
             column_numbers: vec![[UNKNOWN; kind::COUNT as usize]; batch.name_count()],
@@ -118,18 +123,29 @@ impl<'a> Encoder<'a> {
             fields: 0,
             text_bytes: 0,
             shape: Vec::new(),
+            lines: may_make_lines.then(Learner::default),
         }
     }
 
     fn put_record(&mut self, record: RecordRef<'a>) {
         self.shape.clear();
+        let mut line = None;
         for (name, value) in record.own_fields_by_id() {
             let column = self.column(name, value);
-            self.put_value(column, value);
+            match value {
+                ValueRef::Str(text) if name == NameId::ORIGINAL && self.lines.is_some() => {
+                    self.text_bytes += text.len();
+                    line = Some(text);
+                }
+                value => self.put_value(column, value),
+            }
             self.shape.push(column);
         }
         self.fields += self.shape.len();
         let shape = self.shape();
+        if let (Some(lines), Some(line)) = (&mut self.lines, line) {
+            lines.add(Row { record, batch: self.batch, slot: 0, fields_hash: shape.into() }, line);
+        }
         let stream = self.stream(record.stream_index());
         let source = self.source(record.source());
         let (timestamp, range) = (record.timestamp().nanos(), record.range());
@@ -208,7 +224,7 @@ impl<'a> Encoder<'a> {
         self.last_source
     }
 
-    fn finish(mut self) -> Option<Vec<u8>> {
+    fn finish(mut self) -> Option<(Vec<u8>, bool)> {
         if self.fields > FIELDS_MAX || self.text_bytes > BATCH_TEXT_BYTES_MAX {
             return None;
         }
@@ -227,7 +243,15 @@ impl<'a> Encoder<'a> {
         for numbers in numbers {
             ints::encode(&mut head, numbers);
         }
+        let mut makes_lines = false;
         for column in self.columns {
+            let is_line = column.name == NameId::ORIGINAL && column.kind == kind::STR;
+            if let Some(lines) = self.lines.as_ref().filter(|_| is_line) {
+                let holes_bytes = put_lines(lines, self.batch, self.shapes.len(), &mut head, &mut texts);
+                makes_lines = holes_bytes.is_some();
+                self.text_bytes += holes_bytes.unwrap_or(0);
+                continue;
+            }
             column.values.put(&mut head, &mut texts);
         }
         if head.len() > HEAD_BYTES_MAX || head.len() + self.text_bytes > BATCH_TEXT_BYTES_MAX {
@@ -244,7 +268,7 @@ impl<'a> Encoder<'a> {
         body.extend_from_slice(&zipped);
         body.put_varint(texts.len() as u64);
         put_zipped_far(&mut body, &texts);
-        Some(body)
+        Some((body, makes_lines))
     }
 
     /// What columns and rows refer to by number.
@@ -283,6 +307,43 @@ impl<'a> Encoder<'a> {
             shape.iter().for_each(|column| head.put_varint((*column).into()));
         }
     }
+}
+
+/// Puts the column of lines. If they are made, gives the bytes of their holes.
+fn put_lines(
+    lines: &Learner,
+    batch: &Batch,
+    shapes: usize,
+    head: &mut Vec<u8>,
+    texts: &mut Vec<u8>,
+) -> Option<usize> {
+    let written = || {
+        batch.iter().filter_map(|record| match record.get_by_id(NameId::ORIGINAL) {
+            Some(ValueRef::Str(line)) => Some(line),
+            _ => None,
+        })
+    };
+    if let Some(Lines::Made(Learned { codes, holes, .. })) = lines.lines() {
+        let templates = lines.templates_as_used();
+        let pieces: usize = codes.iter().map(|code| templates.templates[*code as usize].len()).sum();
+        if pieces <= FIELDS_MAX && may_be_made(shapes, templates.names.len()) {
+            head.put_u8(text::MADE);
+            head.put_varint(written().map(|line| line.len() as u64).sum());
+            templates.put(head);
+            ints::encode(head, codes);
+            ints::encode(head, &lengths(holes.iter()));
+            texts.extend_from_slice(holes.all().as_bytes());
+            return Some(holes.bytes());
+        }
+    }
+    let mut as_written = Texts { values: Vec::new(), dictionary: Some(Dictionary::default()) };
+    written().for_each(|line| as_written.push(line));
+    as_written.put(head, texts);
+    None
+}
+
+fn lengths<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<i64> {
+    texts.map(|text| text.len() as i64).collect()
 }
 
 impl Values<'_> {
@@ -330,18 +391,17 @@ impl<'a> Texts<'a> {
     }
 
     fn put(self, head: &mut Vec<u8>, texts: &mut Vec<u8>) {
-        let lengths = |texts: &[&str]| texts.iter().map(|text| text.len() as i64).collect::<Vec<_>>();
         let kept = match self.dictionary.filter(Dictionary::pays) {
             Some(Dictionary { entries, numbers, .. }) => {
                 head.put_u8(text::DICTIONARY);
                 head.put_varint(entries.len() as u64);
-                ints::encode(head, &lengths(&entries));
+                ints::encode(head, &lengths(entries.iter().copied()));
                 ints::encode(head, &numbers);
                 entries
             }
             None => {
                 head.put_u8(text::EACH);
-                ints::encode(head, &lengths(&self.values));
+                ints::encode(head, &lengths(self.values.iter().copied()));
                 self.values
             }
         };

@@ -13,6 +13,25 @@ use crate::zip;
 
 /// A batch with values of all types, several sources and streams, and records of several shapes.
 fn batch(records: u64) -> Batch {
+    batch_of(records, |_| None)
+}
+
+/// The same with lines, most of which are made of the other fields.
+fn with_lines(records: u64) -> Batch {
+    batch_of(records, |n| {
+        let level = ["INFO", "ERROR"][n as usize % 5 / 4];
+        let pod = ["cart-1", "gateway"][n as usize % 2];
+        match n % 6 {
+            0 => None,
+            1 => Some(format!("order {n} is no JSON")),
+            2 => Some(format!(r#"{{"n":{n},"msg":"order {n} 결제","level":"{level}","pod":"{pod}"}}"#)),
+            3 => Some(format!(r#"{{"level":"{level}","x":"{:x}","n":{n}.0}}"#, n * 977)),
+            _ => Some(format!(r#"{{"msg":"order {n} \u0001","n": {n} }}"#)),
+        }
+    })
+}
+
+fn batch_of(records: u64, line: impl Fn(u64) -> Option<String>) -> Batch {
     let mut batch = Batch::new();
     let streams = ["cart-1", "gateway"].map(|pod| {
         let stream = Stream::new([("pod", Value::from(pod)), ("restart_count", Value::Int(3))]);
@@ -27,6 +46,9 @@ fn batch(records: u64) -> Batch {
         record.field_by_id(NameId::MESSAGE, ValueRef::Str(&format!("order {n} 결제")));
         record.field_by_id(NameId::LEVEL, ValueRef::Str(["info", "error"][n as usize % 5 / 4]));
         record.field("n", ValueRef::Int(n as i64));
+        if let Some(line) = line(n) {
+            record.field_by_id(NameId::ORIGINAL, ValueRef::Str(&line));
+        }
         if n.is_multiple_of(4) {
             record.field("ok", ValueRef::Bool(n.is_multiple_of(8)));
             record.field("took", ValueRef::Float(n as f64 / 7.0));
@@ -74,26 +96,27 @@ fn say(batch: &Batch) -> Vec<String> {
 
 #[test]
 fn every_kind_of_value_reads_back() {
-    for records in [0, 1, 7, 3000] {
-        let batch = batch(records);
-        let bytes = encode(&batch).unwrap();
-        let out = decode(&bytes).unwrap();
+    for (records, lines) in [0, 1, 7, 3000].into_iter().flat_map(|count| [(count, false), (count, true)]) {
+        let batch = if lines { with_lines(records) } else { batch(records) };
+        let (bytes, makes_lines) = encode(&batch, true).unwrap();
+        assert_eq!(makes_lines, lines && records > 2);
+        let out = decode(&bytes, makes_lines).unwrap();
         assert_eq!(say(&out), say(&batch));
         assert_eq!(out.covered(), batch.covered());
         let (numbers, head, texts) = parts(&bytes);
-        assert_eq!(say(&decode(&body(&numbers, &head, &texts)).unwrap()), say(&batch));
+        assert_eq!(say(&decode(&body(&numbers, &head, &texts), true).unwrap()), say(&batch));
     }
 }
 
 #[test]
 fn repeated_texts_are_there_once() {
-    let out = decode(&encode(&batch(3000)).unwrap()).unwrap();
+    let out = decode(&encode(&batch(3000), true).unwrap().0, true).unwrap();
     assert!(out.text_bytes() < batch(3000).text_bytes() * 2 / 3, "{}", out.text_bytes());
 }
 
 #[test]
 fn what_is_claimed_is_compared_with_bounds() {
-    let (numbers, head, texts) = parts(&encode(&batch(100)).unwrap());
+    let (numbers, head, texts) = parts(&encode(&batch(100), true).unwrap().0);
     for (at, most) in
         [(0, RECORDS_MAX as u64), (1, FIELDS_MAX as u64), (2, 1 << 30), (3, HEAD_BYTES_MAX as u64)]
     {
@@ -101,7 +124,7 @@ fn what_is_claimed_is_compared_with_bounds() {
             let mut numbers = numbers.clone();
             numbers[at] = wrong;
             // The length of the head is told by `body` itself.
-            assert_eq!(decode(&body(&numbers, &head, &texts)).is_err(), at != 3, "{at}: {wrong}");
+            assert_eq!(decode(&body(&numbers, &head, &texts), true).is_err(), at != 3, "{at}: {wrong}");
         }
     }
     let claims =
@@ -121,22 +144,26 @@ fn a_dictionary_does_not_multiply_texts_unseen() {
         let head = RecordHead { timestamp: time, observed: time, source: SourceId(1), range };
         batch.begin(head, stream).field_by_id(NameId::MESSAGE, ValueRef::Str(&long));
     }
-    let bytes = encode(&batch).unwrap();
+    let bytes = encode(&batch, true).unwrap().0;
     assert!(bytes.len() < 1000);
     let claimed = bounds(&mut Reader::new(&bytes)).unwrap();
     assert_eq!(claimed.text_bytes, 10_000_000);
-    assert_eq!(decode(&bytes).unwrap().text_bytes(), 10_000);
+    assert_eq!(decode(&bytes, true).unwrap().text_bytes(), 10_000);
 }
 
 proptest! {
     #[test]
     fn any_head_gives_a_batch_or_an_error(
         records in 1u64..60,
+        lines: bool,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in prop::option::of(any::<prop::sample::Index>()),
         in_texts: bool,
     ) {
-        let (numbers, mut head, mut texts) = parts(&encode(&batch(records)).unwrap());
+        let (numbers, mut head, mut texts) = {
+            let batch = if lines { with_lines(records) } else { batch(records) };
+            parts(&encode(&batch, true).unwrap().0)
+        };
         let bytes = if in_texts { &mut texts } else { &mut head };
         for (at, value) in changes {
             let at = at.index(bytes.len());
@@ -145,14 +172,143 @@ proptest! {
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()));
         }
-        if let Ok(batch) = decode(&body(&numbers, &head, &texts)) {
+        if let Ok(batch) = decode(&body(&numbers, &head, &texts), true) {
             // Whatever it is, it can be written and read again.
-            prop_assert_eq!(say(&decode(&encode(&batch).unwrap()).unwrap()), say(&batch));
+            prop_assert_eq!(say(&decode(&encode(&batch, true).unwrap().0, true).unwrap()), say(&batch));
         }
     }
 
     #[test]
     fn any_body_gives_a_batch_or_an_error(bytes: Vec<u8>) {
-        let _ = decode(&bytes);
+        let _ = decode(&bytes, true);
     }
+}
+
+/// A record of some fields and a line.
+struct Said {
+    fields: Vec<(&'static str, Value)>,
+    line: String,
+}
+
+fn said(records: &[Said]) -> Batch {
+    let mut batch = Batch::new();
+    let stream = batch.add_stream(&Arc::new(Stream::new([("pod", Value::from("cart-1"))])));
+    for (n, Said { fields, line }) in (0..).zip(records) {
+        let time = Timestamp::from_millis(1_795_176_000_123 + n as i64);
+        let head = RecordHead {
+            timestamp: time,
+            observed: time,
+            source: SourceId(1),
+            range: SeqRange::new(n, n + 1),
+        };
+        let mut record = batch.begin(head, stream);
+        record.field_by_id(NameId::ORIGINAL, ValueRef::Str(line));
+        fields.iter().for_each(|(name, value)| record.field(name, value.as_ref()));
+    }
+    batch
+}
+
+/// The bytes of a batch with lines that are made, and those of its texts.
+fn made(batch: &Batch) -> (Vec<u8>, String) {
+    let (bytes, makes_lines) = encode(batch, true).unwrap();
+    assert!(makes_lines);
+    assert_eq!(say(&decode(&bytes, true).unwrap()), say(batch));
+    let texts = parts(&bytes).2;
+    (bytes, String::from_utf8(texts).unwrap())
+}
+
+#[test]
+fn lines_are_made_of_what_is_beside_them() {
+    let line = |n: i64| Said {
+        fields: vec![
+            ("message", Value::from(format!("paid {n}"))),
+            ("n", Value::Int(n)),
+            ("ok", Value::Bool(true)),
+        ],
+        line: format!(
+            r#"{{"ts":{},"pod":"cart-1","ok":true,"n":{n},"msg":"paid {n}","seq":{}}}"#,
+            1_795_176_000_123 + n,
+            n * 77 + 5
+        ),
+    };
+    let (bytes, texts) = made(&said(&(0..3).map(line).collect::<Vec<_>>()));
+    assert_eq!(texts, "582159paid 0paid 1paid 2", "what no field says, and the fields");
+    // A text that is made takes as much memory as one that is there.
+    let told = bounds(&mut Reader::new(&bytes)).unwrap().text_bytes;
+    assert_eq!(decode(&bytes, true).unwrap().text_bytes(), told);
+}
+
+#[test]
+fn a_line_for_an_older_reader_is_as_it_was_written() {
+    let batch = with_lines(60);
+    let (bytes, makes_lines) = encode(&batch, false).unwrap();
+    assert!(!makes_lines);
+    assert_eq!(say(&decode(&bytes, false).unwrap()), say(&batch));
+    let (bytes, _) = encode(&batch, true).unwrap();
+    assert!(decode(&bytes, false).is_err(), "version 2 has no such column");
+}
+
+#[test]
+fn escapes_are_made_where_some_line_has_them() {
+    let line = |text: &str| Said {
+        fields: vec![("message", Value::from(text)), ("user", Value::from("ann"))],
+        line: format!(r#"{{"msg":{},"user":"ann"}}"#, serde_json::to_string(text).unwrap()),
+    };
+    let texts = ["plain", "a \"quoted\" word", "plain again", "\ttab"];
+    for count in 1..=texts.len() {
+        let batch = said(&texts[..count].iter().map(|text| line(text)).collect::<Vec<_>>());
+        assert_eq!(made(&batch).1, texts[..count].concat() + "ann");
+    }
+}
+
+#[test]
+fn a_line_of_another_form_is_a_text() {
+    let fields = || vec![("message", Value::from("x")), ("n", Value::Float(1.5))];
+    let lines = [
+        r#"{"n":1.5,"message":"x"}"#,
+        r#"{"n":1.50,"message":"x"}"#,
+        r#"{"message":"x","n":1.5}"#,
+        "x 1.5",
+        "",
+    ];
+    let records = lines.map(|line| Said { fields: fields(), line: line.to_owned() });
+    let (_, texts) = made(&said(&records));
+    assert_eq!(texts, "1.50x 1.5x");
+}
+
+/// A head whose lines claim other than what is made is damaged, whichever number it is.
+#[test]
+fn what_lines_claim_is_compared() {
+    let line = |n: i64| Said { fields: vec![("n", Value::Int(n))], line: format!(r#"{{"n":{n}}}"#) };
+    let (bytes, _) = made(&said(&(10..20).map(line).collect::<Vec<_>>()));
+    let (numbers, head, texts) = parts(&bytes);
+    assert_eq!((numbers[2], texts.len()), (80, 0), "ten lines of eight bytes");
+    let at = head.windows(2).position(|two| two == [text::MADE, 80]).unwrap() + 1;
+    for (told, all) in [(79, 79), (81, 81), (0, 0), (80, 81), (127, 80)] {
+        let (mut numbers, mut head) = (numbers.clone(), head.clone());
+        (numbers[2], head[at]) = (all, told);
+        assert!(decode(&body(&numbers, &head, &texts), true).is_err(), "{told} {all}");
+    }
+    assert!(decode(&body(&numbers, &head, &texts), true).is_ok());
+    // A line of itself, and one of a field that is not there.
+    for name in [&b"\x09_original"[..], b"\x01x"] {
+        let mut head = head.clone();
+        // The name of the templates is the second one in the head.
+        let at = head.windows(2).rposition(|two| two == b"\x01n").unwrap();
+        head.splice(at..at + 2, name.iter().copied());
+        assert!(decode(&body(&numbers, &head, &texts), true).is_err());
+    }
+}
+
+#[test]
+fn records_of_very_many_shapes_keep_their_lines() {
+    let names: Vec<&'static str> = (0..300).map(|n| &*format!("f{n}").leak()).collect();
+    let record = |n: usize| {
+        let fields = vec![(names[n], Value::Int(n as i64)), ("n", Value::Int(n as i64))];
+        Said { fields, line: format!(r#"{{"{}":{n},"n":{n}}}"#, names[n]) }
+    };
+    let batch = said(&(0..300).map(record).collect::<Vec<_>>());
+    let (bytes, makes_lines) = encode(&batch, true).unwrap();
+    assert!(!makes_lines, "a reader would note 300 x 301 places");
+    assert_eq!(say(&decode(&bytes, false).unwrap()), say(&batch));
 }
