@@ -172,9 +172,13 @@ impl Segment {
         }
         let mut told: Vec<(usize, u64)> = Vec::new();
         for code in 0..width {
-            let counted = counts.iter().skip(code).step_by(width).map(|count| u64::from(*count));
             told.clear();
-            told.extend(counted.enumerate().filter(|(_, count)| *count > 0));
+            for range in 0..ranges.len() {
+                let count = counts[range * width + code];
+                if count > 0 {
+                    told.push((range, u64::from(count)));
+                }
+            }
             if !told.is_empty() {
                 sink(Some(texts.entry(code as i64, data)?), &told);
             }

@@ -119,7 +119,7 @@ impl Text {
         if self.is_shaped() { shapes::select_all(data, wanted, test).map(Some) } else { Ok(None) }
     }
 
-    /// The places whose texts satisfy a test, if the column is made of entries. `ascii_text` as for [`TextFrame::holds`].
+    /// The places whose texts satisfy a test, if the column is made of entries. `ascii_text` as for [`TextFrame::for_each_held`].
     pub(crate) fn select_all(
         &self,
         head: &[u8],
@@ -132,16 +132,13 @@ impl Text {
             }
             Kind::Dictionary { entries, .. } if entries.len() <= SETS_MAX => {
                 let mut found = Rows::none(self.count);
-                for (entry, set) in self.sets(head)?.iter().enumerate() {
-                    if entries.holds(entry, ascii_text, matches) {
-                        found.unite(set);
-                    }
-                }
+                let sets = self.sets(head)?;
+                entries.for_each_held(ascii_text, matches, |entry| found.unite(&sets[entry]));
                 Some(found)
             }
             Kind::Dictionary { entries, codes, .. } => {
-                let accepted: Vec<bool> =
-                    (0..entries.len()).map(|entry| entries.holds(entry, ascii_text, matches)).collect();
+                let mut accepted = vec![false; entries.len()];
+                entries.for_each_held(ascii_text, matches, |entry| accepted[entry] = true);
                 if !accepted.contains(&true) {
                     return Some(Rows::none(self.count));
                 }

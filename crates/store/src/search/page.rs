@@ -6,7 +6,6 @@
 
 use std::cell::Cell;
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 
 use parking_lot::Mutex;
 use sawyer_model::{Batch, Error, ErrorKind, Record, RecordId, SourceId, Timestamp};
@@ -37,26 +36,24 @@ thread_local! {
     static ROOM: Cell<Lines> = Cell::default();
 }
 
-/// A record that may be on the page. The greatest is the one that comes last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A record that may be on the page. The greatest is the one that comes last, as long as its position is turned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
-    order: Order,
     position: Position,
     /// Place of its unit in the plan.
     unit: usize,
     row: usize,
 }
 
-impl Ord for Candidate {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let by_position = self.order.compare(self.position, other.position);
-        by_position.then_with(|| (self.unit, self.row).cmp(&(other.unit, other.row)))
-    }
-}
-
-impl PartialOrd for Candidate {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+/// A position that is the less the earlier it comes in an order; turned again it is what it was.
+fn turned(order: Order, position: Position) -> Position {
+    match order {
+        Order::OldestFirst => position,
+        Order::NewestFirst => Position {
+            timestamp: Timestamp::from_nanos(!position.timestamp.nanos()),
+            source: SourceId(!position.source.0),
+            start: !position.start,
+        },
     }
 }
 
@@ -65,29 +62,34 @@ const NARROWED_PART: usize = 4;
 
 /// The candidates that come first; one more than the page has, to know whether there are more.
 struct Best {
-    heap: Mutex<BinaryHeap<Candidate>>,
+    found: Mutex<Found>,
     count_max: usize,
     order: Order,
+}
+
+/// Candidates in any order, never more than there may be; if there are as many, the one that comes last.
+#[derive(Default)]
+struct Found {
+    candidates: Vec<Candidate>,
+    last: Option<Candidate>,
 }
 
 impl Best {
     /// Whether a unit may have a record that comes before the last of the best.
     fn wants(&self, unit: &Unit) -> bool {
-        let heap = self.heap.lock();
-        let Some(last) = heap.peek().filter(|_| heap.len() == self.count_max) else {
-            return self.count_max > 0;
-        };
+        let Some(last) = self.found.lock().last else { return self.count_max > 0 };
+        let last = turned(self.order, last.position).timestamp;
         match self.order {
-            Order::NewestFirst => unit.time_max() >= last.position.timestamp,
-            Order::OldestFirst => unit.time_min() <= last.position.timestamp,
+            Order::NewestFirst => unit.time_max() >= last,
+            Order::OldestFirst => unit.time_min() <= last,
         }
     }
 
     /// Whether there is a record up to this place, and no whole page: a page that is whole ends soon anyway.
     fn begins_within(&self, known: Position, limit: usize) -> bool {
-        let heap = self.heap.lock();
-        let mut all = heap.iter();
-        heap.len() < limit && all.any(|one| self.order.compare(one.position, known) != Ordering::Greater)
+        let all = &self.found.lock().candidates;
+        let known = turned(self.order, known);
+        all.len() < limit && all.iter().any(|one| one.position <= known)
     }
 
     /// Of many rows of a unit those that may be among the best by their times alone, if these are looked at for less.
@@ -118,15 +120,22 @@ impl Best {
     }
 
     fn add(&self, candidates: impl Iterator<Item = Candidate>) {
-        let mut heap = self.heap.lock();
-        for candidate in candidates {
-            if heap.len() < self.count_max {
-                heap.push(candidate);
-            } else if heap.peek().is_some_and(|last| candidate < *last) {
-                heap.pop();
-                heap.push(candidate);
-            }
+        let Found { candidates: all, last } = &mut *self.found.lock();
+        let (before, bound) = (all.len(), *last);
+        all.extend(candidates.filter(|candidate| bound.is_none_or(|last| *candidate < last)));
+        if self.count_max > 0 && all.len() >= self.count_max.max(before + 1) {
+            let (_, greatest, _) = all.select_nth_unstable(self.count_max - 1);
+            *last = Some(*greatest);
         }
+        all.truncate(self.count_max);
+    }
+
+    /// All of them, in their order.
+    fn into_places(self) -> Vec<Candidate> {
+        let mut all = self.found.into_inner().candidates;
+        all.sort_unstable();
+        all.iter_mut().for_each(|one| one.position = turned(self.order, one.position));
+        all
     }
 }
 
@@ -211,7 +220,7 @@ pub(super) fn lines(
 fn choose(plan: &Plan, run: &Run<'_>, request: &SearchRequest) -> Result<Chosen, Error> {
     let order = request.order;
     let count_max = if request.limit == 0 { 0 } else { request.limit.saturating_add(1) };
-    let best = Best { heap: Mutex::default(), count_max, order };
+    let best = Best { found: Mutex::default(), count_max, order };
     let is_behind = |position: Position| {
         request.after.is_none_or(|after| order.compare(position, after) == Ordering::Greater)
     };
@@ -220,7 +229,11 @@ fn choose(plan: &Plan, run: &Run<'_>, request: &SearchRequest) -> Result<Chosen,
         let rows = narrowed.as_ref().unwrap_or(rows);
         let positions = unit.positions(rows)?;
         let candidates = rows.iter().zip(positions).filter(|(_, position)| is_behind(*position));
-        best.add(candidates.map(|(row, position)| Candidate { order, position, unit: unit.number(), row }));
+        best.add(candidates.map(|(row, position)| Candidate {
+            position: turned(order, position),
+            unit: unit.number(),
+            row,
+        }));
         Ok(())
     };
     let wanted = |unit: &Unit| {
@@ -235,7 +248,7 @@ fn choose(plan: &Plan, run: &Run<'_>, request: &SearchRequest) -> Result<Chosen,
         !ends
     };
     run.fold_while(|| (), step, wanted)?;
-    let mut places = best.heap.into_inner().into_sorted_vec();
+    let mut places = best.into_places();
     // What was not looked at may have records that come before some of those that were found.
     let known = run.missed().map(|unit| before(unit, &plan.selection, order, request.after));
     if let Some(known) = known {
@@ -316,17 +329,18 @@ fn by_unit(
     chosen: &[Candidate],
     mut read: impl FnMut(&Unit, &mut dyn Iterator<Item = Candidate>) -> Result<Option<usize>, Error>,
 ) -> Option<Vec<usize>> {
-    let mut by_unit: Vec<usize> = (0..chosen.len()).collect();
-    by_unit.sort_unstable_by_key(|at| (chosen[*at].unit, chosen[*at].row));
+    let each = chosen.iter().enumerate();
+    let mut by_unit: Vec<(usize, usize, usize)> = each.map(|(at, one)| (one.unit, one.row, at)).collect();
+    by_unit.sort_unstable();
     // For each chosen record, where among those read it is.
     let mut places: Vec<Option<usize>> = vec![None; chosen.len()];
-    for of_unit in by_unit.chunk_by(|a, b| chosen[*a].unit == chosen[*b].unit) {
-        let unit = &plan.units[chosen[of_unit[0]].unit];
+    for of_unit in by_unit.chunk_by(|a, b| a.0 == b.0) {
+        let unit = &plan.units[of_unit[0].0];
         let waited_for = run.waited_for();
-        match waited_for.and_then(|()| read(unit, &mut of_unit.iter().map(|at| chosen[*at]))) {
+        match waited_for.and_then(|()| read(unit, &mut of_unit.iter().map(|(.., at)| chosen[*at]))) {
             Ok(Some(count)) => {
                 let before = count - of_unit.len();
-                of_unit.iter().zip(before..).for_each(|(at, place)| places[*at] = Some(place));
+                of_unit.iter().zip(before..).for_each(|((.., at), place)| places[*at] = Some(place));
             }
             Ok(None) => return None,
             Err(error) => run.note(unit, error),
@@ -363,12 +377,40 @@ pub(super) fn record(engine: &Engine, id: RecordId, budget: &Budget) -> Result<O
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn the_best_are_those_that_sorting_puts_first(
+            units in prop::collection::vec(prop::collection::vec((-3i64..4, 0u128..3, 0u64..4), 0..12), 0..8),
+            count_max in 0usize..20, newest_first: bool,
+        ) {
+            let order = if newest_first { Order::NewestFirst } else { Order::OldestFirst };
+            let best = Best { found: Mutex::default(), count_max, order };
+            let mut all = Vec::new();
+            for (unit, places) in units.iter().enumerate() {
+                let each = places.iter().enumerate().map(|(row, (time, source, start))| {
+                    let (timestamp, source) = (Timestamp::from_nanos(*time), SourceId(*source));
+                    Candidate { position: Position { timestamp, source, start: *start }, unit, row }
+                });
+                all.extend(each.clone());
+                best.add(each.map(|one| Candidate { position: turned(order, one.position), ..one }));
+                let found = best.found.lock();
+                prop_assert_eq!(found.candidates.len(), all.len().min(count_max));
+                prop_assert_eq!(found.last.is_some(), count_max > 0 && all.len() >= count_max);
+                prop_assert!(found.last.is_none() || found.last == found.candidates.iter().max().copied());
+            }
+            all.sort_by(|a, b| order.compare(a.position, b.position).then((a.unit, a.row).cmp(&(b.unit, b.row))));
+            all.truncate(count_max);
+            prop_assert_eq!(best.into_places(), all);
+        }
+    }
 
     #[test]
     fn a_page_without_room_gets_shorter_until_one_record_is_damage() {
         let place = |row| Candidate {
-            order: Order::OldestFirst,
             position: Position { timestamp: Timestamp::EPOCH, source: SourceId(1), start: row as u64 },
             unit: 0,
             row,
