@@ -101,7 +101,7 @@ export const en = {
   densityComfortable: 'Comfortable',
   exportRows: 'Export',
   exportHint: 'Save all records that match as NDJSON; the last line says whether they are complete',
-  recordsMatched: (count: string) => `${count} records`,
+  recordsMatched: (count: string) => `${count} ${count === '1' ? 'record' : 'records'}`,
   recordsLoaded: (count: string) => `${count} loaded`,
   costRead: (size: string) => `${size} read`,
   costSegments: (read: string, skipped: string) => `${read} segments read, ${skipped} skipped`,

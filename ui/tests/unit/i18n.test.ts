@@ -40,3 +40,7 @@ test('Korean is Korean', () => {
   );
   expect(left).toEqual([]);
 });
+
+test('one record is not many', () => {
+  expect([en.recordsMatched('1'), en.recordsMatched('1,000')]).toEqual(['1 record', '1,000 records']);
+});
