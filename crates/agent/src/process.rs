@@ -41,6 +41,15 @@ pub fn document(path: Option<&Path>) -> Result<Document, Problems> {
     }
 }
 
+/// Reads a configuration file with something in the place of variables that are not set here, for finding what else is
+/// wrong with it.
+///
+/// # Errors
+/// Every other problem of its form.
+pub fn document_elsewhere(path: &Path) -> Result<Document, Problems> {
+    Loader::system().deep(DEEP_SECTIONS).stand_in("unset").load(path)
+}
+
 impl ProcessPlan {
     /// Reads the process's settings and the topology below `at`. `fallback` is the YAML text of the role's own
     /// `inputs` and `outputs`, which hold where the configuration has none. `others` are further sections at the

@@ -60,22 +60,29 @@ pub struct Loader {
     variables: Box<Variables>,
     reads_files: bool,
     deep: &'static [&'static str],
+    stand_in: Option<&'static str>,
 }
 
 impl Loader {
     /// Variables of the process, files of the machine.
     pub fn system() -> Loader {
-        Loader { variables: Box::new(|name| std::env::var(name).ok()), reads_files: true, deep: &[] }
+        Loader { reads_files: true, ..Loader::pure().variables(|name| std::env::var(name).ok()) }
     }
 
     /// No variables, and no files besides the one that is asked for.
     pub fn pure() -> Loader {
-        Loader { variables: Box::new(|_| None), reads_files: false, deep: &[] }
+        Loader { variables: Box::new(|_| None), reads_files: false, deep: &[], stand_in: None }
     }
 
     /// Takes the values of variables from a function.
     pub fn variables(mut self, variables: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Loader {
         self.variables = Box::new(variables);
+        self
+    }
+
+    /// Puts this text in the place of variables that are not set and have no default, so that the rest can be looked at.
+    pub fn stand_in(mut self, text: &'static str) -> Loader {
+        self.stand_in = Some(text);
         self
     }
 
@@ -143,6 +150,10 @@ pub(crate) struct FileValues<'a> {
 impl Values for FileValues<'_> {
     fn variable(&self, name: &str) -> Option<String> {
         (self.loader.variables)(name)
+    }
+
+    fn stand_in(&self) -> Option<&str> {
+        self.loader.stand_in
     }
 
     fn file(&self, path: &str) -> Result<String, String> {

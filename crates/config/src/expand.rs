@@ -10,6 +10,8 @@ const EXPANDED_BYTES_MAX: usize = 1 << 20;
 pub(crate) trait Values {
     /// The value of an environment variable.
     fn variable(&self, name: &str) -> Option<String>;
+    /// What stands in for a variable that is not set and has no default; without it, that is a problem.
+    fn stand_in(&self) -> Option<&str>;
     /// The text of a secret file.
     fn file(&self, path: &str) -> Result<String, String>;
 }
@@ -82,7 +84,10 @@ fn lookup(reference: &str, values: &dyn Values, secret: &mut bool) -> Result<Str
         (Some(value), None) => Ok(value),
         (Some(value), Some(_)) if !value.is_empty() => Ok(value),
         (_, Some(default)) => Ok(default.to_owned()),
-        (None, None) => Err(format!("environment variable `{name}` is not set, and there is no default")),
+        (None, None) => values
+            .stand_in()
+            .map(str::to_owned)
+            .ok_or_else(|| format!("environment variable `{name}` is not set, and there is no default")),
     }
 }
 

@@ -121,6 +121,13 @@ null_text: ${NULL}
 }
 
 #[test]
+fn something_stands_in_for_variables_that_are_not_set() {
+    let loader = Loader::pure().variables(|name| (name == "HOST").then(|| "es".to_owned())).stand_in("unset");
+    let text = "a: [\"${HOST}\", \"${NONE}\", \"x-${NONE}\", \"${NONE:-d}\", \"${NONE:-}\"]\n";
+    assert_snapshot!(print(loader.parse("agent.yaml", text)), @r#"{a: [es, unset, x-unset, d, ""]}"#);
+}
+
+#[test]
 fn variables_that_cannot_be_filled_in_are_problems() {
     assert_snapshot!(
         check("a:\n  - ${NONE}\n  - x${A} ${B}\n  - ${open\n  - ${1}\n  - ${A:?no}\n  - ${}\n  - ${file:/etc/hostname}\n"),

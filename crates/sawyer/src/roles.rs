@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use sawyer_agent::process::{self, Parts};
 use sawyer_agent::{Configured, ProcessPlan, http};
-use sawyer_config::{At, Document, Problems};
+use sawyer_config::{At, Document, Problem, Problems};
 use sawyer_input::PushHub;
 #[cfg(feature = "server")]
 use sawyer_pipeline::Stop;
@@ -208,8 +208,11 @@ pub(crate) use self::storing::plan_of as store_plan;
 /// `sawyer check`
 pub(crate) fn check(role: RoleName, config: &Path) -> Result<()> {
     let role = Role::from(role);
-    let document = process::document(Some(config)).map_err(|problems| refuse(&problems))?;
-    let checked = plan(role, &document.at(), Path::new("data"), &Shared::default());
+    let read = |document: &Document| plan(role, &document.at(), Path::new("data"), &Shared::default());
+    let checked = match process::document(Some(config)) {
+        Ok(document) => read(&document),
+        Err(problems) => Err(with_the_rest(problems, config, read)),
+    };
     let checked = checked.map_err(|problems| refuse(&problems))?;
     let inputs: Vec<&str> = checked.process.topology.input_names().collect();
     let outputs: Vec<&str> = checked.process.topology.output_names().collect();
@@ -221,6 +224,27 @@ pub(crate) fn check(role: RoleName, config: &Path) -> Result<()> {
         outputs.join(", ")
     ));
     Ok(())
+}
+
+/// Adds what is wrong besides variables that are not set, as they seldom are where a configuration is checked.
+fn with_the_rest<T>(
+    mut problems: Problems,
+    config: &Path,
+    read: impl Fn(&Document) -> Result<T, Problems>,
+) -> Problems {
+    let others = process::document_elsewhere(config).and_then(|document| read(&document));
+    let unset: Vec<String> = problems.iter().map(|problem| problem.path.clone()).collect();
+    // What stands in for a value is wrong for being none, and so may be what holds it.
+    let follows = |other: &Problem| {
+        let mut within = unset.iter().filter_map(|path| path.strip_prefix(&other.path));
+        within.any(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    for other in others.err().iter().flat_map(Problems::iter) {
+        if !follows(other) {
+            problems.add(other.clone());
+        }
+    }
+    problems
 }
 
 fn refuse(problems: &Problems) -> anyhow::Error {

@@ -195,6 +195,17 @@ fn every_mistake_in_a_configuration_is_told_at_once() {
         assert!(said.contains(&format!("sawyer.yaml{place}")), "{place} in\n{said}");
     }
     assert!(!run(&["up", "--config", config.to_str().unwrap()]).status.success());
+    let yaml = "outputs:\n  store:\n  copy: {type: http, url: '${NOBODY_SETS_THIS}', tiemout: 5s}\nlisten: '${NOR_THIS:-here}'\n";
+    fs::write(&config, yaml).unwrap();
+    let said = text(&run(&["check", "--config", config.to_str().unwrap()]).stderr);
+    assert!(said.contains("has 3 problems"), "{said}");
+    for told in [
+        ":3:27: outputs.copy.url: environment variable",
+        ":3:50: outputs.copy.tiemout: unknown key",
+        ":4:1: listen: ",
+    ] {
+        assert!(said.contains(&format!("sawyer.yaml{told}")), "{told} in\n{said}");
+    }
     fs::write(&config, "store: {retention: 1d}\n").unwrap();
     assert!(run(&["check", "--config", config.to_str().unwrap()]).status.success());
 }
