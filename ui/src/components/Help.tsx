@@ -25,6 +25,8 @@ export function Help({ onClose }: { onClose: () => void }) {
     [['Ctrl', 'Space'], t.keyComplete],
     [['j'], t.keyNext],
     [['k'], t.keyPrevious],
+    [['['], t.keyEarlier],
+    [[']'], t.keyLater],
     [['Esc'], t.keyClose],
     [['?'], t.keyHelp],
   ];

@@ -1,7 +1,7 @@
 /** The search page: ties the address, the requests and the parts of the page together. */
 import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
-import { ApiError } from '../api/client';
+import { ApiError, serverNow } from '../api/client';
 import type { LogRecord } from '../api/types';
 import { useMessages } from '../i18n';
 import type { LogList } from '../list/log-list';
@@ -11,7 +11,7 @@ import { isTyping } from '../state/keys';
 import { setPrefs, usePrefs } from '../state/prefs';
 import { isStuck, useFields, useFlatRows, useHistogram, useRows, useRun } from '../state/search';
 import { DEFAULT_COLUMNS, DEFAULT_LIMIT, navigate, useUrlState, type SearchState } from '../state/url';
-import { absoluteRange, type TimeRange } from '../time/range';
+import { absoluteRange, resolveRange, type TimeRange } from '../time/range';
 import { Details } from './Details';
 import { EmptyState, Failure } from './EmptyState';
 import { FieldSidebar } from './FieldSidebar';
@@ -93,6 +93,7 @@ export function SearchPage() {
         />
         <TimePicker
           range={state}
+          shown={state.live ? resolveRange(state, serverNow(), prefs.timeZone) : run.scope}
           refreshS={state.refreshS}
           onRange={({ from, to }) => navigate({ from, to, live: false })}
           onRefresh={(refreshS) => navigate({ refreshS }, { replace: true })}

@@ -1,13 +1,25 @@
-import { lazy, Suspense, useState, type FormEvent } from 'react';
+import { lazy, Suspense, useEffect, useState, type FormEvent } from 'react';
 import { Button, Dialog, DialogTrigger, Popover } from 'react-aria-components';
 import { serverNow } from '../api/client';
 import { useMessages } from '../i18n';
 import type { Messages } from '../i18n/en';
+import { isTyping } from '../state/keys';
 import { setPrefs, usePrefs } from '../state/prefs';
 import { REFRESH_CHOICES_S } from '../state/url';
 import { rangeLabel, wallClock, zoneName, type Locale } from '../time/format';
-import { isRelative, parseQuickRange, resolveTime, type TimeRange, type TimeZone } from '../time/range';
+import {
+  earlierRange,
+  isRelative,
+  laterRange,
+  parseQuickRange,
+  resolveRange,
+  resolveTime,
+  type ResolvedRange,
+  type TimeRange,
+  type TimeZone,
+} from '../time/range';
 import { Icon } from './Icon';
+import { IconButton } from './IconButton';
 import { Segmented } from './Segmented';
 
 /** The calendar is large and rarely needed. */
@@ -60,54 +72,84 @@ function describeRange(range: TimeRange, t: Messages, zone: TimeZone, locale: Lo
 
 export interface TimePickerProps {
   range: TimeRange;
+  /** What the page shows of it, from where the arrows go. */
+  shown: ResolvedRange;
   refreshS: number;
   onRange: (range: TimeRange) => void;
   onRefresh: (seconds: number) => void;
 }
 
-export function TimePicker({ range, refreshS, onRange, onRefresh }: TimePickerProps) {
+export function TimePicker({ range, shown, refreshS, onRange, onRefresh }: TimePickerProps) {
   const t = useMessages();
   const { timeZone, locale } = usePrefs();
   const label = describeRange(range, t, timeZone, locale);
+  const { earlier, later } = useSteps(range, shown, timeZone, onRange);
   return (
-    <DialogTrigger>
-      <Button className="button timepicker-button" aria-label={`${t.timeRange}: ${label}`}>
-        <Icon name="clock" />
-        <span>{label}</span>
-        {timeZone === 'utc' && <small>UTC</small>}
-        <Icon name="down" />
-      </Button>
-      <Popover className="popover" placement="bottom end">
-        <Dialog className="timepicker" aria-label={t.timeRange}>
-          {({ close }) => (
-            <>
-              <QuickRanges range={range} onPick={(picked) => (onRange(picked), close())} />
-              <div className="timepicker-main">
-                <AbsoluteForm range={range} onApply={(picked) => (onRange(picked), close())} />
-                <div className="timepicker-foot">
-                  <Segmented
-                    label={`${t.timeZone} (${zoneName('local')})`}
-                    value={timeZone}
-                    options={[
-                      ['local', t.timeZoneLocal],
-                      ['utc', t.timeZoneUtc],
-                    ]}
-                    onChange={(zone) => setPrefs({ timeZone: zone })}
-                  />
-                  <Segmented
-                    label={t.autoRefresh}
-                    value={String(refreshS)}
-                    options={REFRESH_CHOICES_S.map((s) => [String(s), s ? t.seconds(s) : t.autoRefreshOff])}
-                    onChange={(seconds) => onRefresh(Number(seconds))}
-                  />
+    <div className="timepicker-bar" role="group" aria-label={t.timeRange}>
+      <IconButton icon="left" label={t.timeEarlier} onClick={earlier} />
+      <DialogTrigger>
+        <Button className="button timepicker-button" aria-label={`${t.timeRange}: ${label}`}>
+          <Icon name="clock" />
+          <span>{label}</span>
+          {timeZone === 'utc' && <small>UTC</small>}
+          <Icon name="down" />
+        </Button>
+        <Popover className="popover" placement="bottom end">
+          <Dialog className="timepicker" aria-label={t.timeRange}>
+            {({ close }) => (
+              <>
+                <QuickRanges range={range} onPick={(picked) => (onRange(picked), close())} />
+                <div className="timepicker-main">
+                  <AbsoluteForm range={range} onApply={(picked) => (onRange(picked), close())} />
+                  <div className="timepicker-foot">
+                    <Segmented
+                      label={`${t.timeZone} (${zoneName('local')})`}
+                      value={timeZone}
+                      options={[
+                        ['local', t.timeZoneLocal],
+                        ['utc', t.timeZoneUtc],
+                      ]}
+                      onChange={(zone) => setPrefs({ timeZone: zone })}
+                    />
+                    <Segmented
+                      label={t.autoRefresh}
+                      value={String(refreshS)}
+                      options={REFRESH_CHOICES_S.map((s) => [String(s), s ? t.seconds(s) : t.autoRefreshOff])}
+                      onChange={(seconds) => onRefresh(Number(seconds))}
+                    />
+                  </div>
                 </div>
-              </div>
-            </>
-          )}
-        </Dialog>
-      </Popover>
-    </DialogTrigger>
+              </>
+            )}
+          </Dialog>
+        </Popover>
+      </DialogTrigger>
+      <IconButton icon="right" label={t.timeLater} onClick={later ?? (() => {})} disabled={!later} />
+    </div>
   );
+}
+
+/** One length back or on, by arrows and by keys; nothing is later than a range that ends now. */
+function useSteps(
+  range: TimeRange,
+  shown: ResolvedRange,
+  zone: TimeZone,
+  onRange: (range: TimeRange) => void,
+): { earlier: () => void; later: (() => void) | null } {
+  const nowMs = serverNow();
+  const endsNow = resolveRange(range, nowMs, zone).endMs >= nowMs;
+  const earlier = () => onRange(earlierRange(shown, zone));
+  const later = endsNow ? null : () => onRange(laterRange(shown, serverNow(), zone));
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if (isTyping(event)) return;
+      if (event.key === '[') earlier();
+      else if (event.key === ']') later?.();
+    };
+    window.addEventListener('keydown', onKey);
+    return () => window.removeEventListener('keydown', onKey);
+  });
+  return { earlier, later };
 }
 
 function QuickRanges({ range, onPick }: { range: TimeRange; onPick: (range: TimeRange) => void }) {

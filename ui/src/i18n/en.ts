@@ -24,6 +24,8 @@ export const en = {
   liveEmpty: 'Waiting for records that match…',
 
   timeRange: 'Time range',
+  timeEarlier: 'Earlier by the same length ([)',
+  timeLater: 'Later by the same length (])',
   timeQuick: 'Quick ranges',
   timeAbsolute: 'From and to',
   timeFrom: 'From',
@@ -158,6 +160,8 @@ export const en = {
   keyComplete: 'Suggest fields and values',
   keyNext: 'Next record',
   keyPrevious: 'Previous record',
+  keyEarlier: 'Earlier by the length of the time range',
+  keyLater: 'Later by the length of the time range',
   keyClose: 'Close the details',
   keyHelp: 'Show this list',
 

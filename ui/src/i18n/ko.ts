@@ -26,6 +26,8 @@ export const ko: Messages = {
   liveEmpty: '조건에 맞는 로그를 기다리는 중…',
 
   timeRange: '시간 범위',
+  timeEarlier: '같은 길이만큼 이전으로 ([)',
+  timeLater: '같은 길이만큼 이후로 (])',
   timeQuick: '빠른 선택',
   timeAbsolute: '시작과 끝',
   timeFrom: '시작',
@@ -155,6 +157,8 @@ export const ko: Messages = {
   keyComplete: '필드와 값 제안',
   keyNext: '다음 로그',
   keyPrevious: '이전 로그',
+  keyEarlier: '시간 범위의 길이만큼 이전으로',
+  keyLater: '시간 범위의 길이만큼 이후로',
   keyClose: '상세 닫기',
   keyHelp: '이 목록 보기',
 

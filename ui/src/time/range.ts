@@ -107,6 +107,37 @@ export function resolveRange(range: TimeRange, nowMs: number, zone: TimeZone): R
   return { startMs, endMs };
 }
 
+const DAY_MS = 86_400_000;
+
+/** Both ends moved by the length of the range; whole days stay whole where clocks change. */
+function moved({ startMs, endMs }: ResolvedRange, sign: 1 | -1, zone: TimeZone): ResolvedRange {
+  const isDays = [startMs, endMs].every((at) => startOf(at, 'd', zone) === at);
+  const days = Math.round((endMs - startMs) / DAY_MS) * sign;
+  const move = (at: number) => (isDays ? shift(at, days, 'd', zone) : at + (endMs - startMs) * sign);
+  return { startMs: move(startMs), endMs: move(endMs) };
+}
+
+/** The range of the same length that ends where this one starts. */
+export function earlierRange(range: ResolvedRange, zone: TimeZone): TimeRange {
+  const { startMs, endMs } = moved(range, -1, zone);
+  return absoluteRange(startMs, endMs);
+}
+
+/** The range of the same length that starts where this one ends; one that would end after now ends now, and moves on with it. */
+export function laterRange(range: ResolvedRange, nowMs: number, zone: TimeZone): TimeRange {
+  const { startMs, endMs } = moved(range, 1, zone);
+  if (endMs < nowMs) return absoluteRange(startMs, endMs);
+  return { from: `now-${lengthText(range.endMs - range.startMs)}`, to: 'now' };
+}
+
+/** `24h`, `7d`, `90s`: as the presets have it, to the second. */
+function lengthText(ms: number): string {
+  const length = Math.max(1000, Math.round(ms / 1000) * 1000);
+  if (length > DAY_MS && length % DAY_MS === 0) return `${length / DAY_MS}d`;
+  const unit = ['h', 'm'].find((name) => length % (UNIT_MS[name] ?? 1000) === 0) ?? 's';
+  return `${length / (UNIT_MS[unit] ?? 1000)}${unit}`;
+}
+
 export function isRelative(range: TimeRange): boolean {
   return range.from.startsWith('now') || range.to.startsWith('now');
 }

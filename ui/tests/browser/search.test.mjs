@@ -312,6 +312,37 @@ test('the time picker sets presets, typed ranges and absolute times', async () =
   });
 });
 
+test('arrows and keys go by the length of the range, and no further than now', async () => {
+  await withPage('', async (page) => {
+    const parameter = (name) => new URL(page.url()).searchParams.get(name);
+    const hours = (name) => Date.parse(parameter(name)) / 3_600_000;
+    const later = page.getByRole('button', { name: 'Later by the same length' });
+    await rows(page).first().waitFor();
+    assert.ok(await later.isDisabled(), 'the last hour ends now');
+    await page.keyboard.press(']');
+    assert.equal(parameter('from'), null);
+    await page.getByRole('button', { name: 'Earlier by the same length' }).click();
+    const first = parameter('from');
+    assert.ok(Math.abs(hours('to') - hours('from') - 1) < 1e-6, 'one hour');
+    await page.keyboard.press('[');
+    assert.equal(parameter('to'), first);
+    await page.keyboard.press(']');
+    assert.equal(parameter('from'), first);
+    await screenshot(page, 'time-steps');
+    await page.goto(
+      `${fixture.url}?from=${encodeURIComponent(first)}&to=${encodeURIComponent(new Date().toISOString())}`,
+    );
+    await rows(page).first().waitFor();
+    await page.locator('.cm-content').click();
+    await page.keyboard.press('[');
+    assert.equal(parameter('from'), first, 'what is typed is no key');
+    await later.click();
+    assert.equal(parameter('to'), null);
+    assert.match(parameter('from'), /^now-\d+[smh]$/);
+    assert.ok(await later.isDisabled());
+  });
+});
+
 test('switches language and theme, and remembers both', async () => {
   await withPage('', async (page) => {
     await page.getByRole('button', { name: 'Display settings' }).click();

@@ -8,7 +8,15 @@ import {
   rowTime,
   wallClock,
 } from '../../src/time/format';
-import { parseQuickRange, resolveRange, resolveTime } from '../../src/time/range';
+import {
+  absoluteRange,
+  earlierRange,
+  laterRange,
+  parseQuickRange,
+  resolveRange,
+  resolveTime,
+  type ResolvedRange,
+} from '../../src/time/range';
 
 const NOW = Date.UTC(2026, 10, 20, 9, 57, 18, 627);
 const utc = (text: string) => resolveTime(text, NOW, 'utc');
@@ -45,6 +53,40 @@ test('a range that is empty or turned round falls back to the last hour', () => 
   const fallback = { startMs: NOW - 3_600_000, endMs: NOW };
   expect(resolveRange({ from: 'now', to: 'now-1h' }, NOW, 'utc')).toEqual(fallback);
   expect(resolveRange({ from: 'x', to: 'y' }, NOW, 'utc')).toEqual(fallback);
+});
+
+test('a step goes by the length of the range', () => {
+  const hour = { startMs: NOW - 3 * 3_600_000, endMs: NOW - 2 * 3_600_000 };
+  expect(earlierRange(hour, 'utc')).toEqual(absoluteRange(NOW - 4 * 3_600_000, NOW - 3 * 3_600_000));
+  expect(laterRange(hour, NOW, 'utc')).toEqual(absoluteRange(NOW - 2 * 3_600_000, NOW - 3_600_000));
+});
+
+test('whole days step to whole days, also where clocks change', () => {
+  const day = (from: number, to: number): ResolvedRange => ({
+    startMs: new Date(2026, 9, from).getTime(),
+    endMs: new Date(2026, 9, to).getTime(),
+  });
+  const range = ({ startMs, endMs }: ResolvedRange) => absoluteRange(startMs, endMs);
+  // Wherever this runs, and in Europe the 25th has 25 hours.
+  for (let at = 20; at < 30; at += 1) {
+    expect(earlierRange(day(at, at + 1), 'local')).toEqual(range(day(at - 1, at)));
+    expect(laterRange(day(at, at + 2), NOW, 'local')).toEqual(range(day(at + 2, at + 4)));
+  }
+});
+
+test('no step goes beyond now', () => {
+  const before = (seconds: number, length: number) => ({
+    startMs: NOW - (seconds + length) * 1000,
+    endMs: NOW - seconds * 1000,
+  });
+  const later = (seconds: number, length: number) => laterRange(before(seconds, length), NOW, 'utc').from;
+  expect(laterRange(before(60, 900), NOW, 'utc')).toEqual({ from: 'now-15m', to: 'now' });
+  expect([later(1, 3600), later(1, 86_400), later(1, 604_800), later(1, 90)]).toEqual([
+    'now-1h',
+    'now-24h',
+    'now-7d',
+    'now-90s',
+  ]);
 });
 
 test('ranges are typed in words of both languages', () => {
