@@ -137,9 +137,9 @@ fn apart(answer: &Histogram) -> Vec<(String, Vec<&[u64]>)> {
 }
 
 fn key(value: &Value) -> String {
-    match value.as_str() {
-        Some(text) => text.to_owned(),
-        None => value_json(value).to_string(),
+    match value_json(value) {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
     }
 }
 
@@ -308,11 +308,12 @@ mod tests {
         let by = vec![
             (Value::from("5"), vec![2, 0]),
             (Value::Int(5), vec![1, 0]),
-            (Value::from("a \"b\""), vec![0, 4]),
+            (Value::from("a \"b\""), vec![0, 3]),
+            (Value::Timestamp(Timestamp::from_secs(60)), vec![0, 1]),
         ];
         let answer = Histogram { counts: vec![4, 4], by, missing: vec![1, 0], other: Vec::new(), stats };
         let around = json!({"interval": "1m"});
-        insta::assert_snapshot!(render(&answer, true, &edges, &around), @r#"{"buckets":[{"by":{"5":3,"_missing":1},"count":4,"start":"1970-01-01T00:00:00Z"},{"by":{"a \"b\"":4},"count":4,"start":"1970-01-01T00:01:00Z"}],"interval":"1m"}"#);
+        insta::assert_snapshot!(render(&answer, true, &edges, &around), @r#"{"buckets":[{"by":{"5":3,"_missing":1},"count":4,"start":"1970-01-01T00:00:00Z"},{"by":{"1970-01-01T00:01:00Z":1,"a \"b\"":3},"count":4,"start":"1970-01-01T00:01:00Z"}],"interval":"1m"}"#);
         insta::assert_snapshot!(render(&answer, false, &edges, &around), @r#"{"buckets":[{"count":4,"start":"1970-01-01T00:00:00Z"},{"count":4,"start":"1970-01-01T00:01:00Z"}],"interval":"1m"}"#);
     }
 

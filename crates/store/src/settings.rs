@@ -83,9 +83,9 @@ settings! {
         /// Threads that answer queries, all together. Without it as many as there are processors.
         #[range(1..=1024)]
         pub search_threads: Option<usize>,
-        /// Memory for what queries have read of segments and checked: severities, names, filters, the shapes of
+        /// Memory for what queries have read of segments and checked: severities, names, filters, texts, the shapes of
         /// messages. What is there is not read, checked and decompressed again by the next query. It fills with use;
-        /// 50 MB hold what queries over a million records of a cluster need. Without it an eighth of the memory that the
+        /// 64 MB hold what queries through all messages of a million records need. Without it an eighth of the memory that the
         /// process may use (the machine's, or the limit of its container), from 128 MiB to 1 GiB.
         #[range(ByteSize::mib(1)..=ByteSize::gib(64))]
         pub search_cache_max: Option<ByteSize>,

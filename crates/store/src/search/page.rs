@@ -67,7 +67,8 @@ struct Best {
     order: Order,
 }
 
-/// Candidates in any order, never more than there may be; if there are as many, the one that comes last.
+/// Candidates in any order, the best among them, and never twice as many as there may be. Once there were as many as there
+/// may be, none that comes behind `last` is wanted.
 #[derive(Default)]
 struct Found {
     candidates: Vec<Candidate>,
@@ -121,19 +122,24 @@ impl Best {
 
     fn add(&self, candidates: impl Iterator<Item = Candidate>) {
         let Found { candidates: all, last } = &mut *self.found.lock();
-        let (before, bound) = (all.len(), *last);
+        let bound = *last;
         all.extend(candidates.filter(|candidate| bound.is_none_or(|last| *candidate < last)));
-        if self.count_max > 0 && all.len() >= self.count_max.max(before + 1) {
-            let (_, greatest, _) = all.select_nth_unstable(self.count_max - 1);
-            *last = Some(*greatest);
+        // Later on only when there are twice as many, so that what a unit adds costs as much as itself, and not as a page.
+        let due = self.count_max.saturating_mul(if bound.is_some() { 2 } else { 1 });
+        if all.len() >= due {
+            if self.count_max > 0 {
+                let (_, greatest, _) = all.select_nth_unstable(self.count_max - 1);
+                *last = Some(*greatest);
+            }
+            all.truncate(self.count_max);
         }
-        all.truncate(self.count_max);
     }
 
     /// All of them, in their order.
     fn into_places(self) -> Vec<Candidate> {
         let mut all = self.found.into_inner().candidates;
         all.sort_unstable();
+        all.truncate(self.count_max);
         all.iter_mut().for_each(|one| one.position = turned(self.order, one.position));
         all
     }
@@ -398,9 +404,9 @@ mod tests {
                 all.extend(each.clone());
                 best.add(each.map(|one| Candidate { position: turned(order, one.position), ..one }));
                 let found = best.found.lock();
-                prop_assert_eq!(found.candidates.len(), all.len().min(count_max));
+                let kept = found.candidates.len();
+                prop_assert!(kept >= all.len().min(count_max) && kept <= count_max.max((2 * count_max).saturating_sub(1)));
                 prop_assert_eq!(found.last.is_some(), count_max > 0 && all.len() >= count_max);
-                prop_assert!(found.last.is_none() || found.last == found.candidates.iter().max().copied());
             }
             all.sort_by(|a, b| order.compare(a.position, b.position).then((a.unit, a.row).cmp(&(b.unit, b.row))));
             all.truncate(count_max);
