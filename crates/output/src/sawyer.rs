@@ -7,6 +7,7 @@
 
 mod checkpoint;
 mod output;
+mod reads;
 mod settings;
 mod target;
 
@@ -96,7 +97,7 @@ impl OutputPlan for SawyerPlan {
         let authorize = auth.map(|auth| auth.open(&context.clock)).transpose()?;
         let client = Client::over_http2(settings.http, &endpoints, authorize, context.clock.clone())?;
         let claims = Arc::new(Claims::open(context));
-        let target = NativeTarget::new(client, endpoints, Arc::clone(&claims));
+        let target = NativeTarget::new(client, endpoints, Arc::clone(&claims), context.clock.clone());
         Ok(Box::new(NativeOutput::new(target, claims, checkpoint_interval, limits, context)))
     }
 }

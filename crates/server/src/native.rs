@@ -108,11 +108,7 @@ pub(crate) async fn native(
     let mut under_way = JoinSet::new();
     for (at, bytes) in split(&body)?.into_iter().enumerate() {
         let (receiver, room) = (receiver.clone(), Arc::clone(&room));
-        under_way.spawn(async move {
-            let taken = take(&receiver, bytes).await;
-            drop(room);
-            (at, taken)
-        });
+        under_way.spawn(async move { (at, take(&receiver, bytes, room).await) });
     }
     drop((body, room));
     let mut results = vec![Value::Null; under_way.len()];
@@ -130,8 +126,12 @@ pub(crate) async fn native(
     Ok(Json(json!({ "batches": results, "reads": BATCH_VERSION })))
 }
 
-/// Decodes a batch, hands it in, and waits until it is durable.
-async fn take(receiver: &NativeReceiver, bytes: Bytes) -> Result<(), Error> {
+/// Decodes a batch, hands it in, and waits until it is durable. `body` is the room of the body that it came in.
+async fn take(
+    receiver: &NativeReceiver,
+    bytes: Bytes,
+    body: Arc<OwnedSemaphorePermit>,
+) -> Result<(), Error> {
     let memory = batch_memory(&bytes)?;
     if memory > BATCHES_BYTES_MAX {
         return Err(Error::new(
@@ -140,9 +140,8 @@ async fn take(receiver: &NativeReceiver, bytes: Bytes) -> Result<(), Error> {
         ));
     }
     let room = wait(acquire(&receiver.batches, memory)).await?;
-    let decoded = tokio::task::spawn_blocking(move || decode_batch_shared(&bytes)).await;
-    let mut batch: Batch =
-        decoded.map_err(|panic| Error::new(ErrorKind::Bug, "decoding a batch panicked").because(panic))??;
+    let (decoded, room) = in_room((body, room), move || decode_batch_shared(&bytes)).await?;
+    let mut batch = decoded?;
     seen_by_now(&mut batch, receiver.clock.now());
     let pushed = receiver.hub.push(batch).await;
     drop(room);
@@ -152,6 +151,17 @@ async fn take(receiver: &NativeReceiver, bytes: Bytes) -> Result<(), Error> {
         Outcome::Durable => Ok(()),
         Outcome::Undelivered => Err(Error::new(ErrorKind::Retry, "it could not be made durable")),
     }
+}
+
+/// Makes something on another thread, which goes on if nobody waits for it any more; so what room it takes is given back with
+/// what is made, and not before.
+async fn in_room<R, T>(room: R, make: impl FnOnce() -> T + Send + 'static) -> Result<(T, R), Error>
+where
+    R: Send + 'static,
+    T: Send + 'static,
+{
+    let made = tokio::task::spawn_blocking(move || (make(), room)).await;
+    made.map_err(|panic| Error::new(ErrorKind::Bug, "decoding a batch panicked").because(panic))
 }
 
 /// Retention counts from when a record was first seen, so a sender's clock that is fast would keep it for so much longer.
@@ -269,6 +279,25 @@ mod tests {
         for torn in [&b"\x01"[..], b"\x01\0\0\0", b"\xff\xff\xff\xffabc"] {
             assert!(split(&Bytes::copy_from_slice(torn)).is_err(), "{torn:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn room_is_taken_until_a_batch_is_made_that_nobody_waits_for() {
+        let room = Arc::new(Semaphore::new(4));
+        let held = acquire(&room, 3 * PERMIT_BYTES).await.unwrap();
+        let ((began, begun), (go_on, waits)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
+        let making = tokio::spawn(in_room(held, move || {
+            began.send(()).unwrap();
+            // It ends when the sender is dropped.
+            let _ = waits.recv();
+        }));
+        tokio::task::spawn_blocking(move || begun.recv()).await.unwrap().unwrap();
+        making.abort();
+        assert!(making.await.unwrap_err().is_cancelled());
+        assert_eq!(room.available_permits(), 1, "a sender that hung up makes no room");
+        drop(go_on);
+        let all = tokio::time::timeout(BODY_TIME_MAX, room.acquire_many(4)).await;
+        assert!(all.is_ok(), "the room is given back");
     }
 
     #[test]

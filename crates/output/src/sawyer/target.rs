@@ -1,7 +1,6 @@
 //! Requests with batches in them, as `docs/FORMATS.md` has them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use sawyer_delivery::http::{
@@ -10,19 +9,17 @@ use sawyer_delivery::http::{
 use sawyer_delivery::{Answer, Item, Target, Trouble, Verdict};
 use sawyer_model::{Batch, Error, ErrorKind, Timestamp};
 use sawyer_segment::{batch_version, encode_batch_columns_up_to};
-use sawyer_telemetry::{Answer as Told, Question};
+use sawyer_telemetry::{Answer as Told, Clock, Question};
 use serde::Deserialize;
 
 use super::checkpoint::Claims;
+use super::reads::{self, Reads};
 
 /// What a body is.
 const MEDIA_TYPE: &str = "application/vnd.sawyer.batches; version=1";
 
 /// What a question is, and its answer.
 const CHECKPOINT_MEDIA_TYPE: &str = "application/vnd.sawyer.checkpoint; version=1";
-
-/// The latest version of a batch that everybody reads who does not tell.
-const READS_UNTOLD: u8 = 3;
 
 const PATH: &str = "api/v1/native";
 const CHECKPOINT_PATH: &str = "api/v1/native/checkpoint";
@@ -40,14 +37,13 @@ pub(super) struct NativeTarget {
     client: Client,
     endpoints: Endpoints,
     claims: Arc<Claims>,
-    /// The latest version of a batch that whoever answered last reads.
-    reads: AtomicU8,
+    reads: Reads,
 }
 
 impl NativeTarget {
     /// A target that notes what it was told to be taken.
-    pub(super) fn new(client: Client, endpoints: Vec<Url>, claims: Arc<Claims>) -> Self {
-        Self { client, endpoints: Endpoints::new(endpoints), claims, reads: AtomicU8::new(READS_UNTOLD) }
+    pub(super) fn new(client: Client, endpoints: Vec<Url>, claims: Arc<Claims>, clock: Clock) -> Self {
+        Self { client, endpoints: Endpoints::new(endpoints), claims, reads: Reads::new(clock) }
     }
 
     async fn post(&self, path: &str, media_type: &'static str, body: Bytes) -> Result<Response, Trouble> {
@@ -79,18 +75,21 @@ impl Target for NativeTarget {
     type Payload = Arc<Sent>;
 
     async fn send(&self, items: &[Item<Arc<Sent>>]) -> Answer {
-        let reads = self.reads.load(Ordering::Relaxed);
+        let reads = self.reads.get();
         let response = match self.post(PATH, MEDIA_TYPE, body(items, reads)).await {
             Ok(response) => response,
             Err(trouble) => return unanswered(trouble),
         };
         match judge(&response) {
-            Judgement::Done => {
-                let (answer, reads_now) = verdicts(&response.body, reads);
-                self.reads.store(reads_now, Ordering::Relaxed);
-                self.note(items, &answer);
-                answer
-            }
+            Judgement::Done => match serde_json::from_slice::<Results>(&response.body) {
+                Ok(told) => {
+                    self.reads.note(told.reads);
+                    let answer = verdicts(told, reads);
+                    self.note(items, &answer);
+                    answer
+                }
+                Err(error) => Answer::failed("answer", format!("the answer is not one of a Sawyer: {error}")),
+            },
             Judgement::TooLarge => Answer::TooLarge,
             // Whatever it is that the receiver does not understand, an operator can end it, and no batch is at fault.
             Judgement::Refused(detail) => Answer::Failed(Trouble { reason: "protocol", detail, after: None }),
@@ -135,7 +134,7 @@ struct Results {
 }
 
 fn reads_untold() -> u8 {
-    READS_UNTOLD
+    reads::UNTOLD
 }
 
 #[derive(Deserialize)]
@@ -152,15 +151,8 @@ enum Status {
     Refused,
 }
 
-/// What an answer says, and up to which version its sender reads batches, if it was sent them up to this one.
-fn verdicts(body: &[u8], sent: u8) -> (Answer, u8) {
-    let Results { batches, reads } = match serde_json::from_slice(body) {
-        Ok(told) => told,
-        Err(error) => {
-            let detail = format!("the answer is not one of a Sawyer: {error}");
-            return (Answer::failed("answer", detail), READS_UNTOLD);
-        }
-    };
+/// What an answer to batches up to this version says.
+fn verdicts(Results { batches, reads }: Results, sent: u8) -> Answer {
     let detail = batches.iter().find_map(|told| told.error.clone());
     let retry = |reason| Verdict::Retry { reason, after: None };
     let verdict = |told: ResultOf| match told.status {
@@ -170,11 +162,13 @@ fn verdicts(body: &[u8], sent: u8) -> (Answer, u8) {
         Status::Refused if reads < sent => retry("version"),
         Status::Refused => Verdict::Reject { reason: told.error.unwrap_or_else(|| "refused".to_owned()) },
     };
-    (Answer::Items { verdicts: batches.into_iter().map(verdict).collect(), detail }, reads)
+    Answer::Items { verdicts: batches.into_iter().map(verdict).collect(), detail }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use sawyer_config::{Document, Problems};
     use sawyer_model::{Ack, RecordHead, SeqRange, SourceId, Stream, ValueRef, names};
     use sawyer_segment::{BATCH_VERSION, decode_batch, encode_batch_columns};
@@ -189,17 +183,21 @@ mod tests {
     #[test]
     fn each_batch_has_its_verdict() {
         let body = br#"{"batches":[{"status":"durable"},{"status":"retry","error":"no room"},{"status":"refused","error":"damaged"}]}"#;
-        let (Answer::Items { verdicts, detail }, reads) = verdicts(body, READS_UNTOLD) else { panic!() };
+        let results: Results = serde_json::from_slice(body).unwrap();
+        assert_eq!(results.reads, reads::UNTOLD);
+        let Answer::Items { verdicts, detail } = verdicts(results, reads::UNTOLD) else { panic!() };
         let retry = Verdict::Retry { reason: "busy", after: None };
         assert_eq!(verdicts, [Verdict::Done, retry, Verdict::Reject { reason: "damaged".to_owned() }]);
-        assert_eq!((detail.as_deref(), reads), (Some("no room"), READS_UNTOLD));
+        assert_eq!(detail.as_deref(), Some("no room"));
     }
 
-    #[test]
-    fn another_program_s_answer_delivers_nothing() {
-        for body in ["", "ok", "{}", r#"{"batches":[{"status":"fine"}]}"#] {
-            let (answer, reads) = verdicts(body.as_bytes(), BATCH_VERSION);
-            assert!(matches!(answer, Answer::Failed(_)) && reads == READS_UNTOLD, "{body}");
+    #[tokio::test]
+    async fn another_program_s_answer_delivers_nothing() {
+        const BODIES: [&str; 4] = ["", "ok", "{}", r#"{"batches":[{"status":"fine"}]}"#];
+        let peer = Peer::start(|number, _| Play::Answer(Reply::new(200, BODIES[number])));
+        let (target, _) = target(&peer);
+        for body in BODIES {
+            assert!(matches!(target.send(&[sent()]).await, Answer::Failed(_)), "{body}");
         }
     }
 
@@ -227,44 +225,78 @@ mod tests {
         format!(r#"{{"batches":[{{"status":"{status}"}}]{told}}}"#)
     }
 
-    /// One after the other, as when another one takes the place of the one before: which version each is sent, and what becomes
-    /// of the batch.
-    async fn send_to(receivers: &'static [(u8, bool)]) -> Vec<(u8, Verdict)> {
-        let peer = Peer::start(|number, request| {
-            let (reads, tells) = receivers[number];
-            Play::Answer(Reply::new(200, answer(&request.body, reads, tells)))
-        });
+    /// A target that sends to this peer, and its clock.
+    fn target(peer: &Peer) -> (NativeTarget, Clock) {
         let document = Document::parse("sawyer.yaml", &format!("endpoint: {}", peer.url())).unwrap();
         let settings = deliver::read::<SawyerSettings>(&document.at(), &mut Problems::new()).unwrap();
         let endpoints = vec![Url::parse(&peer.url()).unwrap()];
         let context = context(&sim());
+        let clock = context.clock.clone();
         // The peer speaks HTTP/1.1 only.
-        let client = Client::new(settings.http, &endpoints, None, context.clock.clone()).unwrap();
-        let target = NativeTarget::new(client, endpoints, Arc::new(Claims::open(&context)));
-        let (item, mut seen) = ([sent()], Vec::new());
-        for number in 0..receivers.len() {
-            let Answer::Items { verdicts, .. } = target.send(&item).await else { panic!("an answer") };
+        let client = Client::new(settings.http, &endpoints, None, clock.clone()).unwrap();
+        (NativeTarget::new(client, endpoints, Arc::new(Claims::open(&context)), clock.clone()), clock)
+    }
+
+    /// One after the other answers, each so many minutes after the one before: which version each is sent, and what becomes of
+    /// the batch.
+    async fn send_to(receivers: &'static [(u64, u8, bool)]) -> Vec<(u8, Verdict)> {
+        let peer = Peer::start(|number, request| {
+            let (_, reads, tells) = receivers[number];
+            Play::Answer(Reply::new(200, answer(&request.body, reads, tells)))
+        });
+        let ((target, clock), mut seen) = (target(&peer), Vec::new());
+        for (number, (minutes, ..)) in receivers.iter().enumerate() {
+            clock.advance(Duration::from_secs(60 * minutes));
+            let Answer::Items { verdicts, .. } = target.send(&[sent()]).await else { panic!("an answer") };
             let version = batch_version(&peer.received()[number].body[4..]).unwrap();
             seen.push((version, verdicts[0].clone()));
         }
         seen
     }
 
+    fn again(version: u8) -> (u8, Verdict) {
+        (version, Verdict::Retry { reason: "version", after: None })
+    }
+
     #[tokio::test]
     async fn a_receiver_gets_what_it_reads() {
         // A new one, then one from before versions were told, then one from the future, then one that is older than any.
-        let receivers =
-            &[(4, true), (4, true), (3, false), (3, false), (9, true), (9, true), (2, true), (2, true)];
-        let again = || Verdict::Retry { reason: "version", after: None };
+        let receivers = &[
+            (0, 4, true),
+            (0, 4, true),
+            (0, 3, false),
+            (0, 3, false),
+            (10, 9, true),
+            (0, 9, true),
+            (0, 2, true),
+            (0, 2, true),
+        ];
         let done = |version| (version, Verdict::Done);
-        let expected = [done(2), done(4), (4, again()), done(2), done(2), done(4), (4, again()), done(2)];
+        let expected = [done(2), done(4), again(4), done(2), done(2), done(4), again(4), done(2)];
         assert_eq!(send_to(receivers).await, expected);
+    }
+
+    #[tokio::test]
+    async fn receivers_of_two_versions_at_one_address_are_both_sent_what_the_older_one_reads() {
+        let receivers = &[
+            (0, 4, true),
+            (0, 3, false),
+            (1, 4, true),
+            (1, 3, false),
+            (1, 4, true),
+            (1, 3, false),
+            (9, 4, true),
+            (1, 4, true),
+            (0, 4, true),
+        ];
+        let versions: Vec<u8> = send_to(receivers).await.into_iter().map(|(version, _)| version).collect();
+        assert_eq!(versions, [2, 4, 2, 2, 2, 2, 2, 2, 4]);
     }
 
     #[test]
     fn what_a_receiver_should_read_and_refuses_is_refused() {
-        let (answer, _) = verdicts(br#"{"batches":[{"status":"refused"}],"reads":4}"#, 4);
-        let Answer::Items { verdicts, .. } = answer else { panic!() };
+        let results = serde_json::from_str(r#"{"batches":[{"status":"refused"}],"reads":4}"#).unwrap();
+        let Answer::Items { verdicts, .. } = verdicts(results, 4) else { panic!() };
         assert_eq!(verdicts, [Verdict::Reject { reason: "refused".to_owned() }]);
     }
 }
