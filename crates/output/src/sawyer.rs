@@ -8,6 +8,7 @@
 mod checkpoint;
 mod output;
 mod reads;
+mod sent;
 mod settings;
 mod target;
 

@@ -127,11 +127,7 @@ pub(crate) async fn native(
 }
 
 /// Decodes a batch, hands it in, and waits until it is durable. `body` is the room of the body that it came in.
-async fn take(
-    receiver: &NativeReceiver,
-    bytes: Bytes,
-    body: Arc<OwnedSemaphorePermit>,
-) -> Result<(), Error> {
+async fn take(receiver: &NativeReceiver, bytes: Bytes, body: Arc<OwnedSemaphorePermit>) -> Result<(), Error> {
     let memory = batch_memory(&bytes)?;
     if memory > BATCHES_BYTES_MAX {
         return Err(Error::new(

@@ -14,11 +14,12 @@ use sawyer_delivery::{
 };
 use sawyer_model::{Ack, Error, Outcome};
 use sawyer_pipeline::{Context, Output, QueueReceiver, Queued, Running, Stop};
-use sawyer_segment::{encode_batch, encode_batch_columns};
+use sawyer_segment::encode_batch;
 use sawyer_telemetry::{Clock, Seldom};
 
 use super::checkpoint::{Asking, Claims};
-use super::target::{NativeTarget, Sent};
+use super::sent::Sent;
+use super::target::NativeTarget;
 use crate::deliver::deliver;
 use crate::report::Report;
 
@@ -30,6 +31,7 @@ pub(super) struct NativeOutput {
     courier: Courier<NativeTarget>,
     report: Arc<Report>,
     asking: Asking,
+    target: Arc<NativeTarget>,
 }
 
 impl NativeOutput {
@@ -56,18 +58,18 @@ impl NativeOutput {
         };
         let target = Arc::new(target);
         let asking = Asking::new(Arc::clone(&target), claims, interval, context);
-        let (outbox, courier) = courier(target, limits, identity, letters);
-        Self { outbox, courier, report: Arc::new(Report::new(context)), asking }
+        let (outbox, courier) = courier(Arc::clone(&target), limits, identity, letters);
+        Self { outbox, courier, report: Arc::new(Report::new(context)), asking, target }
     }
 }
 
 impl Output for NativeOutput {
     fn run(self: Box<Self>, from: QueueReceiver, stop: Stop) -> Running {
         Box::pin(async move {
-            let Self { outbox, courier, report, asking } = *self;
+            let Self { outbox, courier, report, asking, target } = *self;
             let write = move |queued: Queued, _: &Limits| {
-                let item = item(queued, &report);
-                let beside = item.payload.bytes.len();
+                let item = item(queued, target.reads(), &report);
+                let beside = item.payload.len();
                 (vec![item], beside)
             };
             let work = deliver(from, outbox, courier, &stop, write);
@@ -76,26 +78,24 @@ impl Output for NativeOutput {
     }
 }
 
-/// A transfer as an item. Its bytes are those of the batch in memory, which is kept beside what is sent.
-fn item(queued: Queued, report: &Arc<Report>) -> Item<Arc<Sent>> {
+/// A transfer as an item, for a receiver that reads no later version than this. Its bytes are those of the batch in memory, which is
+/// kept beside what is sent.
+fn item(queued: Queued, reads: u8, report: &Arc<Report>) -> Item<Arc<Sent>> {
     let (transfer, room) = queued.into_parts();
     let (batch, ack) = (transfer.batch, transfer.ack);
-    // What came from another Sawyer, or out of the buffer, is passed on as it is.
-    let encoded = batch.encoded().cloned().unwrap_or_else(|| encode_batch_columns(&batch).into());
-    let (count, bytes) = (batch.len(), encoded.len());
-    let (own, report) = (batch.own(), Arc::clone(report));
+    let payload = Arc::new(Sent::new(Arc::clone(&batch), reads));
+    let (sent, report) = (Arc::clone(&payload), Arc::clone(report));
     let told = Ack::tallied(move |outcome, tally| {
         if outcome == Outcome::Durable {
-            report.delivered(count, bytes);
+            report.delivered(sent.batch.len(), sent.len());
             ack.durable_but(&tally.loose);
         }
     });
-    let bytes = batch.bytes().max(1);
+    let (bytes, ack) = (batch.bytes().max(1), told.worth(batch.own()));
     // From here on the courier's own bound holds for it.
     drop(room);
-    let record = (!batch.is_empty()).then(|| Origin { batch: Arc::clone(&batch), at: 0 });
-    let payload = Arc::new(Sent { bytes: encoded, batch });
-    Item { payload, bytes, partition: 0, record, ack: told.worth(own) }
+    let record = (!batch.is_empty()).then_some(Origin { batch, at: 0 });
+    Item { payload, bytes, partition: 0, record, ack }
 }
 
 /// Keeps batches that a receiver refuses as dead letters.

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use sawyer_delivery::http::{
     Client, Compression, Endpoints, Judgement, Method, Request, Response, Url, judge, unanswered,
 };
 use sawyer_delivery::{Answer, Item, Target, Trouble, Verdict};
-use sawyer_model::{Batch, Error, ErrorKind, Timestamp};
-use sawyer_segment::{batch_version, encode_batch_columns_up_to};
+use sawyer_model::{Error, ErrorKind, Timestamp};
 use sawyer_telemetry::{Answer as Told, Clock, Question};
 use serde::Deserialize;
 
 use super::checkpoint::Claims;
 use super::reads::{self, Reads};
+use super::sent::{Sent, body};
 
 /// What a body is.
 const MEDIA_TYPE: &str = "application/vnd.sawyer.batches; version=1";
@@ -23,15 +23,6 @@ const CHECKPOINT_MEDIA_TYPE: &str = "application/vnd.sawyer.checkpoint; version=
 
 const PATH: &str = "api/v1/native";
 const CHECKPOINT_PATH: &str = "api/v1/native/checkpoint";
-
-/// A batch on its way.
-#[derive(Debug)]
-pub(super) struct Sent {
-    /// As it is sent.
-    pub(super) bytes: Bytes,
-    /// As it is in memory.
-    pub(super) batch: Arc<Batch>,
-}
 
 pub(super) struct NativeTarget {
     client: Client,
@@ -57,6 +48,11 @@ impl NativeTarget {
         answer
     }
 
+    /// The latest version of a batch that may be sent.
+    pub(super) fn reads(&self) -> u8 {
+        self.reads.get()
+    }
+
     /// Asks what of the claims is there; none if nobody can tell.
     pub(super) async fn ask(&self, question: &Question, now: Timestamp) -> Result<Option<Told>, Error> {
         let retry = |what: String| Error::new(ErrorKind::Retry, what);
@@ -76,7 +72,11 @@ impl Target for NativeTarget {
 
     async fn send(&self, items: &[Item<Arc<Sent>>]) -> Answer {
         let reads = self.reads.get();
-        let response = match self.post(PATH, MEDIA_TYPE, body(items, reads)).await {
+        let body = match body(items, reads).await {
+            Ok(body) => body,
+            Err(error) => return Answer::failed("encode", error.chain()),
+        };
+        let response = match self.post(PATH, MEDIA_TYPE, body).await {
             Ok(response) => response,
             Err(trouble) => return unanswered(trouble),
         };
@@ -108,21 +108,6 @@ impl NativeTarget {
             self.claims.note(done.map(|(item, _)| item.payload.batch.covered()));
         }
     }
-}
-
-/// The batches, each with its length in front, for a receiver that reads no later version than this.
-fn body(items: &[Item<Arc<Sent>>], reads: u8) -> Bytes {
-    let bytes = items.iter().map(|item| 4 + item.payload.bytes.len()).sum();
-    let mut body = BytesMut::with_capacity(bytes);
-    for item in items {
-        let Sent { bytes, batch } = &*item.payload;
-        let is_read = batch_version(bytes).is_none_or(|version| version <= reads);
-        let sent = if is_read { bytes.clone() } else { encode_batch_columns_up_to(batch, reads).into() };
-        let length = u32::try_from(sent.len()).expect("a batch is within bounds");
-        body.put_u32_le(length);
-        body.put_slice(&sent);
-    }
-    body.freeze()
 }
 
 #[derive(Deserialize)]
@@ -170,15 +155,17 @@ mod tests {
     use std::time::Duration;
 
     use sawyer_config::{Document, Problems};
-    use sawyer_model::{Ack, RecordHead, SeqRange, SourceId, Stream, ValueRef, names};
-    use sawyer_segment::{BATCH_VERSION, decode_batch, encode_batch_columns};
-
+    use sawyer_delivery::Limits;
+    use sawyer_pipeline::Context;
+    use sawyer_segment::{batch_version, decode_batch};
     use sawyer_testkit::peer::{Peer, Play, Reply};
 
     use super::super::SawyerSettings;
+    use super::super::output::NativeOutput;
+    use super::super::sent::tests::{item, kept};
     use super::*;
     use crate::deliver;
-    use crate::testing::{context, sim};
+    use crate::testing::{Bench, context, sim};
 
     #[test]
     fn each_batch_has_its_verdict() {
@@ -195,24 +182,10 @@ mod tests {
     async fn another_program_s_answer_delivers_nothing() {
         const BODIES: [&str; 4] = ["", "ok", "{}", r#"{"batches":[{"status":"fine"}]}"#];
         let peer = Peer::start(|number, _| Play::Answer(Reply::new(200, BODIES[number])));
-        let (target, _) = target(&peer);
+        let (target, ..) = target(&peer, &context(&sim()));
         for body in BODIES {
-            assert!(matches!(target.send(&[sent()]).await, Answer::Failed(_)), "{body}");
+            assert!(matches!(target.send(&[item()]).await, Answer::Failed(_)), "{body}");
         }
-    }
-
-    /// A batch whose line is made of its field, as it is kept.
-    fn sent() -> Item<Arc<Sent>> {
-        let mut batch = Batch::new();
-        let stream = batch.add_stream(&Arc::new(Stream::default()));
-        let (timestamp, source, range) = (Timestamp::from_secs(1), SourceId(7), SeqRange::new(0, 9));
-        let mut record = batch.begin(RecordHead { timestamp, observed: timestamp, source, range }, stream);
-        record.field("message", ValueRef::Str("paid order 4711"));
-        record.field(names::ORIGINAL, ValueRef::Str(r#"{"msg":"paid order 4711"}"#));
-        let bytes = Bytes::from(encode_batch_columns(&batch));
-        assert_eq!(batch_version(&bytes), Some(BATCH_VERSION));
-        let payload = Arc::new(Sent { bytes, batch: Arc::new(batch) });
-        Item { payload, bytes: 1, partition: 0, record: None, ack: Ack::none() }
     }
 
     /// What a receiver answers that reads no later version than this, and tells so if it knows how.
@@ -225,16 +198,16 @@ mod tests {
         format!(r#"{{"batches":[{{"status":"{status}"}}]{told}}}"#)
     }
 
-    /// A target that sends to this peer, and its clock.
-    fn target(peer: &Peer) -> (NativeTarget, Clock) {
+    /// A target that sends to this peer, what it notes, and its limits.
+    fn target(peer: &Peer, context: &Context) -> (NativeTarget, Arc<Claims>, Limits) {
         let document = Document::parse("sawyer.yaml", &format!("endpoint: {}", peer.url())).unwrap();
         let settings = deliver::read::<SawyerSettings>(&document.at(), &mut Problems::new()).unwrap();
         let endpoints = vec![Url::parse(&peer.url()).unwrap()];
-        let context = context(&sim());
-        let clock = context.clock.clone();
+        let (clock, limits) = (context.clock.clone(), settings.delivery.limits(1 << 20));
         // The peer speaks HTTP/1.1 only.
         let client = Client::new(settings.http, &endpoints, None, clock.clone()).unwrap();
-        (NativeTarget::new(client, endpoints, Arc::new(Claims::open(&context)), clock.clone()), clock)
+        let claims = Arc::new(Claims::open(context));
+        (NativeTarget::new(client, endpoints, Arc::clone(&claims), clock), claims, limits)
     }
 
     /// One after the other answers, each so many minutes after the one before: which version each is sent, and what becomes of
@@ -244,10 +217,11 @@ mod tests {
             let (_, reads, tells) = receivers[number];
             Play::Answer(Reply::new(200, answer(&request.body, reads, tells)))
         });
-        let ((target, clock), mut seen) = (target(&peer), Vec::new());
+        let context = context(&sim());
+        let ((target, ..), mut seen) = (target(&peer, &context), Vec::new());
         for (number, (minutes, ..)) in receivers.iter().enumerate() {
-            clock.advance(Duration::from_secs(60 * minutes));
-            let Answer::Items { verdicts, .. } = target.send(&[sent()]).await else { panic!("an answer") };
+            context.clock.advance(Duration::from_secs(60 * minutes));
+            let Answer::Items { verdicts, .. } = target.send(&[item()]).await else { panic!("an answer") };
             let version = batch_version(&peer.received()[number].body[4..]).unwrap();
             seen.push((version, verdicts[0].clone()));
         }
@@ -291,6 +265,22 @@ mod tests {
         ];
         let versions: Vec<u8> = send_to(receivers).await.into_iter().map(|(version, _)| version).collect();
         assert_eq!(versions, [2, 4, 2, 2, 2, 2, 2, 2, 4]);
+    }
+
+    #[tokio::test]
+    async fn bytes_delivered_are_those_that_were_sent() {
+        let peer = Peer::start(|_, request| match request.target.ends_with(CHECKPOINT_PATH) {
+            true => Play::Answer(Reply::new(404, "")),
+            false => Play::Answer(Reply::new(200, answer(&request.body, 3, false))),
+        });
+        let context = context(&sim());
+        let (target, claims, limits) = target(&peer, &context);
+        let output = NativeOutput::new(target, claims, Duration::from_secs(600), limits, &context);
+        let mut bench = Bench::start(Box::new(output), context);
+        bench.deliver(kept()).await;
+        let sent = peer.received()[0].body.len() - 4;
+        assert_eq!(bench.count("sawyer_output_bytes"), sent as i64);
+        assert_ne!(sent, kept().encoded().unwrap().len(), "it was written anew");
     }
 
     #[test]
