@@ -188,12 +188,18 @@ impl Templates {
 
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Decoded<Self> {
         let mut found = Self::default();
-        for _ in 0..reader.count()? {
+        let names = reader.count()?;
+        found.names.reserve_exact(names);
+        for _ in 0..names {
             found.names.push(reader.text(VALUE_BYTES_MAX)?.into());
         }
         for _ in 0..reader.at_most(TEMPLATES_MAX, "templates within bounds")? {
             let count = reader.at_most(PIECES_MAX, "pieces within bounds")?;
-            let pieces = (0..count).map(|_| found.parse_piece(reader)).collect::<Decoded<_>>()?;
+            // Room for as many as there are, which whoever reads was told.
+            let mut pieces = Vec::with_capacity(count);
+            for _ in 0..count {
+                pieces.push(found.parse_piece(reader)?);
+            }
             found.templates.push(pieces);
         }
         Ok(found)

@@ -15,7 +15,7 @@ use sawyer_model::{
     Batch, NameId, RecordHead, RecordId, RecordRef, SeqRange, SourceId, Stream, Timestamp, Value, ValueRef,
 };
 use sawyer_segment::{
-    BatchCompression, EncodeSettings, Rows, Segment, decode_batch, encode, encode_batch,
+    BatchCompression, EncodeSettings, Rows, Segment, batch_version, decode_batch, encode, encode_batch,
     encode_batch_columns, encode_batch_columns_up_to, encode_batch_parts, encode_batch_with,
 };
 
@@ -180,7 +180,11 @@ proptest! {
             encode_batch_with(&batch, BatchCompression::Zstd),
             encode_batch_columns(&batch),
             encode_batch_columns_up_to(&batch, 3),
+            encode_batch_columns_up_to(&batch, 2),
+            encode_batch_columns_up_to(&batch, 1),
         ];
+        let versions: Vec<_> = forms[3..].iter().filter_map(|bytes| batch_version(bytes)).collect();
+        prop_assert_eq!(versions, [2, 2, 1]);
         for bytes in forms {
             let out = decode_batch(&bytes).unwrap();
             prop_assert_eq!(out.covered(), batch.covered());
@@ -189,6 +193,23 @@ proptest! {
             let names = |batch: &Batch| batch.iter().flat_map(|r| r.own_fields().map(|(n, _)| n.to_owned()).collect::<Vec<_>>()).collect::<Vec<_>>();
             prop_assert_eq!(names(&out), names(&batch));
         }
+    }
+}
+
+/// Whoever reads version 2 does not read version 3, in which else a batch is that is too large for columns.
+#[test]
+fn a_batch_beyond_columns_is_of_no_later_version_than_asked() {
+    const RECORDS_MAX: u64 = 1 << 20;
+    let mut batch = Batch::new();
+    let stream = batch.add_stream(&Arc::new(Stream::default()));
+    for n in 0..=RECORDS_MAX {
+        let (time, range) = (Timestamp::EPOCH, SeqRange::new(n, n + 1));
+        batch.begin(RecordHead { timestamp: time, observed: time, source: SourceId(1), range }, stream);
+    }
+    for (asked, version) in [(2, 1), (3, 3), (4, 3)] {
+        let bytes = encode_batch_columns_up_to(&batch, asked);
+        assert_eq!(batch_version(&bytes), Some(version));
+        assert_eq!(decode_batch(&bytes).unwrap().len(), batch.len());
     }
 }
 

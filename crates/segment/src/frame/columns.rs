@@ -46,6 +46,10 @@ pub(super) struct Bounds {
     pub(super) text_bytes: usize,
     /// Bytes of everything but the texts, decompressed.
     pub(super) head_bytes: usize,
+    /// Those of the templates of which lines are made. Version 2 has none.
+    pub(super) template_bytes: usize,
+    /// Holes of all lines together.
+    pub(super) holes: usize,
 }
 
 impl Bounds {
@@ -55,14 +59,19 @@ impl Bounds {
         const RECORD_BYTES: usize = 160;
         /// Of a field: itself, and a number while it is decoded.
         const FIELD_BYTES: usize = 40;
-        /// Of a byte of the head: it is kept while it is read, and a template has a piece for each.
-        const HEAD_BYTE_BYTES: usize = 32;
+        /// Of a byte of the head: it is kept while it is read.
+        const HEAD_BYTE_BYTES: usize = 16;
+        /// Of a byte of templates beside that: a piece, or a name.
+        const TEMPLATE_BYTE_BYTES: usize = 16;
+        const HOLE_BYTES: usize = size_of::<i64>();
         let parts = [
             self.records.saturating_mul(RECORD_BYTES),
             self.fields.saturating_mul(FIELD_BYTES),
             self.text_bytes,
             self.head_bytes.saturating_mul(HEAD_BYTE_BYTES),
-            lines::PLACES_BYTES_MAX,
+            self.template_bytes.saturating_mul(TEMPLATE_BYTE_BYTES),
+            self.holes.saturating_mul(HOLE_BYTES),
+            lines::places_bytes_max(self.records, self.template_bytes),
         ];
         parts.into_iter().fold(0, usize::saturating_add)
     }

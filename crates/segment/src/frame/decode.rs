@@ -60,7 +60,8 @@ pub fn batch_memory(bytes: &[u8]) -> Result<usize, Error> {
     let (version, _, rest) = split(bytes)?;
     let claimed = match version {
         BY_COLUMN | BY_COLUMN_MADE => {
-            columns::bounds(&mut Reader::new(rest)).map(columns::Bounds::memory_bytes)
+            let bounds = columns::bounds(&mut Reader::new(rest), version == BY_COLUMN_MADE);
+            bounds.map(columns::Bounds::memory_bytes)
         }
         _ => body_len(rest).map(|len| len.saturating_mul(BODY_BYTE_MEMORY)),
     };

@@ -89,9 +89,14 @@ pub fn encode_batch(batch: &Batch) -> Vec<u8> {
 /// The same as parts, with their checksum: for who frames them once more.
 #[must_use]
 pub fn encode_batch_parts(batch: &Batch) -> EncodedParts {
-    let mut encoder = Encoder::new(batch, true);
+    by_row(batch, true)
+}
+
+/// The same, with values that are parts of others only if they may be.
+fn by_row(batch: &Batch, by_part: bool) -> EncodedParts {
+    let mut encoder = Encoder::new(batch, by_part);
     batch.iter().for_each(|record| encoder.put_record(record));
-    if encoder.said_bytes > BATCH_TEXT_BYTES_MAX {
+    if by_part && encoder.said_bytes > BATCH_TEXT_BYTES_MAX {
         // A reader takes no more, lest a few bytes become as many as it has memory.
         encoder = Encoder::new(batch, false);
         batch.iter().for_each(|record| encoder.put_record(record));
@@ -102,7 +107,10 @@ pub fn encode_batch_parts(batch: &Batch) -> EncodedParts {
 /// The bytes of a batch.
 #[must_use]
 pub fn encode_batch_with(batch: &Batch, compression: BatchCompression) -> Vec<u8> {
-    let encoded = encode_batch_parts(batch);
+    in_one(batch, &encode_batch_parts(batch), compression)
+}
+
+fn in_one(batch: &Batch, encoded: &EncodedParts, compression: BatchCompression) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(encoded.len());
     encoded.parts(batch).for_each(|part| bytes.extend_from_slice(part));
     if compression == BatchCompression::Zstd
@@ -126,11 +134,13 @@ pub fn encode_batch_columns(batch: &Batch) -> Vec<u8> {
 }
 
 /// The same for a reader that reads no later version than this one: from version 4 on lines that are made of the other fields of
-/// their record are left out.
+/// their record are left out, and beyond the bounds of the form by columns it is version 3, or 1 before that.
 #[must_use]
 pub fn encode_batch_columns_up_to(batch: &Batch, version: u8) -> Vec<u8> {
-    let Some((body, makes_lines)) = columns::encode(batch, version >= BY_COLUMN_MADE) else {
-        return encode_batch_with(batch, BatchCompression::Zstd);
+    let by_columns =
+        if version < BY_COLUMN { None } else { columns::encode(batch, version >= BY_COLUMN_MADE) };
+    let Some((body, makes_lines)) = by_columns else {
+        return in_one(batch, &by_row(batch, version >= BY_PART), BatchCompression::Zstd);
     };
     let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
     bytes.extend_from_slice(MAGIC);

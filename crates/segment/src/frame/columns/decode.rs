@@ -21,14 +21,20 @@ use crate::frame::decode::{covered, streams};
 use crate::ints::Ints;
 use crate::zip;
 
-/// What decoding will take.
-pub(in crate::frame) fn bounds(reader: &mut Reader<'_>) -> Decoded<Bounds> {
-    let bounds = Bounds {
+/// What decoding will take, if lines may be made.
+pub(in crate::frame) fn bounds(reader: &mut Reader<'_>, makes_lines: bool) -> Decoded<Bounds> {
+    let mut bounds = Bounds {
         records: reader.at_most(RECORDS_MAX, "records within bounds")?,
         fields: reader.at_most(FIELDS_MAX, "fields within bounds")?,
         text_bytes: reader.at_most(BATCH_TEXT_BYTES_MAX, "texts within bounds")?,
         head_bytes: reader.at_most(HEAD_BYTES_MAX, "a head within bounds")?,
+        template_bytes: 0,
+        holes: 0,
     };
+    if makes_lines {
+        bounds.template_bytes = reader.at_most(bounds.head_bytes, "templates within the head")?;
+        bounds.holes = reader.at_most(FIELDS_MAX, "holes within bounds")?;
+    }
     // Texts in lists come from the head.
     let fits = bounds.text_bytes + bounds.head_bytes <= BATCH_TEXT_BYTES_MAX;
     if fits { Ok(bounds) } else { Err(Damage::expected("texts within bounds")) }
@@ -37,7 +43,7 @@ pub(in crate::frame) fn bounds(reader: &mut Reader<'_>) -> Decoded<Bounds> {
 /// The batch of a body, in which lines may be made.
 pub(in crate::frame) fn decode(body: &[u8], makes_lines: bool) -> Decoded<Batch> {
     let mut reader = Reader::new(body);
-    let bounds = bounds(&mut reader)?;
+    let bounds = bounds(&mut reader, makes_lines)?;
     let stored = reader.count()?;
     let head = zip::unzip(&mut Reader::new(reader.take(stored)?), bounds.head_bytes)?;
     // A text that several records have is there once, so there are no more bytes than all records have together.
@@ -45,11 +51,11 @@ pub(in crate::frame) fn decode(body: &[u8], makes_lines: bool) -> Decoded<Batch>
     let texts = String::from_utf8(zip::unzip(&mut reader, text_len)?);
     let mut batch = Batch::with_text(texts.map_err(|_| Damage::expected("UTF-8"))?);
     let mut head = Reader::new(&head);
-    let tables = Tables::read(&mut head, &mut batch)?;
+    let tables = Tables::read(&mut head, &mut batch, &bounds)?;
     let rows = RowNumbers::read(&mut head, bounds.records, &tables)?;
     let counts = tables.counts(&rows.shapes, bounds.fields)?;
-    let texts = Texts { batch: &batch, makes_lines, place: 0, bytes: 0, line_bytes: 0 };
-    let mut columns = Columns::read(&mut head, &tables, &counts, texts, bounds.text_bytes)?;
+    let texts = Texts { batch: &batch, bounds, makes_lines, place: 0, bytes: 0, line_bytes: 0 };
+    let mut columns = Columns::read(&mut head, &tables, &counts, texts)?;
     head.end()?;
     batch.reserve_text(columns.line_bytes);
     // As many as were told, or there would be an error by now.
@@ -103,13 +109,13 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    fn read(reader: &mut Reader<'_>, batch: &mut Batch) -> Decoded<Self> {
+    fn read(reader: &mut Reader<'_>, batch: &mut Batch, bounds: &Bounds) -> Decoded<Self> {
         let mut names = Vec::new();
         for _ in 0..reader.count()? {
             names.push(batch.intern(reader.text(NAME_BYTES_MAX)?));
         }
         let mut columns = Vec::new();
-        for _ in 0..reader.count()? {
+        for _ in 0..reader.at_most(bounds.fields, "no column without a value")? {
             let name = names.get(reader.at_most(names.len(), "a name of the batch")?);
             let name = *name.ok_or(Damage::expected("a name of the batch"))?;
             let kind = reader.u8()?;
@@ -126,7 +132,7 @@ impl Tables {
         let covered = covered(reader, &sources)?;
         let mut shapes = Vec::new();
         let mut seen = vec![0; batch.name_count()];
-        for number in 1..=reader.count()? {
+        for number in 1..=reader.at_most(bounds.records, "no shape without a record")? {
             let len = reader.count()?;
             if len > RECORD_FIELDS_MAX {
                 return Err(Damage::expected("fields of a record within bounds"));
@@ -211,13 +217,8 @@ enum Values<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn read(
-        head: &mut Reader<'a>,
-        tables: &Tables,
-        counts: &[usize],
-        mut texts: Texts<'_>,
-        text_bytes: usize,
-    ) -> Decoded<Self> {
+    fn read(head: &mut Reader<'a>, tables: &Tables, counts: &[usize], mut texts: Texts<'_>) -> Decoded<Self> {
+        let text_bytes = texts.bounds.text_bytes;
         let mut columns = Vec::with_capacity(counts.len());
         for ((name, kind), count) in tables.columns.iter().zip(counts) {
             let values = match *kind {
@@ -301,22 +302,22 @@ impl<'a> Columns<'a> {
 
     /// Says that all was taken, and all made; lists do not tell their count.
     fn end(&self) -> Decoded<()> {
-        let left = |values: &Values<'_>| match values {
-            Values::Lists(reader) => reader.left() > 0,
-            Values::Lines(lines) => !lines.is_done(),
-            _ => false,
-        };
-        match self.columns.iter().any(|(_, values)| left(values)) {
-            true => Err(Damage::expected("no more lists")),
-            false => Ok(()),
+        for (_, values) in &self.columns {
+            match values {
+                Values::Lists(reader) if reader.left() > 0 => return Err(Damage::expected("no more lists")),
+                Values::Lines(lines) if !lines.is_done() => return Err(MadeLines::OTHER_BYTES),
+                _ => {}
+            }
         }
+        Ok(())
     }
 }
 
 /// Hands the texts of the batch to its columns, one after another.
 struct Texts<'a> {
     batch: &'a Batch,
-    /// Whether lines may be made.
+    bounds: Bounds,
+    /// Whether lines may be made: by one column.
     makes_lines: bool,
     place: usize,
     /// Bytes of texts, each counted as often as a record has it, and of holes.
@@ -337,7 +338,8 @@ impl Texts<'_> {
             return self.read(head, false, count);
         }
         head.u8()?;
-        let told = ToldLines::read(head, count)?;
+        self.makes_lines = false;
+        let told = ToldLines::read(head, count, tables.shapes.len(), &self.bounds)?;
         let hole = self.place;
         for len in &told.hole_lengths {
             self.take(*len)?;
@@ -345,7 +347,7 @@ impl Texts<'_> {
         }
         self.line_bytes += told.bytes;
         self.bytes += told.bytes as u64;
-        Ok(Values::Lines(Box::new(told.lines(self.batch, tables, hole)?)))
+        Ok(Values::Lines(Box::new(told.lines(self.batch, tables, hole))))
     }
 
     fn read<'r>(&mut self, head: &mut Reader<'r>, json: bool, count: usize) -> Decoded<Values<'r>> {

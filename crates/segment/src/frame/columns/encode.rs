@@ -243,13 +243,12 @@ impl<'a> Encoder<'a> {
         for numbers in numbers {
             ints::encode(&mut head, numbers);
         }
-        let mut makes_lines = false;
+        let mut made = None;
         for column in self.columns {
             let is_line = column.name == NameId::ORIGINAL && column.kind == kind::STR;
             if let Some(lines) = self.lines.as_ref().filter(|_| is_line) {
-                let holes_bytes = put_lines(lines, self.batch, self.shapes.len(), &mut head, &mut texts);
-                makes_lines = holes_bytes.is_some();
-                self.text_bytes += holes_bytes.unwrap_or(0);
+                made = put_lines(lines, self.batch, self.shapes.len(), &mut head, &mut texts);
+                self.text_bytes += made.as_ref().map_or(0, |made| made.hole_bytes);
                 continue;
             }
             column.values.put(&mut head, &mut texts);
@@ -262,13 +261,17 @@ impl<'a> Encoder<'a> {
         body.put_varint(self.fields as u64);
         body.put_varint(self.text_bytes as u64);
         body.put_varint(head.len() as u64);
+        if let Some(made) = &made {
+            body.put_varint(made.template_bytes as u64);
+            body.put_varint(made.holes as u64);
+        }
         let mut zipped = Vec::new();
         put_zipped_far(&mut zipped, &head);
         body.put_varint(zipped.len() as u64);
         body.extend_from_slice(&zipped);
         body.put_varint(texts.len() as u64);
         put_zipped_far(&mut body, &texts);
-        Some((body, makes_lines))
+        Some((body, made.is_some()))
     }
 
     /// What columns and rows refer to by number.
@@ -309,14 +312,21 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// Puts the column of lines. If they are made, gives the bytes of their holes.
+/// What was put of lines that are made.
+struct PutLines {
+    template_bytes: usize,
+    holes: usize,
+    hole_bytes: usize,
+}
+
+/// Puts the column of lines. If they are made, says of what.
 fn put_lines(
     lines: &Learner,
     batch: &Batch,
     shapes: usize,
     head: &mut Vec<u8>,
     texts: &mut Vec<u8>,
-) -> Option<usize> {
+) -> Option<PutLines> {
     let written = || {
         batch.iter().filter_map(|record| match record.get_by_id(NameId::ORIGINAL) {
             Some(ValueRef::Str(line)) => Some(line),
@@ -325,15 +335,17 @@ fn put_lines(
     };
     if let Some(Lines::Made(Learned { codes, holes, .. })) = lines.lines() {
         let templates = lines.templates_as_used();
-        let pieces: usize = codes.iter().map(|code| templates.templates[*code as usize].len()).sum();
-        if pieces <= FIELDS_MAX && may_be_made(shapes, templates.names.len()) {
+        let bytes = written().map(str::len).sum::<usize>();
+        if holes.len() <= FIELDS_MAX && may_be_made(shapes, bytes, &templates, codes) {
             head.put_u8(text::MADE);
-            head.put_varint(written().map(|line| line.len() as u64).sum());
+            head.put_varint(bytes as u64);
+            let before = head.len();
             templates.put(head);
+            let template_bytes = head.len() - before;
             ints::encode(head, codes);
             ints::encode(head, &lengths(holes.iter()));
             texts.extend_from_slice(holes.all().as_bytes());
-            return Some(holes.bytes());
+            return Some(PutLines { template_bytes, holes: holes.len(), hole_bytes: holes.bytes() });
         }
     }
     let mut as_written = Texts { values: Vec::new(), dictionary: Some(Dictionary::default()) };

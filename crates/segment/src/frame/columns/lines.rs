@@ -2,15 +2,16 @@
 //!
 //! Owns: [`MadeLines`]: the templates, the template of each line, where its holes are.
 //! Does not own: templates, and making by them (`made`).
-//! Invariant: no more is made than was told at the front, and no more pieces are put together than a batch may have fields.
+//! Invariant: no more is made than was told at the front, and no more pieces are put together than what is made has bytes, so that
+//! whoever makes has work for what was claimed only.
 
 use std::vec::IntoIter;
 
-use sawyer_model::limits::BATCH_TEXT_BYTES_MAX;
+use sawyer_model::limits::{BATCH_TEXT_BYTES_MAX, NAME_BYTES_MAX};
 use sawyer_model::{Batch, NameId, OwnFields, RecordRef, Timestamp, ValueRef};
 
-use super::FIELDS_MAX;
 use super::decode::Tables;
+use super::{Bounds, FIELDS_MAX};
 use crate::bytes::Reader;
 use crate::error::{Damage, Decoded};
 use crate::ints::Ints;
@@ -18,12 +19,18 @@ use crate::made::{Templates, Values, or_of_stream};
 
 /// Most names that templates use, times shapes of records: a reader notes for each where it is in each.
 const PLACES_MAX: usize = 1 << 16;
-/// Bytes of memory that it takes for that.
-pub(super) const PLACES_BYTES_MAX: usize = PLACES_MAX * size_of::<u32>();
 
-/// Whether lines are made of fields of so many names in records of so many shapes.
-pub(super) fn may_be_made(shapes: usize, names: usize) -> bool {
-    shapes.saturating_mul(names) <= PLACES_MAX
+/// Bytes of memory that it takes at most for that: no shape is there without a record, and no name without a byte.
+pub(super) fn places_bytes_max(records: usize, template_bytes: usize) -> usize {
+    records.saturating_mul(template_bytes).min(PLACES_MAX) * size_of::<u32>()
+}
+
+/// Whether lines of so many bytes may be made by these templates for records of so many shapes.
+pub(super) fn may_be_made(shapes: usize, bytes: usize, templates: &Templates, codes: &[i64]) -> bool {
+    let pieces: usize = codes.iter().map(|code| templates.templates[*code as usize].len()).sum();
+    pieces <= bytes.min(FIELDS_MAX)
+        && shapes.saturating_mul(templates.names.len()) <= PLACES_MAX
+        && templates.names.iter().all(|name| name.len() <= NAME_BYTES_MAX)
 }
 
 /// The lines of a column. See the head of the module.
@@ -73,47 +80,49 @@ pub(super) struct ToldLines {
 }
 
 impl ToldLines {
-    /// Reads a column of so many lines.
-    pub(super) fn read(head: &mut Reader<'_>, count: usize) -> Decoded<Self> {
+    /// Reads a column of so many lines, of records of so many shapes.
+    pub(super) fn read(head: &mut Reader<'_>, count: usize, shapes: usize, bounds: &Bounds) -> Decoded<Self> {
         let bytes = head.at_most(BATCH_TEXT_BYTES_MAX, "texts within bounds")?;
-        let templates = Templates::parse(head)?;
+        let mut told = Reader::new(head.take(bounds.template_bytes)?);
+        let templates = Templates::parse(&mut told)?;
+        told.end()?;
         let codes = Ints::parse_and_decode(head, count)?;
         let holes = templates.holes();
-        let (mut hole_count, mut pieces) = (0_usize, 0_usize);
+        let mut hole_count = 0_usize;
         for code in &codes {
             let code = usize::try_from(*code).ok().filter(|code| *code < holes.len());
-            let code = code.ok_or(Damage::expected("the number of a template"))?;
-            hole_count += holes[code] as usize;
-            pieces += templates.templates[code].len();
+            hole_count += holes[code.ok_or(Damage::expected("the number of a template"))?] as usize;
         }
-        if pieces > FIELDS_MAX {
-            return Err(Damage::expected("pieces within bounds"));
+        if hole_count != bounds.holes {
+            return Err(Damage::expected("as many holes as were told"));
+        }
+        if !may_be_made(shapes, bytes, &templates, &codes) {
+            return Err(Damage::expected("templates within bounds"));
         }
         let hole_lengths = Ints::parse_and_decode(head, hole_count)?;
         Ok(Self { bytes, hole_lengths, templates, codes })
     }
 
     /// The lines, of records of these shapes, whose holes begin at this place of the batch's text.
-    pub(super) fn lines(self, batch: &Batch, tables: &Tables, hole: usize) -> Decoded<MadeLines> {
+    pub(super) fn lines(self, batch: &Batch, tables: &Tables, hole: usize) -> MadeLines {
         let names = self.templates.names.len();
-        if !may_be_made(tables.shapes.len(), names) {
-            return Err(Damage::expected("names of templates within bounds"));
-        }
-        let mut numbers = vec![None; batch.name_count()];
-        for (number, name) in self.templates.names.iter().enumerate() {
+        // Counted from one.
+        let mut numbers = vec![0_u32; batch.name_count()];
+        for (number, name) in (1..).zip(&self.templates.names) {
             // No line is made of itself.
             let own = batch.find_name(name).filter(|id| *id != NameId::ORIGINAL);
-            own.into_iter().for_each(|id| numbers[id.index()] = Some(number));
+            own.into_iter().for_each(|id| numbers[id.index()] = number);
         }
         let mut places = vec![0; tables.shapes.len() * names];
         for (shape, places) in tables.shapes.iter().zip(places.chunks_mut(names.max(1))) {
             for (place, column) in shape.iter().enumerate() {
-                if let Some(number) = numbers[tables.columns[*column as usize].0.index()] {
-                    places[number] = place as u32 + 1;
+                let number = numbers[tables.columns[*column as usize].0.index()];
+                if number > 0 {
+                    places[number as usize - 1] = place as u32 + 1;
                 }
             }
         }
-        Ok(MadeLines {
+        MadeLines {
             templates: self.templates,
             places,
             codes: self.codes.into_iter(),
@@ -121,11 +130,14 @@ impl ToldLines {
             hole,
             left: self.bytes,
             line: String::new(),
-        })
+        }
     }
 }
 
 impl MadeLines {
+    /// Lines have more or fewer bytes than were told.
+    pub(super) const OTHER_BYTES: Damage = Damage::expected("lines of the bytes that were told");
+
     /// Makes the line of the record at `row`, of this shape, as its field at `line`. The others are there.
     pub(super) fn make(&mut self, batch: &mut Batch, row: usize, shape: usize, line: usize) -> Decoded<()> {
         let code = self.codes.next().ok_or(Damage::expected("a value for each record"))?;
@@ -141,7 +153,7 @@ impl MadeLines {
         let own = Own { record, fields: record.own_fields_by_id(), places, names: &templates.names };
         made.clear();
         templates.make(code as usize, &own, next_hole, made)?;
-        *left = left.checked_sub(made.len()).ok_or(Damage::expected("lines of the bytes that were told"))?;
+        *left = left.checked_sub(made.len()).ok_or(Self::OTHER_BYTES)?;
         batch.put_text(row, line, made);
         Ok(())
     }

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use sawyer_model::limits::NAME_BYTES_MAX;
 use sawyer_model::{
     Batch, ListRef, NameId, RecordHead, SeqRange, SourceId, Stream, Timestamp, Value, ValueRef,
 };
 
 use super::*;
 use crate::bytes::{Put, Reader};
-use crate::zip;
+use crate::column::kind;
+use crate::error::Damage;
+use crate::made::{Form, Piece, Templates};
+use crate::value::put_stream;
+use crate::{ints, zip};
 
 /// A batch with values of all types, several sources and streams, and records of several shapes.
 fn batch(records: u64) -> Batch {
@@ -67,9 +72,9 @@ fn batch_of(records: u64, line: impl Fn(u64) -> Option<String>) -> Batch {
 }
 
 /// A body in its parts: the numbers in front, the head, the texts.
-fn parts(body: &[u8]) -> (Vec<u64>, Vec<u8>, Vec<u8>) {
+fn parts((body, makes_lines): &(Vec<u8>, bool)) -> (Vec<u64>, Vec<u8>, Vec<u8>) {
     let mut reader = Reader::new(body);
-    let numbers: Vec<u64> = (0..4).map(|_| reader.varint().unwrap()).collect();
+    let numbers: Vec<u64> = (0..if *makes_lines { 6 } else { 4 }).map(|_| reader.varint().unwrap()).collect();
     let stored = reader.count().unwrap();
     let head = zip::unzip(&mut Reader::new(reader.take(stored).unwrap()), numbers[3] as usize).unwrap();
     let text_len = reader.varint().unwrap() as usize;
@@ -81,6 +86,7 @@ fn body(numbers: &[u64], head: &[u8], texts: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     numbers[..3].iter().for_each(|number| body.put_varint(*number));
     body.put_varint(head.len() as u64);
+    numbers[4..].iter().for_each(|number| body.put_varint(*number));
     body.put_varint(head.len() as u64 + 1);
     body.put_u8(0);
     body.extend_from_slice(head);
@@ -98,28 +104,28 @@ fn say(batch: &Batch) -> Vec<String> {
 fn every_kind_of_value_reads_back() {
     for (records, lines) in [0, 1, 7, 3000].into_iter().flat_map(|count| [(count, false), (count, true)]) {
         let batch = if lines { with_lines(records) } else { batch(records) };
-        let (bytes, makes_lines) = encode(&batch, true).unwrap();
+        let encoded = encode(&batch, true).unwrap();
+        let makes_lines = encoded.1;
         assert_eq!(makes_lines, lines && records > 2);
-        let out = decode(&bytes, makes_lines).unwrap();
+        let out = decode(&encoded.0, makes_lines).unwrap();
         assert_eq!(say(&out), say(&batch));
         assert_eq!(out.covered(), batch.covered());
-        let (numbers, head, texts) = parts(&bytes);
-        assert_eq!(say(&decode(&body(&numbers, &head, &texts), true).unwrap()), say(&batch));
+        let (numbers, head, texts) = parts(&encoded);
+        assert_eq!(say(&decode(&body(&numbers, &head, &texts), makes_lines).unwrap()), say(&batch));
     }
 }
 
 #[test]
 fn repeated_texts_are_there_once() {
-    let out = decode(&encode(&batch(3000), true).unwrap().0, true).unwrap();
+    let out = decode(&encode(&batch(3000), true).unwrap().0, false).unwrap();
     assert!(out.text_bytes() < batch(3000).text_bytes() * 2 / 3, "{}", out.text_bytes());
 }
 
 #[test]
 fn what_is_claimed_is_compared_with_bounds() {
-    let (numbers, head, texts) = parts(&encode(&batch(100), true).unwrap().0);
-    for (at, most) in
-        [(0, RECORDS_MAX as u64), (1, FIELDS_MAX as u64), (2, 1 << 30), (3, HEAD_BYTES_MAX as u64)]
-    {
+    let (numbers, head, texts) = parts(&encode(&with_lines(100), true).unwrap());
+    let most = [RECORDS_MAX, FIELDS_MAX, 1 << 30, HEAD_BYTES_MAX, head.len(), FIELDS_MAX];
+    for (at, most) in most.into_iter().map(|most| most as u64).enumerate() {
         for wrong in [numbers[at] + 1, numbers[at] - 1, most + 1, u64::MAX] {
             let mut numbers = numbers.clone();
             numbers[at] = wrong;
@@ -127,8 +133,14 @@ fn what_is_claimed_is_compared_with_bounds() {
             assert_eq!(decode(&body(&numbers, &head, &texts), true).is_err(), at != 3, "{at}: {wrong}");
         }
     }
-    let claims =
-        Bounds { records: RECORDS_MAX, fields: FIELDS_MAX, text_bytes: 1 << 30, head_bytes: HEAD_BYTES_MAX };
+    let claims = Bounds {
+        records: RECORDS_MAX,
+        fields: FIELDS_MAX,
+        text_bytes: 1 << 30,
+        head_bytes: HEAD_BYTES_MAX,
+        template_bytes: 0,
+        holes: 0,
+    };
     assert!(claims.memory_bytes() > 4 << 30, "a receiver sees that before it takes anything");
 }
 
@@ -146,9 +158,9 @@ fn a_dictionary_does_not_multiply_texts_unseen() {
     }
     let bytes = encode(&batch, true).unwrap().0;
     assert!(bytes.len() < 1000);
-    let claimed = bounds(&mut Reader::new(&bytes)).unwrap();
+    let claimed = bounds(&mut Reader::new(&bytes), false).unwrap();
     assert_eq!(claimed.text_bytes, 10_000_000);
-    assert_eq!(decode(&bytes, true).unwrap().text_bytes(), 10_000);
+    assert_eq!(decode(&bytes, false).unwrap().text_bytes(), 10_000);
 }
 
 proptest! {
@@ -160,10 +172,12 @@ proptest! {
         cut in prop::option::of(any::<prop::sample::Index>()),
         in_texts: bool,
     ) {
-        let (numbers, mut head, mut texts) = {
+        let encoded = {
             let batch = if lines { with_lines(records) } else { batch(records) };
-            parts(&encode(&batch, true).unwrap().0)
+            encode(&batch, true).unwrap()
         };
+        let makes_lines = encoded.1;
+        let (numbers, mut head, mut texts) = parts(&encoded);
         let bytes = if in_texts { &mut texts } else { &mut head };
         for (at, value) in changes {
             let at = at.index(bytes.len());
@@ -172,15 +186,16 @@ proptest! {
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()));
         }
-        if let Ok(batch) = decode(&body(&numbers, &head, &texts), true) {
+        if let Ok(batch) = decode(&body(&numbers, &head, &texts), makes_lines) {
             // Whatever it is, it can be written and read again.
-            prop_assert_eq!(say(&decode(&encode(&batch, true).unwrap().0, true).unwrap()), say(&batch));
+            let (bytes, makes_lines) = encode(&batch, true).unwrap();
+            prop_assert_eq!(say(&decode(&bytes, makes_lines).unwrap()), say(&batch));
         }
     }
 
     #[test]
-    fn any_body_gives_a_batch_or_an_error(bytes: Vec<u8>) {
-        let _ = decode(&bytes, true);
+    fn any_body_gives_a_batch_or_an_error(bytes: Vec<u8>, makes_lines: bool) {
+        let _ = decode(&bytes, makes_lines);
     }
 }
 
@@ -210,11 +225,11 @@ fn said(records: &[Said]) -> Batch {
 
 /// The bytes of a batch with lines that are made, and those of its texts.
 fn made(batch: &Batch) -> (Vec<u8>, String) {
-    let (bytes, makes_lines) = encode(batch, true).unwrap();
-    assert!(makes_lines);
-    assert_eq!(say(&decode(&bytes, true).unwrap()), say(batch));
-    let texts = parts(&bytes).2;
-    (bytes, String::from_utf8(texts).unwrap())
+    let encoded = encode(batch, true).unwrap();
+    assert!(encoded.1);
+    assert_eq!(say(&decode(&encoded.0, true).unwrap()), say(batch));
+    let texts = parts(&encoded).2;
+    (encoded.0, String::from_utf8(texts).unwrap())
 }
 
 #[test]
@@ -234,7 +249,7 @@ fn lines_are_made_of_what_is_beside_them() {
     let (bytes, texts) = made(&said(&(0..3).map(line).collect::<Vec<_>>()));
     assert_eq!(texts, "582159paid 0paid 1paid 2", "what no field says, and the fields");
     // A text that is made takes as much memory as one that is there.
-    let told = bounds(&mut Reader::new(&bytes)).unwrap().text_bytes;
+    let told = bounds(&mut Reader::new(&bytes), true).unwrap().text_bytes;
     assert_eq!(decode(&bytes, true).unwrap().text_bytes(), told);
 }
 
@@ -281,7 +296,7 @@ fn a_line_of_another_form_is_a_text() {
 fn what_lines_claim_is_compared() {
     let line = |n: i64| Said { fields: vec![("n", Value::Int(n))], line: format!(r#"{{"n":{n}}}"#) };
     let (bytes, _) = made(&said(&(10..20).map(line).collect::<Vec<_>>()));
-    let (numbers, head, texts) = parts(&bytes);
+    let (numbers, head, texts) = parts(&(bytes, true));
     assert_eq!((numbers[2], texts.len()), (80, 0), "ten lines of eight bytes");
     let at = head.windows(2).position(|two| two == [text::MADE, 80]).unwrap() + 1;
     for (told, all) in [(79, 79), (81, 81), (0, 0), (80, 81), (127, 80)] {
@@ -292,12 +307,139 @@ fn what_lines_claim_is_compared() {
     assert!(decode(&body(&numbers, &head, &texts), true).is_ok());
     // A line of itself, and one of a field that is not there.
     for name in [&b"\x09_original"[..], b"\x01x"] {
-        let mut head = head.clone();
+        let (mut numbers, mut head) = (numbers.clone(), head.clone());
+        numbers[4] += name.len() as u64 - 2;
         // The name of the templates is the second one in the head.
         let at = head.windows(2).rposition(|two| two == b"\x01n").unwrap();
         head.splice(at..at + 2, name.iter().copied());
-        assert!(decode(&body(&numbers, &head, &texts), true).is_err());
+        let error = decode(&body(&numbers, &head, &texts), true).unwrap_err();
+        assert_eq!(error, Damage::expected("fields that the line is made of"));
     }
+}
+
+/// A body of so many records with one line each, all made by one template of these pieces, of holes without length.
+struct OneTemplate<'a> {
+    records: usize,
+    line_bytes: usize,
+    stream: &'a Stream,
+    names: &'a [&'a str],
+    pieces: Vec<Piece>,
+}
+
+impl OneTemplate<'_> {
+    /// The numbers in front, and the head, with as many such columns of lines besides, without lines.
+    fn parts(self, more_columns: usize) -> (Vec<u64>, Vec<u8>) {
+        let mut head = Vec::new();
+        head.put_varint(1);
+        head.put_text("_original");
+        head.put_varint(1 + more_columns as u64);
+        for _ in 0..=more_columns {
+            head.put_varint(0);
+            head.put_u8(kind::STR);
+        }
+        head.put_varint(1);
+        put_stream(&mut head, self.stream);
+        head.put_varint(1);
+        head.put_u128(1);
+        head.put_varint(0);
+        // One shape, of the first column.
+        head.extend_from_slice(&[1, 1, 0]);
+        let zeros = vec![0; self.records];
+        (0..7).for_each(|_| ints::encode(&mut head, &zeros));
+        let holes = self.records * self.pieces.iter().filter(|piece| **piece == Piece::Hole).count();
+        let names = self.names.iter().map(|name| (*name).into()).collect();
+        let templates = Templates { names, templates: vec![self.pieces] };
+        let mut template_bytes = Vec::new();
+        templates.put(&mut template_bytes);
+        for column in 0..=more_columns {
+            let (line_bytes, lines, holes) =
+                if column == 0 { (self.line_bytes, self.records, holes) } else { (0, 0, 0) };
+            head.put_u8(text::MADE);
+            head.put_varint(line_bytes as u64);
+            head.extend_from_slice(&template_bytes);
+            ints::encode(&mut head, &vec![0; lines]);
+            ints::encode(&mut head, &vec![0; holes]);
+        }
+        let numbers = [self.records, self.records, self.line_bytes, 0, template_bytes.len(), holes];
+        (numbers.map(|number| number as u64).to_vec(), head)
+    }
+}
+
+#[test]
+fn one_column_has_lines_that_are_made() {
+    let stream = Stream::default();
+    let of = |more_columns| {
+        let pieces = vec![Piece::Literal("x".into())];
+        let lines = OneTemplate { records: 3, line_bytes: 3, stream: &stream, names: &[], pieces };
+        let (numbers, head) = lines.parts(more_columns);
+        decode(&body(&numbers, &head, b""), true)
+    };
+    assert_eq!(of(0).unwrap().len(), 3);
+    assert_eq!(of(1).unwrap_err(), Damage::unknown("column of texts", text::MADE));
+    // Each takes room of its own.
+    assert_eq!(of(3).unwrap_err(), Damage::expected("no column without a value"));
+}
+
+#[test]
+fn holes_are_told_and_claimed() {
+    let stream = Stream::default();
+    let of = |records: usize, holes: usize, line_bytes: usize| {
+        let mut pieces = vec![Piece::Hole; holes];
+        pieces.push(Piece::Literal("x".repeat(line_bytes / records).into()));
+        let lines = OneTemplate { records, line_bytes, stream: &stream, names: &[], pieces };
+        let (numbers, head) = lines.parts(0);
+        (body(&numbers, &head, b""), numbers, head)
+    };
+    // Holes without length: each line has more pieces than bytes.
+    let (bytes, ..) = of(4096, 4000, 4096);
+    assert_eq!(decode(&bytes, true).unwrap_err(), Damage::expected("templates within bounds"));
+    let (bytes, mut numbers, head) = of(64, 50, 64 * 64);
+    assert_eq!(decode(&bytes, true).unwrap().len(), 64);
+    let claimed = |numbers: &[u64]| {
+        let bytes = body(numbers, &head, b"");
+        bounds(&mut Reader::new(&bytes), true).unwrap().memory_bytes()
+    };
+    let before = claimed(&numbers);
+    numbers[5] = 0;
+    assert_eq!(before - claimed(&numbers), 64 * 50 * 8, "a number for each");
+    for wrong in [0, 64 * 50 - 1, 64 * 50 + 1, 1 << 40] {
+        numbers[5] = wrong;
+        assert!(decode(&body(&numbers, &head, b""), true).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn names_of_templates_are_no_longer_than_others() {
+    for (len, is_read) in [(NAME_BYTES_MAX, true), (NAME_BYTES_MAX + 1, false)] {
+        let name = "x".repeat(len);
+        let stream = Stream::new([(name.as_str(), Value::from("value"))]);
+        let pieces = vec![Piece::Field(0, Form::Plain)];
+        let lines = OneTemplate { records: 2, line_bytes: 10, stream: &stream, names: &[&name], pieces };
+        let (numbers, head) = lines.parts(0);
+        assert_eq!(decode(&body(&numbers, &head, b""), true).is_ok(), is_read, "{len}");
+        // Nor is such a line left out.
+        let mut batch = Batch::new();
+        let stream = batch.add_stream(&Arc::new(stream));
+        for n in 0..9 {
+            let (time, range) = (Timestamp::EPOCH, SeqRange::new(n, n + 1));
+            let head = RecordHead { timestamp: time, observed: time, source: SourceId(1), range };
+            let line = format!(r#"{{"a":"value","b":"value","{n}":1}}"#);
+            batch.begin(head, stream).field_by_id(NameId::ORIGINAL, ValueRef::Str(&line));
+        }
+        let (bytes, makes_lines) = encode(&batch, true).unwrap();
+        assert_eq!(makes_lines, is_read, "{len}");
+        assert_eq!(say(&decode(&bytes, makes_lines).unwrap()), say(&batch));
+    }
+}
+
+/// What a receiver took before there were lines that are made, it takes still.
+#[test]
+fn what_makes_no_lines_claims_nothing_for_them() {
+    let (bytes, makes_lines) = encode(&batch(100), true).unwrap();
+    assert!(!makes_lines);
+    let bounds = bounds(&mut Reader::new(&bytes), false).unwrap();
+    let expected = 100 * 160 + bounds.fields * 40 + bounds.text_bytes + bounds.head_bytes * 16;
+    assert_eq!(bounds.memory_bytes(), expected);
 }
 
 #[test]
