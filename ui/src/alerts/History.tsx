@@ -85,7 +85,7 @@ function NotifierRow({ notifier }: { notifier: Notifier }) {
   return (
     <li className="notifier">
       <b>{notifier.name}</b>
-      <span className="hint">{notifier.type}</span>
+      {notifier.type !== notifier.name && <span className="hint">{notifier.type}</span>}
       {notifier.waiting > 0 && <span className="notice">{t.notifierWaiting(String(notifier.waiting))}</span>}
       {notifier.failures > 0 && notifier.last_error && (
         <span className="notice is-error">{notifier.last_error.message}</span>

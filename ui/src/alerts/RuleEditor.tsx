@@ -200,7 +200,7 @@ function Telling({ draft, set }: PartProps) {
           <label key={name} className="alert-check">
             <input type="checkbox" checked={draft.notify.includes(name)} onChange={() => toggle(name)} />
             <span>
-              {name} <span className="hint">{type}</span>
+              {name} {type !== name && <span className="hint">{type}</span>}
             </span>
           </label>
         ))}

@@ -1,5 +1,5 @@
 import { useState } from 'react';
-import { addSilence, putRule, removeRule, type Alert, type Rule } from '../api/alerts';
+import { addSilence, expireSilence, putRule, removeRule, type Alert, type Rule } from '../api/alerts';
 import { Failure } from '../components/EmptyState';
 import { Icon } from '../components/Icon';
 import { useMessages } from '../i18n';
@@ -7,7 +7,7 @@ import { usePrefs } from '../state/prefs';
 import { DEFAULT_LIMIT, navigate } from '../state/url';
 import { shortDateTime } from '../time/format';
 import { labelsText, matchersOf } from './model';
-import { useChange, useRules } from './queries';
+import { useChange, useRules, useSilences } from './queries';
 import { StateChip } from './StateChip';
 
 /** How long the button silences; another length is typed under "silences". */
@@ -147,7 +147,7 @@ function AlertRow({ alert }: { alert: Alert }) {
       <span>{alert.summary}</span>
       <span className="hint">{labelsText(alert.labels)}</span>
       <span className="hint">{t.alertSince(shortDateTime(Date.parse(alert.since), timeZone, locale))}</span>
-      {isSilenced && <span className="notice">{t.alertSilenced}</span>}
+      {isSilenced && <Silenced ids={alert.silenced_by} />}
       <div className="spacer" />
       <button type="button" className="button is-quiet" onClick={look}>
         {t.alertLook}
@@ -159,5 +159,35 @@ function AlertRow({ alert }: { alert: Alert }) {
       )}
       {silence.error && <p className="notice is-error">{silence.error.message}</p>}
     </li>
+  );
+}
+
+/** Until when nobody is told of an alert, and the end of it. */
+function Silenced({ ids }: { ids: string[] }) {
+  const t = useMessages();
+  const { locale, timeZone } = usePrefs();
+  const [asked, setAsked] = useState(false);
+  const silences = useSilences().data?.silences.filter(({ id }) => ids.includes(id)) ?? [];
+  const end = useChange(() => Promise.all(ids.map(expireSilence)));
+  const until = Math.max(...silences.map(({ ends }) => Date.parse(ends)));
+  // What holds for other alerts too is not ended by one click.
+  const alerts = Math.max(1, ...silences.map((silence) => silence.alerts));
+  const text = asked ? t.alertReallyUnsilence(String(alerts)) : t.alertUnsilence;
+  return (
+    <>
+      <span className="notice">
+        {silences.length > 0 ? t.alertSilencedUntil(shortDateTime(until, timeZone, locale)) : t.alertSilenced}
+      </span>
+      <button
+        type="button"
+        className="button is-quiet"
+        disabled={end.isPending || silences.length === 0}
+        onClick={() => (asked || alerts === 1 ? end.mutate(undefined) : setAsked(true))}
+        onBlur={() => setAsked(false)}
+      >
+        {text}
+      </button>
+      {end.error && <p className="notice is-error">{end.error.message}</p>}
+    </>
   );
 }

@@ -6,7 +6,8 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import type { Preview } from '../api/alerts';
-import { formatCompact, formatPercent, shortDateTime, type Locale } from '../time/format';
+import { timeTicks } from '../time/axis';
+import { formatCompact, formatPercent, type Locale } from '../time/format';
 import type { TimeZone } from '../time/range';
 
 export interface PlotView {
@@ -17,12 +18,6 @@ export interface PlotView {
 }
 
 const HEIGHT_PX = 180;
-const TICK_SPACE_PX = 140;
-const STEPS_MS = [
-  ...[1, 2, 5, 10, 15, 30].map((m) => m * 60_000),
-  ...[1, 2, 3, 6, 12].map((h) => h * 3_600_000),
-  ...[1, 2, 7, 14].map((d) => d * 86_400_000),
-];
 const COLORS = ['--level-info', '--level-warn', '--level-fatal', '--level-debug', '--ansi-6'];
 /** The values do not touch the upper edge. */
 const HEADROOM = 1.15;
@@ -74,11 +69,9 @@ export class PreviewPlot {
         {
           ...axis,
           size: 26,
-          space: TICK_SPACE_PX,
-          incrs: STEPS_MS,
           grid: { show: false },
           ticks: { stroke: color('--line'), size: 4, width: 1 },
-          values: (_u, splits) => splits.map((at) => shortDateTime(at, view.zone, view.locale)),
+          ...timeTicks(() => view),
         },
         {
           ...axis,

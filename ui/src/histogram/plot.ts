@@ -6,7 +6,8 @@
  */
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { axisLabel, formatCompact, formatCount, rangeLabel, type Locale } from '../time/format';
+import { timeTicks } from '../time/axis';
+import { formatCompact, formatCount, rangeLabel, type Locale } from '../time/format';
 import type { TimeZone } from '../time/range';
 import { cumulate, STACK_ORDER, type Stacks, type StackLevel } from './levels';
 
@@ -24,13 +25,6 @@ export interface PlotView {
 const HEIGHT_PX = 104;
 /** A shorter drag is a click that slipped. */
 const BRUSH_PX_MIN = 4;
-const TICK_SPACE_PX = 110;
-const STEPS_MS = [
-  ...[1, 2, 5, 10, 15, 30].map((s) => s * 1000),
-  ...[1, 2, 5, 10, 15, 30].map((m) => m * 60_000),
-  ...[1, 2, 3, 6, 12].map((h) => h * 3_600_000),
-  ...[1, 2, 7, 14, 30, 90, 365].map((d) => d * 86_400_000),
-];
 
 export class HistogramPlot {
   private plot: uPlot | null = null;
@@ -110,11 +104,7 @@ export class HistogramPlot {
       gap: 4,
       grid: { show: false },
       ticks: { stroke: color('--line'), size: 4, width: 1 },
-      splits: (u) => this.ticks(u.bbox.width / devicePixelRatio),
-      values: (u, splits) => {
-        const step = this.step(u.bbox.width / devicePixelRatio);
-        return splits.map((at) => axisLabel(at, step, this.view?.zone ?? 'utc', this.view?.locale ?? 'en'));
-      },
+      ...timeTicks(() => this.view),
     };
   }
 
@@ -132,24 +122,6 @@ export class HistogramPlot {
       ticks: { show: false },
       values: (_u, splits) => splits.map((n) => formatCompact(n, this.view?.locale ?? 'en')),
     };
-  }
-
-  private step(widthPx: number): number {
-    const span = (this.view?.endMs ?? 1) - (this.view?.startMs ?? 0);
-    const wanted = span / Math.max(1, widthPx / TICK_SPACE_PX);
-    return STEPS_MS.find((step) => step >= wanted) ?? 365 * 86_400_000;
-  }
-
-  /** Ticks at round times of the chosen zone. */
-  private ticks(widthPx: number): number[] {
-    if (!this.view) return [];
-    const { startMs, endMs, zone } = this.view;
-    const step = this.step(widthPx);
-    const offset = zone === 'utc' ? 0 : -new Date(startMs).getTimezoneOffset() * 60_000;
-    const ticks: number[] = [];
-    for (let at = Math.ceil((startMs + offset) / step) * step - offset; at <= endMs; at += step)
-      ticks.push(at);
-    return ticks;
   }
 
   private selected(u: uPlot): void {

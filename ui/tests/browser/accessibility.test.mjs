@@ -82,8 +82,9 @@ for (const [locale, colorScheme] of [
   ['ko-KR', 'dark'],
 ]) {
   test(`alerts, ${locale}, ${colorScheme}`, async () => {
+    fixture.api.alerts.silence('POST', '', { matchers: ['alertname="errors"'], comment: '' });
     for (const [search, ready] of [
-      ['?room=alerts', '.rule'],
+      ['?room=alerts', '.alert-group .notice'],
       ['?room=alerts&tab=silences', '.alert-form'],
       ['?room=alerts&tab=history', '.history'],
       ['?room=alerts&rule=', '.preview-plot canvas'],

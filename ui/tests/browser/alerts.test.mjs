@@ -41,6 +41,29 @@ test('silences an alert with its labels', async () => {
   await page.getByText('No silences.').waitFor();
 });
 
+test('a silenced alert says until when, and can be heard again there', async () => {
+  const { alerts } = fixture.api;
+  await page.getByRole('tab', { name: 'Rules' }).click();
+  await page.getByRole('button', { name: 'Silence for 2h' }).click();
+  const until = new Date(Date.parse(alerts.silences[0].ends) + 9 * 3_600_000).toISOString().slice(11, 19);
+  await page
+    .getByText(/^silenced until /)
+    .filter({ hasText: until })
+    .waitFor();
+  await screenshot(page, 'alerts-silenced');
+  await page.getByRole('button', { name: 'End silence' }).click();
+  await page.getByRole('button', { name: 'Silence for 2h' }).waitFor();
+  // A silence that others made for more than this alert is asked about.
+  alerts.silence('POST', '', { matchers: ['namespace=~".+"'], comment: '' });
+  alerts.silences[0].alerts = 3;
+  await page.reload();
+  const end = page.getByRole('button', { name: 'End silence' });
+  await end.click();
+  await page.getByRole('button', { name: 'Really, for 3 alerts?' }).click();
+  await page.getByRole('button', { name: 'Silence for 2h' }).waitFor();
+  assert.deepEqual(alerts.silences, []);
+});
+
 test('shows what was told, and tries a notifier out', async () => {
   await page.getByRole('tab', { name: 'History' }).click();
   await page.getByText('status 400: no').waitFor();
@@ -58,7 +81,12 @@ test('makes a rule of the current search, with its past', async () => {
   assert.equal(await page.getByLabel('Name').inputValue(), 'level-error');
   assert.equal(await page.getByLabel('Query').inputValue(), 'level: error');
   await page.getByRole('textbox', { name: 'Threshold' }).fill('>= 12');
-  await page.getByText('slack').first().click();
+  const notifiers = page.locator('.alert-check');
+  assert.deepEqual(
+    (await notifiers.allInnerTexts()).map((text) => text.trim()),
+    ['slack', 'ops webhook'],
+  );
+  await notifiers.first().click();
   await page.getByText('It would have fired once').waitFor();
   await screenshot(page, 'alerts-editor');
   await page.getByRole('button', { name: 'Save' }).click();

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { axisStep, axisTicks } from '../../src/time/axis';
 import {
   axisLabel,
   formatBytes,
@@ -122,6 +123,16 @@ test('labels follow language and zone', () => {
   expect(rangeLabel(start, start + 3_600_000, 'utc', 'ko')).toMatch(/^11월 20일.*09:00 – 10:00$/);
   expect(axisLabel(start, 60_000, 'utc', 'en')).toBe('09:00');
   expect(axisLabel(Date.UTC(2026, 10, 20), 3_600_000, 'utc', 'ko')).toBe('11월 20일');
+});
+
+test('ticks stand at round times of the zone, with room for their labels', () => {
+  expect(axisStep(6 * 3_600_000, 800)).toBe(3_600_000);
+  expect(axisStep(7 * 86_400_000, 800)).toBe(86_400_000);
+  const step = 6 * 3_600_000;
+  const labels = axisTicks(NOW - 86_400_000, NOW, step, 'utc').map((at) => axisLabel(at, step, 'utc', 'en'));
+  expect(labels).toEqual(['12:00', '18:00', 'Nov 20', '06:00']);
+  for (const at of axisTicks(NOW - 3 * 86_400_000, NOW, 86_400_000, 'local'))
+    expect(new Date(at).getHours()).toBe(0);
 });
 
 test('sizes and durations are short', () => {
