@@ -242,7 +242,7 @@ impl Opening {
         let read = read_all(&*self.disk, &path, WAL_FILE_BYTES_MAX);
         let bytes = read.map_err(StoreError::disk("read the write-ahead log"))?;
         let frames = wal::read_frames(&bytes, number);
-        if let Some(version) = frames.unknown_version {
+        if let Some(version) = frames.newer_version(&bytes) {
             return Err(StoreError::Newer { path: path.display().to_string(), version });
         }
         if frames.payloads.is_empty() && frames.damaged_bytes == 0 {

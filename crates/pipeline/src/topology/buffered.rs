@@ -18,8 +18,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sawyer_buffer::{Buffer, Lane, Taken};
 use sawyer_model::{Ack, Batch, BySource, Error, ErrorKind, Fate, Outcome, Transfer, Way};
-use sawyer_segment::{decode_batch_shared, encode_batch, encode_batch_columns};
-use sawyer_telemetry::{Clock, Seldom};
+use sawyer_segment::{BATCH_VERSION, batch_version, decode_batch_shared, encode_batch, encode_batch_columns};
+use sawyer_telemetry::{Clock, Health, Seldom};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
@@ -56,12 +56,14 @@ pub(super) async fn lead(
     (output, keeps_ranges): (&str, bool),
     to: QueueSender,
     stop: Stop,
-    clock: Clock,
+    (clock, health): (Clock, Health),
 ) -> Result<(), Error> {
     let way_out = WayOut { way: way_of(output), to };
     let past = way_out.clone();
-    let (filled, ()) =
-        tokio::join!(fill(from, &buffer, keeps_ranges, past, &clock), empty(&buffer, way_out, &stop, &clock));
+    let (filled, ()) = tokio::join!(
+        fill(from, &buffer, keeps_ranges, past, &clock),
+        empty(&buffer, way_out, &stop, (&clock, &health))
+    );
     buffer.close().await;
     filled
 }
@@ -406,14 +408,22 @@ fn way_of(output: &str) -> Arc<Way> {
 }
 
 /// Hands what waits to the output, urgent entries beside the others, so that they never wait for them.
-async fn empty(buffer: &Buffer, to: WayOut, stop: &Stop, clock: &Clock) {
-    let urgent = empty_lane(Lane::Urgent, buffer, &to, stop, clock);
-    tokio::join!(urgent, empty_lane(Lane::Normal, buffer, &to, stop, clock));
+async fn empty(buffer: &Buffer, to: WayOut, stop: &Stop, tell: (&Clock, &Health)) {
+    let urgent = empty_lane(Lane::Urgent, buffer, &to, stop, tell);
+    tokio::join!(urgent, empty_lane(Lane::Normal, buffer, &to, stop, tell));
 }
 
-/// Hands what waits in a lane to the output. A buffer that cannot be read is asked again.
-async fn empty_lane(lane: Lane, buffer: &Buffer, out: &WayOut, stop: &Stop, clock: &Clock) {
+/// Hands what waits in a lane to the output. A buffer that cannot be read is asked again; so is one whose next entry is of a later
+/// version than this, for somebody may remove it.
+async fn empty_lane(
+    lane: Lane,
+    buffer: &Buffer,
+    out: &WayOut,
+    stop: &Stop,
+    (clock, health): (&Clock, &Health),
+) {
     let to = &out.to;
+    let part = format!("buffer of output {}, lane {}", out.way.outputs[0], lane.name());
     let seldom = Seldom::new(TELL_INTERVAL);
     let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
     loop {
@@ -421,14 +431,20 @@ async fn empty_lane(lane: Lane, buffer: &Buffer, out: &WayOut, stop: &Stop, cloc
             taken = buffer.take_from(lane) => taken,
             () = stop.stopped() => return,
         };
-        match taken {
+        let entry = match taken {
             Ok(None) => return,
-            Ok(Some(taken)) => {
-                backoff.worked();
-                let mut taken = taken;
+            Ok(Some(mut taken)) => {
                 // What goes past the buffer does not overtake it meanwhile.
-                let _arrival = taken.arrival();
-                let Some(transfer) = transfer(taken, &out.way).await else { continue };
+                let arrival = taken.arrival();
+                transfer(taken, &out.way).await.map(|transfer| (transfer, arrival))
+            }
+            Err(error) => Err(error),
+        };
+        match entry {
+            Ok((transfer, _arrival)) => {
+                backoff.worked();
+                health.ready(&part);
+                let Some(transfer) = transfer else { continue };
                 let sent = match lane {
                     Lane::Urgent => to.send_urgent(transfer).await,
                     Lane::Normal | Lane::Dead => to.send(transfer).await,
@@ -441,14 +457,23 @@ async fn empty_lane(lane: Lane, buffer: &Buffer, out: &WayOut, stop: &Stop, cloc
                 if let Some(held_back) = seldom.pass(clock.now()) {
                     tracing::error!(held_back, "read the buffer: {}; tries again", error.chain());
                 }
-                tokio::time::sleep(backoff.failed()).await;
+                if error.kind() == ErrorKind::Invalid {
+                    health.not_ready(&part, error.chain());
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(backoff.failed()) => {}
+                    () = stop.stopped() => return,
+                }
             }
         }
     }
 }
 
-/// The batch of an entry. One that cannot be read becomes a dead letter and harms nothing else.
-async fn transfer(mut taken: Taken, way: &Arc<Way>) -> Option<Transfer> {
+/// The batch of an entry. One that is damaged becomes a dead letter and harms nothing else.
+///
+/// # Errors
+/// `Invalid` if a later version than this wrote it: it waits again, before what came after it.
+async fn transfer(mut taken: Taken, way: &Arc<Way>) -> Result<Option<Transfer>, Error> {
     let batch = match taken.take_live() {
         Some(batch) => Ok(batch),
         None => decode_batch_shared(taken.payload()).map(Arc::new),
@@ -463,14 +488,18 @@ async fn transfer(mut taken: Taken, way: &Arc<Way>) -> Option<Transfer> {
             });
             let ack =
                 ack.on(way, own, 0, &BySource::default()).at_exit(&way.outputs[0], own, Fate::Delivered);
-            Some(Transfer { batch, ack })
+            Ok(Some(Transfer { batch, ack }))
+        }
+        Err(error) if batch_version(taken.payload()).is_some_and(|version| version > BATCH_VERSION) => {
+            let what = "the next entry stays where it is, and so does what came after it";
+            Err(Error::new(ErrorKind::Invalid, what).because(error))
         }
         Err(error) => {
             tracing::error!("read an entry of the buffer: {}; it becomes a dead letter", error.chain());
             if let Err(error) = taken.dead_letter("damaged", &error.chain()).await {
                 tracing::error!("keep a dead letter: {}; the entry stays where it is", error.chain());
             }
-            None
+            Ok(None)
         }
     }
 }

@@ -186,9 +186,9 @@ impl Topology {
             };
             let (into_buffer, waiting) = queue(OUTPUT_QUEUE_BYTES_MAX);
             let (output, keeps_ranges) = (name.clone(), filling.keeps_ranges);
-            let (stop, clock) = (given_up.clone(), self.clock.clone());
+            let (stop, tell) = (given_up.clone(), (self.clock.clone(), self.health.clone()));
             let lead = async move {
-                buffered::lead(waiting, buffer, (&output, keeps_ranges), sender, stop, clock).await
+                buffered::lead(waiting, buffer, (&output, keeps_ranges), sender, stop, tell).await
             };
             spawn(&mut tasks, &self.health, "buffer of output", &name, Box::pin(lead));
             to_outputs.push((name, Entrance::new(into_buffer, Some(filling)), Fate::Buffered));

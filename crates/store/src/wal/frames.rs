@@ -10,6 +10,8 @@
 
 use std::ops::Range;
 
+use sawyer_segment::{BATCH_VERSION, batch_version};
+
 use super::Payload;
 
 /// Length of the header of a file, and of a frame.
@@ -48,6 +50,14 @@ pub(crate) struct Frames {
     pub(crate) doubtful: usize,
     /// Version, if the header is whole and of a version that this program does not know.
     pub(crate) unknown_version: Option<u8>,
+}
+
+impl Frames {
+    /// The version of what a later program wrote: of the file, or of the first such batch in it.
+    pub(crate) fn newer_version(&self, bytes: &[u8]) -> Option<u8> {
+        let mut versions = self.payloads.iter().filter_map(|payload| batch_version(&bytes[payload.clone()]));
+        self.unknown_version.or_else(|| versions.find(|version| *version > BATCH_VERSION))
+    }
 }
 
 /// A frame that was found. One without a payload is an end mark.

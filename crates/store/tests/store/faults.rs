@@ -9,6 +9,7 @@ use std::time::Duration;
 use sawyer_disk::{Disk, Fault, SimDisk, SimSettings, read_all};
 use sawyer_model::{ErrorKind, Record, RecordId};
 use sawyer_query::search::{Budget, Order, Search, SearchRequest};
+use sawyer_segment::{BATCH_VERSION, encode_batch_columns};
 use sawyer_store::{Inspection, Store};
 use sawyer_telemetry::Clock;
 
@@ -240,6 +241,29 @@ fn bytes_behind_the_end_of_a_log_are_named() {
     append(&store, &some_records(&clock, 2, 20));
     drop(store);
     assert_eq!(records(&open(&disk, &plan(), &clock).unwrap()).len(), 40);
+}
+
+#[test]
+fn a_log_with_a_batch_of_a_newer_version_is_left_as_it_is() {
+    let (disk, clock) = (SimDisk::new(1, SimSettings::default()), clock());
+    let store = open(&disk, &plan(), &clock).unwrap();
+    append(&store, &some_records(&clock, 1, 20));
+    let mut newer = batch_of(&some_records(&clock, 2, 20));
+    let mut bytes = encode_batch_columns(&newer);
+    bytes[7] = BATCH_VERSION + 1;
+    newer.set_encoded(bytes.into());
+    store.append(Arc::new(newer)).unwrap();
+    drop(store);
+    let (log, _) = log_of(&disk);
+    let before = files(&disk);
+    let error = open(&disk, &plan(), &clock).unwrap_err();
+    let version = BATCH_VERSION + 1;
+    let log = log.display();
+    assert_eq!(
+        error.chain(),
+        format!("the data folder holds data of a newer version: path={log} version={version}")
+    );
+    assert_eq!(files(&disk), before);
 }
 
 /// What a process leaves that is killed while it has the disk open: without an end mark.

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::queue::queue;
+use crate::stop::Stopper;
 
 /// A quarter of a second of a target that takes a megabyte a second.
 const BATCH_BYTES: usize = 256 << 10;
@@ -315,4 +316,35 @@ async fn what_a_full_disk_keeps_out_goes_past_the_buffer() {
     };
     let last = tokio::time::timeout(Duration::from_secs(60), filled).await.unwrap();
     assert_eq!(&acks.lock()[..], &(1..=last).collect::<Vec<_>>()[..]);
+}
+
+#[tokio::test]
+async fn what_a_newer_version_wrote_stays_where_it_is_and_is_told() {
+    let buffer = open("{}");
+    let Part { batch, .. } = part(&Arc::new(Progress::new(std::time::Instant::now())), 1, 1, 10);
+    let sound = encode_batch_columns(&batch);
+    let mut newer = sound.clone();
+    newer[7] = BATCH_VERSION + 1;
+    for payload in [newer, sound] {
+        buffer.push(Lane::Normal, payload.into(), 1).await.unwrap();
+    }
+    let (out, mut from) = past(1 << 20);
+    let ((stopper, stop), clock, health) = (Stopper::new(), Clock::system(), Health::new());
+    let told = async {
+        while health.reasons().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        stopper.stop();
+    };
+    let emptied = async { tokio::join!(empty(&buffer, out, &stop, (&clock, &health)), told) };
+    tokio::time::timeout(Duration::from_secs(60), emptied).await.unwrap();
+    let reason = format!(
+        "buffer of output out, lane normal: the next entry stays where it is, and so does what came after it: batch is made by a \
+         newer version: version={}",
+        BATCH_VERSION + 1
+    );
+    assert_eq!(health.reasons(), [reason]);
+    assert!(from.next().await.is_none());
+    let (waiting, dead) = (buffer.entries(Lane::Normal).await.unwrap(), buffer.dead_letters().await.unwrap());
+    assert_eq!((waiting.len(), dead.len()), (2, 0));
 }
