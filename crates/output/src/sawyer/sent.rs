@@ -82,8 +82,10 @@ pub(super) mod tests {
         let stream = batch.add_stream(&Arc::new(Stream::default()));
         let (timestamp, source, range) = (Timestamp::from_secs(1), SourceId(7), SeqRange::new(0, 9));
         let mut record = batch.begin(RecordHead { timestamp, observed: timestamp, source, range }, stream);
-        record.field("message", ValueRef::Str("paid order 4711"));
-        record.field(names::ORIGINAL, ValueRef::Str(r#"{"msg":"paid order 4711"}"#));
+        // So long that leaving it out pays.
+        let message = "paid order 4711 ".repeat(9);
+        record.field("message", ValueRef::Str(&message));
+        record.field(names::ORIGINAL, ValueRef::Str(&format!(r#"{{"msg":"{message}"}}"#)));
         batch
     }
 

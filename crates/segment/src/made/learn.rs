@@ -21,9 +21,17 @@ const TRIED_MAX: usize = 4;
 /// Lines that are read for a template in any case; beyond it at most one of [`LINES_PER_READING`].
 const READINGS_MIN: usize = 256;
 const LINES_PER_READING: usize = 4;
+/// The same in a batch on its way, where it is one for so many lines that a template made that was there.
+const BATCH_READINGS_MIN: usize = 32;
+/// Lines of a batch that no template made that was there, after which nothing is tried any more if they are most of all.
+const BATCH_MISSED_MIN: usize = 64;
+const MISSED_PER_SERVED: usize = 3;
 /// Most work of reading the lines of a block, in comparisons of a value with a field. Each value of a line is looked
 /// for among all fields, so that a line of ten thousands of them would take minutes; lines beyond it are holes.
 const READING_WORK_MAX: usize = 1 << 22;
+/// The same in a batch, where it is done anew for each: so much, and a comparison more for so many bytes.
+const BATCH_WORK_MIN: usize = 1 << 14;
+const BATCH_BYTES_PER_COMPARISON: usize = 32;
 /// Copying so many bytes is as much work as a comparison.
 const BYTES_PER_COMPARISON: usize = 32;
 /// Most bytes of the templates of a block. Templates that could take more are not worth it, and a reader refuses
@@ -48,8 +56,15 @@ pub(crate) struct Learner {
     codes: Vec<i64>,
     holes: Texts,
     readings: usize,
-    /// What was done of [`READING_WORK_MAX`].
+    /// Lines that were made by a template that was there.
+    served: usize,
+    /// Other lines that might have been made.
+    missed: usize,
+    /// What was done of `work_max`.
     work: usize,
+    work_max: usize,
+    /// Whether a batch is on its way: reading its lines has to be worth it at once.
+    in_batch: bool,
     /// What templates take of [`LEARNED_BYTES_MAX`].
     learned_bytes: usize,
     /// Whether lines are read that are no JSON.
@@ -155,7 +170,11 @@ impl Default for Learner {
             codes: Vec::new(),
             holes: Texts::default(),
             readings: 0,
+            served: 0,
+            missed: 0,
             work: 0,
+            work_max: READING_WORK_MAX,
+            in_batch: false,
             learned_bytes: 0,
             any_line: false,
             ids: Vec::new(),
@@ -166,6 +185,17 @@ impl Default for Learner {
 }
 
 impl Learner {
+    /// For a batch on its way with texts of so many bytes.
+    pub(crate) fn for_batch(text_bytes: usize) -> Self {
+        let work_max = BATCH_WORK_MIN + text_bytes / BATCH_BYTES_PER_COMPARISON;
+        Self { in_batch: true, work_max: work_max.min(READING_WORK_MAX), ..Self::default() }
+    }
+
+    /// Whether trying more lines of a batch is hardly worth it.
+    pub(crate) fn gave_up(&self) -> bool {
+        self.in_batch && self.missed > BATCH_MISSED_MIN && self.missed > self.served * MISSED_PER_SERVED
+    }
+
     /// Also reads lines that are no JSON: for what is written once more when it is old.
     pub(crate) fn read_any_line(&mut self) {
         self.any_line = true;
@@ -180,22 +210,34 @@ impl Learner {
         }
         let mut tried = tried.into_iter().flatten();
         if let Some(fits) = tried.find(|template| self.fits(*template, row, &own, line)) {
+            self.served += 1;
             return self.codes.push(i64::from(fits));
         }
-        if self.readings <= READINGS_MIN + self.codes.len() / LINES_PER_READING {
-            self.readings += 1;
-            if let Some(template) = self.read(row, line)
-                && self.fits(template, row, &own, line)
-            {
-                let known = self.known.entry(row.fields_hash).or_default();
-                known.retain(|other| *other != template);
-                known.insert(0, template);
-                known.truncate(TRIED_MAX);
-                return self.codes.push(i64::from(template));
+        if self.any_line || is_json(line) {
+            self.missed += 1;
+            if self.may_read() {
+                self.readings += 1;
+                if let Some(template) = self.read(row, line)
+                    && self.fits(template, row, &own, line)
+                {
+                    let known = self.known.entry(row.fields_hash).or_default();
+                    known.retain(|other| *other != template);
+                    known.insert(0, template);
+                    known.truncate(TRIED_MAX);
+                    return self.codes.push(i64::from(template));
+                }
             }
         }
         self.holes.push(line);
         self.codes.push(i64::from(WHOLE));
+    }
+
+    /// Whether one more line may be read.
+    fn may_read(&self) -> bool {
+        if self.in_batch {
+            return self.readings < BATCH_READINGS_MIN + self.served / LINES_PER_READING;
+        }
+        self.readings <= READINGS_MIN + self.codes.len() / LINES_PER_READING
     }
 
     /// The lines, if there are any.
@@ -231,7 +273,7 @@ impl Learner {
 
     /// What was done to read lines.
     #[cfg(test)]
-    pub(super) fn work(&self) -> usize {
+    pub(crate) fn work(&self) -> usize {
         self.work
     }
 
@@ -285,8 +327,7 @@ impl Learner {
     }
 
     fn read_pieces(&mut self, row: Row<'_>, line: &str) -> Option<Vec<Piece>> {
-        let is_json = line.trim_ascii_start().as_bytes().first() == Some(&b'{');
-        if self.work >= READING_WORK_MAX || !is_json && !self.any_line {
+        if self.work >= self.work_max {
             return None;
         }
         let fields: Vec<_> =
@@ -297,11 +338,12 @@ impl Learner {
             line,
             names: &mut self.templates.names,
             work: &mut self.work,
+            work_max: self.work_max,
             pieces: Vec::new(),
             kept: 0,
         };
         reading.spend(fields.len())?;
-        if is_json {
+        if is_json(line) {
             reading.json()?;
         } else {
             reading.any_line()?;
@@ -326,6 +368,10 @@ impl Learner {
         self.templates.templates.push(pieces);
         Some(self.templates.templates.len() as u32 - 1)
     }
+}
+
+fn is_json(line: &str) -> bool {
+    line.trim_ascii_start().as_bytes().first() == Some(&b'{')
 }
 
 fn piece_bytes(piece: &Piece) -> usize {
@@ -476,6 +522,7 @@ struct Reading<'a> {
     line: &'a str,
     names: &'a mut Vec<Box<str>>,
     work: &'a mut usize,
+    work_max: usize,
     pieces: Vec<Piece>,
     /// Where the text begins that no piece has yet.
     kept: usize,
@@ -485,7 +532,7 @@ impl Reading<'_> {
     /// Does so much work; none if that is more than is left.
     fn spend(&mut self, work: usize) -> Option<()> {
         *self.work += work;
-        (*self.work < READING_WORK_MAX).then_some(())
+        (*self.work < self.work_max).then_some(())
     }
 
     /// Goes through an object of JSON; none if it breaks off, or if it is too much work.

@@ -22,6 +22,9 @@ const TRIAL_VALUES: usize = 256;
 /// A dictionary pays if there are fewer different texts than this part of all.
 const DIFFERENT_PART: usize = 2;
 
+/// Lines are made if templates and holes leave out at least one of so many parts of their bytes.
+const LEFT_OUT_PART: usize = 8;
+
 /// Not yet numbered.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -123,7 +126,7 @@ impl<'a> Encoder<'a> {
             fields: 0,
             text_bytes: 0,
             shape: Vec::new(),
-            lines: may_make_lines.then(Learner::default),
+            lines: may_make_lines.then(|| Learner::for_batch(batch.text_bytes())),
         }
     }
 
@@ -143,7 +146,9 @@ impl<'a> Encoder<'a> {
         }
         self.fields += self.shape.len();
         let shape = self.shape();
-        if let (Some(lines), Some(line)) = (&mut self.lines, line) {
+        if let (Some(lines), Some(line)) = (&mut self.lines, line)
+            && !lines.gave_up()
+        {
             lines.add(Row { record, batch: self.batch, slot: 0, fields_hash: shape.into() }, line);
         }
         let stream = self.stream(record.stream_index());
@@ -333,15 +338,19 @@ fn put_lines(
             _ => None,
         })
     };
-    if let Some(Lines::Made(Learned { codes, holes, .. })) = lines.lines() {
+    if let Some(Lines::Made(Learned { codes, holes, .. })) = lines.lines()
+        && !lines.gave_up()
+    {
         let templates = lines.templates_as_used();
         let bytes = written().map(str::len).sum::<usize>();
-        if holes.len() <= FIELDS_MAX && may_be_made(shapes, bytes, &templates, codes) {
+        let mut told = Vec::new();
+        templates.put(&mut told);
+        let template_bytes = told.len();
+        let pays = template_bytes + holes.bytes() <= bytes / LEFT_OUT_PART * (LEFT_OUT_PART - 1);
+        if pays && holes.len() <= FIELDS_MAX && may_be_made(shapes, bytes, &templates, codes) {
             head.put_u8(text::MADE);
             head.put_varint(bytes as u64);
-            let before = head.len();
-            templates.put(head);
-            let template_bytes = head.len() - before;
+            head.extend_from_slice(&told);
             ints::encode(head, codes);
             ints::encode(head, &lengths(holes.iter()));
             texts.extend_from_slice(holes.all().as_bytes());
