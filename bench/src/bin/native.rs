@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use sawyer_bench::Cost;
 use sawyer_bench::kubernetes::Workload;
+use sawyer_bench::sawyer::end;
 
 /// Records that the aim is for.
 const AIM_RECORDS: u64 = 2_000_000;
@@ -86,8 +87,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It is done either way.
-        drop((self.child.kill(), self.child.wait()));
+        end(&mut self.child);
     }
 }
 
