@@ -18,9 +18,6 @@ use crate::Cost;
 /// Longest wait for a start or a stop.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Longest wait for an end that nobody asks about.
-const END_MAX: Duration = Duration::from_secs(10);
-
 /// A role that runs.
 #[derive(Debug)]
 pub struct Sawyer {
@@ -178,22 +175,9 @@ impl Sawyer {
 
 impl Drop for Sawyer {
     fn drop(&mut self) {
-        end(&mut self.child);
+        // It may have ended already.
+        drop((self.child.kill(), self.child.wait()));
     }
-}
-
-/// Ends a program in order, so that one that was compiled to count what it does (`tools/guide`) writes it down; by force if
-/// that takes long.
-pub fn end(child: &mut Child) {
-    let runs = |child: &mut Child| matches!(child.try_wait(), Ok(None));
-    let deadline = Instant::now() + END_MAX;
-    if runs(child) && Command::new("kill").arg(child.id().to_string()).status().is_ok() {
-        while runs(child) && Instant::now() < deadline {
-            pause(Duration::from_millis(20));
-        }
-    }
-    // It may have ended already.
-    drop((child.kill(), child.wait()));
 }
 
 /// A port that was free a moment ago.

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::Cost;
-use crate::sawyer::{as_in_image, end};
+use crate::sawyer::as_in_image;
 
 /// A server that runs.
 pub struct Server {
@@ -222,7 +222,9 @@ impl Connection {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        end(&mut self.child);
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -17,7 +17,6 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use sawyer_bench::Cost;
 use sawyer_bench::kubernetes::Workload;
-use sawyer_bench::sawyer::end;
 
 /// Records that the aim is for.
 const AIM_RECORDS: u64 = 2_000_000;
@@ -87,7 +86,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        end(&mut self.child);
+        // It is done either way.
+        drop((self.child.kill(), self.child.wait()));
     }
 }
 
