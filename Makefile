@@ -18,8 +18,6 @@ ARGS ?=
 IMAGE_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 # What the program in the image can do besides the default.
 IMAGE_FEATURES ?= kafka
-# `make image GUIDED=1`: compiled by what it does most, which takes three times as long to build and less time to do it.
-GUIDE := $(SAWYER_CACHE)/guide.profdata
 # All in one file, and the places in it that depend on where it lies told by bits: 1.5 MB that are read at each start otherwise.
 IMAGE_RUSTFLAGS := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
 
@@ -43,8 +41,7 @@ build: ui ## build the binary with its user interface
 
 image: ui ## make a container image, as a file, without docker
 	@tools/packages cc c++ make nasm autotools libssl
-	@$(if $(GUIDED),tools/guide "$(GUIDE)")
-	@OPENSSL_STATIC=1 RUSTFLAGS="$(RUSTFLAGS) $(IMAGE_RUSTFLAGS) $(if $(GUIDED),-C profile-use=$(GUIDE))" cargo build --quiet --locked --release --package sawyer \
+	@OPENSSL_STATIC=1 RUSTFLAGS="$(RUSTFLAGS) $(IMAGE_RUSTFLAGS)" cargo build --quiet --locked --release --package sawyer \
 		--target $(IMAGE_TARGET) --features "$(IMAGE_FEATURES)"
 	@tools/image --binary $(CARGO_TARGET_DIR)/$(IMAGE_TARGET)/release/sawyer
 
