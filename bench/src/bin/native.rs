@@ -10,13 +10,14 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use sawyer_bench::Cost;
 use sawyer_bench::kubernetes::Workload;
+use sawyer_bench::sawyer::as_in_image;
 
 /// Records that the aim is for.
 const AIM_RECORDS: u64 = 2_000_000;
@@ -43,7 +44,7 @@ impl Process {
         let data = folder.join(role);
         let path = folder.join(format!("{role}.yaml"));
         fs::write(&path, config)?;
-        let mut child = Command::new(sawyer)
+        let mut child = as_in_image(sawyer)
             .args([role, "--listen", "127.0.0.1:0", "--config"])
             .arg(&path)
             .arg("--data")
