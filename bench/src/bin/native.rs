@@ -161,6 +161,7 @@ fn main() -> Result<()> {
     let agent = Process::start(sawyer, "agent", folder, &config)?;
     wait_until("all is acknowledged", || Ok(agent.number("sawyer_output_records")? >= count))?;
     let (taken, sent) = (server.cost()?, agent.cost()?);
+    let sent_bytes = agent.number("sawyer_output_bytes")?;
     let threads = sawyer_bench::by_thread(server.child.id())?;
     let mut before = taken.cpu;
     wait_until("the server is quiet", || {
@@ -171,7 +172,7 @@ fn main() -> Result<()> {
     })?;
     let quiet = server.cost()?;
     let file = read_alone(&records)?;
-    println!("{count} records, {} MB", bytes / 1_000_000);
+    println!("{count} records, {} MB, {} bytes of each sent", bytes / 1_000_000, sent_bytes / count.max(1));
     let tell = |what: &str, cost: Cost| {
         let (cpu, peak) = (cost.cpu.as_secs_f64(), cost.memory_peak_bytes / 1_000_000);
         println!("{what:<44} {cpu:>8.2} CPU s {peak:>6} MB peak");
